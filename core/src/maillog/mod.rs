@@ -1,0 +1,1 @@
+//! maillog: not yet built.

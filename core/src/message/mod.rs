@@ -1,0 +1,1 @@
+//! message: not yet built.

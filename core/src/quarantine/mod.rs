@@ -1,0 +1,1 @@
+//! quarantine: not yet built.

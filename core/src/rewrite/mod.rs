@@ -1,0 +1,1 @@
+//! rewrite: not yet built.

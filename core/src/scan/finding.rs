@@ -1,0 +1,64 @@
+//! What a scanner found. A finding says what is there; it never says what shall happen.
+
+use serde::{Deserialize, Serialize};
+
+/// Points of a score in thousandths, so that sums do not depend on their order.
+pub type MilliPoints = i32;
+
+/// One observation about one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind of evidence it is.
+    pub kind: FindingKind,
+    /// Name of the rule, signature, list or check, as the operator knows it.
+    pub rule: Box<str>,
+    /// Its contribution to the spam score.
+    pub points: MilliPoints,
+    /// What was found, for logs and the console: escaped where shown, at most 200 characters.
+    pub detail: Box<str>,
+    /// The rule is set to "log only": reported, never judged by.
+    #[serde(default)]
+    pub log_only: bool,
+}
+
+/// Kinds of evidence; the reasons of the unified model (section 4.2) follow from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// Counts towards the spam score.
+    Spam,
+    /// Counts towards the spam score and makes the class Phish once the mail is over the threshold.
+    Phishing,
+    /// Business e-mail compromise; as `Phishing`.
+    Bec,
+    /// Bulk mail that was asked for once.
+    Graymail,
+    /// A URL or host with bad reputation.
+    WebReputation,
+    /// Known malware.
+    Malware,
+    /// Known ransomware.
+    Ransomware,
+    /// Malware made for one target.
+    TargetedAttack,
+    /// Sandbox verdict or similar: suspicious, not known.
+    SuspiciousObject,
+    /// Cannot be scanned: password-protected.
+    Encrypted,
+    /// Cannot be scanned: a limit (depth, members, bytes, ratio, time, hits) was reached.
+    LimitReached,
+    /// Cannot be scanned: malformed beyond what its reader understands.
+    Malformed,
+    /// Cannot be scanned: an analysis worker died on it twice.
+    WorkerDied,
+    /// A container or member of a format that is not read here. Never means "clean".
+    NotScanned,
+    /// A content rule of the administrator.
+    Content,
+    /// An attachment rule (type, name, extension).
+    Attachment,
+    /// The client address is in a list of bad addresses.
+    NetworkPositive,
+    /// The client address is suspected.
+    NetworkSuspect,
+}

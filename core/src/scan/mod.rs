@@ -1,0 +1,2 @@
+//! scan: not yet built.
+pub mod finding;

@@ -1,0 +1,1 @@
+//! verdict: not yet built.
