@@ -1,0 +1,133 @@
+//! One body part, or one member of an archive once it was opened.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use super::field::Field;
+use super::filetype::{FileType, detect};
+use super::{charset, html};
+
+/// Where a part comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartOrigin {
+    /// A leaf of the MIME tree.
+    Mime,
+    /// A uuencoded or bare base64 block inside a text part.
+    Encoded,
+    /// A member of an archive or document.
+    Member,
+}
+
+/// Hashes of the decoded octets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// SHA-256.
+    pub sha256: [u8; 32],
+    /// SHA-1; only for tables that have nothing better.
+    pub sha1: [u8; 20],
+    /// MD5; only for tables that have nothing better.
+    pub md5: [u8; 16],
+}
+
+/// A leaf of the message: decoded octets and what is known of them.
+#[derive(Debug)]
+pub struct Part<'m> {
+    /// Its place: `1.2` in the MIME tree; `1.2/name` for a member (escaped, for display only).
+    pub path: Box<str>,
+    /// Where it comes from.
+    pub origin: PartOrigin,
+    /// Declared type, lower case, `type/subtype`; `text/plain` where none is declared.
+    pub content_type: Box<str>,
+    /// Declared charset, lower case; empty where none is.
+    pub charset: Box<str>,
+    /// Declared disposition is `attachment`.
+    pub attachment: bool,
+    /// Every file name it claims (`filename`, then `name`), decoded, control characters removed,
+    /// duplicates dropped; at most four. A member's name comes here too.
+    pub file_names: Vec<Box<str>>,
+    /// Header fields of this part (for the top-level part of a message that has only one part:
+    /// empty, since they are the message's own).
+    pub fields: Vec<Field<'m>>,
+    /// Octets after the transfer encoding was undone.
+    pub decoded: Cow<'m, [u8]>,
+    pub(super) text: OnceCell<Box<str>>,
+    pub(super) html: OnceCell<Box<html::HtmlText>>,
+    pub(super) file_type: OnceCell<FileType>,
+    pub(super) hashes: OnceCell<Box<Hashes>>,
+}
+
+impl<'m> Part<'m> {
+    /// A part of which only octets and names are known: a member, or an encoded block.
+    #[must_use]
+    pub fn of_octets(
+        path: Box<str>,
+        origin: PartOrigin,
+        name: &str,
+        decoded: Cow<'m, [u8]>,
+    ) -> Self {
+        Self {
+            path,
+            origin,
+            content_type: "application/octet-stream".into(),
+            charset: Box::default(),
+            attachment: true,
+            file_names: if name.is_empty() { Vec::new() } else { vec![name.into()] },
+            fields: Vec::new(),
+            decoded,
+            text: OnceCell::new(),
+            html: OnceCell::new(),
+            file_type: OnceCell::new(),
+            hashes: OnceCell::new(),
+        }
+    }
+
+    /// The first file name, if it has one.
+    #[must_use]
+    pub fn file_name(&self) -> Option<&str> {
+        self.file_names.first().map(|name| &**name)
+    }
+
+    /// Declared as text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.origin == PartOrigin::Mime && self.content_type.starts_with("text/")
+    }
+
+    /// Declared as HTML.
+    #[must_use]
+    pub fn is_html(&self) -> bool {
+        self.is_text() && matches!(&*self.content_type, "text/html" | "text/xhtml")
+    }
+
+    /// The decoded octets as UTF-8, from the declared charset, or from a guess where that is
+    /// missing or wrong.
+    pub fn text(&self) -> &str {
+        self.text.get_or_init(|| charset::decode_charset(&self.decoded, &self.charset).text.into())
+    }
+
+    /// What a reader sees of an HTML part, and what it hides.
+    pub fn html(&self) -> &html::HtmlText {
+        self.html.get_or_init(|| Box::new(html::html_text(self.text())))
+    }
+
+    /// What the octets are, whatever the declared type and the names say.
+    pub fn file_type(&self) -> FileType {
+        *self.file_type.get_or_init(|| detect(&self.decoded))
+    }
+
+    /// Hashes of the decoded octets.
+    pub fn hashes(&self) -> &Hashes {
+        self.hashes.get_or_init(|| {
+            Box::new(Hashes {
+                sha256: Sha256::digest(&self.decoded).into(),
+                sha1: Sha1::digest(&self.decoded).into(),
+                md5: Md5::digest(&self.decoded).into(),
+            })
+        })
+    }
+}
