@@ -3,6 +3,8 @@
 //! `run/control.sock` in the data directory; the engine listens, `sekisho` and the control plane
 //! call. Every call carries a request id; repeating a call with the same id is harmless.
 
+pub mod server;
+
 use serde::{Deserialize, Serialize};
 
 /// One call.

@@ -1,1 +1,2 @@
-//! shard: not yet built.
+//! shard: one executor per core.
+pub mod deadlines;
