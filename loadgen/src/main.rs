@@ -1,2 +1,207 @@
-//! placeholder
-fn main() {}
+//! `sekisho-loadgen sink` receives, `sekisho-loadgen send` sends.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use sekisho_loadgen::mix::Mix;
+use sekisho_loadgen::send::{self, SendOptions, SendReport};
+use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Load clients and a receiving server for capacity tests.
+#[derive(Parser)]
+#[command(name = "sekisho-loadgen", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receive mail: each as a file, or only counted.
+    Sink(SinkArguments),
+    /// Send mail in a closed loop of sessions.
+    Send(SendArguments),
+}
+
+#[derive(Args)]
+struct SinkArguments {
+    /// Address and port.
+    #[arg(long, default_value = "127.0.0.1:2526")]
+    listen: SocketAddr,
+    /// Directory for the mails; without it they are only counted.
+    #[arg(long)]
+    store: Option<PathBuf>,
+    /// What EHLO offers: all, none, or a list of pipelining,chunking,smtputf8,8bitmime,dsn,size.
+    #[arg(long, default_value = "all")]
+    extensions: String,
+    /// Percentage of recipients answered 451.
+    #[arg(long, default_value_t = 0)]
+    rcpt_temporary_percent: u8,
+    /// Percentage of recipients answered 550.
+    #[arg(long, default_value_t = 0)]
+    rcpt_permanent_percent: u8,
+    /// Percentage of mails answered 451 at the final dot.
+    #[arg(long, default_value_t = 0)]
+    dot_temporary_percent: u8,
+    /// Percentage of mails answered 554 at the final dot.
+    #[arg(long, default_value_t = 0)]
+    dot_permanent_percent: u8,
+    /// Wait so long before every answer to RCPT and to the final dot.
+    #[arg(long, default_value_t = 0)]
+    delay_ms: u64,
+    /// Ignore local-parts that script a fate (tempfail, reject, dotfail, dotreject, hang,
+    /// hangtaken, close, closetaken, closercpt, nonsense, slow).
+    #[arg(long)]
+    no_script: bool,
+    /// Seed of the percentages.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct SendArguments {
+    /// The server.
+    #[arg(long, default_value = "127.0.0.1:2525")]
+    server: String,
+    /// Sessions at a time.
+    #[arg(long, default_value_t = 10)]
+    sessions: usize,
+    /// Mails in all.
+    #[arg(long, default_value_t = 1000)]
+    mails: u64,
+    /// Mails on one connection.
+    #[arg(long, default_value_t = 1)]
+    mails_per_connection: u64,
+    /// Reverse-path.
+    #[arg(long, default_value = "sender@example.com")]
+    from: String,
+    /// Forward-path; may be given more than once; {n} becomes the number of the mail.
+    #[arg(long, default_value = "user@demo.test")]
+    to: Vec<String>,
+    /// Argument of EHLO.
+    #[arg(long, default_value = "loadgen.example.com")]
+    helo: String,
+    /// Directory of mail files instead of the generated 16 KiB mix.
+    #[arg(long)]
+    files: Option<PathBuf>,
+    /// One line for each mail: id, recipient, outcome.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// Seed of everything drawn.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds before a session gives up waiting for an answer.
+    #[arg(long, default_value_t = 120)]
+    timeout_seconds: u64,
+    /// Send to an address that is not this machine's loopback.
+    #[arg(long)]
+    i_own_this_host: bool,
+    /// One JSON object instead of words.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Sink(arguments) => sink(arguments),
+        Command::Send(arguments) => send(arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(text) => {
+            let _ = writeln!(io::stderr(), "sekisho-loadgen: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn sink(arguments: SinkArguments) -> Result<ExitCode, String> {
+    let options = SinkOptions {
+        listen: arguments.listen,
+        store: arguments.store,
+        extensions: Extensions::parse(&arguments.extensions)?,
+        behaviour: Behaviour {
+            by_local_part: !arguments.no_script,
+            rcpt_temporary_percent: arguments.rcpt_temporary_percent,
+            rcpt_permanent_percent: arguments.rcpt_permanent_percent,
+            dot_temporary_percent: arguments.dot_temporary_percent,
+            dot_permanent_percent: arguments.dot_permanent_percent,
+            delay: Duration::from_millis(arguments.delay_ms),
+            seed: arguments.seed,
+            ..Behaviour::default()
+        },
+    };
+    let listen = options.listen;
+    let sink = Sink::start(options).map_err(|error| format!("listen on {listen}: {error}"))?;
+    let _ = writeln!(io::stdout(), "READY {}", sink.address());
+    sink.join();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn send(arguments: SendArguments) -> Result<ExitCode, String> {
+    let server = arguments
+        .server
+        .to_socket_addrs()
+        .map_err(|error| format!("server {}: {error}", arguments.server))?
+        .next()
+        .ok_or_else(|| format!("server {}: no address", arguments.server))?;
+    if !server.ip().is_loopback() && !arguments.i_own_this_host {
+        return Err(format!(
+            "server {server}: not a loopback address\ntry: --i-own-this-host, if you do"
+        ));
+    }
+    let mix = match &arguments.files {
+        Some(dir) => {
+            Mix::from_directory(dir).map_err(|error| format!("files {}: {error}", dir.display()))?
+        }
+        None => Mix::generated(arguments.seed),
+    };
+    let options = SendOptions {
+        server,
+        sessions: arguments.sessions,
+        mails: arguments.mails,
+        mails_per_connection: arguments.mails_per_connection,
+        from: arguments.from,
+        to: arguments.to,
+        helo: arguments.helo,
+        seed: arguments.seed,
+        timeout: Duration::from_secs(arguments.timeout_seconds),
+        ledger: arguments.ledger,
+    };
+    let report = send::run(options, mix).map_err(|error| format!("send: {error}"))?;
+    if arguments.json {
+        let text = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+        let _ = writeln!(io::stdout(), "{text}");
+    } else {
+        print_words(&report);
+    }
+    let all_answered = report.unknown == 0 && report.accepted > 0;
+    Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn print_words(report: &SendReport) {
+    let latency = &report.latency_ms;
+    let _ = writeln!(
+        io::stdout(),
+        "accepted {}, refused for now {}, refused {}, unknown {}, not connected {}\n\
+         {:.1} mails/s in {:.2} s; latency ms p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+        report.accepted,
+        report.refused_temporary,
+        report.refused_permanent,
+        report.unknown,
+        report.connect_failures,
+        report.mails_per_second,
+        report.seconds,
+        latency.p50,
+        latency.p99,
+        latency.p999,
+        latency.max,
+    );
+}
