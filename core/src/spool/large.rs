@@ -1,0 +1,111 @@
+//! Mails above `limits::BODY_IN_MEMORY_BYTES_MAX`: a file of its own, written as the mail arrives.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::SpoolError;
+use super::disk::Disk;
+use crate::content::{Content, Piece};
+use crate::envelope::MailId;
+
+/// Streams one large mail into `<directory>/incoming/`.
+#[derive(Debug)]
+pub struct LargeWriter<D: Disk> {
+    disk: D,
+    file: D::File,
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// A complete file in `incoming/`: keep it until the mail has its place (delivered, spooled, held); dropping
+/// it removes the name. Rooms that keep the mail have linked it under a name of their own.
+#[derive(Debug)]
+pub struct Incoming<D: Disk> {
+    /// The mail's octets.
+    pub content: Content,
+    disk: D,
+    path: PathBuf,
+}
+
+impl<D: Disk> Drop for Incoming<D> {
+    fn drop(&mut self) {
+        let (disk, path) = (self.disk.clone(), std::mem::take(&mut self.path));
+        self.disk.spawn(async move {
+            // What stays is removed at the next start.
+            let _ = disk.remove(&path).await;
+        });
+    }
+}
+
+impl<D: Disk> LargeWriter<D> {
+    /// Creates the file. `directory` is the `incoming` directory of the shard's spool, which exists.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]: temporary.
+    pub async fn create(disk: D, directory: &Path, mail: MailId) -> Result<Self, SpoolError> {
+        let path = directory.join(format!("{mail}.large"));
+        let file =
+            disk.create(&path).await.map_err(|error| SpoolError::io("create", &path, &error))?;
+        Ok(Self { disk, file, path, bytes: 0 })
+    }
+
+    /// Appends octets.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`], no room included: temporary; the writer is of no more use.
+    pub async fn write(&mut self, octets: Vec<u8>) -> Result<(), SpoolError> {
+        let bytes = octets.len() as u64;
+        write_all(&self.disk, &self.file, &self.path, octets, self.bytes).await?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Octets so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes the file durable and gives it as a content.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]: temporary.
+    pub async fn finish(self) -> Result<Incoming<D>, SpoolError> {
+        let Self { disk, file, path, bytes } = self;
+        let sync = disk.fdatasync(&file).await;
+        sync.map_err(|error| SpoolError::io("fdatasync", &path, &error))?;
+        if let Some(directory) = path.parent() {
+            let sync = disk.sync_dir(directory).await;
+            sync.map_err(|error| SpoolError::io("fsync", directory, &error))?;
+        }
+        let large = disk.open_large(&path).await;
+        let large = Arc::new(large.map_err(|error| SpoolError::io("open", &path, &error))?);
+        let content = Content { pieces: vec![Piece::File { file: large, offset: 0, bytes }] };
+        Ok(Incoming { content, disk, path })
+    }
+}
+
+/// Writes all of `octets`.
+///
+/// A short write to a regular file means that the disk is full (or about to fail): it is an error
+/// and not tried again, so that the octets need not be kept twice.
+pub(crate) async fn write_all<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    path: &Path,
+    octets: Vec<u8>,
+    offset: u64,
+) -> Result<(), SpoolError> {
+    let bytes = octets.len();
+    let fail = |error: std::io::Error| SpoolError::io("write", path, &error);
+    let written = disk.write_at(file, octets, offset).await.map_err(fail)?;
+    if written == bytes {
+        return Ok(());
+    }
+    Err(SpoolError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        kind: std::io::ErrorKind::StorageFull,
+        text: format!("{written} of {bytes} octets written"),
+    })
+}
