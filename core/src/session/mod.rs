@@ -1,16 +1,77 @@
-//! The RFC 5321 server as a state machine: octets and time in, replies and steps out. (Header follows with the body.)
+//! The RFC 5321 server as a state machine: octets and time in, replies and steps out.
+//!
+//! It does no I/O, reads no clock, and judges nobody: whether a client, a reverse-path, a recipient or a
+//! message is welcome is asked (`Step::Ask...`) and answered by `pipeline` through the driver. It does not
+//! sign, scan, store or look inside the content beyond line ends.
+//!
+//! ```text
+//! Start -AskClient-> Greeted -HELO/EHLO-> Identified -MAIL, AskMail-> Mail -RCPT, AskRcpt-> Mail
+//!   Mail -DATA, AskData-> Data -dot, AskMessage-> Identified
+//!   Mail -BDAT, AskData-> Chunk -> Chunks -BDAT-> Chunk -LAST, AskMessage-> Identified
+//! ```
+//!
+//! Any split of the input gives the same replies in the same order: commands are used only when complete,
+//! one after another, and nothing moves while a question is open. Output is gathered and flushed once
+//! per wait, so a pipelined group gets one packet of replies (RFC 2920).
+//!
+//! Memory per session: what the driver reads at once + one command line (4 KiB) + content below
+//! `BODY_IN_MEMORY_BYTES_MAX` + two slices + the envelope (recipients_max paths of 1 KiB at most); an idle
+//! session keeps at most 4 KiB of input. Faults survived: any octets whatever (`fuzz_session`), silence,
+//! slowness, a peer that vanishes, a pipeline that refuses anything at any question.
+//!
+//! Caller: the driver in `accept`/`shard`:
+//! ```text
+//! loop { match session.advance(now) {
+//!     Read{deadline} => flush output; read with deadline -> fill | peer_closed | (nothing at the deadline)
+//!     Ask...         => session.answer(pipeline...)
+//!     ContentFull    => take_content() to disk     ContentDropped => forget it
+//!     StartTls       => flush; handshake; tls_done  Close => flush; close; break
+//! } }
+//! ```
 
+mod bdat;
+mod command;
+mod data;
+mod error;
+pub mod grammar;
+mod helo;
+mod input;
+mod mail;
+mod pace;
+pub mod proxy;
+mod question;
+mod rcpt;
 mod settings;
+mod starttls;
 mod step;
+mod unstuff;
+mod xclient;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
+use memchr::memchr;
+
 use crate::clock::{MonoMillis, Now};
 use crate::envelope::{Client, Envelope};
-use crate::reply::Reply;
+use crate::limits::COMMAND_LINE_BYTES_MAX;
+use crate::reply::{Enhanced, Reply};
 
+use bdat::{After, Chunk};
+use command::Verb;
+use data::Receiver;
+use helo::Greeting;
+use input::Input;
+use pace::Pace;
+use question::Question;
+use unstuff::Framing;
+
+pub use error::{Fault, PathError, ProxyError, SessionError};
 pub use settings::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
 pub use step::{Answer, CloseReason, ContentTraits, ForwardPath, RcptTo, Received, Step};
+pub use unstuff::unstuff;
 
 /// Whether this client's address may use XCLIENT (named in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,69 +83,412 @@ pub enum Xclient {
     Offered,
 }
 
+/// Where a session stands. `Mail` and after it until the end: `envelope` belongs to a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before the greeting, or after XCLIENT: the client is asked about.
+    Start,
+    /// 554 was the greeting: only QUIT is left (RFC 5321 section 3.1).
+    Refused,
+    /// Greeted, no HELO yet.
+    Greeted,
+    /// No transaction.
+    Identified,
+    /// MAIL was accepted; recipients may have been.
+    Mail,
+    /// Content of DATA is coming.
+    Data,
+    /// Between two chunks.
+    Chunks,
+    /// A chunk failed: nothing but RSET helps.
+    ChunksFailed,
+    /// Octets of a chunk are coming.
+    Chunk { left: u64, chunk: Chunk },
+    /// Octets of a refused chunk are coming.
+    Swallow { left: u64, next: After },
+    /// A TLS handshake runs.
+    Handshake,
+    /// Over.
+    Closing(CloseReason),
+}
+
 /// One SMTP session.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
     client: Client,
+    xclient: Xclient,
+    /// What XCLIENT said: it stands above a later EHLO's word.
+    xclient_helo: Option<Box<str>>,
+    input: Input,
     output: Vec<u8>,
-    content: Vec<u8>,
+    phase: Phase,
+    question: Option<Question>,
     envelope: Envelope,
+    /// At least one RCPT of this transaction was refused.
+    refused_in_transaction: bool,
+    receiver: Receiver,
+    pace: Pace,
+    /// Canonical content that the driver has not taken.
+    content: Vec<u8>,
+    /// The driver holds content of this transaction.
+    content_taken: bool,
+    /// The driver must be told to drop it.
+    drop_pending: bool,
+    swallow_reply: Option<Reply>,
+    /// The command line that is coming is too long and will be answered when it ends.
+    overlong: bool,
+    command_deadline: Option<MonoMillis>,
+    transactions: u32,
+    errors: u32,
+    refused_recipients: u32,
+    idle_commands: u32,
+    peer_closed: bool,
+    draining: bool,
+    plaintext_dropped: bool,
 }
 
 impl Session {
     /// A session with `client`, before the greeting. With implicit TLS the handshake is done
     /// and `client.tls` is set.
     #[must_use]
-    pub fn new(config: Arc<SessionConfig>, client: Client, _xclient: Xclient) -> Self {
-        Self { config, client, output: vec![], content: vec![], envelope: Envelope::default() }
+    pub fn new(config: Arc<SessionConfig>, client: Client, xclient: Xclient) -> Self {
+        Self {
+            config,
+            client,
+            xclient,
+            xclient_helo: None,
+            input: Input::default(),
+            output: Vec::new(),
+            phase: Phase::Start,
+            question: None,
+            envelope: Envelope::default(),
+            refused_in_transaction: false,
+            receiver: Receiver::new(Framing::Dot),
+            pace: Pace::default(),
+            content: Vec::new(),
+            content_taken: false,
+            drop_pending: false,
+            swallow_reply: None,
+            overlong: false,
+            command_deadline: None,
+            transactions: 0,
+            errors: 0,
+            refused_recipients: 0,
+            idle_commands: 0,
+            peer_closed: false,
+            draining: false,
+            plaintext_dropped: false,
+        }
     }
-    /// Octets from the peer, any split. Not while a question is open or a handshake runs.
-    pub fn fill(&mut self, _octets: &[u8]) {}
-    /// Goes on as far as possible. Call until `Step::Read`, `StartTls` or `Close`.
-    pub fn advance(&mut self, _now: Now) -> Step {
-        Step::Read { deadline: MonoMillis(0) }
+
+    /// Octets from the peer, any split; they are copied.
+    ///
+    /// # Panics
+    /// While a TLS handshake runs: what comes then is not ours to read.
+    pub fn fill(&mut self, octets: &[u8]) {
+        assert!(self.phase != Phase::Handshake, "fill during a handshake");
+        self.input.fill(octets);
     }
-    /// Answers the open question.
-    pub fn answer(&mut self, _answer: Answer) {}
+
+    /// Goes on as far as possible. Call until `Step::Read`, `StartTls` or `Close`, and again at the
+    /// deadline.
+    ///
+    /// # Panics
+    /// While a question is open: the driver's defect.
+    pub fn advance(&mut self, now: Now) -> Step {
+        assert!(self.question.is_none(), "advance while a question is open");
+        // Taken out so that a command can borrow its line while the session changes.
+        let mut input = std::mem::take(&mut self.input);
+        let step = self.run(&mut input, now);
+        self.input = input;
+        step
+    }
+
+    fn run(&mut self, input: &mut Input, now: Now) -> Step {
+        loop {
+            if std::mem::take(&mut self.drop_pending) {
+                return Step::ContentDropped;
+            }
+            if self.draining && !self.is_busy() {
+                self.close_with(
+                    &Reply::new(421, Enhanced(4, 3, 2), "Service shutting down"),
+                    CloseReason::Shutdown,
+                );
+                continue;
+            }
+            let step = match self.phase {
+                Phase::Start => self.ask(Question::Client, Step::AskClient),
+                Phase::Data => self.receive_data(input, now),
+                Phase::Chunk { left, chunk } => self.receive_chunk(input, now, (left, chunk)),
+                Phase::Swallow { left, next } => self.receive_swallowed(input, now, (left, next)),
+                Phase::Handshake => Some(Step::StartTls),
+                Phase::Closing(reason) => {
+                    input.clear();
+                    Some(Step::Close { reason })
+                }
+                Phase::Refused
+                | Phase::Greeted
+                | Phase::Identified
+                | Phase::Mail
+                | Phase::Chunks
+                | Phase::ChunksFailed => self.next_command(input, now),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Content is under way, or the session is over anyway: a drain waits.
+    fn is_busy(&self) -> bool {
+        match self.phase {
+            Phase::Data
+            | Phase::Chunks
+            | Phase::Chunk { .. }
+            | Phase::Swallow { .. }
+            | Phase::Handshake
+            | Phase::Closing(_) => true,
+            Phase::Start
+            | Phase::Refused
+            | Phase::Greeted
+            | Phase::Identified
+            | Phase::Mail
+            | Phase::ChunksFailed => false,
+        }
+    }
+
+    /// Takes one complete line out of `input` and obeys it, or waits for more.
+    fn next_command(&mut self, input: &mut Input, now: Now) -> Option<Step> {
+        let Some(end) = memchr(b'\n', input.pending()) else {
+            if input.pending().len() >= COMMAND_LINE_BYTES_MAX {
+                self.overlong = true;
+            }
+            if self.overlong {
+                input.clear();
+            }
+            input.rest();
+            let patience = now.mono.plus(self.config.timeouts.command);
+            let mut deadline = *self.command_deadline.get_or_insert(patience);
+            if self.phase == Phase::Chunks {
+                deadline = deadline.min(self.pace.rate_deadline(now.mono, &self.config.timeouts));
+            }
+            return self.read(now, deadline);
+        };
+        self.command_deadline = None;
+        let overlong = std::mem::take(&mut self.overlong) || end + 1 > COMMAND_LINE_BYTES_MAX;
+        if overlong {
+            input.consume(end + 1);
+            return self.fail(SessionError::CommandTooLong);
+        }
+        // The line must be used up before the command runs (BDAT, STARTTLS look at what follows).
+        let mut line = smallvec::SmallVec::<[u8; 256]>::new();
+        line.extend_from_slice(input.pending().get(..end).unwrap_or_default());
+        input.consume(end + 1);
+        let bare = line.last() != Some(&b'\r');
+        if bare && self.config.bare_line_ends == BareLineEnds::Refuse {
+            return self.fail(SessionError::BareLineFeed);
+        }
+        let text =
+            if bare { &line[..] } else { line.split_last().map_or(&[][..], |(_, rest)| rest) };
+        match command::parse(text) {
+            Ok(command) => self.obey(command, input),
+            Err(_) if self.phase == Phase::Refused => self.fail(SessionError::SessionRefused),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn obey(&mut self, command: command::Command<'_>, input: &mut Input) -> Option<Step> {
+        let argument = command.argument;
+        match command.verb {
+            Verb::Quit if argument.is_empty() => {
+                self.output.extend_from_slice(b"221 2.0.0 Bye\r\n");
+                self.close(CloseReason::Quit)
+            }
+            Verb::Bdat => self.bdat(argument),
+            Verb::Http => self.close_with(
+                &Reply::new(421, Enhanced(4, 7, 0), "This is not an HTTP server"),
+                CloseReason::Protocol,
+            ),
+            _ if self.phase == Phase::Refused => self.fail(SessionError::SessionRefused),
+            Verb::Helo => self.helo(Greeting::Helo, argument),
+            Verb::Ehlo => self.helo(Greeting::Ehlo, argument),
+            Verb::Mail => self.mail(argument),
+            Verb::Rcpt => self.rcpt(argument),
+            Verb::Data => self.data(argument),
+            Verb::StartTls => self.starttls(argument, input),
+            Verb::Xclient => self.xclient(argument),
+            Verb::Rset if argument.is_empty() => {
+                self.end_transaction();
+                self.idle(b"250 2.0.0 Ok\r\n")
+            }
+            Verb::Noop => self.idle(b"250 2.0.0 Ok\r\n"),
+            Verb::Help => self.idle(b"214 2.0.0 See RFC 5321\r\n"),
+            // RFC 5321 section 3.5.3: neither confirms nor denies.
+            Verb::Vrfy if !argument.is_empty() => {
+                self.idle(b"252 2.5.2 Cannot VRFY user, send some mail\r\n")
+            }
+            Verb::NotServed => self.fail(SessionError::NotImplemented),
+            Verb::Vrfy | Verb::Rset | Verb::Quit => self.fail(SessionError::Argument),
+        }
+    }
+
+    /// Replies to a command that leads nowhere, as long as there are not too many of them.
+    fn idle(&mut self, reply: &[u8]) -> Option<Step> {
+        let over = self.count_idle();
+        if over.is_none() && !matches!(self.phase, Phase::Closing(_)) {
+            self.output.extend_from_slice(reply);
+        }
+        over
+    }
+
+    fn count_idle(&mut self) -> Option<Step> {
+        self.idle_commands += 1;
+        if self.idle_commands > self.config.idle_commands_max {
+            return self.over_limit("too many commands without a message");
+        }
+        None
+    }
+
+    /// Replies with `error` and counts it.
+    fn fail(&mut self, error: SessionError) -> Option<Step> {
+        self.count_error(error);
+        error.reply().write_to(&mut self.output);
+        self.check_limits()
+    }
+
+    fn count_error(&mut self, error: SessionError) {
+        self.errors += u32::from(error.permanent());
+    }
+
+    fn count_refused(&mut self) -> Option<Step> {
+        self.refused_in_transaction = true;
+        self.refused_recipients += 1;
+        self.check_limits()
+    }
+
+    /// Ends the session when it has made too many errors. RFC 5321 section 4.2.1 allows 421 anywhere.
+    fn check_limits(&mut self) -> Option<Step> {
+        if self.errors > self.config.errors_max {
+            return self.over_limit("too many errors");
+        }
+        if self.refused_recipients > self.config.refused_recipients_max {
+            return self.over_limit("too many refused recipients");
+        }
+        None
+    }
+
+    fn over_limit(&mut self, text: &'static str) -> Option<Step> {
+        self.close_with(&Reply::new(421, Enhanced(4, 7, 0), text), CloseReason::Limit)
+    }
+
+    fn close_with(&mut self, reply: &Reply, reason: CloseReason) -> Option<Step> {
+        reply.write_to(&mut self.output);
+        self.close(reason)
+    }
+
+    /// Always `None`: the loop then comes to `Step::Close` by way of what must be dropped.
+    fn close(&mut self, reason: CloseReason) -> Option<Step> {
+        self.reset_transaction();
+        self.phase = Phase::Closing(reason);
+        None
+    }
+
+    /// Ends the transaction, if there is one, and stays identified, if it was.
+    fn end_transaction(&mut self) {
+        self.reset_transaction();
+        match self.phase {
+            Phase::Greeted | Phase::Refused | Phase::Start | Phase::Closing(_) => {}
+            _ => self.phase = Phase::Identified,
+        }
+    }
+
+    fn reset_transaction(&mut self) {
+        self.envelope = Envelope::default();
+        self.refused_in_transaction = false;
+        self.drop_content();
+        self.content = Vec::new();
+    }
+
     /// Replies to be flushed at `Read`, `StartTls` and `Close`; the driver clears it.
     pub fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
-    /// Takes the content gathered so far.
+
+    /// Takes the content gathered so far: at `ContentFull` and at `AskMessage`.
     pub fn take_content(&mut self) -> Vec<u8> {
+        self.content_taken |= !self.content.is_empty();
         std::mem::take(&mut self.content)
     }
-    /// The rest of the current content is thrown away and `reply` is its final reply.
-    pub fn refuse_content(&mut self, _reply: Reply) {}
-    /// The peer sent octets before the greeting went out: 554 and close.
-    pub fn early_talker(&mut self) {}
-    /// The handshake after `StartTls` is done; `description` is protocol version and cipher suite.
-    pub fn tls_done(&mut self, _description: &str) {}
-    /// The peer closed its side.
-    pub fn peer_closed(&mut self) {}
-    /// Drain: 421 between transactions, content under way finishes first.
-    pub fn shutdown(&mut self) {}
+
+    /// The rest of the current content is thrown away and `reply` is its final reply; what the driver
+    /// holds of it is void. For a full disk, or a transaction that takes too long.
+    pub fn refuse_content(&mut self, reply: Reply) {
+        self.content = Vec::new();
+        self.content_taken = false;
+        self.receiver.refusal = Some(reply);
+    }
+
+    /// The peer sent octets before the greeting went out: 554 and close. Instead of an answer to
+    /// `AskClient`, or while its 220 is not yet flushed.
+    pub fn early_talker(&mut self) {
+        self.question = None;
+        self.output.clear();
+        self.output.extend_from_slice(b"554 Talked before the greeting\r\n");
+        self.close(CloseReason::EarlyTalker);
+    }
+
+    /// The peer closed its side: complete commands are still obeyed, then the session closes.
+    pub fn peer_closed(&mut self) {
+        self.peer_closed = true;
+    }
+
+    /// Drain: 421 between transactions; content under way finishes first.
+    pub fn shutdown(&mut self) {
+        self.draining = true;
+    }
+
     /// Ends the session with `reply` at the next `advance`, wherever it stands.
-    pub fn abort(&mut self, _reply: Reply) {}
+    pub fn abort(&mut self, reply: &Reply) {
+        self.question = None;
+        self.close_with(reply, CloseReason::Refused);
+    }
+
     /// The client as known now.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
-    /// The envelope of the current transaction.
+
+    /// For what the driver finds out itself, such as the reverse name.
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// The envelope of the current transaction; `Step::AskMessage` has taken it along.
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
     }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &SessionConfig {
         &self.config
     }
+
     /// Whether content is being read (choose a large read buffer).
     #[must_use]
     pub fn in_content(&self) -> bool {
-        false
+        matches!(self.phase, Phase::Data | Phase::Chunk { .. } | Phase::Swallow { .. })
     }
+}
+
+/// Fuzz entry: any octets as a whole session; the first octet says how they are split and answered.
+/// Whatever the split, the replies and the messages are the same.
+pub fn fuzz_session(data: &[u8]) {
+    let Some((control, octets)) = data.split_first() else { return };
+    let whole = question::rehearse(octets, usize::MAX, *control);
+    let split = question::rehearse(octets, usize::from(*control % 7) + 1, *control);
+    assert_eq!(whole, split, "the split of the input changed the session");
 }

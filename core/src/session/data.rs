@@ -1,0 +1,177 @@
+//! DATA and the content that follows it, by DATA or BDAT. RFC 5321 section 4.1.1.4.
+
+use crate::clock::{MonoMillis, Now};
+use crate::limits::{BODY_IN_MEMORY_BYTES_MAX, SCAN_SLICE_BYTES};
+use crate::reply::{Enhanced, Reply};
+
+use super::error::SessionError;
+use super::input::Input;
+use super::pace::Pace;
+use super::settings::{BareLineEnds, SessionConfig};
+use super::step::{CloseReason, Received, Step};
+use super::unstuff::{Canonical, Framing};
+use super::{Phase, Question, Session};
+
+/// The content of one transaction on its way in.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) canonical: Canonical,
+    /// Said by `Session::refuse_content`: the rest is thrown away.
+    pub(super) refusal: Option<Reply>,
+    /// Octets as received.
+    pub(super) received: u64,
+}
+
+impl Receiver {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { canonical: Canonical::new(framing), refusal: None, received: 0 }
+    }
+
+    /// Why this content cannot be taken, judged by all of it so far. The order is fixed, so that the
+    /// answer does not depend on how the octets were split.
+    pub(super) fn failure(&self, config: &SessionConfig) -> Option<Reply> {
+        let refused_ends = config.bare_line_ends == BareLineEnds::Refuse;
+        if let Some(reply) = &self.refusal {
+            Some(reply.clone())
+        } else if self.canonical.bytes() > config.message_bytes_max {
+            Some(SessionError::MessageTooBig.reply())
+        } else if self.canonical.longest_line_bytes() > config.content_line_bytes_max {
+            Some(SessionError::ContentLineTooLong.reply())
+        } else if refused_ends && self.canonical.traits().bare_line_ends {
+            Some(SessionError::BareLineEnd.reply())
+        } else {
+            None
+        }
+    }
+
+    fn is_failed(&self, config: &SessionConfig) -> bool {
+        self.refusal.is_some()
+            || self.canonical.bytes() > config.message_bytes_max
+            || self.canonical.longest_line_bytes() > config.content_line_bytes_max
+            || (config.bare_line_ends == BareLineEnds::Refuse
+                && self.canonical.traits().bare_line_ends)
+    }
+}
+
+impl Session {
+    /// Handles DATA.
+    pub(super) fn data(&mut self, argument: &str) -> Option<Step> {
+        if !argument.is_empty() {
+            return self.fail(SessionError::Argument);
+        }
+        if let Some(error) = self.content_out_of_order() {
+            return self.fail(error);
+        }
+        if matches!(self.phase, Phase::Chunks | Phase::ChunksFailed) {
+            return self.fail(SessionError::AfterBdat);
+        }
+        self.ask(Question::Data, Step::AskData)
+    }
+
+    /// Why neither DATA nor BDAT may come now.
+    pub(super) fn content_out_of_order(&self) -> Option<SessionError> {
+        match self.phase {
+            Phase::Mail if !self.envelope.recipients.is_empty() => None,
+            Phase::Mail if self.refused_in_transaction => Some(SessionError::NoValidRecipient),
+            Phase::Mail => Some(SessionError::NoRecipient),
+            Phase::Greeted => Some(SessionError::NoHelo),
+            Phase::Identified => Some(SessionError::NoMail),
+            _ => None,
+        }
+    }
+
+    /// 354: content follows until the dot.
+    pub(super) fn start_data(&mut self) {
+        self.receiver = Receiver::new(Framing::Dot);
+        self.pace = Pace::default();
+        self.phase = Phase::Data;
+        self.output.extend_from_slice(b"354 End data with <CR><LF>.<CR><LF>\r\n");
+    }
+
+    /// Reads content of DATA.
+    pub(super) fn receive_data(&mut self, input: &mut Input, now: Now) -> Option<Step> {
+        if let Some(step) = self.content_full(now) {
+            return Some(step);
+        }
+        // Cut exactly here, whatever the split.
+        let ceiling = self.config.message_bytes_max.saturating_add(self.config.swallow_bytes_max);
+        let room = ceiling.saturating_sub(self.receiver.received);
+        if room == 0 {
+            let reply = SessionError::MessageTooBig.reply();
+            return self.close_with(&reply, CloseReason::Limit);
+        }
+        if input.pending().is_empty() {
+            return self.read_content(now);
+        }
+        let (fed, _) = self.feed(input, now, room);
+        if fed { self.content_complete() } else { None }
+    }
+
+    /// Feeds at most `limit` octets of `input`: whether the end was seen, and how many were used.
+    pub(super) fn feed(&mut self, input: &mut Input, now: Now, limit: u64) -> (bool, u64) {
+        let pending = input.pending();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(SCAN_SLICE_BYTES);
+        let slice = pending.get(..limit).unwrap_or(pending);
+        let fed = self.receiver.canonical.feed(slice, &mut self.content);
+        input.consume(fed.consumed);
+        let used = fed.consumed as u64;
+        self.receiver.received += used;
+        self.pace.arrived(now.mono, used);
+        if self.receiver.is_failed(&self.config) {
+            self.drop_content();
+        }
+        (fed.ended, used)
+    }
+
+    /// Lets the driver take a full buffer before more is read.
+    pub(super) fn content_full(&mut self, now: Now) -> Option<Step> {
+        self.pace.resume(now.mono);
+        (self.content.len() >= BODY_IN_MEMORY_BYTES_MAX).then(|| {
+            // What the disk costs is not the client's slowness.
+            self.pace.pause(now.mono);
+            Step::ContentFull
+        })
+    }
+
+    /// Throws away what is held, and tells the driver if it holds some of it.
+    pub(super) fn drop_content(&mut self) {
+        self.content.clear();
+        self.drop_pending |= std::mem::take(&mut self.content_taken);
+    }
+
+    /// The last octet is there: ask, or give the reply of what went wrong.
+    pub(super) fn content_complete(&mut self) -> Option<Step> {
+        if let Some(reply) = self.receiver.failure(&self.config) {
+            reply.write_to(&mut self.output);
+            self.end_transaction();
+            return None;
+        }
+        let chunked = self.phase != Phase::Data;
+        self.phase = Phase::Identified;
+        let received = Received {
+            envelope: std::mem::take(&mut self.envelope),
+            bytes: self.receiver.canonical.bytes(),
+            traits: self.receiver.canonical.traits(),
+            chunked,
+        };
+        self.ask(Question::Message, Step::AskMessage(Box::new(received)))
+    }
+
+    /// Waits for content, or gives up on a client that is silent or too slow.
+    pub(super) fn read_content(&mut self, now: Now) -> Option<Step> {
+        let deadline = self.pace.deadline(now.mono, &self.config.timeouts);
+        self.read(now, deadline)
+    }
+
+    /// Waits until `deadline`; past it, or when the peer is gone, the session ends.
+    pub(super) fn read(&mut self, now: Now, deadline: MonoMillis) -> Option<Step> {
+        if self.peer_closed {
+            self.close(CloseReason::PeerClosed)
+        } else if now.mono >= deadline {
+            let reply = Reply::new(421, Enhanced(4, 4, 2), "Timeout, closing connection");
+            self.close_with(&reply, CloseReason::Timeout)
+        } else {
+            Some(Step::Read { deadline })
+        }
+    }
+}
