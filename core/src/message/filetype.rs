@@ -1,4 +1,8 @@
-//! True file type: what octets are, whatever their name says.
+//! True file type: what octets are, whatever their name says. `infer` knows the common ones; here
+//! are those that mail attacks use and it does not tell apart.
+
+use infer::MatcherType;
+use memchr::memmem;
 
 /// A file type, as far as rules distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -80,8 +84,220 @@ pub enum FileType {
     Mail,
 }
 
+impl FileType {
+    /// Holds other files, so that its own octets say little about what is inside.
+    #[must_use]
+    pub fn is_container(self) -> bool {
+        self.is_zip() || self.is_unread_container() || matches!(self, Self::Gzip | Self::Tar)
+    }
+
+    /// A ZIP, whatever is inside.
+    #[must_use]
+    pub fn is_zip(self) -> bool {
+        matches!(self, Self::Zip | Self::Ooxml | Self::OoxmlMacro | Self::OpenDocument | Self::Jar)
+    }
+
+    /// A container that this release does not open.
+    #[must_use]
+    pub fn is_unread_container(self) -> bool {
+        matches!(
+            self,
+            Self::Bzip2
+                | Self::Xz
+                | Self::Zstd
+                | Self::OtherCompression
+                | Self::SevenZip
+                | Self::Rar
+                | Self::Cab
+                | Self::Arj
+                | Self::Lzh
+                | Self::Iso
+                | Self::Cpio
+                | Self::OtherArchive
+                | Self::Tnef
+                | Self::Ole
+                | Self::OneNote
+                | Self::Pdf
+        )
+    }
+
+    /// Runs when opened.
+    #[must_use]
+    pub fn is_program(self) -> bool {
+        matches!(self, Self::Pe | Self::DosExe | Self::Elf | Self::MachO | Self::Script | Self::Lnk)
+    }
+}
+
+/// Heads that decide at once.
+const HEADS: &[(&[u8], FileType)] = &[
+    (b"%PDF-", FileType::Pdf),
+    (b"{\\rt", FileType::Rtf),
+    (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", FileType::Ole),
+    (b"\x7FELF", FileType::Elf),
+    (b"\xCF\xFA\xED\xFE", FileType::MachO),
+    (b"\xCE\xFA\xED\xFE", FileType::MachO),
+    (b"\x4C\x00\x00\x00\x01\x14\x02\x00", FileType::Lnk),
+    (b"\xE4\x52\x5C\x7B\x8C\xD8\xA7\x4D", FileType::OneNote),
+    (b"\x1F\x8B\x08", FileType::Gzip),
+    (b"\xFD7zXZ\x00", FileType::Xz),
+    (b"\x28\xB5\x2F\xFD", FileType::Zstd),
+    (b"\x04\x22\x4D\x18", FileType::OtherCompression),
+    (b"LZIP\x01", FileType::OtherCompression),
+    (b"\x89LZO\x00\x0D\x0A\x1A\x0A", FileType::OtherCompression),
+    (b"\x1F\x9D", FileType::OtherCompression),
+    (b"\x1F\xA0", FileType::OtherCompression),
+    (b"\x5D\x00\x00", FileType::OtherCompression),
+    (b"7z\xBC\xAF\x27\x1C", FileType::SevenZip),
+    (b"Rar!\x1A\x07", FileType::Rar),
+    (b"MSCF\x00\x00\x00\x00", FileType::Cab),
+    (b"ISc(", FileType::Cab),
+    (b"070701", FileType::Cpio),
+    (b"070702", FileType::Cpio),
+    (b"070707", FileType::Cpio),
+    (b"\xC7\x71", FileType::Cpio),
+    (b"\x71\xC7", FileType::Cpio),
+    (b"!<arch>\n", FileType::OtherArchive),
+    (b"xar!\x00", FileType::OtherArchive),
+    (b"\xED\xAB\xEE\xDB", FileType::OtherArchive),
+    (b"\x78\x9F\x3E\x22", FileType::Tnef),
+    (b"#!", FileType::Script),
+];
+
 /// The type of `octets`.
 #[must_use]
 pub fn detect(octets: &[u8]) -> FileType {
-    if octets.is_empty() { FileType::Empty } else { FileType::Unknown }
+    if octets.is_empty() {
+        return FileType::Empty;
+    }
+    for (head, kind) in HEADS {
+        if octets.starts_with(head) {
+            return *kind;
+        }
+    }
+    if let Some(kind) = by_structure(octets) {
+        return kind;
+    }
+    match infer::get(octets).map(|found| found.matcher_type()) {
+        Some(MatcherType::Image) => return FileType::Image,
+        Some(MatcherType::Audio | MatcherType::Video) => return FileType::Media,
+        _ => {}
+    }
+    by_text(octets)
+}
+
+/// Formats whose mark is not at the start, or needs more than a mark.
+fn by_structure(octets: &[u8]) -> Option<FileType> {
+    let at = |offset: usize, mark: &[u8]| {
+        octets.get(offset..).is_some_and(|rest| rest.starts_with(mark))
+    };
+    if octets.starts_with(b"MZ") || octets.starts_with(b"ZM") {
+        let offset = octets.get(0x3C..0x40).and_then(|field| field.try_into().ok());
+        let header = offset.map(u32::from_le_bytes).and_then(|offset| usize::try_from(offset).ok());
+        let pe = header.is_some_and(|offset| at(offset, b"PE\0\0"));
+        if !pe && zip_end(octets).is_some() {
+            return Some(zip_kind(octets));
+        }
+        return Some(if pe { FileType::Pe } else { FileType::DosExe });
+    }
+    if octets.starts_with(b"BZh") && matches!(octets.get(3), Some(b'1'..=b'9')) {
+        return Some(FileType::Bzip2);
+    }
+    if octets.starts_with(b"\x60\xEA") && octets.len() > 10 {
+        return Some(FileType::Arj);
+    }
+    if at(2, b"-lh") || at(2, b"-lz") {
+        return Some(FileType::Lzh);
+    }
+    if at(257, b"ustar") {
+        return Some(FileType::Tar);
+    }
+    if [0x8001, 0x8801, 0x9001].iter().any(|&offset| at(offset, b"CD001") || at(offset, b"BEA01")) {
+        return Some(FileType::Iso);
+    }
+    // A ZIP is found by its end, so that a prefix (self-extracting, picture in front) hides nothing.
+    if at(0, b"PK\x03\x04") || zip_end(octets).is_some() {
+        return Some(zip_kind(octets));
+    }
+    if is_old_tar(octets) {
+        return Some(FileType::Tar);
+    }
+    // Clients look for this mark in the first 1,024 octets.
+    let head = octets.get(..1024).unwrap_or(octets);
+    memmem::find(head, b"%PDF-").map(|_| FileType::Pdf)
+}
+
+/// Where the end record of a ZIP's directory is, if there is one that could be.
+#[must_use]
+pub fn zip_end(octets: &[u8]) -> Option<usize> {
+    let tail = octets.len().saturating_sub(128 * 1024);
+    let found = memmem::rfind(octets.get(tail..)?, b"PK\x05\x06")? + tail;
+    (octets.len() - found >= 22).then_some(found)
+}
+
+/// Which kind of ZIP, by the names in its directory.
+fn zip_kind(octets: &[u8]) -> FileType {
+    let has = |name: &[u8]| memmem::find(octets, name).is_some();
+    if has(b"[Content_Types].xml") {
+        if has(b"vbaProject.bin") { FileType::OoxmlMacro } else { FileType::Ooxml }
+    } else if octets
+        .get(30..)
+        .is_some_and(|rest| rest.starts_with(b"mimetypeapplication/vnd.oasis.opendocument"))
+    {
+        FileType::OpenDocument
+    } else if has(b"META-INF/MANIFEST.MF") || has(b"AndroidManifest.xml") {
+        FileType::Jar
+    } else {
+        FileType::Zip
+    }
+}
+
+/// A tar of before POSIX has no mark, only the sum of its header.
+fn is_old_tar(octets: &[u8]) -> bool {
+    let Some(header) = octets.get(..512) else {
+        return false;
+    };
+    let field = header.get(148..156).unwrap_or_default();
+    let digits: String =
+        field.iter().map(|&octet| char::from(octet)).filter(|c| ('0'..='7').contains(c)).collect();
+    let Ok(wanted) = u32::from_str_radix(&digits, 8) else {
+        return false;
+    };
+    let sum: u32 = header
+        .iter()
+        .enumerate()
+        .map(|(at, &octet)| if (148..156).contains(&at) { 32 } else { u32::from(octet) })
+        .sum();
+    header.first() != Some(&0) && wanted == sum
+}
+
+/// Text formats, by their first characters.
+fn by_text(octets: &[u8]) -> FileType {
+    let head = octets.get(..1024).unwrap_or(octets);
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    if head.contains(&0) {
+        return FileType::Unknown;
+    }
+    let lower = head.trim_ascii_start().to_ascii_lowercase();
+    let starts = |mark: &[u8]| lower.starts_with(mark);
+    if [&b"<!doctype html"[..], b"<html", b"<head", b"<body", b"<script", b"<svg", b"<meta"]
+        .iter()
+        .any(|mark| starts(mark))
+        || memmem::find(&lower, b"<html").is_some()
+    {
+        return FileType::Html;
+    }
+    if [&b"@echo off"[..], b"<?php", b"on error resume next", b"wscript.", b"<job", b"<package"]
+        .iter()
+        .any(|mark| starts(mark))
+    {
+        return FileType::Script;
+    }
+    if [&b"received:"[..], b"return-path:", b"delivered-to:", b"from: ", b"mime-version:"]
+        .iter()
+        .any(|mark| starts(mark))
+    {
+        return FileType::Mail;
+    }
+    let odd = head.iter().filter(|&&octet| octet < 9 || (14..32).contains(&octet)).count();
+    if odd * 20 <= head.len() { FileType::Text } else { FileType::Unknown }
 }

@@ -16,9 +16,11 @@
 //! the message (raw is borrowed; decoded parts, three texts).
 
 mod charset;
+mod encoded;
 mod field;
 mod filetype;
 mod html;
+mod parameter;
 mod part;
 mod structure;
 #[cfg(test)]
@@ -29,8 +31,9 @@ mod uri;
 mod view;
 
 pub use charset::{Decoded, decode_charset};
+pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
-pub use filetype::{FileType, detect};
+pub use filetype::{FileType, detect, zip_end};
 pub use html::{HtmlText, html_text};
 pub use part::{Hashes, Part, PartOrigin};
 pub use text::{RawUnits, TextUnits, normalise};
@@ -61,4 +64,37 @@ pub enum ExceptionKind {
     Encrypted,
     /// A container, or a member of one, that is not read here.
     NotScanned,
+}
+
+/// Fuzz entry: any octets give a view whose texts can be built and whose offsets hold.
+///
+/// # Panics
+/// When an invariant of the view does not hold.
+pub fn fuzz_view(raw: &[u8]) {
+    let limits = ViewLimits::shard();
+    let view = View::build(raw, &limits);
+    assert!(view.header_bytes <= raw.len(), "header section ends behind the message");
+    assert!(view.parts.len() <= limits.parts_max * 21, "more parts than allowed");
+    let (body, rawbody) = (view.body(), view.rawbody());
+    assert!(body.ends.is_sorted() && rawbody.ends.is_sorted(), "units out of order");
+    let whole: usize = body.iter().map(str::len).sum();
+    assert_eq!(whole, body.text.len(), "units do not make up the text");
+    let whole: usize = rawbody.iter().map(<[u8]>::len).sum();
+    assert_eq!(whole, rawbody.octets.len(), "units do not make up the raw text");
+    assert_eq!(view.normalised().ends.len(), body.ends.len(), "normalising changed the units");
+    assert!(view.uris().len() <= limits.uris_max, "more URIs than allowed");
+    for part in &view.parts {
+        let _ = part.file_type();
+    }
+}
+
+/// Fuzz entry: any text is read as HTML, and the ranges it reports are in it.
+///
+/// # Panics
+/// When a range is not inside the text.
+pub fn fuzz_html(octets: &[u8]) {
+    let read = html_text(&String::from_utf8_lossy(octets));
+    for range in &read.hidden_ranges {
+        assert!(read.text.get(range.clone()).is_some(), "hidden range outside the text");
+    }
 }

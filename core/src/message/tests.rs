@@ -1,1 +1,346 @@
 //! Tests of the message room.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn view(raw: &[u8]) -> View<'_> {
+    View::build(raw, &ViewLimits::shard())
+}
+
+fn units(raw: &str) -> Vec<String> {
+    view(raw.as_bytes()).body().iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn header_values_are_unfolded_and_decoded() {
+    let rows: &[(&[u8], &str)] = &[
+        (b" plain", "plain"),
+        (b" folded\r\n  twice\r\n\tthree", "folded  twice\tthree"),
+        // RFC 2047 section 8, the examples.
+        (b"=?ISO-8859-1?Q?a?=", "a"),
+        (b"=?ISO-8859-1?Q?a?= b", "a b"),
+        (b"=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=", "ab"),
+        (b"=?ISO-8859-1?Q?a?=\r\n    =?ISO-8859-1?Q?b?=", "ab"),
+        (b"=?ISO-8859-1?Q?a_b?=", "a b"),
+        (b"=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=", "a b"),
+        (b"=?US-ASCII*EN?Q?Keith_Moore?=", "Keith Moore"),
+        (b"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"),
+        (b"=?iso2022_jp?B?GyRCRnxLXBsoQg==?=", "日本"),
+        (b"=?Shift_JIS?B?k/qWew==?=", "日本"),
+        // One character cut in two by the mailer.
+        (b"=?utf-8?B?5pc=?= =?utf-8?B?pQ==?=", "日"),
+        (b"=?utf-8?Q?unclosed", "=?utf-8?Q?unclosed"),
+        (b"=?x-nobody-knows?Q?a=E9?=", "a\u{e9}"),
+        ("生の日本語".as_bytes(), "生の日本語"),
+        (b"\x1b$BF|K\\\x1b(B", "日本"),
+        (b"caf\xe9", "caf\u{e9}"),
+        (b"=?utf-8?X?a?=", "=?utf-8?X?a?="),
+        (b"=??=", "=??="),
+    ];
+    for (raw, expected) in rows {
+        assert_eq!(decode_field(raw), *expected, "{}", String::from_utf8_lossy(raw));
+    }
+}
+
+#[test]
+fn charsets_are_found_by_the_labels_that_mailers_write() {
+    let rows: &[(&str, &[u8], &str)] = &[
+        ("", b"abc", "abc"),
+        ("UTF-8", "日本".as_bytes(), "日本"),
+        ("iso2022_jp", b"\x1b$BF|K\\\x1b(B", "日本"),
+        ("iso-2022-jp-ms", b"\x1b$B-!\x1b(B", "①"),
+        ("iso2022_jp_ext", b"\x1b(I1\x1b(B", "ｱ"),
+        ("iso-2022-jp", b"\x0e1\x0f", "ｱ"),
+        ("iso-2022-jp", b"\xb1", "ｱ"),
+        ("iso-2022-jp-2", b"\x1b$A0!\x1b(B", "啊"),
+        ("iso-2022-jp-2", b"\x1b$(C0!\x1b(B", "가"),
+        // A line that does not shift back does not swallow the next one.
+        ("iso-2022-jp", b"\x1b$BF|\r\nabc", "日\r\nabc"),
+        ("cp932", b"\x93\xfa\x96\x7b", "日本"),
+        ("Shift_JIS", b"\x93\xfa\x96\x7b", "日本"),
+        ("\"euc_jp\"", b"\xc6\xfc\xcb\xdc", "日本"),
+        ("gb2312", b"\xd6\xd0", "中"),
+        ("koi8_r", b"\xc1", "а"),
+        ("iso8859_5", b"\xd0", "а"),
+        ("cp1251", b"\xe0", "а"),
+        ("latin_1", b"\xe9", "é"),
+        ("big5hkscs", b"\xa4\xa4", "中"),
+        ("euc_kr", b"\xb0\xa1", "가"),
+        ("unknown-8bit", b"\xe9t\xe9", "été"),
+        // A wrong label does not make a reader blind.
+        ("utf-8", b"\x93\xfa\x96\x7b\x82\xcc", "日本の"),
+        ("hz-gb-2312", b"abc", "abc"),
+    ];
+    for (label, octets, expected) in rows {
+        assert_eq!(decode_charset(octets, label).text, *expected, "{label} {octets:x?}");
+    }
+}
+
+#[test]
+fn body_text_has_the_shape_that_spamassassin_rules_expect() {
+    let mail = "Subject: =?utf-8?Q?Hi?=\r\n\r\none\r\n two\t three\r\n\r\n\r\nfour\r\n";
+    assert_eq!(units(mail), ["Hi\n", "one two three\n", "four\n"]);
+    let long = format!("Subject: x\r\n\r\n{}", "word ".repeat(1000));
+    let long = units(&long);
+    assert!(long.iter().all(|unit| unit.len() <= 2048), "{:?}", long.len());
+    assert_eq!(long.concat().matches("word").count(), 1000);
+}
+
+#[test]
+fn raw_body_is_decoded_and_not_rendered() {
+    let mail = b"Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n<b>a=3Db</b>\r\n";
+    let seen = view(mail);
+    assert_eq!(seen.rawbody().octets, b"<b>a=b</b>\n");
+    let long = format!("A: b\r\n\r\n{}", "line of text\r\n".repeat(500));
+    let seen = view(long.as_bytes());
+    assert_eq!(seen.rawbody().ends.last(), Some(&(13 * 500)));
+    assert!(seen.rawbody().iter().all(|unit| unit.ends_with(b"\n") && unit.len() <= 2048));
+}
+
+#[test]
+fn html_is_read_as_shown_and_hidden_text_is_told_apart() {
+    let read = html_text(
+        "<html><head><title>T &amp; t</title><style>p{}</style></head><body><p>Hello&nbsp;<b>wor</b>ld\
+         <div style='display: none'>se<span>cr</span>et</div><br>end<script>var x;</script>\
+         <!-- note --><a href='http://a.example/?a=1&amp;b=2'>x</a><font size=0>tiny</font></body>",
+    );
+    assert_eq!(read.title, "T & t");
+    assert!(read.text.contains("Hello\u{a0}world"), "{:?}", read.text);
+    assert_eq!(read.hidden(), "secrettiny");
+    assert!(!read.text.contains("var x"));
+    assert_eq!(read.comments.trim(), "note");
+    assert_eq!(&*read.links[0], "http://a.example/?a=1&b=2");
+    assert!(read.script && !read.cut);
+    assert!(html_text("<p style='color:#fff;background:#FFF'>x").hidden() == "x");
+    assert!(html_text("<p style='color:#fff;background:#000'>x").hidden().is_empty());
+}
+
+#[test]
+fn entities_are_undone_and_broken_ones_are_kept() {
+    for (text, expected) in [
+        ("a&amp;b", "a&b"),
+        ("&#72;&#x69;", "Hi"),
+        ("&#72", "H"),
+        ("&nothing;", "&nothing;"),
+        ("&", "&"),
+        ("&&amp;", "&&"),
+        ("a&日", "a&日"),
+        ("&#xFFFFFFFF;", "\u{fffd}"),
+    ] {
+        assert_eq!(html_text(text).text, expected, "{text}");
+    }
+}
+
+#[test]
+fn uris_come_from_text_and_attributes_with_their_real_host() {
+    let mail = "Subject: x\r\nContent-Type: text/html\r\n\r\n\
+        see www.Example.co.jp/x and hxxp://evil[.]example/a and report.doc and etc.But\r\n\
+        <a href=\"HTTP://ex%61mple.com/%7Eu\">x</a> <a href='javascript:alert(1)'>y</a>\
+        <img src='http://3232235777/'> <a href='#top'> <a href='http://日本.jp/'>";
+    let seen = view(mail.as_bytes());
+    let found: Vec<_> = seen
+        .uris()
+        .iter()
+        .map(|uri| (&*uri.canonical, &*uri.host, &*uri.domain, uri.source))
+        .collect();
+    let expected = [
+        ("http://example.com/~u", "example.com", "example.com", UriSource::Attribute),
+        ("javascript:alert(1)", "", "", UriSource::Attribute),
+        ("http://192.168.1.1/", "192.168.1.1", "", UriSource::Attribute),
+        ("http://xn--wgv71a.jp/", "xn--wgv71a.jp", "xn--wgv71a.jp", UriSource::Attribute),
+        ("http://www.example.co.jp/x", "www.example.co.jp", "example.co.jp", UriSource::Text),
+        ("http://evil.example/a", "evil.example", "evil.example", UriSource::Defanged),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn normalising_folds_disguises_and_leaves_real_words() {
+    for (text, expected) in [
+        ("pаypal", "paypal"),
+        ("V\u{200b}i\u{ad}agra", "Viagra"),
+        ("Ｖｉａｇｒａ　ﾃｽﾄ", "Viagra テスト"),
+        ("привет мир", "привет мир"),
+        ("ﬁnance ①", "finance 1"),
+    ] {
+        let mut out = String::new();
+        normalise(text, &mut out);
+        assert_eq!(out, expected, "{text}");
+    }
+}
+
+#[test]
+fn file_names_are_read_from_both_fields_and_all_encodings() {
+    let rows: &[(&str, &[&str])] = &[
+        ("attachment; filename=\"a.exe\"", &["a.exe", "b.txt"]),
+        ("attachment; filename*=utf-8''%e6%97%a5.exe", &["日.exe", "b.txt"]),
+        (
+            "attachment; filename*0*=iso-2022-jp''%1B$BF|%1B(B; filename*1=.exe",
+            &["日.exe", "b.txt"],
+        ),
+        ("attachment; filename=\"=?utf-8?B?5pel?=.exe\"", &["日.exe", "b.txt"]),
+        ("attachment; filename=a;b.exe", &["a", "b.txt"]),
+        ("attachment; filename=\"a;b\\\"c.exe\"", &["a;b\"c.exe", "b.txt"]),
+        ("attachment; filename=\"unclosed.exe", &["unclosed.exe", "b.txt"]),
+        ("attachment", &["b.txt"]),
+    ];
+    for (disposition, expected) in rows {
+        let mail = format!(
+            "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: application/zip; \
+             name=\"b.txt\"\r\nContent-Disposition: {disposition}\r\n\r\nq\r\n--x--\r\n"
+        );
+        let seen = view(mail.as_bytes());
+        let names: Vec<&str> = seen.parts[0].file_names.iter().map(|name| &**name).collect();
+        assert_eq!(names, *expected, "{disposition}");
+    }
+}
+
+#[test]
+fn parts_keep_their_octets_whatever_their_charset() {
+    let mail = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain; \
+        charset=iso-8859-1\r\n\r\ncaf\xe9\r\n--x\r\nContent-Type: text/plain; charset=shift_jis\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nk/qWew==\r\n--x\r\nContent-Type: message/rfc822\r\n\r\n\
+        Subject: inner\r\n\r\ninner text\r\n--x--\r\n";
+    let seen = view(mail);
+    let parts: Vec<_> = seen.parts.iter().map(|p| (&*p.path, &*p.decoded, p.text())).collect();
+    assert_eq!(parts[0], ("1", &b"caf\xe9"[..], "caf\u{e9}"));
+    assert_eq!(parts[1], ("2", &b"\x93\xfa\x96\x7b"[..], "日本"));
+    assert_eq!(parts[2].0, "3");
+    assert_eq!(parts[2].2.trim(), "inner text");
+    assert_eq!(&*seen.parts[2].fields[0].value, "inner");
+    assert!(seen.exceptions.is_empty(), "{:?}", seen.exceptions);
+}
+
+#[test]
+fn uuencode_and_bare_base64_become_parts() {
+    let mail = "A: b\r\n\r\ntext\r\nbegin 644 a.com\r\n#86)C\r\n`\r\nend\r\nmore\r\n";
+    let seen = view(mail.as_bytes());
+    assert_eq!(seen.parts[1].file_name(), Some("a.com"));
+    assert_eq!(&*seen.parts[1].decoded, b"abc");
+    let mail = format!("A: b\r\n\r\n{}\r\n", "YWJj".repeat(20));
+    assert_eq!(&*view(mail.as_bytes()).parts[1].decoded, "abc".repeat(20).as_bytes());
+    assert_eq!(view(b"A: b\r\n\r\nwe begin 644 things\r\n").parts.len(), 1);
+}
+
+#[test]
+fn limits_give_exceptions_and_the_message_is_still_scanned() {
+    let limits = ViewLimits { depth_max: 3, parts_max: 10, ..ViewLimits::shard() };
+    let mut nested = String::new();
+    for level in 0..8 {
+        nested +=
+            &format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n");
+    }
+    nested += "\r\nEND MARK\r\n";
+    let many = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}",
+        "--x\r\n\r\npart\r\n".repeat(15)
+    );
+    let fields = "A: b\r\n".repeat(2000) + "\r\nbody";
+    let long = format!("A: {}\r\n\r\nbody", "x".repeat(70_000));
+    let typed = format!("A: b\r\n\r\n{}", "Content-Type: message/rfc822\r\n\r\n".repeat(9000));
+    for raw in [nested, many, fields, long, typed] {
+        let seen = View::build(raw.as_bytes(), &limits);
+        let kinds: Vec<_> = seen.exceptions.iter().map(|exception| exception.kind).collect();
+        assert!(kinds.contains(&ExceptionKind::LimitReached), "{:.60}", raw);
+        assert!(!seen.parts.is_empty() && seen.parts.len() <= 10);
+        let all: usize = seen.parts.iter().map(|part| part.decoded.len()).sum();
+        assert!(all > 0, "{raw:.60}");
+    }
+}
+
+#[test]
+fn deepest_nesting_that_is_let_in_fits_a_small_stack() {
+    let limits = ViewLimits::shard();
+    let raw =
+        "Content-Type: message/rfc822\r\n\r\n".repeat(limits.parts_max * 2 - 1) + "A: b\r\n\r\nx";
+    let read = std::thread::Builder::new()
+        .stack_size(512 * 1024)
+        .spawn(move || View::build(raw.as_bytes(), &limits).exceptions)
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!(read.first().map(|exception| exception.kind), Some(ExceptionKind::LimitReached));
+}
+
+#[test]
+fn declared_types_are_counted_as_the_parser_could_see_them() {
+    for (raw, count) in [
+        ("Content-Type: a", 1),
+        ("content-type : a\r\nCon tent-TYPE: b", 2),
+        ("X-Content: a\r\nType: b", 0),
+        ("a: b: c", 0),
+    ] {
+        assert_eq!(structure::content_types(raw.as_bytes()), count, "{raw}");
+    }
+}
+
+#[test]
+fn file_types_are_seen_through_their_octets() {
+    let mut tar = vec![0_u8; 512];
+    tar[257..262].copy_from_slice(b"ustar");
+    let mut iso = vec![0_u8; 0x8001 + 5];
+    iso[0x8001..].copy_from_slice(b"CD001");
+    let mut pe = vec![0_u8; 0x80];
+    pe[..2].copy_from_slice(b"MZ");
+    pe[0x3C] = 0x40;
+    pe[0x40..0x44].copy_from_slice(b"PE\0\0");
+    let zip_with_prefix = [&b"GIF89a"[..], b"PK\x05\x06", &[0; 18]].concat();
+    let rows: &[(&[u8], FileType)] = &[
+        (b"", FileType::Empty),
+        (b"%PDF-1.7", FileType::Pdf),
+        (b"junk\n%PDF-1.7", FileType::Pdf),
+        (&pe, FileType::Pe),
+        (b"MZ\x90", FileType::DosExe),
+        (b"\x7fELF\x02", FileType::Elf),
+        (b"#!/bin/sh\n", FileType::Script),
+        (b"  <HTML><p>", FileType::Html),
+        (b"hello world", FileType::Text),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", FileType::Image),
+        (b"PK\x03\x04rest", FileType::Zip),
+        (b"PK\x03\x04[Content_Types].xml", FileType::Ooxml),
+        (b"PK\x03\x04[Content_Types].xml word/vbaProject.bin", FileType::OoxmlMacro),
+        (&zip_with_prefix, FileType::Zip),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", FileType::SevenZip),
+        (b"Rar!\x1a\x07\x01\0", FileType::Rar),
+        (&tar, FileType::Tar),
+        (&iso, FileType::Iso),
+        (b"\x1f\x8b\x08\0", FileType::Gzip),
+        (b"BZh91AY", FileType::Bzip2),
+        (b"\0\x01\x02\x03", FileType::Unknown),
+    ];
+    for (octets, expected) in rows {
+        assert_eq!(detect(octets), *expected, "{octets:.20x?}");
+    }
+}
+
+#[test]
+fn header_section_ends_at_the_first_empty_line_and_odd_lines_are_passed_over() {
+    let seen =
+        view(b"From x@y Mon Jan 1 10:00:00 2001\r\nA : 1\r\nnonsense\r\nB: 2\r\n\r\nC: 3\r\n");
+    let fields: Vec<_> = seen.fields.iter().map(|f| (&*f.name, &*f.value)).collect();
+    assert_eq!(fields, [("A", "1"), ("B", "2")]);
+    assert!(seen.header_section().ends_with(b"B: 2\r\n"));
+    assert_eq!(trace::hop_count(&view(b"Received: a\r\nreceived: b\r\n\r\n")), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_octets_give_a_view(raw in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        fuzz_view(&raw);
+    }
+
+    #[test]
+    fn any_mix_of_mime_tokens_gives_a_view(tokens in proptest::collection::vec(0_usize..14, 0..80)) {
+        const TOKENS: [&str; 14] = [
+            "Content-Type: multipart/mixed; boundary=x\r\n", "\r\n", "--x\r\n", "--x--\r\n", "text\r\n",
+            "Content-Type: message/rfc822\r\n", "Content-Type: text/html; charset=iso-2022-jp\r\n",
+            "Content-Transfer-Encoding: base64\r\n", "Content-Type: multipart/digest; boundary=y\r\n",
+            "--y\r\n", "Content-Transfer-Encoding: quoted-printable\r\n", "=3D=\r\n", "PGI+\r\n", "--y--",
+        ];
+        let raw: String = tokens.into_iter().filter_map(|index| TOKENS.get(index).copied()).collect();
+        fuzz_view(raw.as_bytes());
+    }
+}

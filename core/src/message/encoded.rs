@@ -1,0 +1,108 @@
+//! Encoded blocks inside text: uuencode, and a text that is nothing but base64.
+
+use std::borrow::Cow;
+
+use super::field::decode_base64_lenient;
+use super::part::{Part, PartOrigin};
+use memchr::memmem;
+
+/// Blocks of one part that are looked for.
+const BLOCKS_MAX: usize = 20;
+/// Shortest base64 text that counts as such; a shorter one is a word.
+const BASE64_BYTES_MIN: usize = 40;
+
+/// The encoded blocks of a part, as parts of their own.
+pub(super) fn blocks(part: &Part<'_>) -> Vec<Part<'static>> {
+    if part.origin != PartOrigin::Mime {
+        return Vec::new();
+    }
+    blocks_of(&part.decoded)
+        .into_iter()
+        .enumerate()
+        .map(|(index, (name, octets))| {
+            let path = format!("{}/{}", part.path, index + 1);
+            Part::of_octets(path.into(), PartOrigin::Encoded, &name, Cow::Owned(octets))
+        })
+        .collect()
+}
+
+/// The encoded blocks of some octets: name (may be empty) and content.
+#[must_use]
+pub fn blocks_of(octets: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    let mut from = 0_usize;
+    while let Some(found) =
+        octets.get(from..).and_then(|rest| memmem::find(rest, b"begin ")).map(|at| at + from)
+    {
+        from = found + 6;
+        let at_line_start = found == 0 || octets.get(found - 1) == Some(&b'\n');
+        if at_line_start && let Some(block) = uuencoded(octets.get(from..).unwrap_or_default()) {
+            out.push(block);
+            if out.len() >= BLOCKS_MAX {
+                break;
+            }
+        }
+    }
+    if out.is_empty()
+        && let Some(content) = bare_base64(octets)
+    {
+        out.push((String::new(), content));
+    }
+    out
+}
+
+/// Reads a uuencoded block after its `begin `.
+fn uuencoded(text: &[u8]) -> Option<(String, Vec<u8>)> {
+    let mut lines = text.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii_end);
+    let head = lines.next()?;
+    let (mode, name) = head.split_at(memchr::memchr(b' ', head)?);
+    if !(3..=4).contains(&mode.len()) || !mode.iter().all(|octet| (b'0'..=b'7').contains(octet)) {
+        return None;
+    }
+    let mut content = Vec::new();
+    for line in lines {
+        if line == b"end" {
+            break;
+        }
+        let Some((&length, data)) = line.split_first() else {
+            continue;
+        };
+        if !(b' '..=b'`').contains(&length) {
+            break;
+        }
+        let wanted = usize::from((length - b' ') & 0x3F);
+        let start = content.len();
+        for group in data.chunks(4) {
+            let mut bits = 0_u32;
+            for index in 0..4 {
+                let octet = group.get(index).copied().unwrap_or(b' ');
+                bits = bits << 6 | u32::from(octet.wrapping_sub(b' ') & 0x3F);
+            }
+            let [_, a, b, c] = bits.to_be_bytes();
+            content.extend([a, b, c]);
+        }
+        content.truncate(start + wanted);
+    }
+    let name = String::from_utf8_lossy(name.trim_ascii()).chars().take(255).collect();
+    (!content.is_empty()).then_some((name, content))
+}
+
+/// The content, if the whole text is base64 in lines.
+fn bare_base64(octets: &[u8]) -> Option<Vec<u8>> {
+    let text = octets.trim_ascii();
+    if text.len() < BASE64_BYTES_MIN {
+        return None;
+    }
+    let mut letters = 0_usize;
+    for octet in text {
+        match octet {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'=' => letters += 1,
+            b'\r' | b'\n' => {}
+            _ => return None,
+        }
+    }
+    letters
+        .is_multiple_of(4)
+        .then(|| decode_base64_lenient(text))
+        .filter(|content| !content.is_empty())
+}
