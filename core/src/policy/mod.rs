@@ -1,1 +1,36 @@
-//! policy: not yet built.
+//! Verdict and settings to one action per recipient. Never does I/O, reads no clock: the same
+//! findings, settings and facts give the same action, always.
+//!
+//! - `settings`: what a domain can set (unified model, section 6); `profile`: the five presets, data
+//!   in `core/data/profiles`; `source`: the domains file that people write.
+//! - `lists`: which sender list entry applies (section 5).
+//! - `decide`: the strongest final action of all that matched (section 4.3), class actions, the
+//!   administrator's rules; `reply`: one reply for several recipients (section 3.3).
+//!
+//! Called by the pipeline, once per recipient at RCPT and once after end of data. It allocates only
+//! what it returns.
+
+mod action;
+mod decide;
+pub mod lists;
+mod profile;
+mod reply;
+mod rules;
+mod settings;
+pub mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply};
+pub use decide::{block_at_rcpt, decide, network_refusal, refused_char};
+pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
+pub use profile::preset;
+pub use reply::{GroupReply, group_reply};
+pub use rules::{
+    AttachmentFact, ClassAction, Conditions, Facts, HeaderCondition, PolicyRule, glob,
+};
+pub use settings::{
+    ActionSettings, AliasKind, BlockAction, DomainSettings, ListSettings, Profile,
+    QuarantineSettings, RecipientSettings, RejectAt, SizeSettings, SuspectActions, Verify,
+};

@@ -1,1 +1,1 @@
-//! rewrite: not yet built.
+//! rewrite: see the next landing.

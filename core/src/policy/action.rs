@@ -1,0 +1,220 @@
+//! What can happen to a mail: unified model, section 4.3.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::{IpAction, Reason};
+
+/// Final actions, weakest to strongest: the order of the variants *is* the order of section 4.3.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Deliver.
+    #[default]
+    Deliver,
+    /// Deliver with a header field that says so.
+    Header,
+    /// Deliver with a body stamp.
+    Stamp,
+    /// Deliver with a subject tag.
+    Tag,
+    /// Deliver with the bad parts taken out.
+    Clean,
+    /// Hold; the reply (250 or 550) is `quarantine.reply`.
+    Quarantine,
+    /// Hold, not shown to the recipient.
+    QuarantineHidden,
+    /// 5xx, no copy.
+    Reject,
+    /// 250, no copy.
+    Drop,
+}
+
+impl Action {
+    /// The key in settings files.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Header => "header",
+            Self::Stamp => "stamp",
+            Self::Tag => "tag",
+            Self::Clean => "clean",
+            Self::Quarantine => "quarantine",
+            Self::QuarantineHidden => "quarantine_hidden",
+            Self::Reject => "reject",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// The name in logs (section 4.3).
+    #[must_use]
+    pub fn log_name(self) -> &'static str {
+        match self {
+            Self::Deliver | Self::Header | Self::Stamp | Self::Tag | Self::Clean => "Deliver",
+            Self::Quarantine | Self::QuarantineHidden => "Quarantine",
+            Self::Reject => "Rejected",
+            Self::Drop => "Discard",
+        }
+    }
+
+    /// Whether a next hop gets the mail.
+    #[must_use]
+    pub fn delivers(self) -> bool {
+        self <= Self::Clean
+    }
+
+    /// Whether the mail goes to quarantine.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        matches!(self, Self::Quarantine | Self::QuarantineHidden)
+    }
+}
+
+/// What the sending server is told of a held mail (C61, SM-61).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldReply {
+    /// 250.
+    #[default]
+    Accept,
+    /// 550 5.7.1, while a copy is held.
+    Reject,
+}
+
+/// What becomes of a recipient whose action was reject when others of the same mail are accepted
+/// (unified model, section 3.3).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum MixedReply {
+    /// Silently held.
+    #[default]
+    Held,
+    /// Silently dropped; the record of it is durable before the 250.
+    Dropped,
+}
+
+/// How a mail is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldSpec {
+    /// Days kept (C60): the retention class.
+    pub days: u16,
+    /// Not shown to the recipient.
+    pub hidden: bool,
+    /// What the sending server is told.
+    pub reply: HoldReply,
+}
+
+/// Which header fields are added (C44, section 10.1).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderSet {
+    /// Only `Received`.
+    None,
+    /// `X-Sekisho-*`.
+    #[default]
+    Standard,
+    /// `X-AS`, `X-SLBL-Result`, `X-Spam-Filtered`, `X-Spam-Result`, `X-IPAS`, `X-AV-Result`.
+    Itscom,
+}
+
+/// A rule or setting that matched, for the event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchedRule {
+    /// Name of the policy rule, or the key of the setting (`spam.action`).
+    pub name: Box<str>,
+    /// What it asks for.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// Reported only: it had no effect.
+    pub log_only: bool,
+}
+
+/// What happens to the copy of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The strongest action of all that matched.
+    pub action: Action,
+    /// How it is held, if `action` holds.
+    pub hold: Option<HoldSpec>,
+    /// Why; `None` if nothing but delivery was asked for.
+    pub reason: Option<Reason>,
+    /// Subject tag to insert if the mail is delivered (now or on release).
+    pub tag: Option<Box<str>>,
+    /// Body stamps to insert if the mail is delivered; file names are filled in.
+    pub stamps: Vec<Box<str>>,
+    /// Header fields to add.
+    pub headers: HeaderSet,
+    /// What a bad client address did, for `X-AS` and `X-IPAS`.
+    pub ip_action: IpAction,
+    /// The class is one that the domain's spam rules hold, or would hold were holding on (`X-IPAS`).
+    pub judged_spam: bool,
+    /// Every rule and setting that matched, in order.
+    pub matched: Vec<MatchedRule>,
+    /// What becomes of a reject when others of the same mail are accepted.
+    pub mixed_reply: MixedReply,
+    /// Days that a reject turned into a silent hold is kept.
+    pub mixed_days: u16,
+}
+
+impl Decision {
+    /// Whether the octets below our added header fields change.
+    #[must_use]
+    pub fn modifies_body(&self) -> bool {
+        !self.stamps.is_empty() || self.action == Action::Clean
+    }
+}
