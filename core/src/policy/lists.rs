@@ -93,7 +93,7 @@ pub enum MatchOn {
 }
 
 /// One entry that matched an address, as the tables give it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListEntry {
     /// Whose list it is in.
     pub owner: Owner,
@@ -105,6 +105,8 @@ pub struct ListEntry {
     pub match_on: MatchOn,
     /// No effect before this time (C28, ITS-47).
     pub active_from: UnixMillis,
+    /// The pattern as its owner wrote it, for the log.
+    pub text: Box<str>,
 }
 
 /// Which of two entries wins (C20).
@@ -170,7 +172,7 @@ pub fn choose(
             .min_by_key(|e| (e.polarity == Polarity::Block, e.owner, specificity(e.pattern))),
     };
     let Some(entry) = winner else { return ListDecision::None };
-    let applied = AppliedEntry { owner: entry.owner, text: describe(entry).into() };
+    let applied = AppliedEntry { owner: entry.owner, text: entry.text.clone() };
     match entry.polarity {
         Polarity::Allow => ListDecision::Allow(applied),
         Polarity::Block => ListDecision::Block(applied),
@@ -187,22 +189,4 @@ fn specificity(pattern: PatternKind) -> u8 {
         PatternKind::DomainWildcard => 3,
         PatternKind::SubdomainWildcard => 4,
     }
-}
-
-/// `account address allow` and the like, for the log.
-fn describe(entry: &ListEntry) -> String {
-    let owner = match entry.owner {
-        Owner::Account => "account",
-        Owner::Domain => "domain",
-        Owner::Tenant => "tenant",
-        Owner::Gateway => "gateway",
-    };
-    let pattern = match entry.pattern {
-        PatternKind::Ip => "client address",
-        PatternKind::Address => "address",
-        PatternKind::Domain => "domain",
-        PatternKind::DomainWildcard => "*@domain",
-        PatternKind::SubdomainWildcard => "*@*.domain",
-    };
-    format!("{pattern} entry of the {owner} list")
 }

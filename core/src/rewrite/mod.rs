@@ -1,1 +1,134 @@
-//! rewrite: see the next landing.
+//! What we change in a mail: header fields of our own, a subject tag, a body stamp.
+//!
+//! - `Received` is added to every mail (RFC 5321 section 4.4); it is never removed.
+//! - Fields with names of ours that arrived from outside are removed before ours are written
+//!   (unified model 10.1, ITS-08); of `Authentication-Results` only those that carry our
+//!   authserv-id (RFC 8601 section 5). That alone may change what stands below our fields.
+//! - A tag goes before the subject, once; a stamp goes before the text of the first text part, or is
+//!   a header field where the body must not be touched (signed, encrypted, not readable).
+//!
+//! Works on the front of a message (its header section and what follows, as far as it is in memory)
+//! and on the rope of its octets: a body is never copied, whatever its size. It cannot fail: what it
+//! does not understand stays as it is. Input is in canonical line ends.
+
+mod added;
+mod header;
+mod received;
+mod stamp;
+mod subject;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::clock::UnixMillis;
+use crate::content::{Content, Piece};
+use crate::envelope::{Client, MailId, Mailbox};
+use crate::policy::Decision;
+use crate::verdict::Verdict;
+
+/// Everything that the added fields tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewriting<'m> {
+    /// What was decided for this copy.
+    pub decision: &'m Decision,
+    /// Its verdict.
+    pub verdict: &'m Verdict,
+    /// Who brought the mail.
+    pub client: &'m Client,
+    /// Our name: `by` of Received, and our authserv-id.
+    pub host_name: &'m str,
+    /// Id of the mail.
+    pub mail: MailId,
+    /// When the mail arrived.
+    pub received_at: UnixMillis,
+    /// Who gets this copy. Received has `for` only if it is one: a copy for several must not tell one
+    /// of them of another (RFC 5321 section 7.2).
+    pub recipients: &'m [&'m Mailbox],
+    /// SMTPUTF8 was given.
+    pub smtputf8: bool,
+    /// Which engines the mail went through (ITS-05, ITS-07: no result, no field).
+    pub scanned: Scanned,
+}
+
+/// Whether the engines saw the mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scanned {
+    /// Both did.
+    #[default]
+    Yes,
+    /// None did (too large, bypassed).
+    No,
+}
+
+/// The content as it is handed on. `front`: the first octets of `content`, with the whole header
+/// section if at all possible.
+#[must_use]
+pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
+    let header_bytes = header::section_bytes(front);
+    let (header, body) = front.split_at_checked(header_bytes).unwrap_or((front, &[]));
+    let stamps = if job.decision.action.delivers() || job.decision.action.holds() {
+        stamp::plan(header, body, &job.decision.stamps)
+    } else {
+        stamp::Plan::default()
+    };
+    let mut top: Vec<u8> = Vec::with_capacity(1024 + header.len());
+    received::write(&mut top, job);
+    added::write(&mut top, job);
+    for text in &stamps.fields {
+        added::stamp_field(&mut top, text);
+    }
+    header::copy(&mut top, header, job);
+    let mut result = Content { pieces: vec![Piece::Memory(Arc::from(top))] };
+    let from = header_bytes as u64;
+    match stamps.insert {
+        None => append(&mut result, content, from..content.bytes()),
+        Some((offset, octets)) => {
+            let cut = from + offset as u64;
+            append(&mut result, content, from..cut);
+            result.pieces.push(Piece::Memory(Arc::from(octets)));
+            append(&mut result, content, cut..content.bytes());
+        }
+    }
+    result
+}
+
+/// Appends a range of `from` without copying octets of files; a part of a memory piece is copied
+/// only if it is not the whole piece... of at most `limits::BODY_IN_MEMORY_BYTES_MAX`.
+fn append(to: &mut Content, from: &Content, range: std::ops::Range<u64>) {
+    let mut at = 0;
+    for piece in &from.pieces {
+        let (first, last) = (at, at + piece.bytes());
+        at = last;
+        let (start, end) = (range.start.max(first), range.end.min(last));
+        if start >= end {
+            continue;
+        }
+        let (skip, bytes) = (start - first, end - start);
+        to.pieces.push(match piece {
+            whole if bytes == whole.bytes() => whole.clone(),
+            Piece::File { file, offset, .. } => {
+                Piece::File { file: Arc::clone(file), offset: offset + skip, bytes }
+            }
+            Piece::Memory(octets) => {
+                let range = usize::try_from(skip)
+                    .ok()
+                    .zip(usize::try_from(skip + bytes).ok())
+                    .and_then(|(start, end)| octets.get(start..end));
+                Piece::Memory(Arc::from(range.unwrap_or_default()))
+            }
+        });
+    }
+}
+
+/// Any message and any decision: nothing is lost below our fields, nothing panics.
+pub fn fuzz_rewrite(data: &[u8]) {
+    let header_bytes = header::section_bytes(data);
+    let (header, body) = data.split_at_checked(header_bytes).unwrap_or((data, &[]));
+    let plan = stamp::plan(header, body, &["stamp".into(), "検査できません".into()]);
+    if let Some((offset, _)) = plan.insert {
+        assert!(offset <= body.len());
+    }
+    let _ = subject::tagged(header, "[SPAM]");
+}

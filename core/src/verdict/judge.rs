@@ -81,6 +81,23 @@ pub struct Verdict {
     pub detections: Vec<Detection>,
     /// The list decision that was judged with.
     pub list: ListDecision,
+    /// What the client's address was found to be, whatever was skipped (ITS-02).
+    pub client: ClientMark,
+}
+
+/// Class of the client's address.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientMark {
+    /// In no list.
+    #[default]
+    Normal,
+    /// Suspected.
+    Suspect,
+    /// Bad.
+    Positive,
 }
 
 impl Verdict {
@@ -147,14 +164,16 @@ pub fn judge(findings: &[Finding], weights: &Weights, list: ListDecision) -> Ver
     let mut sums = Sums::default();
     let mut detections: Vec<Detection> = Vec::new();
     let mut contributions = Vec::with_capacity(ordered.len());
+    let mut client = ClientMark::Normal;
     for finding in ordered {
         let (stage, direct) = meaning(finding.kind);
         let counted = !finding.log_only && !skipped(stage);
-        let points = match finding.kind {
-            FindingKind::NetworkPositive => weights.ip_positive_points,
-            FindingKind::NetworkSuspect => weights.ip_suspect_points,
-            _ => finding.points,
+        let (points, mark) = match finding.kind {
+            FindingKind::NetworkPositive => (weights.ip_positive_points, ClientMark::Positive),
+            FindingKind::NetworkSuspect => (weights.ip_suspect_points, ClientMark::Suspect),
+            _ => (finding.points, ClientMark::Normal),
         };
+        client = client.max(mark);
         contributions.push(Contribution { rule: finding.rule.clone(), points, counted });
         if !counted {
             continue;
@@ -195,6 +214,7 @@ pub fn judge(findings: &[Finding], weights: &Weights, list: ListDecision) -> Ver
         contributions,
         detections,
         list,
+        client,
     }
 }
 

@@ -18,7 +18,7 @@ mod weights;
 mod tests;
 
 pub use class::{Category, Likelihood, MainClass, Reason};
-pub use judge::{Contribution, Detection, DetectionKind, Verdict, judge};
+pub use judge::{ClientMark, Contribution, Detection, DetectionKind, Verdict, judge};
 pub use weights::{IpAction, Stage, Weights};
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,6 @@ pub enum ListDecision {
 pub struct AppliedEntry {
     /// Whose list.
     pub owner: Owner,
-    /// Form and list in words, for example `address entry of the account list`.
+    /// The pattern as its owner wrote it.
     pub text: Box<str>,
 }
