@@ -1,2 +1,3 @@
 //! scan: not yet built.
 pub mod finding;
+pub mod patterns;

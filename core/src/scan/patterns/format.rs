@@ -1,0 +1,121 @@
+//! The payload: magic, length of the plan, the plan (JSON), the databases.
+//!
+//! JSON because a plan that is damaged or of another version must be an error and never undefined;
+//! it is read once for each generation (some milliseconds).
+
+use serde::{Deserialize, Serialize};
+
+use super::error::OpenError;
+use super::rule::{Field, Rule, RuleIndex};
+
+const MAGIC: &[u8; 8] = b"SKPATT01";
+
+/// Where a database lies behind the plan.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Blob {
+    pub(super) offset: usize,
+    pub(super) bytes: usize,
+}
+
+/// What follows when a literal is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum OnLiteral {
+    /// The rule hits.
+    Hit(RuleIndex),
+    /// PCRE2 looks at the unit.
+    Confirm(RuleIndex),
+}
+
+impl OnLiteral {
+    pub(super) fn rule(self) -> RuleIndex {
+        match self {
+            Self::Hit(rule) | Self::Confirm(rule) => rule,
+        }
+    }
+}
+
+/// An expression in a database, by its id there.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct InDatabase {
+    pub(super) rule: RuleIndex,
+    /// libhs only prefilters it, or all matches are to be counted.
+    pub(super) confirm: bool,
+}
+
+/// All that runs on one field.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct FieldPlan {
+    pub(super) field: Field,
+    pub(super) literal_blob: Option<Blob>,
+    /// By id of the literal.
+    pub(super) literals: Vec<Vec<OnLiteral>>,
+    pub(super) expression_blob: Option<Blob>,
+    /// By id of the expression.
+    pub(super) expressions: Vec<InDatabase>,
+    /// PCRE2 looks at every unit.
+    pub(super) plain: Vec<RuleIndex>,
+    /// Rules whose expression matches a message that does not have the field.
+    pub(super) unset: Vec<RuleIndex>,
+    /// Rules whose expression matches an empty unit.
+    pub(super) empty: Vec<RuleIndex>,
+}
+
+/// Everything but the databases.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) platform: String,
+    pub(super) rules: Vec<Rule>,
+    pub(super) fields: Vec<FieldPlan>,
+    /// Rules that are evaluated after all fields, each after those that it is made of.
+    pub(super) metas: Vec<RuleIndex>,
+    /// Rules that are evaluated after each body part.
+    pub(super) part_metas: Vec<RuleIndex>,
+    /// Rules that test if a field is there.
+    pub(super) exists: Vec<RuleIndex>,
+    /// Rules that hit when nothing matches.
+    pub(super) negated: Vec<RuleIndex>,
+}
+
+/// Writes a payload.
+pub(super) fn write(plan: &Plan, blobs: &[u8]) -> Result<Vec<u8>, String> {
+    let text = serde_json::to_vec(plan).map_err(|error| error.to_string())?;
+    let mut out = Vec::with_capacity(16 + text.len() + blobs.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(&text);
+    out.extend_from_slice(blobs);
+    Ok(out)
+}
+
+/// Reads a payload: the plan, with every rule index in it checked, and the octets of all databases.
+pub(super) fn read(payload: &[u8]) -> Result<(Plan, &[u8]), OpenError> {
+    let damaged = |text: &str| OpenError::Damaged(text.to_owned());
+    let rest = payload.strip_prefix(MAGIC).ok_or_else(|| damaged("no magic SKPATT01"))?;
+    let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(|| damaged("too short"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let text = rest.get(..length).ok_or_else(|| damaged("plan is longer than the payload"))?;
+    let blobs = rest.get(length..).unwrap_or_default();
+    let plan: Plan =
+        serde_json::from_slice(text).map_err(|error| OpenError::Damaged(error.to_string()))?;
+    let count = u32::try_from(plan.rules.len()).map_err(|_| damaged("too many rules"))?;
+    let fields = plan.fields.iter().flat_map(|field| {
+        let literals = field.literals.iter().flatten().map(|target| target.rule());
+        let expressions = field.expressions.iter().map(|expression| expression.rule);
+        literals.chain(expressions).chain(field.plain.iter().copied()).chain(
+            field.unset.iter().chain(&field.empty).copied(),
+        )
+    });
+    let lists = [&plan.metas, &plan.part_metas, &plan.exists, &plan.negated];
+    let mut all = fields.chain(lists.into_iter().flatten().copied());
+    if let Some(rule) = all.find(|rule| *rule >= count) {
+        return Err(OpenError::Damaged(format!("rule {rule} of {count}")));
+    }
+    Ok((plan, blobs))
+}
+
+/// The octets of a database.
+pub(super) fn blob(blobs: &[u8], blob: Blob) -> Result<&[u8], OpenError> {
+    let end = blob.offset.checked_add(blob.bytes);
+    end.and_then(|end| blobs.get(blob.offset..end))
+        .ok_or_else(|| OpenError::Damaged("database lies outside the payload".into()))
+}

@@ -1,0 +1,250 @@
+//! Necessary literals: a set of strings of which every match of an expression contains one.
+//!
+//! Found on the syntax tree, conservatively: `exact` is the finite set of all strings that a node
+//! matches, `needed` a set of which each of its matches contains one. Letters A to Z are lower case
+//! in both and found in any case, which can only let more through.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::relax::relax;
+use super::rule::Pattern;
+
+/// Strings in one set.
+const STRINGS_MAX: usize = 64;
+/// Octets of one string.
+const OCTETS_MAX: usize = 24;
+/// Values of one class that are tried one by one.
+const CLASS_MAX: usize = 12;
+/// Chance of a hit per octet above which a set is not worth having.
+const CHANCE_MAX: f64 = 2e-3;
+
+type Set = Vec<Vec<u8>>;
+
+#[derive(Default)]
+struct Known {
+    exact: Option<Set>,
+    needed: Option<Set>,
+}
+
+/// A set of which every match of `pattern` contains one, if there is one that is worth having.
+pub(super) fn necessary(pattern: &Pattern) -> Option<Set> {
+    let relaxed = relax(pattern)?;
+    let hir = ParserBuilder::new()
+        .unicode(pattern.utf)
+        .utf8(false)
+        // In octets, case is left to the literal database; characters fold in other ways too.
+        .case_insensitive(pattern.utf && pattern.caseless)
+        .dot_matches_new_line(pattern.dotall)
+        .multi_line(pattern.multiline)
+        .nest_limit(200)
+        .build()
+        .parse(&relaxed)
+        .ok()?;
+    let known = look(&hir, 0);
+    let best = better(known.exact.map(shorten), known.needed)?;
+    (chance(&best) <= CHANCE_MAX).then_some(best)
+}
+
+/// If `set` could be told from the text at all: no empty string in it.
+fn usable(set: &Set) -> bool {
+    !set.is_empty() && set.len() <= STRINGS_MAX && set.iter().all(|text| !text.is_empty())
+}
+
+fn better(one: Option<Set>, two: Option<Set>) -> Option<Set> {
+    match (one.filter(usable), two.filter(usable)) {
+        (Some(one), Some(two)) => Some(if chance(&one) <= chance(&two) { one } else { two }),
+        (one, two) => one.or(two),
+    }
+}
+
+/// Rough chance per octet of mail text that one of the strings begins there.
+fn chance(set: &Set) -> f64 {
+    let of_octet = |octet: u8| match octet {
+        b' ' => 0.15,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 0.07,
+        b'a'..=b'z' => 0.03,
+        b'0'..=b'9' | b'<' | b'>' | b'/' | b'=' | b'"' | b'.' | b'-' | b'\n' => 0.025,
+        0xe3 | 0x81 | 0x82 | 0x83 => 0.15,
+        0x80..=0xff => 0.02,
+        _ => 0.008,
+    };
+    set.iter()
+        .map(|text| text.iter().take(8).map(|octet| of_octet(*octet)).product::<f64>())
+        .sum()
+}
+
+fn shorten(mut set: Set) -> Set {
+    for text in &mut set {
+        text.truncate(OCTETS_MAX);
+    }
+    set.sort();
+    set.dedup();
+    set
+}
+
+fn look(hir: &Hir, depth: usize) -> Known {
+    if depth > 250 {
+        return Known::default();
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {
+            Known { exact: Some(vec![Vec::new()]), needed: None }
+        }
+        HirKind::Literal(literal) => {
+            Known { exact: Some(vec![literal.0.to_ascii_lowercase()]), needed: None }
+        }
+        HirKind::Class(class) => Known { exact: class_values(class), needed: None },
+        HirKind::Capture(capture) => look(&capture.sub, depth + 1),
+        HirKind::Repetition(repetition) => {
+            let known = look(&repetition.sub, depth + 1);
+            match (repetition.min, repetition.max) {
+                (0, Some(0)) => Known { exact: Some(vec![Vec::new()]), needed: None },
+                (0, Some(1)) => {
+                    let exact = known.exact.map(|mut set| {
+                        set.push(Vec::new());
+                        shorten_none(set)
+                    });
+                    Known { exact: exact.filter(|set| set.len() <= STRINGS_MAX), needed: None }
+                }
+                (0, _) => Known::default(),
+                (low, high) => repeated(known, low, high == Some(low)),
+            }
+        }
+        HirKind::Concat(parts) => {
+            let mut joined = Joined::default();
+            for part in parts {
+                joined.add(look(part, depth + 1));
+            }
+            joined.finish()
+        }
+        HirKind::Alternation(parts) => {
+            let all: Vec<Known> = parts.iter().map(|part| look(part, depth + 1)).collect();
+            alternatives(all)
+        }
+    }
+}
+
+fn shorten_none(mut set: Set) -> Set {
+    set.sort();
+    set.dedup();
+    set
+}
+
+/// At least `low` times one after the other (`low >= 1`).
+fn repeated(known: Known, low: u32, exactly: bool) -> Known {
+    let mut joined = Joined::default();
+    for _ in 0..low.min(8) {
+        joined.add(Known { exact: known.exact.clone(), needed: known.needed.clone() });
+    }
+    if !exactly || low > 8 {
+        joined.add(Known::default());
+    }
+    joined.finish()
+}
+
+fn alternatives(all: Vec<Known>) -> Known {
+    let mut exact: Option<Set> = Some(Vec::new());
+    let mut needed: Option<Set> = Some(Vec::new());
+    for known in all {
+        exact = match (exact, &known.exact) {
+            (Some(mut all), Some(set)) => {
+                all.extend(set.iter().cloned());
+                Some(all).filter(|all| all.len() <= STRINGS_MAX)
+            }
+            _ => None,
+        };
+        needed = match (needed, better(known.exact.map(shorten), known.needed)) {
+            (Some(mut all), Some(set)) => {
+                all.extend(set);
+                let all = shorten(all);
+                Some(all).filter(|all| all.len() <= STRINGS_MAX)
+            }
+            _ => None,
+        };
+    }
+    Known { exact: exact.map(shorten_none), needed }
+}
+
+fn class_values(class: &Class) -> Option<Set> {
+    let mut set: Set = Vec::new();
+    match class {
+        Class::Bytes(class) => {
+            for range in class.ranges() {
+                for octet in range.start()..=range.end() {
+                    set.push(vec![octet.to_ascii_lowercase()]);
+                    if set.len() > 4 * CLASS_MAX {
+                        return None;
+                    }
+                }
+            }
+        }
+        Class::Unicode(class) => {
+            for range in class.ranges() {
+                for c in range.start()..=range.end() {
+                    set.push(c.to_string().into_bytes().to_ascii_lowercase());
+                    if set.len() > 4 * CLASS_MAX {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+    let set = shorten_none(set);
+    (set.len() <= CLASS_MAX).then_some(set)
+}
+
+/// Nodes one after the other.
+struct Joined {
+    /// All strings of the nodes since the last one that is not finite.
+    run: Set,
+    /// No node so far was not finite.
+    whole: bool,
+    needed: Option<Set>,
+}
+
+impl Default for Joined {
+    fn default() -> Self {
+        Self { run: vec![Vec::new()], whole: true, needed: None }
+    }
+}
+
+impl Joined {
+    fn add(&mut self, known: Known) {
+        let Some(set) = known.exact else {
+            self.flush();
+            self.needed = better(self.needed.take(), known.needed);
+            return;
+        };
+        let longest = set.iter().map(Vec::len).max().unwrap_or(0);
+        let now = self.run.iter().map(Vec::len).max().unwrap_or(0);
+        if self.run.len().saturating_mul(set.len()) > STRINGS_MAX || now + longest > 4 * OCTETS_MAX {
+            self.flush();
+        }
+        let mut crossed = Vec::with_capacity(self.run.len() * set.len());
+        for left in &self.run {
+            for right in &set {
+                let mut both = left.clone();
+                both.extend_from_slice(right);
+                crossed.push(both);
+            }
+        }
+        self.run = shorten_none(crossed);
+    }
+
+    /// The run so far ends: it is a set of its own, and what comes begins anew.
+    fn flush(&mut self) {
+        let run = std::mem::replace(&mut self.run, vec![Vec::new()]);
+        self.needed = better(self.needed.take(), Some(shorten(run)));
+        self.whole = false;
+    }
+
+    fn finish(mut self) -> Known {
+        if self.whole {
+            let exact = Some(self.run);
+            return Known { exact, needed: self.needed };
+        }
+        self.flush();
+        Known { exact: None, needed: self.needed }
+    }
+}

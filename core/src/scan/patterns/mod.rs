@@ -1,0 +1,59 @@
+//! Patterns: rules of `SpamAssassin`, signatures of `ClamAV` and rules of our own, compiled into
+//! Hyperscan databases and run over a message.
+//!
+//! ```text
+//! sources/*  ->  rule::Rule  ->  compile (literals, tier)  ->  payload  ->  Patterns  ->  run  ->  Hits
+//! ```
+//!
+//! A rule is matched against the *units* of one field: a paragraph, a line chunk, a header field,
+//! a URI, a body part. Every rule ends in one of four tiers; no tier loses a hit:
+//!
+//! - **literal**: the rule is a list of literals: pure-literal database over the whole text;
+//! - **gated**: every match of the expression contains one of some literals (proved from its
+//!   syntax, see `literals`): PCRE2 runs over a unit in which the literal database saw one;
+//! - **expression**: Hyperscan runs it over each unit; where libhs can only prefilter it, PCRE2
+//!   confirms over the whole unit;
+//! - **plain**: libhs cannot take it and it has no literal: PCRE2 over each unit, if cheap;
+//!   otherwise it is refused by name when the tables are built.
+//!
+//! This room does not judge: it hands out findings and counts. It reads no clock, except that the
+//! build measures what a rule costs.
+//!
+//! Invariants: a slice between two pauses is at most [`SLICE_BYTES_MAX`]; a fault of the scanner is
+//! an error, never an empty result; every count, id and length in a payload is checked when opened.
+//! Memory: one payload (some MiB) for the box, one [`Scratch`] (below 1 MiB) for each shard.
+
+mod compile;
+mod confirm;
+mod error;
+pub mod fields;
+mod format;
+mod hits;
+mod hs;
+mod literals;
+mod meta;
+mod open;
+mod relax;
+mod report;
+pub mod rule;
+mod run;
+pub mod sources;
+#[cfg(test)]
+mod tests;
+mod tier;
+
+pub use compile::{CompiledPatterns, PatternSource, SourceFormat, build};
+pub use error::{OpenError, ScanError, SourceError};
+pub use fields::Fields;
+pub use hits::{Hit, Hits};
+pub use open::Patterns;
+pub use report::{BuildReport, Outcome, RuleReport};
+pub use run::Scratch;
+pub use sources::clamav::{HashSignature, hashes};
+
+/// Octets that are scanned between two pauses.
+pub const SLICE_BYTES_MAX: usize = 64 * 1024;
+/// Hits of all rules in one message; one more is the finding `LimitReached`.
+pub const HITS_MAX: u32 = 20_000;
+/// Times one `multiple` rule is counted in one message.
+pub const COUNT_MAX: u32 = 1_000;

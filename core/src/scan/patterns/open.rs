@@ -1,0 +1,169 @@
+//! A payload made ready to run.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::confirm::Confirm;
+use super::error::OpenError;
+use super::fields::Wanted;
+use super::format::{self, FieldPlan, OnLiteral, Plan};
+use super::hs::{self, Database};
+use super::rule::{Field, PartTarget, Rule, RuleIndex, Test};
+use super::run::Scratch;
+
+/// Tells a scratch space which patterns it was made for.
+static OPENED: AtomicU64 = AtomicU64::new(1);
+
+/// All rules of a generation, ready to run. Shared by all shards; nothing in it changes.
+#[derive(Debug)]
+pub struct Patterns {
+    pub(super) id: u64,
+    pub(super) plan: Plan,
+    pub(super) fields: Vec<OpenField>,
+    /// By rule; only for those that PCRE2 may have to look at.
+    pub(super) confirms: Vec<Option<Confirm>>,
+    /// Header names (lower case) that rules ask for; their place in `header_plans`.
+    pub(super) header_slots: HashMap<String, usize, ahash::RandomState>,
+    /// Plans for one header name.
+    pub(super) header_plans: Vec<Vec<usize>>,
+    /// Metas for parts, by sub-rule.
+    pub(super) part_parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState>,
+    wanted: Wanted,
+}
+
+/// One field's databases.
+#[derive(Debug)]
+pub(super) struct OpenField {
+    pub(super) literals: Option<Database>,
+    pub(super) expressions: Option<Database>,
+}
+
+impl Patterns {
+    /// Opens a payload: checks all of it and loads the databases (milliseconds).
+    ///
+    /// # Errors
+    /// [`OpenError::Rebuild`]: for another libhs or CPU; else it is damaged.
+    pub fn open(payload: &[u8]) -> Result<Self, OpenError> {
+        let (plan, blobs) = format::read(payload)?;
+        let here = hs::platform();
+        if plan.platform != here {
+            return Err(OpenError::Rebuild { built: plan.platform, here });
+        }
+        let mut fields = Vec::new();
+        for field in &plan.fields {
+            let load = |blob: Option<format::Blob>| match blob {
+                None => Ok(None),
+                Some(blob) => Database::deserialize(format::blob(blobs, blob)?)
+                    .map(Some)
+                    .map_err(|code| OpenError::Database { field: field.field.to_string(), code }),
+            };
+            fields.push(OpenField {
+                literals: load(field.literal_blob)?,
+                expressions: load(field.expression_blob)?,
+            });
+        }
+        let confirms = confirms(&plan)?;
+        let mut header_slots = HashMap::default();
+        let mut header_plans: Vec<Vec<usize>> = Vec::new();
+        for (index, field) in plan.fields.iter().enumerate() {
+            if let Field::Header(name, _) = &field.field {
+                let next = header_plans.len();
+                let slot = *header_slots.entry(name.clone()).or_insert(next);
+                if slot == next {
+                    header_plans.push(Vec::new());
+                }
+                if let Some(plans) = header_plans.get_mut(slot) {
+                    plans.push(index);
+                }
+            }
+        }
+        let mut part_parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState> =
+            HashMap::default();
+        for meta in &plan.part_metas {
+            if let Some(Test::PartMeta { expression, .. }) =
+                plan.rules.get(*meta as usize).map(|rule| &rule.test)
+            {
+                for sub in expression.rules.iter().flatten() {
+                    part_parents.entry(*sub).or_default().push(*meta);
+                }
+            }
+        }
+        let wanted = wanted(&plan.fields);
+        let id = OPENED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, plan, fields, confirms, header_slots, header_plans, part_parents, wanted })
+    }
+
+    /// Working memory for one shard. It fits other patterns too: [`Self::run`] adapts it.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn scratch(&self) -> Result<Scratch, super::ScanError> {
+        let mut scratch = Scratch::default();
+        scratch.fit(self)?;
+        Ok(scratch)
+    }
+
+    /// A rule.
+    #[must_use]
+    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
+        self.plan.rules.get(index as usize)
+    }
+
+    /// All rules, by index.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.plan.rules
+    }
+
+    /// Which texts of a message the rules look at.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+}
+
+fn wanted(fields: &[FieldPlan]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for field in fields {
+        match field.field {
+            Field::Body => wanted.body = true,
+            Field::RawBody => wanted.rawbody = true,
+            Field::Normalised => wanted.normalised = true,
+            Field::Uri => wanted.uris = true,
+            Field::Part(target) => wanted.file_types |= target != PartTarget::Any,
+            _ => {}
+        }
+    }
+    wanted
+}
+
+/// Compiles what PCRE2 may have to look at.
+fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
+    let mut needed = vec![false; plan.rules.len()];
+    let mut need = |rule: RuleIndex| {
+        if let Some(needed) = needed.get_mut(rule as usize) {
+            *needed = true;
+        }
+    };
+    for field in &plan.fields {
+        for target in field.literals.iter().flatten() {
+            if let OnLiteral::Confirm(rule) = target {
+                need(*rule);
+            }
+        }
+        // Normalised text that is not UTF-8 would be our own bug; PCRE2 can cope with it.
+        let all = field.field == Field::Normalised;
+        field.expressions.iter().filter(|e| all || e.confirm).for_each(|e| need(e.rule));
+        field.plain.iter().for_each(|rule| need(*rule));
+    }
+    plan.rules
+        .iter()
+        .zip(needed)
+        .map(|(rule, needed)| match &rule.test {
+            Test::Expression { pattern, .. } if needed => Confirm::new(pattern)
+                .map(Some)
+                .map_err(|why| OpenError::Damaged(format!("{}: {why}", rule.name))),
+            _ => Ok(None),
+        })
+        .collect()
+}

@@ -1,0 +1,358 @@
+//! Scanning: units of a text, and octets of any length.
+
+use crate::scan::patterns::SLICE_BYTES_MAX;
+use crate::scan::patterns::error::ScanError;
+use crate::scan::patterns::fields::{Fields, Units};
+use crate::scan::patterns::format::{FieldPlan, OnLiteral};
+use crate::scan::patterns::hs::{self, Database, Space, Stream};
+use crate::scan::patterns::open::{OpenField, Patterns};
+use crate::scan::patterns::rule::{Field, RuleIndex, Test};
+
+use super::{Scratch, State, gather};
+
+/// What PCRE2 could not finish.
+const STEPS: &str = "an expression reached its limit of steps";
+
+impl Patterns {
+    /// Texts that the message has ready.
+    pub(super) async fn run_texts(
+        &self,
+        scratch: &mut Scratch,
+        fields: &Fields<'_>,
+        pause: &impl AsyncFn(),
+    ) -> Result<(), ScanError> {
+        for (index, plan) in self.plan.fields.iter().enumerate() {
+            let units = match plan.field {
+                Field::Body => fields.body,
+                Field::RawBody => fields.rawbody,
+                Field::Normalised => fields.normalised,
+                _ => continue,
+            };
+            self.run_units(scratch, index, units, pause).await?;
+        }
+        Ok(())
+    }
+
+    /// The whole message and its parts.
+    pub(super) async fn run_octets(
+        &self,
+        scratch: &mut Scratch,
+        fields: &Fields<'_>,
+        pause: &impl AsyncFn(),
+    ) -> Result<(), ScanError> {
+        let concerned = |wanted: &dyn Fn(&Field) -> bool| {
+            self.plan.fields.iter().any(|plan| wanted(&plan.field))
+        };
+        if concerned(&|field| *field == Field::Raw) {
+            for (index, plan) in self.plan.fields.iter().enumerate() {
+                if plan.field == Field::Raw {
+                    self.run_stream(scratch, index, fields.raw, pause).await?;
+                }
+            }
+            self.end_part(&mut scratch.state, fields.raw.len());
+        }
+        if !concerned(&|field| matches!(field, Field::Part(_))) {
+            return Ok(());
+        }
+        for part in &fields.parts {
+            for (index, plan) in self.plan.fields.iter().enumerate() {
+                if let Field::Part(target) = plan.field
+                    && gather::concerns(target, part)
+                {
+                    self.run_stream(scratch, index, part.octets, pause).await?;
+                }
+            }
+            self.end_part(&mut scratch.state, part.octets.len());
+        }
+        Ok(())
+    }
+
+    /// Evaluates logical signatures over the hits of one part, and forgets those hits.
+    fn end_part(&self, state: &mut State, bytes: usize) {
+        if self.part_parents.is_empty() {
+            return;
+        }
+        let subs: Vec<RuleIndex> =
+            state.hit.iter().copied().filter(|rule| self.part_parents.contains_key(rule)).collect();
+        let mut metas: Vec<RuleIndex> =
+            subs.iter().filter_map(|sub| self.part_parents.get(sub)).flatten().copied().collect();
+        metas.sort_unstable();
+        metas.dedup();
+        for meta in metas {
+            if let Some(Test::PartMeta { expression, bytes: (low, high) }) =
+                self.rule(meta).map(|rule| &rule.test)
+                && (*low..=*high).contains(&(bytes as u64))
+                && expression.holds(|sub| state.count(sub))
+            {
+                state.add(meta, 1);
+            }
+        }
+        for sub in subs {
+            state.set(sub, 0);
+        }
+        let State { hit, counts, .. } = state;
+        hit.retain(|rule| counts.get(*rule as usize).is_some_and(|count| *count > 0));
+    }
+
+    /// The message does not have this field.
+    pub(super) fn run_unset(&self, scratch: &mut Scratch, index: usize) {
+        if let Some(plan) = self.plan.fields.get(index) {
+            plan.unset.iter().for_each(|rule| scratch.state.add(*rule, 1));
+        }
+    }
+
+    /// Matches each unit by itself. Units are scanned for literals many at a time, cut where units
+    /// end, so that nothing can hide in a cut.
+    pub(super) async fn run_units(
+        &self,
+        scratch: &mut Scratch,
+        index: usize,
+        units: Units<'_>,
+        pause: &impl AsyncFn(),
+    ) -> Result<(), ScanError> {
+        let (Some(plan), Some(open)) = (self.plan.fields.get(index), self.fields.get(index)) else {
+            return Ok(());
+        };
+        let mut first = 0_usize;
+        let mut start = 0_usize;
+        while first < units.ends.len() {
+            // As many units as fit into a slice, at least one.
+            let rest = units.ends.get(first..).unwrap_or_default();
+            let fit = rest.partition_point(|end| *end as usize <= start + SLICE_BYTES_MAX).max(1);
+            let ends = rest.get(..fit).unwrap_or_default();
+            let end = ends.last().map_or(start, |end| *end as usize);
+            let slice = Slice { octets: units.octets, start, end, ends, first };
+            self.scan_slice(scratch, plan, open, &slice).map_err(ScanError::Scan)?;
+            if end > start + SLICE_BYTES_MAX / 2 {
+                pause().await;
+            }
+            first += fit;
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn scan_slice(
+        &self,
+        scratch: &mut Scratch,
+        plan: &FieldPlan,
+        open: &OpenField,
+        slice: &Slice<'_>,
+    ) -> Result<(), i32> {
+        let Scratch { space, state, .. } = scratch;
+        state.pairs.clear();
+        if let Some(database) = &open.literals {
+            slice.literals(database, plan, space, state)?;
+        }
+        let mut start = slice.start;
+        for (number, end) in (slice.first..).zip(slice.ends) {
+            let end = *end as usize;
+            let unit = slice.octets.get(start..end).unwrap_or_default();
+            start = end;
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            if unit.is_empty() {
+                plan.empty.iter().for_each(|rule| state.add(*rule, 1));
+                continue;
+            }
+            if let Some(database) = &open.expressions {
+                if plan.field == Field::Normalised && std::str::from_utf8(unit).is_err() {
+                    state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
+                } else {
+                    self.expressions(database, plan, unit, number, space, state)?;
+                }
+            }
+            state.pairs.extend(plan.plain.iter().map(|rule| (number, *rule)));
+        }
+        self.confirm_pairs(state, slice);
+        Ok(())
+    }
+
+    fn expressions(
+        &self,
+        database: &Database,
+        plan: &FieldPlan,
+        unit: &[u8],
+        number: u32,
+        space: &mut Space,
+        state: &mut State,
+    ) -> Result<(), i32> {
+        hs::scan(database, unit, space, &mut |id, _| {
+            if let Some(expression) = plan.expressions.get(id as usize) {
+                if expression.confirm {
+                    state.pairs.push((number, expression.rule));
+                } else if !(number == 0 && self.skips_first(expression.rule)) {
+                    state.add(expression.rule, 1);
+                }
+            }
+            false
+        })
+    }
+
+    fn skips_first(&self, rule: RuleIndex) -> bool {
+        self.rule(rule).is_some_and(|rule| rule.skips_first_unit)
+    }
+
+    /// Lets PCRE2 look at the units that were noted for it.
+    fn confirm_pairs(&self, state: &mut State, slice: &Slice<'_>) {
+        let mut pairs = std::mem::take(&mut state.pairs);
+        pairs.sort_unstable();
+        pairs.dedup();
+        for (number, rule) in &pairs {
+            let Some(unit) = slice.unit(*number as usize) else { continue };
+            if *number == 0 && self.skips_first(*rule) {
+                continue;
+            }
+            self.confirm(state, *rule, unit);
+        }
+        pairs.clear();
+        state.pairs = pairs;
+    }
+
+    fn confirm(&self, state: &mut State, index: RuleIndex, unit: &[u8]) {
+        let (Some(rule), Some(Some(confirm))) =
+            (self.rule(index), self.confirms.get(index as usize))
+        else {
+            return;
+        };
+        let most = rule.count_max.saturating_sub(state.count(index));
+        let found = match most {
+            0 => return,
+            1 => confirm.matches(unit).map(u32::from),
+            most => confirm.count(unit, most),
+        };
+        match found {
+            Ok(times) => state.add(index, times),
+            Err(_) => state.limit(&rule.name, STEPS),
+        }
+    }
+
+    /// One text of any length as a single unit.
+    async fn run_stream(
+        &self,
+        scratch: &mut Scratch,
+        index: usize,
+        octets: &[u8],
+        pause: &impl AsyncFn(),
+    ) -> Result<(), ScanError> {
+        let (Some(plan), Some(open)) = (self.plan.fields.get(index), self.fields.get(index)) else {
+            return Ok(());
+        };
+        let Scratch { space, state, .. } = scratch;
+        if octets.is_empty() {
+            plan.empty.iter().for_each(|rule| state.add(*rule, 1));
+            return Ok(());
+        }
+        let mut literals = stream(open.literals.as_ref())?;
+        let mut expressions = stream(open.expressions.as_ref())?;
+        state.pairs.clear();
+        state.pairs.extend(plan.plain.iter().map(|rule| (0, *rule)));
+        for piece in octets.chunks(SLICE_BYTES_MAX) {
+            if let Some(stream) = &mut literals {
+                let scanned = stream.scan(piece, space, &mut |id, _| on_literal(plan, state, id));
+                scanned.map_err(ScanError::Scan)?;
+            }
+            if let Some(stream) = &mut expressions {
+                let scanned =
+                    stream.scan(piece, space, &mut |id, _| on_expression(plan, state, id));
+                scanned.map_err(ScanError::Scan)?;
+            }
+            if piece.len() > SLICE_BYTES_MAX / 2 {
+                pause().await;
+            }
+        }
+        if let Some(stream) = literals {
+            let scanned = stream.finish(space, &mut |id, _| on_literal(plan, state, id));
+            scanned.map_err(ScanError::Scan)?;
+        }
+        if let Some(stream) = expressions {
+            let scanned = stream.finish(space, &mut |id, _| on_expression(plan, state, id));
+            scanned.map_err(ScanError::Scan)?;
+        }
+        let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+        let slice =
+            Slice { octets, start: 0, end: octets.len(), ends: &[length], first: 0 };
+        self.confirm_pairs(state, &slice);
+        Ok(())
+    }
+}
+
+fn stream(database: Option<&Database>) -> Result<Option<Stream<'_>>, ScanError> {
+    database.map(Stream::open).transpose().map_err(ScanError::Scan)
+}
+
+fn on_literal(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
+    for target in plan.literals.get(id as usize).into_iter().flatten() {
+        match *target {
+            OnLiteral::Hit(rule) if state.count(rule) == 0 => state.add(rule, 1),
+            OnLiteral::Hit(_) => {}
+            OnLiteral::Confirm(rule) => state.pairs.push((0, rule)),
+        }
+    }
+    false
+}
+
+fn on_expression(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
+    if let Some(expression) = plan.expressions.get(id as usize) {
+        if expression.confirm {
+            state.pairs.push((0, expression.rule));
+        } else {
+            state.add(expression.rule, 1);
+        }
+    }
+    false
+}
+
+/// Units `first..` of a text, which lie in `start..end`.
+struct Slice<'u> {
+    octets: &'u [u8],
+    start: usize,
+    end: usize,
+    /// Ends of these units.
+    ends: &'u [u32],
+    first: usize,
+}
+
+impl Slice<'_> {
+    fn unit(&self, number: usize) -> Option<&[u8]> {
+        let at = number.checked_sub(self.first)?;
+        let end = *self.ends.get(at)? as usize;
+        let start = match at.checked_sub(1) {
+            Some(before) => *self.ends.get(before)? as usize,
+            None => self.start,
+        };
+        self.octets.get(start..end)
+    }
+
+    /// Literals of all units at once. One that lies across two units at most makes PCRE2 look in
+    /// vain; a rule that is a literal is looked at again.
+    fn literals(
+        &self,
+        database: &Database,
+        plan: &FieldPlan,
+        space: &mut Space,
+        state: &mut State,
+    ) -> Result<(), i32> {
+        let block = self.octets.get(self.start..self.end).unwrap_or_default();
+        // The same literal mostly comes again in the same unit: remember the last of each.
+        hs::scan(database, block, space, &mut |id, to| {
+            let end = self.start + usize::try_from(to).unwrap_or(usize::MAX);
+            let at = self.ends.partition_point(|unit_end| (*unit_end as usize) < end);
+            let number = u32::try_from(self.first + at).unwrap_or(u32::MAX);
+            for target in plan.literals.get(id as usize).into_iter().flatten() {
+                match *target {
+                    OnLiteral::Hit(rule) => {
+                        if state.count(rule) == 0 {
+                            state.add(rule, 1);
+                        }
+                    }
+                    OnLiteral::Confirm(rule) => {
+                        if state.pairs.last() != Some(&(number, rule)) {
+                            state.pairs.push((number, rule));
+                        }
+                    }
+                }
+            }
+            false
+        })
+    }
+}

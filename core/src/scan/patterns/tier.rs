@@ -1,0 +1,202 @@
+//! Which way a rule runs, by what it costs on a sample text, without losing a hit.
+
+use std::time::Instant;
+
+use super::confirm::Confirm;
+use super::hs::{self, Entry, Mode};
+use super::literals;
+use super::report::Outcome;
+use super::rule::{Field, Pattern, Rule, Test};
+
+/// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
+const SAMPLE: &str = include_str!("sample.txt");
+
+/// Gated rules up to this cost are not compared with Hyperscan (which takes time to compile).
+const GATE_GOOD_NS_PER_KIB: f64 = 60.0;
+/// A rule that PCRE2 has to run over everything may cost this much.
+const PLAIN_NS_PER_KIB_MAX: f64 = 4_000.0;
+/// In short fields, such as one header field, that matters less.
+const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
+
+/// The way a rule runs.
+#[derive(Clone, Debug)]
+pub(super) enum Tier {
+    /// Its literals are the rule.
+    Literal { literals: Vec<Vec<u8>>, caseless: bool },
+    /// PCRE2 where one of these (in any case) was seen.
+    Gated { literals: Vec<Vec<u8>> },
+    /// Hyperscan.
+    Expression { entry: Entry, prefilter: bool },
+    /// PCRE2 everywhere.
+    Plain,
+}
+
+/// A rule with its way.
+#[derive(Clone, Debug)]
+pub(super) struct Tiered {
+    pub(super) tier: Tier,
+    pub(super) cost_ns_per_kib: f64,
+    /// Matches an empty unit.
+    pub(super) empty: bool,
+    /// Matches what stands for a missing field.
+    pub(super) unset: bool,
+    /// If libhs should fail on the whole set: literals to gate it by.
+    pub(super) gate: Option<Vec<Vec<u8>>>,
+}
+
+/// Fields whose units are short: cost matters less, and a database of their own is hardly worth it.
+pub(super) fn is_short(field: &Field) -> bool {
+    matches!(
+        field,
+        Field::Header(..)
+            | Field::MimeHeader(..)
+            | Field::ToCc
+            | Field::MessageIds
+            | Field::EnvelopeFrom
+            | Field::FileName
+    )
+}
+
+/// Fields with units of any length, scanned as streams.
+pub(super) fn is_streamed(field: &Field) -> bool {
+    matches!(field, Field::Raw | Field::Part(_))
+}
+
+fn sample_units(field: &Field) -> Vec<&'static [u8]> {
+    if is_streamed(field) || matches!(field, Field::AllHeaders(_)) {
+        return vec![SAMPLE.as_bytes()];
+    }
+    let lines = is_short(field) || *field == Field::Uri;
+    let split = if lines { "\n" } else { "\n\n" };
+    SAMPLE.split(split).map(str::as_bytes).filter(|unit| !unit.is_empty()).collect()
+}
+
+/// Chooses the way of one rule, or refuses it.
+pub(super) fn choose(rule: &Rule) -> Result<Option<Tiered>, Outcome> {
+    match &rule.test {
+        Test::Expression { field, pattern, unset, .. } => {
+            expression(field, pattern, unset).map(Some)
+        }
+        Test::Literals { literals, caseless, .. } => Ok(Some(Tiered {
+            tier: Tier::Literal { literals: literals.clone(), caseless: *caseless },
+            cost_ns_per_kib: 0.0,
+            empty: false,
+            unset: false,
+            gate: None,
+        })),
+        Test::Exists(_) | Test::Meta(_) | Test::PartMeta { .. } => Ok(None),
+    }
+}
+
+fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, Outcome> {
+    let confirm = Confirm::new(pattern).map_err(|why| Outcome::Refused(format!("PCRE2: {why}")))?;
+    let limit = |_| Outcome::Refused("reaches the match limit on nothing".to_owned());
+    let empty = confirm.matches(b"").map_err(limit)?;
+    let unset = confirm.matches(unset.as_bytes()).map_err(limit)?;
+    let gate = literals::necessary(pattern);
+    let sample = sample_units(field);
+    let made = |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset, gate: gate.clone() };
+    let plain_cost = plain_cost(&confirm, &sample);
+    let gated_cost = gate.as_ref().map(|literals| 5.0 + plain_cost * share(literals, &sample));
+    if let (Some(literals), Some(cost)) = (&gate, gated_cost)
+        && (cost <= GATE_GOOD_NS_PER_KIB || is_short(field))
+    {
+        return Ok(made(Tier::Gated { literals: literals.clone() }, cost));
+    }
+    let by_database = database_cost(field, pattern, &sample).map(|(entry, prefilter, cost)| {
+        let cost = if prefilter { cost + plain_cost * 0.05 } else { cost };
+        (entry, prefilter, cost)
+    });
+    match (gate.clone(), gated_cost, by_database) {
+        (Some(literals), Some(gated), Some((.., cost))) if gated <= cost => {
+            Ok(made(Tier::Gated { literals }, gated))
+        }
+        (_, _, Some((entry, prefilter, cost))) => {
+            Ok(made(Tier::Expression { entry, prefilter }, cost))
+        }
+        (Some(literals), Some(gated), None) => Ok(made(Tier::Gated { literals }, gated)),
+        (_, _, None) => {
+            let most =
+                if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
+            if plain_cost <= most {
+                return Ok(made(Tier::Plain, plain_cost));
+            }
+            Err(Outcome::Refused(format!(
+                "no necessary literal, libhs cannot take it, and it costs {plain_cost:.0} ns for \
+                 each KiB (at most {most:.0})"
+            )))
+        }
+    }
+}
+
+fn sample_kib(sample: &[&[u8]]) -> f64 {
+    let bytes: usize = sample.iter().map(|unit| unit.len()).sum();
+    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)) / 1024.0
+}
+
+fn plain_cost(confirm: &Confirm, sample: &[&[u8]]) -> f64 {
+    best_of_two(sample, || {
+        for unit in sample {
+            let _ = confirm.matches(unit);
+        }
+    })
+}
+
+/// Nanoseconds for each KiB, the better of two runs: the first one also warms up.
+fn best_of_two(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
+    let mut best = f64::MAX;
+    for _ in 0..2 {
+        let start = Instant::now();
+        run();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best * 1e9 / sample_kib(sample).max(0.01)
+}
+
+/// Share of the sample's units that have one of the literals.
+fn share(literals: &[Vec<u8>], sample: &[&[u8]]) -> f64 {
+    let with = sample.iter().filter(|unit| {
+        let lower = unit.to_ascii_lowercase();
+        literals.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
+    });
+    let with = f64::from(u32::try_from(with.count()).unwrap_or(u32::MAX));
+    with / f64::from(u32::try_from(sample.len().max(1)).unwrap_or(u32::MAX))
+}
+
+/// Compiles the expression by itself: as it is, or else as a prefilter.
+fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<(Entry, bool, f64)> {
+    let mut flags = hs::SINGLEMATCH | hs::ALLOWEMPTY;
+    for (on, flag) in [
+        (pattern.caseless, hs::CASELESS),
+        (pattern.multiline, hs::MULTILINE),
+        (pattern.dotall, hs::DOTALL),
+        (pattern.utf, hs::UTF8 | hs::UCP),
+    ] {
+        if on {
+            flags |= flag;
+        }
+    }
+    let text = if pattern.extended { format!("(?x){}", pattern.text) } else { pattern.text.clone() };
+    let mut entry = Entry { octets: text.into_bytes(), flags, id: 0 };
+    let mode = if is_streamed(field) { Mode::Stream } else { Mode::Block };
+    let one = |entry: &Entry| hs::compile(std::slice::from_ref(entry), mode);
+    let (database, prefilter) = if let Ok(database) = one(&entry) {
+        (database, false)
+    } else {
+        entry.flags |= hs::PREFILTER;
+        (one(&entry).ok()?, true)
+    };
+    let mut space = hs::Space::default();
+    space.grow(&database).ok()?;
+    let cost = best_of_two(sample, || {
+        for unit in sample {
+            if mode == Mode::Block {
+                let _ = hs::scan(&database, unit, &mut space, &mut |_, _| false);
+            } else if let Ok(mut stream) = hs::Stream::open(&database) {
+                let _ = stream.scan(unit, &mut space, &mut |_, _| false);
+                let _ = stream.finish(&mut space, &mut |_, _| false);
+            }
+        }
+    });
+    Some((entry, prefilter, cost))
+}
