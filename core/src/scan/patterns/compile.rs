@@ -101,9 +101,8 @@ pub fn build(
         report.rules.push(entry);
     }
     builder.resolve(report);
-    let failed = |text: String| {
-        vec![SourceError { file: "patterns".into(), line: 0, column: 0, text }]
-    };
+    let failed =
+        |text: String| vec![SourceError { file: "patterns".into(), line: 0, column: 0, text }];
     builder.finish(report).map(CompiledPatterns).map_err(failed)
 }
 
@@ -185,6 +184,9 @@ fn choose_all(drafts: &[Draft]) -> Vec<Choice> {
     })
 }
 
+/// An expression for a database: its rule, what it may be gated by instead, if it is a prefilter.
+type Waiting = (RuleIndex, Entry, Option<Vec<Vec<u8>>>, bool);
+
 #[derive(Default)]
 struct Builder {
     rules: Vec<Rule>,
@@ -210,10 +212,8 @@ impl Builder {
     /// Turns names in metas into indices and puts metas into an order in which each comes after
     /// those it is made of. Names that are not there count as never hit; a circle is refused.
     fn resolve(&mut self, report: &mut BuildReport) {
-        let by_name: HashMap<String, RuleIndex> = (0_u32..)
-            .zip(&self.rules)
-            .map(|(index, rule)| (rule.name.clone(), index))
-            .collect();
+        let by_name: HashMap<String, RuleIndex> =
+            (0_u32..).zip(&self.rules).map(|(index, rule)| (rule.name.clone(), index)).collect();
         for rule in &mut self.rules {
             let (Test::Meta(expression) | Test::PartMeta { expression, .. }) = &mut rule.test
             else {
@@ -307,6 +307,7 @@ impl Builder {
         let mut plan = FieldPlan {
             literal_blob: None,
             literals: Vec::new(),
+            literal_bytes: Vec::new(),
             expression_blob: None,
             expressions: Vec::new(),
             plain: Vec::new(),
@@ -316,7 +317,7 @@ impl Builder {
         };
         let few = tier::is_short(&plan.field) && rules.len() < DATABASE_WORTH;
         let mut literals: BTreeMap<(Vec<u8>, bool), Vec<OnLiteral>> = BTreeMap::new();
-        let mut entries: Vec<(RuleIndex, Entry, Option<Vec<Vec<u8>>>, bool)> = Vec::new();
+        let mut entries: Vec<Waiting> = Vec::new();
         for (rule, tiered) in rules {
             match tiered.tier {
                 Tier::Literal { literals: own, caseless } => {
@@ -384,6 +385,7 @@ impl Builder {
         let mut entries = Vec::new();
         for (id, ((octets, caseless), mut targets)) in (0_u32..).zip(literals) {
             let flags = single | if caseless { hs::CASELESS } else { 0 };
+            plan.literal_bytes.push(u32::try_from(octets.len()).unwrap_or(u32::MAX));
             entries.push(Entry { octets, flags, id });
             targets.sort();
             targets.dedup();

@@ -49,6 +49,8 @@ pub(super) struct FieldPlan {
     pub(super) literal_blob: Option<Blob>,
     /// By id of the literal.
     pub(super) literals: Vec<Vec<OnLiteral>>,
+    /// Octets of each literal, by its id.
+    pub(super) literal_bytes: Vec<u32>,
     pub(super) expression_blob: Option<Blob>,
     /// By id of the expression.
     pub(super) expressions: Vec<InDatabase>,
@@ -98,16 +100,17 @@ pub(super) fn read(payload: &[u8]) -> Result<(Plan, &[u8]), OpenError> {
     let plan: Plan =
         serde_json::from_slice(text).map_err(|error| OpenError::Damaged(error.to_string()))?;
     let count = u32::try_from(plan.rules.len()).map_err(|_| damaged("too many rules"))?;
-    let fields = plan.fields.iter().flat_map(|field| {
+    let named = plan.fields.iter().flat_map(|field| {
         let literals = field.literals.iter().flatten().map(|target| target.rule());
         let expressions = field.expressions.iter().map(|expression| expression.rule);
-        literals.chain(expressions).chain(field.plain.iter().copied()).chain(
-            field.unset.iter().chain(&field.empty).copied(),
-        )
+        literals
+            .chain(expressions)
+            .chain(field.plain.iter().copied())
+            .chain(field.unset.iter().chain(&field.empty).copied())
     });
     let lists = [&plan.metas, &plan.part_metas, &plan.exists, &plan.negated];
-    let mut all = fields.chain(lists.into_iter().flatten().copied());
-    if let Some(rule) = all.find(|rule| *rule >= count) {
+    let beyond = named.chain(lists.into_iter().flatten().copied()).find(|rule| *rule >= count);
+    if let Some(rule) = beyond {
         return Err(OpenError::Damaged(format!("rule {rule} of {count}")));
     }
     Ok((plan, blobs))

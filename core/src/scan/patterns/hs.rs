@@ -176,9 +176,8 @@ impl Database {
         let mut octets = ptr::null_mut();
         let mut length = 0_usize;
         // SAFETY: the database is valid and both places are.
-        let code = unsafe {
-            hs::hs_serialize_database(self.0.as_ptr(), &raw mut octets, &raw mut length)
-        };
+        let code =
+            unsafe { hs::hs_serialize_database(self.0.as_ptr(), &raw mut octets, &raw mut length) };
         if code != 0 || octets.is_null() {
             return Err(code);
         }
@@ -245,6 +244,7 @@ impl Space {
 /// Called for each match: id and the offset of its end. `true` ends the scan.
 type OnMatch<'f> = &'f mut dyn FnMut(u32, u64) -> bool;
 
+#[expect(unsafe_code, reason = "libhs is a C library: the context pointer is ours")]
 unsafe extern "C" fn on_match(
     id: c_uint,
     _from: c_ulonglong,
@@ -252,7 +252,6 @@ unsafe extern "C" fn on_match(
     _flags: c_uint,
     context: *mut c_void,
 ) -> c_int {
-    #[expect(unsafe_code, reason = "libhs is a C library")]
     // SAFETY: `context` is the `OnMatch` that the scan below handed over; it outlives the scan, and
     // libhs calls back from the same thread only, one at a time.
     let Some(call) = (unsafe { context.cast::<OnMatch<'_>>().as_mut() }) else { return 1 };
@@ -336,9 +335,8 @@ impl<'d> Stream<'d> {
     pub(super) fn finish(mut self, space: &mut Space, mut call: OnMatch<'_>) -> Result<(), i32> {
         let stream = std::mem::replace(&mut self.stream, ptr::null_mut());
         // SAFETY: the stream is open, and `self` no longer holds it.
-        let code = unsafe {
-            hs::hs_close_stream(stream, space.0, Some(on_match), (&raw mut call).cast())
-        };
+        let code =
+            unsafe { hs::hs_close_stream(stream, space.0, Some(on_match), (&raw mut call).cast()) };
         scanned(code)
     }
 }

@@ -69,9 +69,7 @@ fn chance(set: &Set) -> f64 {
         0x80..=0xff => 0.02,
         _ => 0.008,
     };
-    set.iter()
-        .map(|text| text.iter().take(8).map(|octet| of_octet(*octet)).product::<f64>())
-        .sum()
+    set.iter().map(|text| text.iter().take(8).map(|octet| of_octet(*octet)).product::<f64>()).sum()
 }
 
 fn shorten(mut set: Set) -> Set {
@@ -88,9 +86,7 @@ fn look(hir: &Hir, depth: usize) -> Known {
         return Known::default();
     }
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => {
-            Known { exact: Some(vec![Vec::new()]), needed: None }
-        }
+        HirKind::Empty | HirKind::Look(_) => Known { exact: Some(vec![Vec::new()]), needed: None },
         HirKind::Literal(literal) => {
             Known { exact: Some(vec![literal.0.to_ascii_lowercase()]), needed: None }
         }
@@ -218,7 +214,8 @@ impl Joined {
         };
         let longest = set.iter().map(Vec::len).max().unwrap_or(0);
         let now = self.run.iter().map(Vec::len).max().unwrap_or(0);
-        if self.run.len().saturating_mul(set.len()) > STRINGS_MAX || now + longest > 4 * OCTETS_MAX {
+        if self.run.len().saturating_mul(set.len()) > STRINGS_MAX || now + longest > 4 * OCTETS_MAX
+        {
             self.flush();
         }
         let mut crossed = Vec::with_capacity(self.run.len() * set.len());

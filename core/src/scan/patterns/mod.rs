@@ -38,8 +38,6 @@ mod report;
 pub mod rule;
 mod run;
 pub mod sources;
-#[cfg(test)]
-mod tests;
 mod tier;
 
 pub use compile::{CompiledPatterns, PatternSource, SourceFormat, build};

@@ -78,9 +78,7 @@ impl Walker<'_> {
                     Some(text) => self.quantifier(out, &text),
                     None => literal(out, u32::from('{')),
                 },
-                '#' if self.extended => {
-                    while self.next().is_some_and(|c| c != '\n') {}
-                }
+                '#' if self.extended => while self.next().is_some_and(|c| c != '\n') {},
                 c if self.extended && c.is_ascii_whitespace() => {}
                 c => literal(out, u32::from(c)),
             }
@@ -295,7 +293,12 @@ impl Walker<'_> {
     }
 
     /// One element of a class: its character, or `None` where it is a set (then written to `text`).
-    fn class_char(&mut self, c: char, text: &mut String, sayable: &mut bool) -> Option<Option<u32>> {
+    fn class_char(
+        &mut self,
+        c: char,
+        text: &mut String,
+        sayable: &mut bool,
+    ) -> Option<Option<u32>> {
         if c != '\\' {
             return Some(Some(u32::from(c)));
         }

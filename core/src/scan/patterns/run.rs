@@ -2,13 +2,13 @@
 
 use crate::message::View;
 
+use super::HITS_MAX;
 use super::error::ScanError;
 use super::fields::Fields;
 use super::hits::{Hit, Hits};
 use super::hs::Space;
 use super::open::Patterns;
 use super::rule::{RuleIndex, Test};
-use super::HITS_MAX;
 
 mod gather;
 mod units;

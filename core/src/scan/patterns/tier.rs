@@ -95,7 +95,8 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let unset = confirm.matches(unset.as_bytes()).map_err(limit)?;
     let gate = literals::necessary(pattern);
     let sample = sample_units(field);
-    let made = |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset, gate: gate.clone() };
+    let made =
+        |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset, gate: gate.clone() };
     let plain_cost = plain_cost(&confirm, &sample);
     let gated_cost = gate.as_ref().map(|literals| 5.0 + plain_cost * share(literals, &sample));
     if let (Some(literals), Some(cost)) = (&gate, gated_cost)
@@ -143,6 +144,10 @@ fn plain_cost(confirm: &Confirm, sample: &[&[u8]]) -> f64 {
 }
 
 /// Nanoseconds for each KiB, the better of two runs: the first one also warms up.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the build measures what a rule costs; nothing of a mail depends on it"
+)]
 fn best_of_two(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..2 {
@@ -176,7 +181,8 @@ fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<(
             flags |= flag;
         }
     }
-    let text = if pattern.extended { format!("(?x){}", pattern.text) } else { pattern.text.clone() };
+    let text =
+        if pattern.extended { format!("(?x){}", pattern.text) } else { pattern.text.clone() };
     let mut entry = Entry { octets: text.into_bytes(), flags, id: 0 };
     let mode = if is_streamed(field) { Mode::Stream } else { Mode::Block };
     let one = |entry: &Entry| hs::compile(std::slice::from_ref(entry), mode);

@@ -91,11 +91,15 @@ impl Patterns {
     }
 }
 
+fn named<'f, 'a>(
+    fields: &'f Fields<'a>,
+    name: &'static str,
+) -> impl Iterator<Item = &'f HeaderField<'a>> {
+    fields.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
+}
+
 /// Gathers the units of a field; `false`: it is not gathered here.
 fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> bool {
-    let named = |name: &str| {
-        fields.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
-    };
     match field {
         Field::AllHeaders(HeaderForm::Raw) => {
             out.unit(fields.raw.get(..fields.header_bytes).unwrap_or_default());
@@ -110,7 +114,7 @@ fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> bool {
             out.end();
         }
         Field::ToCc => {
-            for header in named("to").chain(named("cc")) {
+            for header in named(fields, "to").chain(named(fields, "cc")) {
                 if !out.octets.is_empty() {
                     out.octets.extend_from_slice(b", ");
                 }
@@ -121,7 +125,7 @@ fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> bool {
             }
         }
         Field::MessageIds => {
-            for header in MESSAGE_IDS.into_iter().flat_map(named) {
+            for header in MESSAGE_IDS.into_iter().flat_map(|name| named(fields, name)) {
                 out.octets.extend_from_slice(header.value.as_bytes());
                 out.octets.push(b'\n');
             }

@@ -269,8 +269,7 @@ impl Patterns {
             scanned.map_err(ScanError::Scan)?;
         }
         let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
-        let slice =
-            Slice { octets, start: 0, end: octets.len(), ends: &[length], first: 0 };
+        let slice = Slice { octets, start: 0, end: octets.len(), ends: &[length], first: 0 };
         self.confirm_pairs(state, &slice);
         Ok(())
     }
@@ -323,8 +322,8 @@ impl Slice<'_> {
         self.octets.get(start..end)
     }
 
-    /// Literals of all units at once. One that lies across two units at most makes PCRE2 look in
-    /// vain; a rule that is a literal is looked at again.
+    /// Literals of all units at once. One that lies across two units is none; where it only gates
+    /// an expression, PCRE2 looks in vain.
     fn literals(
         &self,
         database: &Database,
@@ -333,15 +332,20 @@ impl Slice<'_> {
         state: &mut State,
     ) -> Result<(), i32> {
         let block = self.octets.get(self.start..self.end).unwrap_or_default();
-        // The same literal mostly comes again in the same unit: remember the last of each.
         hs::scan(database, block, space, &mut |id, to| {
             let end = self.start + usize::try_from(to).unwrap_or(usize::MAX);
             let at = self.ends.partition_point(|unit_end| (*unit_end as usize) < end);
             let number = u32::try_from(self.first + at).unwrap_or(u32::MAX);
+            let unit_start = match at.checked_sub(1) {
+                Some(before) => self.ends.get(before).map_or(0, |end| *end as usize),
+                None => self.start,
+            };
+            let bytes = plan.literal_bytes.get(id as usize).map_or(0, |bytes| *bytes as usize);
+            let inside = end >= unit_start + bytes;
             for target in plan.literals.get(id as usize).into_iter().flatten() {
                 match *target {
                     OnLiteral::Hit(rule) => {
-                        if state.count(rule) == 0 {
+                        if inside && state.count(rule) == 0 {
                             state.add(rule, 1);
                         }
                     }

@@ -35,9 +35,9 @@ pub fn read_ndb(file: &str, source: u32, octets: &[u8], out: &mut Collected) {
         };
         let column = name.len() + target.len() + offset.len() + 3;
         let made = (|| {
-            let target: u32 = target
-                .parse()
-                .map_err(|_| Fault::Bad(name.len() + 1, format!("target `{target}` is no number")))?;
+            let target: u32 = target.parse().map_err(|_| {
+                Fault::Bad(name.len() + 1, format!("target `{target}` is no number"))
+            })?;
             let (field, caseless) = field_of(target)?;
             let text = hex::expression(signature, hex::Modifiers::default())
                 .map_err(|fault| shifted(fault, column))?;

@@ -69,7 +69,8 @@ impl Reader {
             }
         }
         if conditions.open() {
-            let place = Place { file, source, line: u32::try_from(text.lines().count()).unwrap_or(0) };
+            let place =
+                Place { file, source, line: u32::try_from(text.lines().count()).unwrap_or(0) };
             self.error(place, 0, "`if` without `endif`".into());
         }
     }
@@ -128,7 +129,7 @@ impl Reader {
                     let before = self.scores.get(name).copied().unwrap_or(0.0);
                     numbers.push(if relative { before + parsed } else { parsed });
                 }
-                let chosen = numbers.get(SCORE_SET).or(numbers.first());
+                let chosen = numbers.get(SCORE_SET).or_else(|| numbers.first());
                 if let Some(score) = chosen.filter(|score| score.abs() <= 1_000_000.0) {
                     self.scores.insert(name.to_owned(), *score);
                 }
@@ -150,12 +151,18 @@ impl Reader {
         let value_column = column + rest.len() - value.len();
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(fits) || value.is_empty() {
-            self.error(place, column, format!("{word} needs a name (letters, digits, _) and a test"));
+            self.error(
+                place,
+                column,
+                format!("{word} needs a name (letters, digits, _) and a test"),
+            );
             return;
         }
         let draft = match test(word, value) {
             Ok(Ok(test)) => draft(name, test, None, place),
-            Ok(Err(outcome)) => draft(name, Test::Meta(Expression::default()), Some(outcome), place),
+            Ok(Err(outcome)) => {
+                draft(name, Test::Meta(Expression::default()), Some(outcome), place)
+            }
             Err((at, text)) => {
                 self.error(place, value_column + at, format!("{name}: {text}"));
                 return;
@@ -302,8 +309,7 @@ fn header_test(word: &str, value: &str) -> Read {
         text = text.get(..from).unwrap_or_default().trim_end();
     }
     let pattern = expression::read(text).map_err(|(at, text)| (start + at, text))?;
-    Ok(header_field(name, mime)
-        .and_then(|field| expression_test(field, pattern, negated, unset)))
+    Ok(header_field(name, mime).and_then(|field| expression_test(field, pattern, negated, unset)))
 }
 
 fn header_field(text: &str, mime: bool) -> Result<Field, Outcome> {

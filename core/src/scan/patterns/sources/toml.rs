@@ -181,9 +181,11 @@ impl Keys {
                 let kind = serde_json::from_value(serde_json::Value::String(name.clone()));
                 self.kind = Some(kind.map_err(|_| (at, format!("kind: unknown `{name}`")))?);
             }
-            "points" => self.points = Some(points(value).ok_or_else(|| {
-                (at, "points: expected a number from -1000 to 1000".to_owned())
-            })?),
+            "points" => {
+                self.points = Some(points(value).ok_or_else(|| {
+                    (at, "points: expected a number from -1000 to 1000".to_owned())
+                })?)
+            }
             "log_only" => self.log_only = truth()?,
             "multiple" => self.multiple = truth()?,
             other => return Err((key_at, format!("unknown key `{other}`"))),

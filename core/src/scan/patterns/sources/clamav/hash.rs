@@ -1,7 +1,7 @@
 //! Hash signatures: `hdb`/`hsb` (whole parts), `mdb`/`msb` (sections of Windows programs).
 
-use super::super::octets_as_text;
 use super::super::super::error::SourceError;
+use super::super::octets_as_text;
 
 /// One hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +53,11 @@ fn one(line: &str, section: bool) -> Result<HashSignature, (usize, String)> {
     } else {
         (*first, 0, *second, first.len() + 1)
     };
-    let digest = digest(hash).ok_or_else(|| {
-        (hash_at, format!("`{hash}` is no MD5, SHA-1 or SHA-256 in hexadecimal"))
-    })?;
+    let digest = digest(hash)
+        .ok_or_else(|| (hash_at, format!("`{hash}` is no MD5, SHA-1 or SHA-256 in hexadecimal")))?;
     let bytes = match size {
         "*" => None,
-        size => {
-            Some(size.parse().map_err(|_| (size_at, format!("size `{size}` is no number")))?)
-        }
+        size => Some(size.parse().map_err(|_| (size_at, format!("size `{size}` is no number")))?),
     };
     Ok(HashSignature { digest, bytes, name: (*name).to_owned(), section })
 }

@@ -4,9 +4,9 @@
 //! body part by itself. Counts become arithmetic: `(0|1)>2,2` is
 //! `(n0 + n1 > 2) && ((n0 > 0) + (n1 > 0) >= 2)`.
 
+use super::super::super::COUNT_MAX;
 use super::super::super::meta::{Expression, Operator, Step};
 use super::super::super::rule::{Field, Test};
-use super::super::super::COUNT_MAX;
 use super::super::Draft;
 use super::hex::{Modifiers, anchored, expression};
 use super::{Fault, byte_test, drafted, field_of, shifted};

@@ -7,10 +7,32 @@ const VERSION: &str = "4.000001";
 
 /// Plugins that a stock installation loads, as far as rule files ask for them.
 const PLUGINS: [&str; 26] = [
-    "AskDNS", "AutoLearnThreshold", "Bayes", "BodyEval", "Check", "DKIM", "DMARC", "DNSEval",
-    "FreeMail", "HTMLEval", "HTTPSMismatch", "HashBL", "HeaderEval", "ImageInfo", "MIMEEval",
-    "MIMEHeader", "RelayEval", "ReplaceTags", "SPF", "SpamCop", "URIDNSBL", "URIDetail",
-    "URIEval", "VBounce", "WLBLEval", "WelcomeListSubject",
+    "AskDNS",
+    "AutoLearnThreshold",
+    "Bayes",
+    "BodyEval",
+    "Check",
+    "DKIM",
+    "DMARC",
+    "DNSEval",
+    "FreeMail",
+    "HTMLEval",
+    "HTTPSMismatch",
+    "HashBL",
+    "HeaderEval",
+    "ImageInfo",
+    "MIMEEval",
+    "MIMEHeader",
+    "RelayEval",
+    "ReplaceTags",
+    "SPF",
+    "SpamCop",
+    "URIDNSBL",
+    "URIDetail",
+    "URIEval",
+    "VBounce",
+    "WLBLEval",
+    "WelcomeListSubject",
 ];
 
 /// Conditions inside conditions.
@@ -83,15 +105,14 @@ fn evaluate(text: &str) -> Result<bool, String> {
         rest = rest.get(word.len()..).unwrap_or_default();
         match word.as_str() {
             "plugin" | "can" | "has" => {
-                let inner = rest.trim_start().strip_prefix('(').and_then(|rest| rest.split_once(')'));
+                let inner =
+                    rest.trim_start().strip_prefix('(').and_then(|rest| rest.split_once(')'));
                 let Some((name, after)) = inner else { return Err(format!("{word} needs (name)")) };
                 let name = name.trim();
                 let holds = match word.as_str() {
                     "plugin" => has_plugin(name),
                     // Captures are not taken, so the rules that need them are not wanted.
-                    "can" => {
-                        !name.ends_with("feature_capture_rules") && !name.contains("compat_")
-                    }
+                    "can" => !name.ends_with("feature_capture_rules") && !name.contains("compat_"),
                     _ => true,
                 };
                 plain.push(if holds { '1' } else { '0' });

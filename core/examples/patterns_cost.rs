@@ -1,0 +1,123 @@
+//! What the patterns cost on real mail, and if tiering loses a hit.
+//!
+//! `cargo run --release -p sekisho-core --example patterns_cost -- RULES_DIR MAIL_DIR [--check]`
+
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a measuring tool for developers"
+)]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sekisho_core::message::{View, ViewLimits};
+use sekisho_core::scan::patterns::{
+    BuildReport, Fields, Outcome, PatternSource, Patterns, SourceFormat, build,
+};
+
+fn files(dir: &Path, out: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() { files(&path, out) } else { out.push(path) }
+    }
+}
+
+/// CR LF, as the engine stores mail.
+fn canonical(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len() + octets.len() / 40);
+    for line in octets.split_inclusive(|c| *c == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let mut rules = Vec::new();
+    files(Path::new(&args[1]), &mut rules);
+    let sources: Vec<PatternSource> = rules
+        .iter()
+        .filter_map(|path| {
+            let path_text = path.display().to_string();
+            let format = SourceFormat::of_path(&path_text)?;
+            Some(PatternSource { path: path_text, octets: std::fs::read(path).unwrap(), format })
+        })
+        .collect();
+    let start = Instant::now();
+    let mut report = BuildReport::default();
+    let payload = match build(&sources, &mut report) {
+        Ok(payload) => payload.0,
+        Err(errors) => {
+            errors.iter().for_each(|error| println!("{error}"));
+            return;
+        }
+    };
+    println!("built in {:.1?}: {} KiB from {} files", start.elapsed(), payload.len() / 1024, sources.len());
+    let named: [(&str, fn(&Outcome) -> bool); 8] = [
+        ("without an expression", |o| *o == Outcome::Taken),
+        ("gated", |o| *o == Outcome::TakenGated),
+        ("Hyperscan", |o| *o == Outcome::TakenExpression),
+        ("prefilter + confirm", |o| *o == Outcome::Confirmed),
+        ("PCRE2 alone", |o| *o == Outcome::TakenPlain),
+        ("score 0", |o| *o == Outcome::ScoreZero),
+        ("refused", |o| matches!(o, Outcome::Refused(_))),
+        ("not taken", |o| matches!(o, Outcome::NotTaken(_))),
+    ];
+    println!("rules {}, taken {}", report.rules.len(), report.taken());
+    for (name, wanted) in named {
+        println!("  {name}: {}", report.count(wanted));
+    }
+    for rule in &report.rules {
+        if let Outcome::Refused(why) = &rule.outcome {
+            println!("  refused {} ({}): {why}", rule.name, rule.place);
+        }
+    }
+    if args.iter().any(|arg| arg == "--report") {
+        let mut costly: Vec<_> = report.rules.iter().collect();
+        costly.sort_by_key(|rule| std::cmp::Reverse(rule.cost_ns_per_kib));
+        for rule in costly.iter().take(60) {
+            println!("  {:6} ns/KiB {:?} {} {}", rule.cost_ns_per_kib, rule.outcome, rule.name, rule.place);
+        }
+        report.unknown_lines.iter().for_each(|line| println!("  {line}"));
+    }
+    let start = Instant::now();
+    let patterns = Patterns::open(&payload).unwrap();
+    println!("opened in {:.1?}", start.elapsed());
+
+    let mut mails = Vec::new();
+    files(Path::new(&args[2]), &mut mails);
+    let mails: Vec<Vec<u8>> = mails.iter().map(|path| canonical(&std::fs::read(path).unwrap())).collect();
+    let bytes: usize = mails.iter().map(Vec::len).sum();
+    let limits = ViewLimits::worker();
+    let mut scratch = patterns.scratch().unwrap();
+    let (mut view_s, mut scan_s, mut text, mut hits) = (0.0, 0.0, 0, 0);
+    for mail in &mails {
+        let start = Instant::now();
+        let view = View::build(mail, &limits);
+        let fields = Fields::of_view(&view, None, patterns.wanted());
+        view_s += start.elapsed().as_secs_f64();
+        text += fields.body.octets.len() + fields.rawbody.octets.len();
+        let start = Instant::now();
+        let run = patterns.run_fields(&mut scratch, &fields, &async || {});
+        let found = futures_lite::future::block_on(run).unwrap();
+        scan_s += start.elapsed().as_secs_f64();
+        hits += found.rules.len();
+    }
+    let count = mails.len() as f64;
+    println!(
+        "{} mails, {} KiB mean, text {} KiB mean; view {:.1} us, scan {:.1} us each = {:.1} MB/s of mail; {:.1} hits each",
+        mails.len(),
+        bytes / mails.len() / 1024,
+        text / mails.len() / 1024,
+        view_s / count * 1e6,
+        scan_s / count * 1e6,
+        bytes as f64 / scan_s / 1e6,
+        hits as f64 / count,
+    );
+    println!("16 KiB of such mail: {:.1} us of scanning", scan_s / bytes as f64 * 16384.0 * 1e6);
+}
