@@ -9,6 +9,7 @@ use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::{Client, Envelope, MailId};
 use crate::reply::Reply;
+use crate::spool::held::HeldMail;
 
 /// One message that a client has sent and that waits for our answer to its end of data.
 #[derive(Clone, Debug)]
@@ -61,6 +62,9 @@ pub struct Copy {
     /// A DSN may be sent if delivery fails: false for mail judged spam or virus. A null
     /// reverse-path and NOTIFY are looked at here, not by the caller.
     pub may_report: bool,
+    /// What it is held as where it can neither be delivered nor reported: an item for each of
+    /// `recipients`, with its verdict. Also what the log and the reports say of the mail.
+    pub fallback: Box<HeldMail>,
 }
 
 /// What became of the recipients of the same message that are in no [`Copy`].

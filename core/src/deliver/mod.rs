@@ -17,8 +17,120 @@
 //! with a durable log record; a waiting mail takes at most `QUEUED_BYTES_MAX` = 300 octets of
 //! memory. Called by `pipeline` (settle), `shard` (worker) and `control` (queue commands).
 
+mod answers;
+mod any_certificate;
+mod attempt;
+mod body;
+mod callout;
+pub mod client;
+mod conclude;
+mod connection;
 mod copy;
+pub mod destinations;
+pub mod dsn;
+pub mod live;
+mod pool;
+mod queue;
+mod record;
+mod report;
 mod route;
+mod settings;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod through;
+pub mod transport;
+mod wake;
+mod worker;
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use callout::Callout;
 pub use copy::{Accepted, Copy, Disposition, HopAnswer, Needs, Others, RecipientOutcome, Settled};
+pub use queue::QUEUED_BYTES_MAX;
 pub use route::{Hop, Routes, TlsRule};
+pub use settings::{Mode, Settings};
+
+use self::attempt::Outlet;
+use self::destinations::Destinations;
+use self::pool::Pool;
+use self::queue::Queue;
+use self::store::Store;
+use self::transport::World;
+
+/// Delivery of one shard. Cloning shares it.
+pub struct Deliverer<W: World, S: Store> {
+    inner: Rc<Inner<W, S>>,
+}
+
+struct Inner<W: World, S: Store> {
+    outlet: Outlet<W>,
+    store: S,
+    queue: RefCell<Queue>,
+    wake: wake::Wake,
+    callouts: RefCell<callout::Callouts>,
+    /// Queued mails under way: of healthy domains, of doubtful ones.
+    under_way: [Cell<usize>; 2],
+    stopping: Cell<bool>,
+}
+
+impl<W: World, S: Store> Clone for Deliverer<W, S> {
+    fn clone(&self) -> Self {
+        Self { inner: Rc::clone(&self.inner) }
+    }
+}
+
+impl<W: World, S: Store> std::fmt::Debug for Deliverer<W, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliverer").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl<W: World, S: Store> Deliverer<W, S> {
+    /// The delivery of a shard. `destinations` is the box's one table; `routes` answers from the
+    /// tables in force at the moment of the call.
+    #[must_use]
+    pub fn new(
+        world: W,
+        store: S,
+        settings: Settings,
+        destinations: Arc<Destinations>,
+        routes: Routes,
+    ) -> Self {
+        let pool = Pool::new(settings.idle_connections_max, settings.idle_timeout);
+        let away_max = settings.connections_per_destination_max;
+        Self {
+            inner: Rc::new(Inner {
+                outlet: Outlet { world, settings, destinations, pool, routes },
+                store,
+                queue: RefCell::new(Queue::new(away_max)),
+                wake: wake::Wake::default(),
+                callouts: RefCell::default(),
+                under_way: [Cell::new(0), Cell::new(0)],
+                stopping: Cell::new(false),
+            }),
+        }
+    }
+
+    /// Mails in the queue of this shard.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.inner.queue.borrow().len()
+    }
+
+    /// Ends [`Deliverer::run_queue`] at its next turn; deliveries under way go on to their end.
+    pub fn stop(&self) {
+        self.inner.stopping.set(true);
+        self.inner.wake.notify();
+    }
+
+    fn world(&self) -> &W {
+        &self.inner.outlet.world
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.inner.outlet.settings
+    }
+}

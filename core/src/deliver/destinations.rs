@@ -1,0 +1,190 @@
+//! What the whole box knows about its next hops: how many connections each has, and until when one
+//! that does not answer is left alone.
+//!
+//! One table of fixed size for all shards, of atomics only. A destination is `host:port`; it is found
+//! by a hash, a few places beside each other are tried, and a place that nobody needs any more is taken
+//! over. When all are in use two destinations share one: their limits are then common, nothing else.
+//! Memory: `SLOTS` x 32 octets for the box. Survives nothing: a restart asks every hop afresh.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::MonoMillis;
+
+/// Destinations known at a time.
+const SLOTS: usize = 16 * 1024;
+/// Places tried for one destination.
+const PROBES: usize = 8;
+/// The pause doubles with every failure, as often as this.
+const DOUBLINGS_MAX: u32 = 16;
+
+#[derive(Debug, Default)]
+struct Slot {
+    tag: AtomicU64,
+    /// Milliseconds on the monotonic clock; 0 = it answers.
+    until: AtomicU64,
+    active: AtomicU32,
+    failures: AtomicU32,
+}
+
+/// The table. One for the box, shared by all shards.
+#[derive(Debug)]
+pub struct Destinations {
+    slots: Box<[Slot]>,
+    back_off: (Duration, Duration),
+    connections_max: u32,
+}
+
+/// Why a destination may not be connected to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It did not answer, and is left alone until then.
+    BackingOff(MonoMillis),
+    /// It has as many connections as it may have.
+    Full,
+}
+
+/// The right to one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    table: Arc<Destinations>,
+    index: usize,
+    /// The one that is let through after a back-off.
+    trial: bool,
+}
+
+impl Destinations {
+    /// An empty table. `connections_max` >= 1; `back_off`: first and longest pause.
+    #[must_use]
+    pub fn new(connections_max: u32, back_off: (Duration, Duration)) -> Arc<Self> {
+        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
+        Arc::new(Self { slots, back_off, connections_max: connections_max.max(1) })
+    }
+
+    /// Asks for a connection. After a back-off one caller at a time is let through to see whether the
+    /// hop answers again.
+    ///
+    /// # Errors
+    /// [`Denied`]: the mail waits, the hop is not asked.
+    pub fn admit(
+        self: &Arc<Self>,
+        (host, port): (&str, u16),
+        now: MonoMillis,
+    ) -> Result<Permit, Denied> {
+        let index = self.place(host, port, now);
+        let Some(slot) = self.slots.get(index) else { return Err(Denied::Full) };
+        let until = slot.until.load(Ordering::Acquire);
+        if until > now.0 {
+            return Err(Denied::BackingOff(MonoMillis(until)));
+        }
+        if until > 0 {
+            // Whoever moves the end of the back-off forward is the one who tries.
+            let trial = now.plus(self.back_off.0.max(Duration::from_secs(30))).0;
+            if slot
+                .until
+                .compare_exchange(until, trial, Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
+            {
+                return Err(Denied::BackingOff(MonoMillis(trial)));
+            }
+        }
+        let taken = slot.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| {
+            (active < self.connections_max).then_some(active + 1)
+        });
+        match taken {
+            Ok(_) => Ok(Permit { table: Arc::clone(self), index, trial: until > 0 }),
+            Err(_) => Err(Denied::Full),
+        }
+    }
+
+    /// When a destination may be tried again; `None` if now.
+    #[must_use]
+    pub fn back_off_until(&self, (host, port): (&str, u16), now: MonoMillis) -> Option<MonoMillis> {
+        let until = self.slots.get(self.place(host, port, now))?.until.load(Ordering::Acquire);
+        (until > now.0).then_some(MonoMillis(until))
+    }
+
+    /// Forgets a back-off: the operator says "try now".
+    pub fn forgive(&self, (host, port): (&str, u16), now: MonoMillis) {
+        if let Some(slot) = self.slots.get(self.place(host, port, now)) {
+            slot.until.store(0, Ordering::Release);
+            slot.failures.store(0, Ordering::Release);
+        }
+    }
+
+    /// The place of a destination, claimed if it has none yet.
+    fn place(&self, host: &str, port: u16, now: MonoMillis) -> usize {
+        let tag = tag(host, port);
+        let first = usize::try_from(tag).unwrap_or(usize::MAX) % SLOTS;
+        let mut reusable = None;
+        for probe in 0..PROBES {
+            let index = (first + probe) % SLOTS;
+            let Some(slot) = self.slots.get(index) else { continue };
+            let found = slot.tag.load(Ordering::Acquire);
+            if found == tag {
+                return index;
+            }
+            let idle = slot.active.load(Ordering::Acquire) == 0
+                && slot.until.load(Ordering::Acquire) <= now.0;
+            if reusable.is_none() && (found == 0 || idle) {
+                reusable = Some((index, found));
+            }
+        }
+        let Some((index, found)) = reusable else { return first };
+        if let Some(slot) = self.slots.get(index)
+            && slot.tag.compare_exchange(found, tag, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        {
+            slot.until.store(0, Ordering::Release);
+            slot.failures.store(0, Ordering::Release);
+        }
+        index
+    }
+}
+
+/// Never 0, which marks a free place. The same on all shards of a process.
+fn tag(host: &str, port: u16) -> u64 {
+    let mut hasher = ahash::AHasher::default();
+    for octet in host.bytes() {
+        hasher.write_u8(octet.to_ascii_lowercase());
+    }
+    port.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+impl Permit {
+    /// The destination answered.
+    pub fn answered(&self) {
+        if let Some(slot) = self.table.slots.get(self.index) {
+            slot.until.store(0, Ordering::Release);
+            slot.failures.store(0, Ordering::Release);
+        }
+    }
+
+    /// The destination did not answer: it is left alone for a while, longer each time. `random` spreads
+    /// the shards and boxes. Returns the end of the back-off.
+    pub fn failed(&self, now: MonoMillis, random: u64) -> MonoMillis {
+        let Some(slot) = self.table.slots.get(self.index) else { return now };
+        let known = slot.until.load(Ordering::Acquire);
+        if !self.trial && known > now.0 {
+            // Twenty connections that break at one moment are one failure, not twenty.
+            return MonoMillis(known);
+        }
+        let failures = slot.failures.fetch_add(1, Ordering::AcqRel).min(DOUBLINGS_MAX);
+        let (first, longest) = self.table.back_off;
+        let pause = first.saturating_mul(1 << failures).min(longest);
+        let jitter = u32::try_from(random % 20).unwrap_or(0);
+        let until = now.plus(pause + pause / 100 * jitter);
+        slot.until.store(until.0, Ordering::Release);
+        until
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(slot) = self.table.slots.get(self.index) {
+            slot.active.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}

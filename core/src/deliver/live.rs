@@ -1,0 +1,310 @@
+//! The real world: glommio's sockets and timers, rustls, getaddrinfo on side threads; and the real
+//! store. Nothing here decides anything.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_lite::io::{AsyncRead as _, AsyncWriteExt as _};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use glommio::net::TcpStream;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use super::any_certificate::AnyCertificate;
+use super::store::{Store, to_row};
+use super::transport::{Certificate, Stream, World, within};
+use crate::clock::{MonoMillis, Now, UnixMillis};
+use crate::content::{Content, LargeFile};
+use crate::maillog::{DeliveryRow, MailLog};
+use crate::quarantine::Quarantine;
+use crate::resolve::{ResolveError, Resolver};
+use crate::spool::disk::Disk;
+use crate::spool::held::HeldMail;
+use crate::spool::{CopyId, Deferral, Outcome, QueuedMail, SpoolError, SpoolStore};
+
+/// Longest wait for a host look-up; the resolver's own may be longer.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// One read.
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// The read buffer of this shard, borrowed while a stream is polled.
+    static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Delivery as it runs in the engine.
+pub type LiveDeliverer<D> = super::Deliverer<Live, Kept<D>>;
+
+/// The world of a glommio shard.
+#[derive(Clone)]
+pub struct Live {
+    clock: fn() -> Now,
+    resolver: Resolver,
+    any: Arc<ClientConfig>,
+    valid: Arc<ClientConfig>,
+    chance: Rc<Cell<u64>>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Live")
+    }
+}
+
+/// TLS towards next hops, made once for the box.
+#[derive(Clone, Debug)]
+pub struct HopTls {
+    any: Arc<ClientConfig>,
+    valid: Arc<ClientConfig>,
+}
+
+impl HopTls {
+    /// The system's roots, for hops whose certificate must be valid. A root that cannot be read is
+    /// left out; without any every `verify` hop fails, which is temporary and named.
+    ///
+    /// # Errors
+    /// rustls takes none of our protocol versions: a defect of ours.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        let (_, _) = roots.add_parsable_certificates(found.certs);
+        let builder = || {
+            ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_safe_default_protocol_versions()
+        };
+        let valid = builder()?.with_root_certificates(roots).with_no_client_auth();
+        let trusting = Arc::new(AnyCertificate::new(&provider));
+        let any =
+            builder()?.dangerous().with_custom_certificate_verifier(trusting).with_no_client_auth();
+        Ok(Self { any: Arc::new(any), valid: Arc::new(valid) })
+    }
+}
+
+impl Live {
+    /// The world of one shard. `clock` reads both clocks; `seed` is random.
+    #[must_use]
+    pub fn new(clock: fn() -> Now, resolver: Resolver, tls: &HopTls, seed: u64) -> Self {
+        Self {
+            clock,
+            resolver,
+            any: Arc::clone(&tls.any),
+            valid: Arc::clone(&tls.valid),
+            chance: Rc::new(Cell::new(seed)),
+        }
+    }
+}
+
+/// A connection to a hop.
+pub enum HopStream {
+    /// In clear.
+    Plain(TcpStream),
+    /// Under TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl std::fmt::Debug for HopStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "HopStream::Plain",
+            Self::Tls(_) => "HopStream::Tls",
+        })
+    }
+}
+
+impl Stream for HopStream {
+    async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|context| {
+            SHARED.with_borrow_mut(|buffer| {
+                let read = match self {
+                    Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+                    Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+                };
+                if let Poll::Ready(Ok(count)) = &read {
+                    into.extend_from_slice(buffer.get(..*count).unwrap_or_default());
+                }
+                read
+            })
+        })
+        .await
+    }
+
+    async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(octets).await,
+            Self::Tls(stream) => {
+                stream.write_all(octets).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // Whatever can be read on an idle connection, its end included, makes it useless.
+        let mut octet = [0];
+        let mut peek = std::pin::pin!(socket.peek(&mut octet));
+        peek.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    fn tls_text(&self) -> Option<Box<str>> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, connection) = stream.get_ref();
+        let version = connection.protocol_version()?.as_str()?;
+        let suite = connection.negotiated_cipher_suite()?.suite().as_str()?;
+        Some(format!("{} {suite}", version.replace("TLSv1_", "TLSv1.")).into())
+    }
+}
+
+impl World for Live {
+    type Stream = HopStream;
+
+    fn now(&self) -> Now {
+        (self.clock)()
+    }
+
+    async fn sleep_until(&self, at: MonoMillis) {
+        glommio::timer::sleep(at.since(self.now().mono)).await;
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
+        let state = self.chance.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.chance.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        glommio::spawn_local(task).detach();
+    }
+
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let looked_up = self.resolver.addresses(host, || self.now().mono);
+        let deadline = self.now().mono.plus(LOOK_UP_TIMEOUT);
+        within(self, deadline, looked_up).await.unwrap_or(Err(ResolveError::TimedOut))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<HopStream> {
+        let stream = TcpStream::connect(address).await?;
+        // Commands are small and the answer is waited for: Nagle would add 40 ms to each mail.
+        stream.set_nodelay(true)?;
+        Ok(HopStream::Plain(stream))
+    }
+
+    async fn start_tls(
+        &self,
+        stream: HopStream,
+        host: &str,
+        certificate: Certificate,
+    ) -> io::Result<HopStream> {
+        let HopStream::Plain(stream) = stream else {
+            return Err(io::Error::other("already under TLS"));
+        };
+        let config = match certificate {
+            Certificate::Any => &self.any,
+            Certificate::Valid => &self.valid,
+        };
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+        Ok(HopStream::Tls(Box::new(stream)))
+    }
+
+    async fn read_file(
+        &self,
+        file: Arc<LargeFile>,
+        offset: u64,
+        bytes: usize,
+    ) -> io::Result<Vec<u8>> {
+        let read = move || {
+            let mut out = vec![0; bytes];
+            let count = file.file.read_at(&mut out, offset)?;
+            out.truncate(count);
+            Ok(out)
+        };
+        glommio::executor().spawn_blocking(read).await
+    }
+}
+
+/// The stores of a shard.
+#[derive(Debug)]
+pub struct Kept<D: Disk> {
+    /// Queued mail.
+    pub spool: SpoolStore<D>,
+    /// Held mail.
+    pub quarantine: Quarantine<D>,
+    /// Mail log.
+    pub log: MailLog<D>,
+    /// For rows that say when they were written.
+    pub clock: fn() -> Now,
+}
+
+impl<D: Disk> Clone for Kept<D> {
+    fn clone(&self) -> Self {
+        Self {
+            spool: self.spool.clone(),
+            quarantine: self.quarantine.clone(),
+            log: self.log.clone(),
+            clock: self.clock,
+        }
+    }
+}
+
+impl<D: Disk> Store for Kept<D> {
+    async fn put(
+        &self,
+        mail: &QueuedMail,
+        content: &Content,
+        now: UnixMillis,
+    ) -> Result<(), SpoolError> {
+        self.spool.put(mail, content, now).await
+    }
+
+    async fn load(&self, id: CopyId) -> Result<(QueuedMail, Content), SpoolError> {
+        self.spool.load(id).await
+    }
+
+    fn settle(
+        &self,
+        id: CopyId,
+        recipient: u16,
+        outcome: Outcome,
+        now: UnixMillis,
+    ) -> Result<(), SpoolError> {
+        self.spool.settle(id, recipient, outcome, now).map(drop)
+    }
+
+    fn defer(&self, id: CopyId, deferral: &Deferral, now: UnixMillis) -> Result<(), SpoolError> {
+        self.spool.defer(id, deferral, now)
+    }
+
+    async fn hold(
+        &self,
+        held: &HeldMail,
+        content: &Content,
+        now: UnixMillis,
+    ) -> Result<(), SpoolError> {
+        self.quarantine.hold(held, content, now).await.map(drop)
+    }
+
+    fn log(&self, row: DeliveryRow) {
+        self.log.write(&[to_row(row)], (self.clock)().unix);
+    }
+
+    async fn log_durable(&self, row: DeliveryRow) -> Result<(), SpoolError> {
+        self.log.write_durable(&[to_row(row)], (self.clock)().unix).await
+    }
+}

@@ -1,0 +1,499 @@
+//! The waiting mails of one shard, in memory: who is next, and why the others wait. Pure.
+//!
+//! Only what scheduling needs is here, everything else is in the spool: at most `QUEUED_BYTES_MAX` octets
+//! for each mail, its domain's entry included. Mails stand in one list per recipient domain, so a
+//! domain that is held or whose hops are down costs nothing but its place: it is not looked at until
+//! its time comes, however many mails it has. Healthy domains take turns.
+//!
+//! A mail that a hop answered with 4yz waits by its own retry schedule (`Later`); a mail whose hops
+//! could not be reached waits for them (`Ready` in a blocked domain) and goes as soon as they answer.
+//! All times are on the monotonic clock, in seconds: a jump of the wall clock expires nothing.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::answers::Answers;
+use crate::clock::{MonoMillis, Now};
+use crate::spool::CopyId;
+
+/// Memory of one waiting mail: the bound of the requirement.
+pub const QUEUED_BYTES_MAX: usize = 300;
+/// "No entry" in the lists.
+const NIL: u32 = u32::MAX;
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not used.
+    Free,
+    /// In its domain's list.
+    Ready,
+    /// In the heap, until its own next attempt.
+    Later,
+    /// Being delivered, or a hop owes its answer.
+    Away,
+}
+
+/// A mail that waits, as it is put in.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting<'w> {
+    pub id: CopyId,
+    pub domain: &'w str,
+    pub bytes: u64,
+    pub attempts: u32,
+    pub last_answer: &'w str,
+    /// Wall clock in seconds.
+    pub queued_at: u32,
+    /// When it is given up.
+    pub expires: MonoMillis,
+    /// When a warning "delayed" is due; `None` if nobody asked for one.
+    pub warn_at: Option<MonoMillis>,
+}
+
+/// 60 octets.
+#[derive(Debug)]
+struct Entry {
+    id: CopyId,
+    attempts: u16,
+    answer: u16,
+    place: Place,
+    domain: u32,
+    before: u32,
+    behind: u32,
+    bytes: u32,
+    queued_at: u32,
+    next: u32,
+    expires: u32,
+    warn_at: u32,
+}
+
+#[derive(Debug)]
+struct Domain {
+    name: Rc<str>,
+    first: u32,
+    last: u32,
+    ready: u32,
+    mails: u32,
+    away: u32,
+    bytes: u64,
+    /// Milliseconds; 0 = not blocked.
+    blocked_until: u64,
+    answer: u16,
+    held: bool,
+    /// Its hops did not answer: one mail at a time until they do.
+    doubtful: bool,
+    /// In `turns` already.
+    in_turns: bool,
+}
+
+/// A mail that is to be delivered now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub slot: u32,
+    pub id: CopyId,
+    pub attempts: u32,
+}
+
+/// What the sweep found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Its lifetime is over.
+    Expired(Taken),
+    /// Its sender asked to be told of a delay. It stays where it is.
+    Warning(CopyId),
+}
+
+/// The queue of one shard.
+#[derive(Debug)]
+pub(super) struct Queue {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    domains: Vec<Domain>,
+    free_domains: Vec<u32>,
+    names: HashMap<Rc<str>, u32, ahash::RandomState>,
+    turns: VecDeque<u32>,
+    /// As `turns`, for domains whose hops did not answer lately.
+    doubtful_turns: VecDeque<u32>,
+    later: BinaryHeap<Reverse<(u32, u32)>>,
+    blocked: BinaryHeap<Reverse<(u64, u32)>>,
+    pub(super) answers: Answers,
+    cursor: usize,
+    away_per_domain_max: u32,
+}
+
+/// Seconds, rounded up: nothing is early.
+fn seconds(at: MonoMillis) -> u32 {
+    u32::try_from(at.0.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+/// Grows by an eighth, not by half: at a million entries the slack of doubling alone would break
+/// the bound.
+fn push_lean<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 8 + 64);
+    }
+    list.push(item);
+}
+
+impl Queue {
+    pub(super) fn new(away_per_domain_max: u32) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            domains: Vec::new(),
+            free_domains: Vec::new(),
+            names: HashMap::default(),
+            turns: VecDeque::new(),
+            doubtful_turns: VecDeque::new(),
+            later: BinaryHeap::new(),
+            blocked: BinaryHeap::new(),
+            answers: Answers::default(),
+            cursor: 0,
+            away_per_domain_max: away_per_domain_max.max(1),
+        }
+    }
+
+    /// Mails that wait or are away.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Puts a mail in; it stays `Away` until one of the other calls says where it goes.
+    pub(super) fn insert(&mut self, mail: &Waiting<'_>) -> u32 {
+        let domain = self.domain(mail.domain);
+        let entry = Entry {
+            id: mail.id,
+            attempts: u16::try_from(mail.attempts).unwrap_or(u16::MAX),
+            answer: self.answers.index_of(mail.last_answer),
+            place: Place::Away,
+            domain,
+            before: NIL,
+            behind: NIL,
+            bytes: u32::try_from(mail.bytes).unwrap_or(u32::MAX),
+            queued_at: mail.queued_at,
+            next: 0,
+            expires: seconds(mail.expires),
+            warn_at: mail.warn_at.map_or(u32::MAX, seconds),
+        };
+        let bytes = u64::from(entry.bytes);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(place) = self.entries.get_mut(slot as usize) {
+                    *place = entry;
+                }
+                slot
+            }
+            None => {
+                push_lean(&mut self.entries, entry);
+                u32::try_from(self.entries.len() - 1).unwrap_or(NIL)
+            }
+        };
+        if let Some(domain) = self.domains.get_mut(domain as usize) {
+            domain.mails += 1;
+            domain.away += 1;
+            domain.bytes += bytes;
+        }
+        slot
+    }
+
+    /// Ready now: behind the others of its domain.
+    pub(super) fn make_ready(&mut self, slot: u32) {
+        if self.leave(slot) {
+            self.append(slot);
+        }
+    }
+
+    /// Waits for its own next attempt.
+    pub(super) fn put_off(&mut self, slot: u32, until: MonoMillis, attempts: u32, answer: &str) {
+        if !self.leave(slot) {
+            return;
+        }
+        let answer = self.answers.index_of(answer);
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        entry.place = Place::Later;
+        entry.attempts = u16::try_from(attempts).unwrap_or(u16::MAX);
+        entry.answer = answer;
+        entry.next = seconds(until);
+        let item = Reverse((entry.next, slot));
+        // Stale items of mails that were moved by hand must not pile up.
+        if self.later.len() > 2 * self.entries.len() + 1_024 {
+            self.rebuild_later();
+        } else {
+            self.later.push(item);
+        }
+    }
+
+    /// The domain's hops could not be used: it waits as a whole, this mail in front.
+    pub(super) fn block(&mut self, slot: u32, until: MonoMillis, answer: &str) {
+        if !self.leave(slot) {
+            return;
+        }
+        let answer = self.answers.index_of(answer);
+        self.prepend(slot);
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        entry.answer = answer;
+        let index = entry.domain;
+        if let Some(domain) = self.domains.get_mut(index as usize) {
+            domain.answer = answer;
+            domain.doubtful = true;
+            domain.blocked_until = domain.blocked_until.max(until.0);
+            self.blocked.push(Reverse((domain.blocked_until, index)));
+        }
+    }
+
+    /// The domain's hops answer.
+    pub(super) fn answered(&mut self, slot: u32) {
+        let Some(entry) = self.entries.get(slot as usize) else { return };
+        let index = entry.domain;
+        if let Some(domain) = self.domains.get_mut(index as usize) {
+            domain.doubtful = false;
+            domain.blocked_until = 0;
+        }
+        self.take_turn(index);
+    }
+
+    /// The mail is gone.
+    pub(super) fn remove(&mut self, slot: u32) {
+        if !self.leave(slot) {
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        entry.place = Place::Free;
+        let (index, bytes) = (entry.domain, u64::from(entry.bytes));
+        self.free.push(slot);
+        let Some(domain) = self.domains.get_mut(index as usize) else { return };
+        domain.away = domain.away.saturating_sub(1);
+        domain.mails -= 1;
+        domain.bytes -= bytes;
+        self.take_turn(index);
+        self.drop_domain(index);
+    }
+
+    /// The next mail to deliver, domain by domain in turn.
+    pub(super) fn take(&mut self, now: MonoMillis) -> Option<Taken> {
+        self.wake(now);
+        while let Some(index) = self.turns.pop_front() {
+            if let Some(taken) = self.take_of(index, now) {
+                return Some(taken);
+            }
+        }
+        None
+    }
+
+    /// As [`Queue::take`], of the domains whose hops did not answer lately. They have a share of their own:
+    /// a hundred thousand hops that swallow connections must not keep the others waiting.
+    pub(super) fn take_doubtful(&mut self, now: MonoMillis) -> Option<Taken> {
+        self.wake(now);
+        while let Some(index) = self.doubtful_turns.pop_front() {
+            if let Some(taken) = self.take_of(index, now) {
+                return Some(taken);
+            }
+        }
+        None
+    }
+
+    fn take_of(&mut self, index: u32, now: MonoMillis) -> Option<Taken> {
+        let most = self.away_per_domain_max;
+        let domain = self.domains.get_mut(index as usize)?;
+        domain.in_turns = false;
+        let most = if domain.doubtful { 1 } else { most };
+        let slot = domain.first;
+        if domain.held || domain.away >= most || domain.blocked_until > now.0 || slot == NIL {
+            self.drop_domain(index);
+            return None;
+        }
+        self.leave(slot);
+        self.take_turn(index);
+        let entry = self.entries.get(slot as usize)?;
+        Some(Taken { slot, id: entry.id, attempts: u32::from(entry.attempts) })
+    }
+
+    /// A mail that was tried before the restart: its domain is not trusted until a hop answers.
+    pub(super) fn doubt(&mut self, slot: u32) {
+        let Some(entry) = self.entries.get(slot as usize) else { return };
+        if let Some(domain) = self.domains.get_mut(entry.domain as usize) {
+            domain.doubtful = true;
+        }
+    }
+
+    /// When something is due that is not due now; `None` if nothing waits for a time.
+    pub(super) fn next_event(&self) -> Option<MonoMillis> {
+        let later = self.later.peek().map(|Reverse((at, _))| u64::from(*at) * 1000);
+        let blocked = self.blocked.peek().map(|Reverse((at, _))| *at);
+        [later, blocked].into_iter().flatten().min().map(MonoMillis)
+    }
+
+    /// Looks at the next `count` entries for lifetimes and warnings. A million mails are swept in
+    /// the time it takes to call this `1_000_000 / count` times.
+    pub(super) fn sweep(&mut self, now: MonoMillis, count: usize) -> Vec<Overdue> {
+        let now = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
+        let mut out = Vec::new();
+        for _ in 0..count.min(self.entries.len()) {
+            if self.cursor >= self.entries.len() {
+                self.cursor = 0;
+            }
+            let slot = self.cursor;
+            self.cursor += 1;
+            let Some(entry) = self.entries.get_mut(slot) else { break };
+            if !matches!(entry.place, Place::Ready | Place::Later) {
+                continue;
+            }
+            let (id, attempts) = (entry.id, u32::from(entry.attempts));
+            if entry.expires <= now {
+                let slot = u32::try_from(slot).unwrap_or(NIL);
+                self.leave(slot);
+                out.push(Overdue::Expired(Taken { slot, id, attempts }));
+            } else if entry.warn_at <= now {
+                entry.warn_at = u32::MAX;
+                out.push(Overdue::Warning(id));
+            }
+        }
+        out
+    }
+
+    /// Takes an entry out of its list or heap; it is `Away` then. False if it is free.
+    fn leave(&mut self, slot: u32) -> bool {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return false };
+        let (place, before, behind, index) =
+            (entry.place, entry.before, entry.behind, entry.domain);
+        (entry.before, entry.behind) = (NIL, NIL);
+        if place == Place::Free {
+            return false;
+        }
+        entry.place = Place::Away;
+        if place == Place::Ready {
+            self.link(before, behind, index);
+        }
+        if let Some(domain) = self.domains.get_mut(index as usize) {
+            domain.ready -= u32::from(place == Place::Ready);
+            domain.away += u32::from(place != Place::Away);
+        }
+        true
+    }
+
+    /// Makes `before` and `behind` neighbours.
+    fn link(&mut self, before: u32, behind: u32, domain: u32) {
+        let Some(domain) = self.domains.get_mut(domain as usize) else { return };
+        match self.entries.get_mut(before as usize) {
+            Some(entry) => entry.behind = behind,
+            None => domain.first = behind,
+        }
+        match self.entries.get_mut(behind as usize) {
+            Some(entry) => entry.before = before,
+            None => domain.last = before,
+        }
+    }
+
+    fn append(&mut self, slot: u32) {
+        self.enlist(slot, |domain| (domain.last, NIL));
+    }
+
+    fn prepend(&mut self, slot: u32) {
+        self.enlist(slot, |domain| (NIL, domain.first));
+    }
+
+    fn enlist(&mut self, slot: u32, between: impl Fn(&Domain) -> (u32, u32)) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let index = entry.domain;
+        let Some(domain) = self.domains.get_mut(index as usize) else { return };
+        let (before, behind) = between(domain);
+        (entry.before, entry.behind, entry.place) = (before, behind, Place::Ready);
+        domain.ready += 1;
+        domain.away = domain.away.saturating_sub(1);
+        self.link(before, slot, index);
+        self.link(slot, behind, index);
+        self.take_turn(index);
+    }
+
+    /// Everything whose time has come.
+    fn wake(&mut self, now: MonoMillis) {
+        let second = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
+        while let Some(Reverse((at, slot))) = self.later.peek().copied() {
+            if at > second {
+                break;
+            }
+            self.later.pop();
+            let entry = self.entries.get(slot as usize);
+            if entry.is_some_and(|entry| entry.place == Place::Later && entry.next <= second) {
+                self.make_ready(slot);
+            }
+        }
+        while let Some(Reverse((at, index))) = self.blocked.peek().copied() {
+            if at > now.0 {
+                break;
+            }
+            self.blocked.pop();
+            self.take_turn(index);
+        }
+    }
+
+    fn take_turn(&mut self, index: u32) {
+        let Some(domain) = self.domains.get_mut(index as usize) else { return };
+        if !domain.in_turns && domain.ready > 0 && !domain.held {
+            domain.in_turns = true;
+            match domain.doubtful {
+                true => self.doubtful_turns.push_back(index),
+                false => self.turns.push_back(index),
+            }
+        }
+    }
+
+    fn rebuild_later(&mut self) {
+        let waiting = self.entries.iter().enumerate();
+        let waiting = waiting.filter(|(_, entry)| entry.place == Place::Later);
+        let waiting =
+            waiting.map(|(slot, e)| Reverse((e.next, u32::try_from(slot).unwrap_or(NIL))));
+        self.later = waiting.collect();
+    }
+
+    /// The entry of a domain, made if there is none.
+    fn domain(&mut self, name: &str) -> u32 {
+        if let Some(index) = self.names.get(name) {
+            return *index;
+        }
+        let name: Rc<str> = name.into();
+        let domain = Domain {
+            name: Rc::clone(&name),
+            first: NIL,
+            last: NIL,
+            ready: 0,
+            mails: 0,
+            away: 0,
+            bytes: 0,
+            blocked_until: 0,
+            answer: 0,
+            held: false,
+            doubtful: false,
+            in_turns: false,
+        };
+        let index = match self.free_domains.pop() {
+            Some(index) => {
+                if let Some(place) = self.domains.get_mut(index as usize) {
+                    *place = domain;
+                }
+                index
+            }
+            None => {
+                push_lean(&mut self.domains, domain);
+                u32::try_from(self.domains.len() - 1).unwrap_or(NIL)
+            }
+        };
+        self.names.insert(name, index);
+        index
+    }
+
+    /// Forgets a domain that has neither mails nor a hold.
+    fn drop_domain(&mut self, index: u32) {
+        let Some(domain) = self.domains.get(index as usize) else { return };
+        if domain.mails > 0 || domain.held || domain.in_turns {
+            return;
+        }
+        if self.names.remove(&*domain.name).is_some() {
+            self.free_domains.push(index);
+        }
+    }
+}
+
+#[path = "queue_view.rs"]
+mod view;

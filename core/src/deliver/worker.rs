@@ -1,0 +1,368 @@
+//! Works off the queue of a shard, and what operators do to it.
+
+use super::attempt::Letter;
+use super::client::Fate;
+use super::conclude::Left;
+use super::connection::Patience;
+use super::copy::{Disposition, HopAnswer};
+use super::dsn::DsnAction;
+use super::queue::{Overdue, Taken, Waiting};
+use super::report::Failed;
+use super::store::Store;
+use super::transport::{World, within};
+use super::{Deliverer, record};
+use crate::clock::MonoMillis;
+use crate::content::Content;
+use crate::control::{QueueRow, QueueWhyRow};
+use crate::envelope::{MailId, Recipient};
+use crate::reply::{Enhanced, Reply};
+use crate::spool::disk::Disk;
+use crate::spool::{
+    CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, Recovery, SpoolError,
+};
+use std::time::Duration;
+
+/// Entries looked at for their lifetime, each second: a million mails in some four minutes.
+const SWEEP: usize = 4_096;
+/// Pause before a mail is read again that the disk did not give.
+const READ_AGAIN: Duration = Duration::from_secs(60);
+/// How often the queue is looked at when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+impl<W: World, S: Store> Deliverer<W, S> {
+    /// Delivers what waits, until [`Deliverer::stop`]. Runs in the shard's background queue.
+    pub async fn run_queue(&self) {
+        let mut swept = self.world().now().mono;
+        while !self.inner.stopping.get() {
+            let now = self.world().now().mono;
+            if now.since(swept) >= TICK {
+                swept = now;
+                self.sweep(now);
+                for connection in self.inner.outlet.pool.expired(now) {
+                    connection.quit().await;
+                }
+            }
+            self.start_deliveries(now);
+            let next = self.inner.queue.borrow().next_event();
+            let until = next.unwrap_or(MonoMillis(u64::MAX)).max(now).min(now.plus(TICK));
+            let _ = within(self.world(), until.max(MonoMillis(now.0 + 1)), self.inner.wake.wait())
+                .await;
+        }
+        for connection in self.inner.outlet.pool.drain() {
+            connection.quit().await;
+        }
+    }
+
+    /// Puts into the queue what the spool held at the start; new mail flows meanwhile.
+    pub async fn recover<D: Disk>(&self, mut recovery: Recovery<D>) {
+        while let Some(found) = recovery.next().await {
+            match found {
+                Ok(mail) => self.adopt(&mail),
+                Err(error) => tracing::error!(%error, "a spooled mail cannot be read"),
+            }
+        }
+    }
+
+    /// Puts one mail into the queue that is in the spool already.
+    pub fn adopt(&self, mail: &QueuedMail) {
+        if mail.waiting().next().is_none() {
+            return;
+        }
+        let slot = self.enqueue_away(mail);
+        let now = self.world().now();
+        let wait = mail.deferral.next_attempt_at.since(now.unix);
+        // A clock that jumped must not keep a mail for longer than its schedule would.
+        let longest = self.settings().retry.iter().max().copied().unwrap_or(READ_AGAIN) * 2;
+        let until = now.mono.plus(wait.min(longest));
+        let mut queue = self.inner.queue.borrow_mut();
+        if mail.deferral.attempts > 0 {
+            queue.doubt(slot);
+            let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
+            queue.put_off(slot, until, attempts, answer);
+        } else {
+            queue.make_ready(slot);
+        }
+        drop(queue);
+        self.inner.wake.notify();
+    }
+
+    pub(super) fn enqueue_away(&self, mail: &QueuedMail) -> u32 {
+        let now = self.world().now();
+        let age = now.unix.since(mail.queued_at);
+        let expires = now.mono.plus(self.settings().lifetime.saturating_sub(age));
+        let warning = self.settings().delay_warning;
+        let asked = mail.waiting().any(|one| one.recipient.notify.delay);
+        // After a restart a warning that was due already is taken for sent.
+        let warn_at = (asked && !warning.is_zero() && age < warning)
+            .then(|| now.mono.plus(warning.saturating_sub(age)));
+        self.inner.queue.borrow_mut().insert(&Waiting {
+            id: mail.copy_id(),
+            domain: &mail.route_domain,
+            bytes: mail.bytes,
+            attempts: mail.deferral.attempts,
+            last_answer: &mail.deferral.last_answer,
+            queued_at: u32::try_from(mail.queued_at.as_secs()).unwrap_or(u32::MAX),
+            expires,
+            warn_at,
+        })
+    }
+
+    pub(super) fn enqueue_ready(&self, mail: &QueuedMail) {
+        let slot = self.enqueue_away(mail);
+        self.inner.queue.borrow_mut().make_ready(slot);
+        self.inner.wake.notify();
+    }
+
+    pub(super) fn enqueue_blocked(&self, mail: &QueuedMail, until: MonoMillis) {
+        let slot = self.enqueue_away(mail);
+        self.inner.queue.borrow_mut().block(slot, until, &mail.deferral.last_answer);
+        self.inner.wake.notify();
+    }
+
+    pub(super) fn enqueue_later(&self, mail: &QueuedMail) {
+        let slot = self.enqueue_away(mail);
+        let now = self.world().now();
+        let until = now.mono.plus(mail.deferral.next_attempt_at.since(now.unix));
+        let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
+        self.inner.queue.borrow_mut().put_off(slot, until, attempts, answer);
+        self.inner.wake.notify();
+    }
+
+    /// What is left after attempt number `attempts` waits for its next one; nothing left: it is gone.
+    pub(super) fn requeue(&self, slot: u32, mail: &QueuedMail, left: &Left, attempts: u32) {
+        if left.recipients == 0 {
+            self.inner.queue.borrow_mut().remove(slot);
+        } else {
+            let answer = left.answer.as_ref().map(|answer| answer.reply.to_string());
+            let answer = answer.unwrap_or_default();
+            let now = self.world().now();
+            let pause = self.settings().pause(attempts, self.world().random());
+            let deferral = Deferral {
+                attempts,
+                next_attempt_at: now.unix.plus(pause),
+                last_answer: answer.as_str().into(),
+                mark: if left.unknown { Mark::OutcomeUnknown } else { mail.deferral.mark },
+            };
+            self.note_deferral(mail.copy_id(), &deferral);
+            let until = now.mono.plus(pause);
+            self.inner.queue.borrow_mut().put_off(slot, until, attempts, &answer);
+        }
+        self.inner.wake.notify();
+    }
+
+    fn note_deferral(&self, id: CopyId, deferral: &Deferral) {
+        let now = self.world().now().unix;
+        if let Err(error) = self.inner.store.defer(id, deferral, now) {
+            tracing::error!(%id, %error, "a retry was not stored");
+        }
+    }
+
+    /// Starts as many deliveries as there may be; half of the room is for domains that answer.
+    fn start_deliveries(&self, now: MonoMillis) {
+        let room = (self.settings().deliveries_max / 2).max(1);
+        for (kind, under_way) in self.inner.under_way.iter().enumerate() {
+            while under_way.get() < room {
+                let mut queue = self.inner.queue.borrow_mut();
+                let taken = if kind == 0 { queue.take(now) } else { queue.take_doubtful(now) };
+                drop(queue);
+                let Some(taken) = taken else { break };
+                under_way.set(under_way.get() + 1);
+                let this = self.clone();
+                self.world().spawn(async move {
+                    this.deliver(taken).await;
+                    if let Some(under_way) = this.inner.under_way.get(kind) {
+                        under_way.set(under_way.get() - 1);
+                    }
+                    this.inner.wake.notify();
+                });
+            }
+        }
+    }
+
+    async fn deliver(&self, taken: Taken) {
+        let Some((mail, content)) = self.read(taken).await else { return };
+        let waiting: Vec<QueuedRecipient> = mail.waiting().cloned().collect();
+        let recipients: Vec<Recipient> = waiting.iter().map(|one| one.recipient.clone()).collect();
+        let settings = self.settings();
+        let patience = Patience {
+            connect: settings.connect_timeout,
+            command: settings.response_timeout.max(Duration::from_secs(300)),
+            until_content: self.world().now().mono.plus(Duration::from_secs(3_600)),
+            after_content: settings.final_dot_timeout,
+        };
+        let letter = Letter {
+            envelope: &mail.envelope,
+            recipients: &recipients,
+            needs: record::needs(&mail),
+            content: &content,
+        };
+        let outlet = &self.inner.outlet;
+        let hops = outlet.hops(&mail.route_domain, mail.client.is_none());
+        let attempt = outlet.attempt(letter, &hops, patience).await;
+        if let Some(until) = attempt.hops_down_until
+            && !attempt.tried.iter().any(|tried| matches!(tried.fate, Fate::Never(_)))
+        {
+            let answer = attempt.tried.first().map(|tried| tried.answer.reply.to_string());
+            let answer = answer.unwrap_or_default();
+            self.inner.queue.borrow_mut().block(taken.slot, until, &answer);
+            return;
+        }
+        self.inner.queue.borrow_mut().answered(taken.slot);
+        let tried = waiting.into_iter().zip(attempt.tried).collect();
+        let left = self.conclude(&mail, &content, tried).await;
+        self.requeue(taken.slot, &mail, &left, taken.attempts + 1);
+    }
+
+    /// Reads a mail; one that the disk does not give is tried again, one that is gone is let go.
+    async fn read(&self, taken: Taken) -> Option<(QueuedMail, Content)> {
+        match self.inner.store.load(taken.id).await {
+            Ok(found) => return Some(found),
+            Err(error) if error.permanent() => {
+                tracing::error!(id = %taken.id, %error, "a queued mail is not in the spool any more");
+                self.inner.queue.borrow_mut().remove(taken.slot);
+            }
+            Err(error) => {
+                tracing::error!(id = %taken.id, %error, "a queued mail cannot be read now");
+                let until = self.world().now().mono.plus(READ_AGAIN);
+                let text = "the spool cannot be read now";
+                self.inner.queue.borrow_mut().put_off(taken.slot, until, taken.attempts, text);
+            }
+        }
+        None
+    }
+
+    fn sweep(&self, now: MonoMillis) {
+        let overdue = self.inner.queue.borrow_mut().sweep(now, SWEEP);
+        for one in overdue {
+            let this = self.clone();
+            self.world().spawn(async move {
+                match one {
+                    Overdue::Expired(taken) => this.expire(taken).await,
+                    Overdue::Warning(id) => this.warn(id).await,
+                }
+            });
+        }
+    }
+
+    /// The lifetime of a mail is over.
+    async fn expire(&self, taken: Taken) {
+        let Some((mail, content)) = self.read(taken).await else { return };
+        let hours = self.settings().lifetime.as_secs() / 3_600;
+        let last = &mail.deferral.last_answer;
+        let text = format!("could not be delivered within {hours} hours; last answer: {last}");
+        let answer = HopAnswer::ours(Reply::new(550, Enhanced(5, 4, 7), text));
+        let failed: Vec<Failed> = mail.waiting().cloned().map(|r| (r, answer.clone())).collect();
+        match self.end(&mail, &content, &failed).await {
+            Ok(()) => self.inner.queue.borrow_mut().remove(taken.slot),
+            Err(error) => {
+                tracing::error!(mail = %mail.mail, %error, "an expired mail cannot be reported yet");
+                let until = self.world().now().mono.plus(READ_AGAIN);
+                let text = "expired, cannot be reported yet";
+                self.inner.queue.borrow_mut().put_off(taken.slot, until, taken.attempts, text);
+            }
+        }
+        self.inner.wake.notify();
+    }
+
+    /// Tells those who asked for it that their mail is late.
+    async fn warn(&self, id: CopyId) {
+        let Ok((mail, content)) = self.inner.store.load(id).await else { return };
+        let last = mail.deferral.last_answer.to_string();
+        let answer = HopAnswer::ours(Reply::new(450, Enhanced(4, 4, 1), last));
+        let asked = |one: &&QueuedRecipient| one.recipient.notify.delay;
+        let late: Vec<Failed> =
+            mail.waiting().filter(asked).cloned().map(|r| (r, answer.clone())).collect();
+        if late.is_empty() || !mail.may_report {
+            return;
+        }
+        let late: Vec<_> = late.iter().collect();
+        if let Err(error) = self.send_dsn(&mail, &content, &late, DsnAction::Delayed).await {
+            tracing::warn!(mail = %mail.mail, %error, "a delay warning was not stored");
+        }
+    }
+
+    /// Mails that wait, for `queue list`.
+    #[must_use]
+    pub fn queue_rows(&self, domain: Option<&str>, rows_max: usize) -> (Vec<QueueRow>, u64) {
+        self.inner.queue.borrow().rows(domain, rows_max, self.world().now())
+    }
+
+    /// Why mails wait, for `queue why`.
+    #[must_use]
+    pub fn queue_why(&self, domain: Option<&str>) -> Vec<QueueWhyRow> {
+        self.inner.queue.borrow().why(domain, self.world().now())
+    }
+
+    /// Stops deliveries of queued mail to a domain.
+    pub fn queue_hold(&self, domain: &str) {
+        self.inner.queue.borrow_mut().hold(domain);
+    }
+
+    /// Lets a held domain go on. False if it was not held on this shard.
+    pub fn queue_unhold(&self, domain: &str) -> bool {
+        let was = self.inner.queue.borrow_mut().unhold(domain);
+        self.inner.wake.notify();
+        was
+    }
+
+    /// Tries everything for a domain (or for all) now, back-off or not.
+    pub fn queue_flush(&self, domain: Option<&str>) {
+        let names = self.inner.queue.borrow_mut().flush(domain);
+        names.iter().for_each(|name| self.forgive(name));
+        self.inner.wake.notify();
+    }
+
+    /// Tries one mail now. False if it does not wait on this shard.
+    pub fn queue_retry(&self, mail: MailId) -> bool {
+        let copies = self.inner.queue.borrow().copies_of(mail);
+        for taken in &copies {
+            let mut queue = self.inner.queue.borrow_mut();
+            let domain = queue.domain_of(taken.slot).map(ToOwned::to_owned);
+            queue.make_ready(taken.slot);
+            queue.answered(taken.slot);
+            drop(queue);
+            if let Some(domain) = domain {
+                self.forgive(&domain);
+            }
+        }
+        self.inner.wake.notify();
+        !copies.is_empty()
+    }
+
+    fn forgive(&self, domain: &str) {
+        let now = self.world().now().mono;
+        for hop in self.inner.outlet.hops(domain, true) {
+            self.inner.outlet.destinations.forgive((&hop.host, hop.port), now);
+        }
+    }
+
+    /// Removes one mail without a report to its sender. False if it does not wait on this shard (or
+    /// is being delivered at this moment).
+    ///
+    /// # Errors
+    /// The spool cannot be read; the mail stays.
+    pub async fn queue_remove(&self, mail: MailId, by: &str) -> Result<bool, SpoolError> {
+        let copies = self.inner.queue.borrow().copies_of(mail);
+        for taken in &copies {
+            self.inner.queue.borrow_mut().take_out(taken.slot);
+            let (mail, _) = match self.inner.store.load(taken.id).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.inner.queue.borrow_mut().make_ready(taken.slot);
+                    return Err(error);
+                }
+            };
+            let at = self.world().now().unix;
+            let text = format!("removed from the queue by {by}");
+            let answer = HopAnswer::ours(Reply::new(550, Enhanced(5, 0, 0), text));
+            for recipient in mail.waiting() {
+                self.settle_one(&mail, recipient.index, Outcome::Removed { by: by.into() });
+                let about = (Disposition::Removed, &answer);
+                let place = (&*self.settings().host_name, at);
+                self.inner.store.log(record::row(&mail, recipient, about, place));
+            }
+            self.inner.queue.borrow_mut().remove(taken.slot);
+        }
+        Ok(!copies.is_empty())
+    }
+}
