@@ -1,0 +1,205 @@
+use proptest::prelude::*;
+
+use crate::policy::source::{DomainSource, RouteTls, fuzz_domains, parse_domains};
+use crate::policy::*;
+
+const OWN: &[&str] = &["mx.example.net", "192.0.2.1:25", "127.0.0.1:2525"];
+
+fn problems(text: &str) -> Vec<String> {
+    let told = parse_domains(text, "domains.toml", OWN).expect_err("refused");
+    told.iter().map(ToString::to_string).collect()
+}
+
+fn domains(text: &str) -> Vec<DomainSource> {
+    parse_domains(text, "domains.toml", OWN).expect("no mistakes").0
+}
+
+const WHOLE: &str = r#"
+[[domain]]
+name = "Example.COM"
+profile = "securemail"
+aliases = ["example.org", "例え.jp"]
+recipients = ["user", "info"]
+refused_recipients = ["old"]
+bypass_recipients = ["postmaster"]
+primary_contact = "admin@example.com"
+
+[[domain.route]]
+host = "mail.example.com"
+port = 2525
+preference = 5
+tls = "verify"
+
+[[domain.alias]]
+alias = "sales"
+mailbox = "user"
+
+[domain.settings]
+quarantine.days = 21
+spam.points = 6.5
+recipient.refused_chars = "%!"
+
+[[domain.settings.class_actions]]
+order = 1
+main = "spam"
+action = "accept_and_mark"
+
+[[domain.settings.rules]]
+name = "programs"
+action = "quarantine"
+[domain.settings.rules.when]
+attachment_name = ["*.exe", "*.scr"]
+header = [{ name = "Subject", matches = "*invoice*" }]
+"#;
+
+#[test]
+fn a_whole_domain_is_read() {
+    let all = domains(WHOLE);
+    let domain = &all[0];
+    assert_eq!(domain.name.as_ref(), "example.com");
+    assert_eq!(domain.profile, Profile::Securemail);
+    assert_eq!(domain.domain_aliases, ["example.org".into(), "xn--r8jz45g.jp".into()]);
+    assert_eq!(domain.routes[0].port, 2525);
+    assert_eq!(domain.routes[0].tls, RouteTls::Verify);
+    assert_eq!(domain.mailbox_aliases[0].alias.as_ref(), "sales");
+    assert_eq!(domain.recipients.len(), 2);
+    assert_eq!(domain.recipient_block, ["old".into()]);
+    assert_eq!(domain.recipient_allow, ["postmaster".into()]);
+    assert_eq!(domain.settings.quarantine.days, 21);
+    assert_eq!(domain.settings.weights.spam_points, 6_500);
+    assert_eq!(domain.settings.recipient.refused_chars.as_ref(), "%!");
+    assert_eq!(domain.settings.class_actions[0].action, Action::Tag);
+    assert_eq!(domain.settings.rules[0].conditions.attachment_names.len(), 2);
+    assert_eq!(domain.settings.rules[0].conditions.headers[0].name.as_ref(), "Subject");
+    assert_eq!(domain.settings.lists, preset(Profile::Securemail).lists, "the rest is the preset");
+}
+
+#[test]
+fn settings_survive_json_and_keep_their_identity() {
+    let settings = domains(WHOLE).remove(0).settings;
+    let json = serde_json::to_string(&settings).expect("plain data");
+    assert_eq!(serde_json::from_str::<DomainSettings>(&json).expect("reads back"), settings);
+    let octets = rkyv::to_bytes::<rkyv::rancor::Error>(&settings).expect("archives");
+    let back =
+        rkyv::from_bytes::<DomainSettings, rkyv::rancor::Error>(&octets).expect("reads back");
+    assert_eq!(back, settings);
+}
+
+#[test]
+fn sm_05_a_domain_without_a_route_is_a_warning() {
+    let (domains, warnings) =
+        parse_domains("[[domain]]\nname = \"a.example\"\nprofile = \"tmems\"\n", "d.toml", OWN)
+            .expect("no mistakes");
+    assert!(domains[0].routes.is_empty());
+    assert!(warnings[0].to_string().contains("route: there is none: recipients get 451"));
+}
+
+#[test]
+fn wrong_domains_are_refused_in_words() {
+    let with =
+        |rest: &str| format!("[[domain]]\nname = \"a.example\"\nprofile = \"securemail\"\n{rest}");
+    let cases = [
+        // SM-10
+        (with("[[domain.route]]\nhost = \"\"\n"), "domains.toml:5:8: domain.route.host: is empty"),
+        (with("[[domain.route]]\nport = 25\n"), "domain.route.host: is missing"),
+        (with("[[domain.route]]\nhost = \"h\"\nport = 0\n"), "0 is below the minimum of 1"),
+        (
+            with("[[domain.route]]\nhost = \"h\"\nport = 65536\n"),
+            "65536 is above the maximum of 65535",
+        ),
+        (with("[[domain.route]]\nhost = \"mx.example.net\"\n"), "is this gateway itself"),
+        (
+            with("[[domain.route]]\nhost = \"MX.example.net\"\nport = 26\n"),
+            "is this gateway itself",
+        ),
+        (with("[[domain.route]]\nhost = \"192.0.2.1\"\n"), "is this gateway itself"),
+        (with("[[domain.route]]\nhost = \"localhost\"\nport = 2525\n"), "is this gateway itself"),
+        (with("[[domain.route]]\nhost = \"a b\"\n"), "is not a host name or address"),
+        // SM-62
+        (
+            with("[domain.settings]\nsize.limit_mb = 0\n"),
+            "size.limit_mb: 0 is below the minimum of 1",
+        ),
+        (with("[domain.settings]\nsize.limit_mb = 2049\n"), "2049 is above the maximum of 2048"),
+        (
+            with("[domain.settings]\nsize.limit_mb = \"big\"\n"),
+            "is a string, expected a whole number",
+        ),
+        (
+            with("[domain.settings]\nsize.action = \"deliver\"\n"),
+            "is not one of reject, quarantine",
+        ),
+        // SM-58
+        (
+            with("refused_recipients = [\"a@a.example\"]\n"),
+            "`a@a.example` holds @: the user name only",
+        ),
+        (with("refused_recipients = [\"\"]\n"), "`` is empty"),
+        // SM-20, SM-21
+        (with("[[domain.alias]]\nalias = \"a\"\nmailbox = \"A\"\n"), "`a` is its own target"),
+        (
+            with(
+                "[[domain.alias]]\nalias = \"a\"\nmailbox = \"b\"\n[[domain.alias]]\nalias = \"a\"\nmailbox = \"c\"\n",
+            ),
+            "`a` is there twice",
+        ),
+        (with("aliases = [\"a.example\"]\n"), "domain a.example: already belongs to a.example"),
+        (with("aliases = [\"no domain\"]\n"), "`no domain` is not a domain name"),
+        // SM-51, SM-63
+        (with("primary_contact = \"nobody\"\n"), "primary_contact: is not a mail address"),
+        (
+            with("[domain.settings]\nrecipient.refused_chars = \"a\"\n"),
+            "holds a letter, a digit or @",
+        ),
+        (
+            with(
+                "[[domain.settings.class_actions]]\norder = 1\nmain = \"spann\"\naction = \"drop\"\n",
+            ),
+            "`spann` matches no main class",
+        ),
+        (
+            with(
+                "[[domain.settings.class_actions]]\norder = 1\nmain = \"*\"\naction = \"drop\"\n[[domain.settings.class_actions]]\norder = 1\nmain = \"*\"\naction = \"accept\"\n",
+            ),
+            "class_actions.order: 1 is there twice",
+        ),
+        (with("[domain.settings]\nspam.points = 2\n"), "expected 0 < suspect.points"),
+        (with("[domain.settings]\nspam.points = 5.0001\n"), "at most three decimals"),
+        (with("[domain.settings]\nlists.precedence = \"allow\"\n"), "is not one of specific_first"),
+        (
+            with("[domain.settings]\nquarantine.dais = 3\n"),
+            "unknown key `domain.settings.quarantine.dais`, did you mean `days`?",
+        ),
+        (with("[[domain.settings.rules]]\nname = \"x\"\n"), "rules.action: is missing"),
+        (
+            with("[[domain.settings.rules]]\nname = \"x\"\naction = \"stamp\"\n"),
+            "rules.stamp: is missing",
+        ),
+        ("[[domain]]\nprofile = \"tmem\"\n".into(), "`tmem` is not one of"),
+        ("[[domain]]\nprofile = \"tmems\"\n".into(), "domain.name: is missing"),
+    ];
+    for (text, expected) in cases {
+        let told = problems(&text);
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn two_domains_with_one_name_are_refused() {
+    let one = "[[domain]]\nname = \"a.example\"\nprofile = \"tmems\"\n";
+    assert!(problems(&format!("{one}{one}"))[0].contains("already belongs to a.example"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_octets_make_the_reader_panic(
+        cut in 0..WHOLE.len(),
+        junk in prop::collection::vec(any::<u8>(), 0..24),
+    ) {
+        let mut octets = WHOLE.as_bytes().to_vec();
+        octets.splice(cut..cut, junk);
+        fuzz_domains(&octets);
+    }
+}
