@@ -1,3 +1,23 @@
-//! scan: not yet built.
+//! Gathers findings about one message: patterns, hashes, URLs, attachments, containers. Never
+//! decides what shall happen; never does I/O.
+//!
+//! [`examine`] is what shards and analysis workers call. On a shard it never opens a container:
+//! [`crate::analysis::needs_worker`] sends such messages to a worker, which calls [`expand`] first,
+//! so that members are parts like all others.
+//!
+//! Faults: what is wrong with the message is a finding (`Encrypted`, `LimitReached`, `Malformed`,
+//! `NotScanned`). A fault of ours is an error of the caller, never an empty list of findings.
+//!
+//! Memory: findings are at most [`FINDINGS_MAX`], each below 300 octets of text.
+
+mod archive;
+mod attachment;
+mod examine;
 pub mod finding;
 pub mod patterns;
+#[cfg(test)]
+mod tests;
+mod zip;
+
+pub use archive::{ArchiveLimits, expand, fuzz_zip};
+pub use examine::{Examination, FINDINGS_MAX, Facts, ScanTables, examine};

@@ -1,0 +1,185 @@
+//! Attachment rules that need no table: what runs when opened, what pretends to be something else,
+//! what carries macros.
+
+use crate::message::{FileType, Part, PartOrigin, View};
+
+use super::finding::{Finding, FindingKind};
+
+/// Extensions that Windows runs, or that a client hands to an interpreter, on a double click.
+/// After the lists that Outlook and Gmail block.
+const DANGEROUS: &[&str] = &[
+    "ade",
+    "adp",
+    "apk",
+    "application",
+    "appref-ms",
+    "appx",
+    "bas",
+    "bat",
+    "chm",
+    "cmd",
+    "com",
+    "cpl",
+    "crt",
+    "dll",
+    "dmg",
+    "exe",
+    "gadget",
+    "hlp",
+    "hta",
+    "img",
+    "inf",
+    "ins",
+    "iso",
+    "isp",
+    "jar",
+    "jnlp",
+    "js",
+    "jse",
+    "ksh",
+    "lib",
+    "library-ms",
+    "lnk",
+    "mda",
+    "mde",
+    "mdt",
+    "mdw",
+    "mdz",
+    "mof",
+    "msc",
+    "msh",
+    "msi",
+    "msix",
+    "msp",
+    "mst",
+    "msu",
+    "ocx",
+    "ops",
+    "osd",
+    "pcd",
+    "pif",
+    "pl",
+    "prf",
+    "prg",
+    "ps1",
+    "ps2",
+    "psc1",
+    "psd1",
+    "psm1",
+    "py",
+    "pyc",
+    "pyw",
+    "reg",
+    "scf",
+    "scr",
+    "sct",
+    "search-ms",
+    "settingcontent-ms",
+    "shb",
+    "shs",
+    "sys",
+    "theme",
+    "url",
+    "vb",
+    "vbe",
+    "vbs",
+    "vhd",
+    "vhdx",
+    "vxd",
+    "wim",
+    "ws",
+    "wsb",
+    "wsc",
+    "wsf",
+    "wsh",
+    "xbap",
+    "xll",
+];
+/// Extensions that look harmless and so are put in front of the real one.
+const HARMLESS: &[&str] = &[
+    "doc", "docx", "gif", "htm", "html", "jpeg", "jpg", "mp3", "mp4", "pdf", "png", "ppt", "pptx",
+    "rtf", "txt", "xls", "xlsx", "zip",
+];
+/// Extensions of documents with macros.
+const MACRO: &[&str] =
+    &["docm", "dotm", "pptm", "potm", "ppsm", "sldm", "xlsm", "xltm", "xlam", "xlsb"];
+
+/// Findings about every part that has a name or a dangerous content.
+pub(super) fn findings(view: &View<'_>, out: &mut Vec<Finding>) {
+    for part in &view.parts {
+        names(part, out);
+        if part.origin != PartOrigin::Mime || part.attachment || !part.file_names.is_empty() {
+            content(part, out);
+        }
+    }
+}
+
+/// What the names say. Every name counts: clients differ in which one they believe.
+fn names(part: &Part<'_>, out: &mut Vec<Finding>) {
+    for name in &part.file_names {
+        // Trailing dots and blanks are dropped by Windows; a right-to-left override reorders.
+        let plain: String = name.chars().filter(|c| !is_reordering(*c)).collect();
+        let plain = plain.trim_end_matches(['.', ' ']).to_lowercase();
+        let mut pieces = plain.rsplit('.');
+        let extension = if plain.contains('.') { pieces.next().unwrap_or_default() } else { "" };
+        let before = pieces.next().unwrap_or_default().trim();
+        let member = part.origin == PartOrigin::Member;
+        if DANGEROUS.contains(&extension) {
+            let rule = if member { "ATTACH_DANGEROUS_IN_ARCHIVE" } else { "ATTACH_DANGEROUS" };
+            push(out, FindingKind::Attachment, rule, name);
+            if HARMLESS.contains(&before) {
+                push(out, FindingKind::Attachment, "ATTACH_DOUBLE_EXTENSION", name);
+            }
+        }
+        if MACRO.contains(&extension) {
+            push(out, FindingKind::Attachment, "ATTACH_MACRO_DOCUMENT", name);
+        }
+        if name.chars().any(is_reordering) {
+            push(out, FindingKind::Attachment, "ATTACH_REORDERED_NAME", name);
+        }
+    }
+}
+
+fn is_reordering(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}')
+}
+
+/// What the octets say, and whether a name denies it.
+fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
+    let kind = part.file_type();
+    let shown = part.file_name().unwrap_or(&part.path);
+    if kind.is_program() {
+        push(out, FindingKind::Attachment, "ATTACH_PROGRAM", shown);
+        if part.file_names.iter().any(|name| says_harmless(name)) {
+            push(out, FindingKind::Attachment, "ATTACH_DISGUISED_PROGRAM", shown);
+        }
+    }
+    if kind == FileType::OoxmlMacro {
+        push(out, FindingKind::Attachment, "ATTACH_MACRO_CONTENT", shown);
+    }
+    if kind.is_zip()
+        && kind == FileType::Zip
+        && part.file_names.iter().any(|name| says_picture(name))
+    {
+        push(out, FindingKind::Attachment, "ATTACH_DISGUISED_ARCHIVE", shown);
+    }
+}
+
+fn extension_of(name: &str) -> String {
+    name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default()
+}
+
+fn says_harmless(name: &str) -> bool {
+    HARMLESS.contains(&extension_of(name).as_str())
+}
+
+fn says_picture(name: &str) -> bool {
+    matches!(extension_of(name).as_str(), "jpg" | "jpeg" | "png" | "gif" | "txt" | "pdf")
+}
+
+fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {
+    let detail: Box<str> = detail.chars().take(200).collect::<String>().into();
+    if !out.iter().any(|finding| &*finding.rule == rule && finding.detail == detail) {
+        out.push(Finding { kind, rule: rule.into(), points: 0, detail, log_only: false });
+    }
+}

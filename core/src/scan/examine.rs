@@ -1,0 +1,148 @@
+//! One message, all scanners.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{ExceptionKind, View};
+use crate::tables::{Digest, HostFlags};
+
+use super::attachment;
+use super::finding::{Finding, FindingKind};
+
+/// Findings of one message; what comes after is counted, not kept.
+pub const FINDINGS_MAX: usize = 1_000;
+/// Part names that are kept for the log.
+const NAMES_MAX: usize = 50;
+
+/// Look-ups in the tables of the transaction's generation.
+#[derive(Clone, Copy)]
+pub struct ScanTables<'t> {
+    /// Name of the signature for a digest and a size in octets.
+    pub hash: &'t dyn Fn(&Digest, u64) -> Option<Box<str>>,
+    /// What is known of a host.
+    pub url_host: &'t dyn Fn(&str) -> HostFlags,
+}
+
+/// What a message is, for conditions of policy rules and for the log; no judgement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Has a password-protected part.
+    pub encrypted: bool,
+    /// Parts and members that were looked at.
+    pub parts: u32,
+    /// File names of attachments and members, at most 50.
+    pub attachment_names: Vec<Box<str>>,
+    /// Hosts of URIs, without duplicates, at most 50.
+    pub url_hosts: Vec<Box<str>>,
+    /// `Received` fields.
+    pub hops: u32,
+    /// The Subject, decoded.
+    pub subject: Box<str>,
+    /// The From field, decoded.
+    pub author: Box<str>,
+    /// The Message-ID field.
+    pub message_id: Box<str>,
+}
+
+/// All that was found in one message. Crosses the socket between engine and analysis worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Examination {
+    /// Findings, at most [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// What the message is.
+    pub facts: Facts,
+}
+
+/// Looks at `view` with all scanners. `pattern_findings` come from `scan::patterns`, which runs
+/// first and in slices; everything here is linear in the number of parts, URIs and exceptions.
+#[must_use]
+pub fn examine(
+    view: &View<'_>,
+    tables: &ScanTables<'_>,
+    pattern_findings: Vec<Finding>,
+) -> Examination {
+    let mut findings = pattern_findings;
+    exceptions(view, &mut findings);
+    attachment::findings(view, &mut findings);
+    hashes(view, tables, &mut findings);
+    let url_hosts = urls(view, tables, &mut findings);
+    findings.truncate(FINDINGS_MAX);
+    let facts = facts(view, url_hosts, &findings);
+    Examination { findings, facts }
+}
+
+/// What was wrong with the message itself.
+fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
+    for exception in &view.exceptions {
+        let (kind, rule) = match exception.kind {
+            ExceptionKind::LimitReached => (FindingKind::LimitReached, "SCAN_LIMIT"),
+            ExceptionKind::Malformed => (FindingKind::Malformed, "SCAN_MALFORMED"),
+            ExceptionKind::Encrypted => (FindingKind::Encrypted, "SCAN_ENCRYPTED"),
+            ExceptionKind::NotScanned => (FindingKind::NotScanned, "SCAN_NOT_READ"),
+        };
+        push(out, kind, rule, &format!("{}: {}", exception.place, exception.detail));
+    }
+}
+
+/// Known bad files.
+fn hashes(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+    for part in view.parts.iter().filter(|part| !part.decoded.is_empty()) {
+        let size = part.decoded.len() as u64;
+        let hashes = part.hashes();
+        let digests =
+            [Digest::Sha256(hashes.sha256), Digest::Sha1(hashes.sha1), Digest::Md5(hashes.md5)];
+        if let Some(name) = digests.iter().find_map(|digest| (tables.hash)(digest, size)) {
+            let place = part.file_name().unwrap_or(&part.path);
+            push(out, FindingKind::Malware, &name, place);
+        }
+    }
+}
+
+/// Known bad hosts; returns the hosts for the log.
+fn urls(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) -> Vec<Box<str>> {
+    let mut hosts: Vec<Box<str>> = Vec::new();
+    for uri in view.uris().iter().filter(|uri| !uri.host.is_empty()) {
+        if hosts.contains(&uri.host) {
+            continue;
+        }
+        let flags = (tables.url_host)(&uri.host);
+        if flags.bad {
+            push(out, FindingKind::WebReputation, "URL_BAD_HOST", &uri.host);
+        }
+        if flags.shortener {
+            push(out, FindingKind::Spam, "URL_SHORTENER", &uri.host);
+        }
+        if hosts.len() < NAMES_MAX {
+            hosts.push(uri.host.clone());
+        }
+    }
+    hosts
+}
+
+fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Facts {
+    let field = |name: &str| -> Box<str> {
+        let value = view.fields_named(name).next().map_or("", |field| &field.value);
+        value.chars().take(500).collect::<String>().into()
+    };
+    let names = view.parts.iter().flat_map(|part| part.file_names.iter().cloned());
+    Facts {
+        encrypted: findings.iter().any(|finding| finding.kind == FindingKind::Encrypted),
+        parts: u32::try_from(view.parts.len()).unwrap_or(u32::MAX),
+        attachment_names: names.take(NAMES_MAX).collect(),
+        url_hosts,
+        hops: u32::try_from(crate::message::trace::hop_count(view)).unwrap_or(u32::MAX),
+        subject: field("subject"),
+        author: field("from"),
+        message_id: field("message-id"),
+    }
+}
+
+fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {
+    let detail: Box<str> = detail.chars().take(200).collect::<String>().into();
+    if out.len() < FINDINGS_MAX
+        && !out.iter().any(|finding| &*finding.rule == rule && finding.detail == detail)
+    {
+        out.push(Finding { kind, rule: rule.into(), points: 0, detail, log_only: false });
+    }
+}
