@@ -26,12 +26,12 @@ pub struct ArchiveLimits {
     pub members_max: usize,
     /// Octets of all members together.
     pub bytes_max: u64,
-    /// Octets out for each octet in, for members above [`RATIO_FREE_BYTES`].
+    /// Octets out for each octet in, for members above 8 MiB.
     pub ratio_max: u64,
 }
 
 /// Up to here the ratio does not count: empty pages of small documents compress well.
-pub const RATIO_FREE_BYTES: u64 = 8 * 1024 * 1024;
+const RATIO_FREE_BYTES: u64 = 8 * 1024 * 1024;
 /// Compressed streams of one PDF that are looked into.
 const PDF_STREAMS_MAX: usize = 2_000;
 
