@@ -7,6 +7,7 @@ use crate::tables::{Digest, HostFlags};
 
 use super::attachment;
 use super::finding::{Finding, FindingKind};
+use super::patterns::{Patterns, ScanError, Scratch};
 
 /// Findings of one message; what comes after is counted, not kept.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -16,6 +17,8 @@ const NAMES_MAX: usize = 50;
 /// Look-ups in the tables of the transaction's generation.
 #[derive(Clone, Copy)]
 pub struct ScanTables<'t> {
+    /// Compiled rules; `None` only before there is a first generation.
+    pub patterns: Option<&'t Patterns>,
     /// Name of the signature for a digest and a size in octets.
     pub hash: &'t dyn Fn(&Digest, u64) -> Option<Box<str>>,
     /// What is known of a host.
@@ -54,22 +57,32 @@ pub struct Examination {
     pub facts: Facts,
 }
 
-/// Looks at `view` with all scanners. `pattern_findings` come from `scan::patterns`, which runs
-/// first and in slices; everything here is linear in the number of parts, URIs and exceptions.
-#[must_use]
-pub fn examine(
+/// Looks at `view` with all scanners. `pause` is awaited after each slice of at most
+/// [`crate::limits::SCAN_SLICE_BYTES`] of pattern matching; all else is linear in the number of
+/// parts, URIs and exceptions. `envelope_from` is the reverse-path without brackets.
+///
+/// # Errors
+/// [`ScanError`]: our own fault; the message was not looked at and must not be taken for clean.
+pub async fn examine(
     view: &View<'_>,
     tables: &ScanTables<'_>,
-    pattern_findings: Vec<Finding>,
-) -> Examination {
-    let mut findings = pattern_findings;
+    scratch: &mut Scratch,
+    envelope_from: Option<&[u8]>,
+    pause: &impl AsyncFn(),
+) -> Result<Examination, ScanError> {
+    let mut findings = match tables.patterns {
+        Some(patterns) => {
+            patterns.run(scratch, view, envelope_from, pause).await?.findings(patterns)
+        }
+        None => Vec::new(),
+    };
     exceptions(view, &mut findings);
     attachment::findings(view, &mut findings);
     hashes(view, tables, &mut findings);
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
     let facts = facts(view, url_hosts, &findings);
-    Examination { findings, facts }
+    Ok(Examination { findings, facts })
 }
 
 /// What was wrong with the message itself.

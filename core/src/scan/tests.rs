@@ -19,14 +19,19 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { hash: &|_, _| None, url_host: &|_| HostFlags::default() }
+    ScanTables { patterns: None, hash: &|_, _| None, url_host: &|_| HostFlags::default() }
+}
+
+fn look(view: &View<'_>, tables: &ScanTables<'_>) -> Examination {
+    let mut scratch = patterns::Scratch::default();
+    futures_lite::future::block_on(examine(view, tables, &mut scratch, None, &async || ())).unwrap()
 }
 
 fn kinds_of(raw: &[u8]) -> Vec<FindingKind> {
     let mut view = View::build(raw, &ViewLimits::worker());
     expand(&mut view, &ArchiveLimits::default());
     let mut kinds: Vec<_> =
-        examine(&view, &no_tables(), Vec::new()).findings.iter().map(|found| found.kind).collect();
+        look(&view, &no_tables()).findings.iter().map(|found| found.kind).collect();
     let eicar = eicar();
     let hit = |octets: &[u8]| memchr::memmem::find(octets, &eicar).is_some();
     if view.parts.iter().any(|part| hit(&part.decoded)) {
@@ -166,7 +171,7 @@ fn attachment_names_and_contents_are_checked_against_each_other() {
     for (name, octets, expected) in rows {
         let raw = mail_with(name, octets);
         let view = View::build(&raw, &ViewLimits::shard());
-        let found = examine(&view, &no_tables(), Vec::new()).findings;
+        let found = look(&view, &no_tables()).findings;
         let rules: Vec<&str> = found.iter().map(|finding| &*finding.rule).collect();
         assert_eq!(rules, *expected, "{name}");
     }
@@ -181,8 +186,8 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         (*digest == crate::tables::Digest::Sha256(wanted) && size == 22).then(|| "Bad.Sig".into())
     };
     let url_host = |host: &str| HostFlags { bad: host == "bad.example", ..HostFlags::default() };
-    let tables = ScanTables { hash: &hash, url_host: &url_host };
-    let seen = examine(&view, &tables, Vec::new());
+    let tables = ScanTables { patterns: None, hash: &hash, url_host: &url_host };
+    let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).collect();
     assert_eq!(
         rules,
@@ -281,9 +286,7 @@ fn corpus_of_mails_documents_and_archives_is_read_within_its_bounds() {
             let bytes: u64 =
                 view.parts.iter().skip(before).map(|part| part.decoded.len() as u64).sum();
             assert!(bytes <= limits.bytes_max, "{}: {bytes}", path.display());
-            views += usize::from(
-                !examine(&view, &no_tables(), Vec::new()).facts.attachment_names.is_empty(),
-            );
+            views += usize::from(!look(&view, &no_tables()).facts.attachment_names.is_empty());
         }
         assert_eq!(views, files.len(), "{name}");
         eprintln!("{name}: {} files, {members} members", files.len());
