@@ -31,10 +31,8 @@ impl Session {
         if !argument.is_ascii() || !is_name(argument) {
             return self.fail(SessionError::HeloName);
         }
-        if self.phase != Phase::Greeted
-            && let Some(step) = self.count_idle()
-        {
-            return Some(step);
+        if self.phase != Phase::Greeted && !self.may_idle() {
+            return None;
         }
         self.reset_transaction();
         self.phase = Phase::Identified;

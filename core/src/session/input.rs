@@ -33,6 +33,11 @@ impl Input {
         self.start = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Gives memory back before a wait.
     pub(super) fn rest(&mut self) {
         if self.pending().is_empty() {

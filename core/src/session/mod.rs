@@ -335,19 +335,20 @@ impl Session {
 
     /// Replies to a command that leads nowhere, as long as there are not too many of them.
     fn idle(&mut self, reply: &[u8]) -> Option<Step> {
-        let over = self.count_idle();
-        if over.is_none() && !matches!(self.phase, Phase::Closing(_)) {
+        if self.may_idle() {
             self.output.extend_from_slice(reply);
         }
-        over
+        None
     }
 
-    fn count_idle(&mut self) -> Option<Step> {
+    /// Counts such a command; past the limit the session is closed and the command must not be obeyed.
+    fn may_idle(&mut self) -> bool {
         self.idle_commands += 1;
-        if self.idle_commands > self.config.idle_commands_max {
-            return self.over_limit("too many commands without a message");
+        let within = self.idle_commands <= self.config.idle_commands_max;
+        if !within {
+            self.over_limit("too many commands without a message");
         }
-        None
+        within
     }
 
     /// Replies with `error` and counts it.

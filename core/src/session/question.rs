@@ -9,7 +9,7 @@ use crate::reply::{Enhanced, Reply};
 
 use super::bdat::Chunk;
 use super::step::{Answer, CloseReason, ForwardPath, Step};
-use super::{Capabilities, Phase, Session, SessionConfig, Xclient};
+use super::{BareLineEnds, Capabilities, Phase, Session, SessionConfig, Xclient};
 
 /// What is being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,12 @@ pub(super) fn rehearse(octets: &[u8], step: usize, control: u8) -> Rehearsal {
         recipients_max: 3,
         ..SessionConfig::default()
     };
+    let config = if control & 4 == 0 {
+        config
+    } else {
+        let bare_line_ends = BareLineEnds::Refuse;
+        SessionConfig { errors_max: 2, idle_commands_max: 2, bare_line_ends, ..config }
+    };
     let xclient = if control & 2 != 0 { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(Arc::new(config), client, xclient);
     let mut pieces = octets.chunks(step.max(1).min(octets.len().max(1)));
@@ -156,6 +162,9 @@ pub(super) fn rehearse(octets: &[u8], step: usize, control: u8) -> Rehearsal {
         }
     }
     rehearsal.replies = String::from_utf8_lossy(session.output()).into_owned();
+    // 421 is the last word, whatever was pipelined behind the command that it answers.
+    let ends = rehearsal.replies.lines().position(|line| line.starts_with("421"));
+    assert!(ends.is_none_or(|line| line + 1 == rehearsal.replies.lines().count()));
     rehearsal
 }
 

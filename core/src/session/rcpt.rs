@@ -100,7 +100,7 @@ impl Session {
         }
         match parse(argument, &self.config, self.envelope.smtputf8) {
             Ok(_) if self.envelope.recipients.len() >= self.config.recipients_max => {
-                self.output.extend_from_slice(b"452 4.5.3 Too many recipients\r\n");
+                SessionError::TooManyRecipients.reply().write_to(&mut self.output);
                 self.count_refused()
             }
             Ok(rcpt) => self.ask(Question::Rcpt, Step::AskRcpt(rcpt)),
