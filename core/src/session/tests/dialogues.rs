@@ -373,7 +373,7 @@ fn xclient_names_the_client_and_greets_again_for_named_addresses_only() {
         &["220 foo.com"],
     );
     let seen = peer.session.client();
-    assert_eq!(seen.address, "[2001:db8::7]:99".parse().unwrap());
+    assert_eq!(seen.address, "[2001:db8::7]:99".parse::<SocketAddr>().unwrap());
     assert_eq!(seen.name.as_deref(), Some("mx.example"));
     peer.expect("EHLO front\r\n", &["250"]);
     let seen = peer.session.client();
