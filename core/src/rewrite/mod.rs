@@ -81,21 +81,19 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
     }
     header::copy(&mut top, header, job);
     let mut result = Content { pieces: vec![Piece::Memory(Arc::from(top))] };
-    let from = header_bytes as u64;
-    match stamps.insert {
-        None => append(&mut result, content, from..content.bytes()),
-        Some((offset, octets)) => {
-            let cut = from + offset as u64;
-            append(&mut result, content, from..cut);
-            result.pieces.push(Piece::Memory(Arc::from(octets)));
-            append(&mut result, content, cut..content.bytes());
-        }
+    let mut cut = header_bytes as u64;
+    for (offset, octets) in stamps.inserts {
+        let at = (header_bytes + offset) as u64;
+        append(&mut result, content, cut..at);
+        result.pieces.push(Piece::Memory(Arc::from(octets)));
+        cut = at;
     }
+    append(&mut result, content, cut..content.bytes());
     result
 }
 
-/// Appends a range of `from` without copying octets of files; a part of a memory piece is copied
-/// only if it is not the whole piece... of at most `limits::BODY_IN_MEMORY_BYTES_MAX`.
+/// Appends a range of `from`. Octets of files are not copied, and whole pieces in memory neither; a
+/// part of a piece in memory is, and such a piece has at most `limits::BODY_IN_MEMORY_BYTES_MAX`.
 fn append(to: &mut Content, from: &Content, range: std::ops::Range<u64>) {
     let mut at = 0;
     for piece in &from.pieces {
@@ -127,8 +125,7 @@ pub fn fuzz_rewrite(data: &[u8]) {
     let header_bytes = header::section_bytes(data);
     let (header, body) = data.split_at_checked(header_bytes).unwrap_or((data, &[]));
     let plan = stamp::plan(header, body, &["stamp".into(), "検査できません".into()]);
-    if let Some((offset, _)) = plan.insert {
-        assert!(offset <= body.len());
-    }
+    assert!(plan.inserts.is_sorted_by_key(|(offset, _)| *offset));
+    assert!(plan.inserts.iter().all(|(offset, _)| *offset <= body.len()));
     let _ = subject::tagged(header, "[SPAM]");
 }

@@ -1,4 +1,4 @@
-//! Body stamps. A stamp is inserted at the beginning of the first text part (plain and HTML of a
+//! Body stamps. A stamp is inserted at the beginning of the first text part (text and HTML of a
 //! multipart/alternative both), in the part's own charset and transfer encoding: the octets of the
 //! mail are never re-encoded, only ours are put before them.
 //!
@@ -14,8 +14,8 @@ const DEPTH_MAX: usize = 8;
 /// Where stamps go.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Offset in the body, and the octets to insert there.
-    pub(super) insert: Option<(usize, Vec<u8>)>,
+    /// Offsets in the body, ascending, and the octets to insert there.
+    pub(super) inserts: Vec<(usize, Vec<u8>)>,
     /// Stamps that become header fields.
     pub(super) fields: Vec<Box<str>>,
 }
@@ -26,14 +26,14 @@ pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
         return Plan::default();
     }
     let text = stamps.iter().map(|stamp| stamp.trim()).collect::<Vec<_>>().join("\n");
-    let place = find(header, body, 0, DEPTH_MAX).and_then(|(offset, entity)| {
-        let octets = entity.encode(&text)?;
-        Some((offset, octets))
-    });
-    match place {
-        Some(insert) => Plan { insert: Some(insert), fields: Vec::new() },
-        None => Plan { insert: None, fields: stamps.to_vec() },
-    }
+    let mut places = Vec::new();
+    find(header, body, 0, DEPTH_MAX, &mut places);
+    let inserts: Vec<(usize, Vec<u8>)> = places
+        .into_iter()
+        .filter_map(|(offset, entity)| Some((offset, entity.encode(&text)?)))
+        .collect();
+    let fields = if inserts.is_empty() { stamps.to_vec() } else { Vec::new() };
+    Plan { inserts, fields }
 }
 
 /// What matters of an entity's header.
@@ -46,18 +46,29 @@ struct Entity {
     attachment: bool,
 }
 
-/// The first text part: offset of its body in the message's body, and what it is.
-fn find(header: &[u8], body: &[u8], start: usize, depth: usize) -> Option<(usize, Entity)> {
+/// The first text part, and in a multipart/alternative each of them (NTT-05: text and HTML): offset
+/// of its body in the message's body, and what it is.
+fn find(
+    header: &[u8],
+    body: &[u8],
+    start: usize,
+    depth: usize,
+    places: &mut Vec<(usize, Entity)>,
+) -> Option<()> {
     let entity = Entity::of(header);
     if !entity.media.starts_with("multipart/") {
         let text = matches!(entity.media.as_str(), "text/plain" | "text/html");
-        return (text && !entity.attachment).then_some((start, entity));
+        if text && !entity.attachment {
+            places.push((start, entity));
+        }
+        return Some(());
     }
     // What is signed or encrypted must not be touched.
     let closed = ["multipart/signed", "multipart/encrypted"].contains(&entity.media.as_str());
     if closed || depth == 0 {
         return None;
     }
+    let all = entity.media == "multipart/alternative";
     let delimiter = format!("--{}", entity.boundary?);
     let mut at = start;
     while let Some(found) = find_line(body, at, delimiter.as_bytes()) {
@@ -66,17 +77,16 @@ fn find(header: &[u8], body: &[u8], start: usize, depth: usize) -> Option<(usize
             return None;
         }
         let part = found + delimiter.len() + memchr::memchr(b'\n', after)? + 1;
-        let rest = body.get(part..)?;
-        let header_bytes = super::header::section_bytes(rest);
-        let part_header = rest.get(..header_bytes)?;
-        // A part that ends before its header does has no body of its own.
+        let header_bytes = super::header::section_bytes(body.get(part..)?);
         let inside = part + header_bytes;
         let next = find_line(body, part, delimiter.as_bytes()).unwrap_or(body.len());
-        if inside <= next
-            && part_header.ends_with(b"\r\n")
-            && let Some(place) = find(part_header, body.get(..next)?, inside, depth - 1)
-        {
-            return Some(place);
+        let part_header = body.get(part..inside)?;
+        // A part that ends before its header does has no body of its own.
+        if inside <= next && part_header.ends_with(b"\r\n") {
+            find(part_header, body.get(..next)?, inside, depth - 1, places);
+        }
+        if !all && !places.is_empty() {
+            return Some(());
         }
         at = part;
     }

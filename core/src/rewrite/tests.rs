@@ -1,1 +1,297 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::message::decode_field;
+use crate::policy::{Action, Facts, HeaderSet, ListDecision, Profile, decide, preset};
+use crate::scan::finding::{Finding, FindingKind};
+use crate::verdict::{AppliedEntry, Owner, judge};
+
+const PLAIN: &str =
+    "From: a@example.org\r\nSubject: hello\r\nDate: x\r\n\r\nline one\r\nline two\r\n";
+
+/// Rewrites with what a profile says of some findings.
+fn rewritten(
+    mail: &[u8],
+    profile: Profile,
+    findings: &[Finding],
+    list: ListDecision,
+    change: impl Fn(&mut Decision),
+) -> Vec<u8> {
+    let settings = preset(profile);
+    let verdict = judge(findings, &settings.weights, list);
+    let mut decision = decide(&verdict, &settings, &Facts::default());
+    change(&mut decision);
+    let client = Client {
+        address: ([192, 0, 2, 7], 4711).into(),
+        local: ([192, 0, 2, 1], 25).into(),
+        name: None,
+        helo: "client.example.org".into(),
+        esmtp: true,
+        tls: Some("TLSv1.3 TLS_AES_128_GCM_SHA256".into()),
+    };
+    let recipient = Mailbox::new("user", "example.com");
+    let job = Rewriting {
+        decision: &decision,
+        verdict: &verdict,
+        client: &client,
+        host_name: "mx.example.net",
+        mail: MailId::from_parts(UnixMillis(1_600_000_000_000), [7; 10]),
+        received_at: UnixMillis(1_600_000_000_000),
+        recipients: &[&recipient],
+        smtputf8: false,
+        scanned: Scanned::Yes,
+    };
+    octets(&apply(&Content::from_octets(mail), mail, &job))
+}
+
+fn octets(content: &Content) -> Vec<u8> {
+    let mut all = Vec::new();
+    for piece in &content.pieces {
+        match piece {
+            Piece::Memory(octets) => all.extend_from_slice(octets),
+            Piece::File { .. } => panic!("no files here"),
+        }
+    }
+    all
+}
+
+fn text(octets: Vec<u8>) -> String {
+    String::from_utf8(octets).expect("UTF-8")
+}
+
+fn plainly(mail: &str) -> String {
+    text(rewritten(mail.as_bytes(), Profile::IijSecureMx, &[], ListDecision::None, |_| ()))
+}
+
+fn tagged(mail: &[u8], tag: &str) -> Vec<u8> {
+    rewritten(mail, Profile::Tmems, &[], ListDecision::None, |decision| {
+        decision.action = Action::Tag;
+        decision.tag = Some(tag.into());
+    })
+}
+
+fn stamped(mail: &[u8], stamp: &str) -> Vec<u8> {
+    rewritten(mail, Profile::Tmems, &[], ListDecision::None, |decision| {
+        decision.action = Action::Stamp;
+        decision.stamps = vec![stamp.into()];
+    })
+}
+
+fn finding(kind: FindingKind, points: i32) -> Finding {
+    Finding { kind, rule: "R".into(), points, detail: "".into(), log_only: false }
+}
+
+#[test]
+fn received_names_client_protocol_id_recipient_and_date() {
+    let mail = plainly(PLAIN);
+    let expected = "Received: from client.example.org ([192.0.2.7])\r\n\tby mx.example.net (Sekisho) \
+                    with ESMTPS id 0174877c";
+    assert!(mail.starts_with(expected), "{mail}");
+    assert!(mail.contains("\r\n\t(TLSv1.3 TLS_AES_128_GCM_SHA256)\r\n\tfor <user@example.com>;"));
+    assert!(mail.contains(";\r\n\tSun, 13 Sep 2020 12:26:40 +0000\r\n"), "{mail}");
+}
+
+#[test]
+fn its_08_forged_fields_of_ours_are_removed_and_received_is_not() {
+    let forged = "Received: from x\r\nX-SLBL-Result: SAFE-LISTED\r\nx-ipas : POSITIVE\r\nX-AS: \
+                  POSITIVE\r\n folded\r\nX-Sekisho-Class: Not Spam\r\nAuthentication-Results: \
+                  (c (d)) MX.example.net; spf=pass\r\nAuthentication-Results: other.example; \
+                  spf=pass\r\nX-Spam-Filtered: true\r\nSubject: s\r\n\r\nX-AS: in the body\r\n";
+    let mail = text(rewritten(forged.as_bytes(), Profile::Tmems, &[], ListDecision::None, |_| ()));
+    let rest = "Received: from x\r\nAuthentication-Results: other.example; spf=pass\r\nSubject: \
+                s\r\n\r\nX-AS: in the body\r\n";
+    assert!(mail.ends_with(&format!("+0000\r\n{rest}")), "{mail}");
+}
+
+#[test]
+fn the_standard_set_tells_class_score_rules_and_id() {
+    let found = [finding(FindingKind::Spam, 3_500)];
+    let mail =
+        text(rewritten(PLAIN.as_bytes(), Profile::IijSecureMx, &found, ListDecision::None, |_| ()));
+    for expected in [
+        "X-Sekisho-Id: 0174877c",
+        "X-Sekisho-Class: Unsure; sub=spam; likelihood=LOW\r\n",
+        "X-Sekisho-Score: 3.500\r\n",
+        "X-Sekisho-Rules: R=3.500\r\n",
+    ] {
+        assert!(mail.contains(expected), "{expected}: {mail}");
+    }
+    assert!(mail.ends_with(PLAIN));
+}
+
+#[test]
+fn the_itscom_set_follows_its_02_to_its_07() {
+    let entry = AppliedEntry { owner: Owner::Account, text: "x".into() };
+    let of = |findings: &[Finding], list| {
+        let mail = PLAIN.as_bytes();
+        let all = text(rewritten(mail, Profile::ItscomSpamScan, findings, list, |d| {
+            assert_eq!(d.headers, HeaderSet::Itscom);
+        }));
+        let own = all.lines().filter(|line| line.starts_with("X-")).map(str::to_owned);
+        own.map(|line| line.split("v1:").next().unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
+    let clean = ["X-Spam-Filtered: true", "X-Spam-Result: ", "X-AV-Result: clean"];
+    assert_eq!(of(&[], ListDecision::None), clean, "ITS-05, ITS-07");
+    let positive = of(&[finding(FindingKind::NetworkPositive, 0)], ListDecision::None);
+    assert_eq!(positive[0], "X-AS: POSITIVE", "ITS-02");
+    let suspect = of(&[finding(FindingKind::NetworkSuspect, 0)], ListDecision::None);
+    assert_eq!(suspect[0], "X-AS: SUSPECT", "ITS-02");
+    assert!(!suspect.contains(&"X-IPAS: POSITIVE".to_owned()), "ITS-03");
+    let spam = [finding(FindingKind::Spam, 9_000)];
+    assert!(of(&spam, ListDecision::None).contains(&"X-IPAS: POSITIVE".to_owned()), "ITS-06");
+    let safe = of(&spam, ListDecision::Allow(entry.clone()));
+    assert_eq!(safe[0], "X-SLBL-Result: SAFE-LISTED", "ITS-04");
+    assert!(!safe.contains(&"X-IPAS: POSITIVE".to_owned()), "ITS-06");
+    assert_eq!(of(&[], ListDecision::Block(entry))[0], "X-SLBL-Result: BLOCK-LISTED", "ITS-04");
+}
+
+#[test]
+fn a_tag_goes_before_the_subject_once_in_every_encoding() {
+    // hello | UTF-8 B | ISO-2022-JP B | raw ISO-2022-JP | none at all
+    let subjects: [&[u8]; 5] = [
+        b"Subject: hello",
+        b"Subject: =?UTF-8?B?44GT44KT44Gr44Gh44Gv?=",
+        b"subject:\r\n =?ISO-2022-JP?B?GyRCJDMkcyRLJEEkTxsoQg==?=",
+        b"Subject: \x1b$B$3$s$K$A$O\x1b(B",
+        b"X-Other: y",
+    ];
+    for tag in ["[MEIWAKU!!!]", "【迷惑】"] {
+        for subject in subjects {
+            let mail = [b"From: a@b.example\r\n", subject, b"\r\n\r\nbody\r\n"].concat();
+            let once = tagged(&mail, tag);
+            let shown = |octets: &[u8]| {
+                let section = header::section_bytes(octets);
+                let field = header::fields(&octets[..section])
+                    .find(|field| field.name.eq_ignore_ascii_case(b"Subject"))
+                    .expect("a subject");
+                decode_field(field.value).trim().to_owned()
+            };
+            assert!(shown(&once).starts_with(tag), "{tag} {:?}", shown(&once));
+            assert!(subject.starts_with(b"X-") || shown(&once).len() > tag.len());
+            let again = tagged(&once, tag);
+            assert_eq!(shown(&again).matches(tag).count(), 1, "only once");
+        }
+    }
+}
+
+#[test]
+fn a_stamp_goes_before_the_text_in_its_own_encoding() {
+    let plain = text(stamped(PLAIN.as_bytes(), "STAMP"));
+    assert!(plain.ends_with("\r\n\r\nSTAMP\r\n\r\nline one\r\nline two\r\n"), "{plain}");
+
+    let html = "Content-Type: text/html; charset=utf-8\r\n\r\n<p>x</p>\r\n";
+    let html = text(stamped(html.as_bytes(), "<検査>"));
+    assert!(html.contains("&lt;&#26908;&#26619;&gt;</div>\r\n<p>x</p>"), "{html}");
+
+    let base64 = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
+                  \r\naGVsbG8=\r\n";
+    let base64 = text(stamped(base64.as_bytes(), "検査"));
+    let body = base64.split("\r\n\r\n").nth(1).expect("a body");
+    assert!(body.ends_with("aGVsbG8=\r\n") && !body.trim_end().trim_end_matches('=').contains('='));
+
+    let quoted = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: \
+                  quoted-printable\r\n\r\nx=\r\ny\r\n";
+    let quoted = text(stamped(quoted.as_bytes(), "検"));
+    assert!(quoted.ends_with("\r\n\r\n=E6=A4=9C\r\n\r\nx=\r\ny\r\n"), "{quoted}");
+
+    let jis = b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B$3\x1b(B\r\n";
+    let jis = stamped(jis, "検査");
+    assert!(memchr::memmem::find(&jis, b"\r\n\r\n\x1b$B8!::\x1b(B\r\n\r\n\x1b$B$3").is_some());
+}
+
+#[test]
+fn a_stamp_finds_the_first_text_part_of_a_multipart() {
+    let mail = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\npreamble\r\n--b\r\n\
+                Content-Type: application/zip\r\n\r\nPK\r\n--b\r\nContent-Type: \
+                multipart/alternative; boundary=c\r\n\r\n--c\r\nContent-Type: \
+                text/plain\r\n\r\nhello\r\n--c\r\nContent-Type: \
+                text/html\r\n\r\n<p>hello\r\n--c--\r\n--b\r\n\r\nlater\r\n--b--\r\n";
+    let mail = text(stamped(mail.as_bytes(), "STAMP"));
+    assert!(mail.contains("</div>\r\n<p>hello\r\n--c--"), "NTT-05: the HTML part too: {mail}");
+    assert!(mail.contains("--b\r\n\r\nlater"), "{mail}");
+    assert!(mail.contains("text/plain\r\n\r\nSTAMP\r\n\r\nhello\r\n--c\r\n"), "{mail}");
+}
+
+#[test]
+fn what_is_signed_or_not_readable_is_left_alone_and_stamped_in_the_header() {
+    let bodies = [
+        "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nhello\r\n--b--\r\n",
+        "Content-Type: multipart/mixed\r\n\r\nno boundary\r\n",
+        "Content-Type: text/plain; charset=x-none\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n",
+        "Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nx\r\n",
+        "Content-Type: application/pkcs7-mime\r\n\r\nx\r\n",
+        "Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nx\r\n",
+    ];
+    for mail in bodies {
+        let result = text(stamped(mail.as_bytes(), "STAMP"));
+        assert!(result.contains("X-Sekisho-Stamp: STAMP\r\n"), "{result}");
+        assert!(result.ends_with(mail), "{result}");
+    }
+}
+
+#[test]
+fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() {
+    let settings = preset(Profile::Tmems);
+    let verdict = judge(&[], &settings.weights, ListDecision::None);
+    let decision = decide(&verdict, &settings, &Facts::default());
+    let client = Client {
+        address: "[::ffff:192.0.2.7]:25".parse().expect("an address"),
+        local: ([192, 0, 2, 1], 25).into(),
+        name: Some("a\r\nX-Evil: 1".into()),
+        helo: "evil)\r\nSubject: x; (".into(),
+        esmtp: false,
+        tls: None,
+    };
+    let (one, two) = (Mailbox::new("a", "example.com"), Mailbox::new("b", "example.com"));
+    let job = Rewriting {
+        decision: &decision,
+        verdict: &verdict,
+        client: &client,
+        host_name: "mx.example.net",
+        mail: MailId::from_parts(UnixMillis(0), [0; 10]),
+        received_at: UnixMillis(u64::MAX),
+        recipients: &[&one, &two],
+        smtputf8: false,
+        scanned: Scanned::No,
+    };
+    let mail =
+        text(octets(&apply(&Content::from_octets(PLAIN.as_bytes()), PLAIN.as_bytes(), &job)));
+    assert!(!mail.contains("for <"), "{mail}");
+    assert_eq!(mail.matches("\r\nSubject:").count(), 1, "{mail}");
+    assert!(!mail.contains("\r\nX-Evil"), "{mail}");
+    assert!(mail.contains("[192.0.2.7]") && mail.contains("with SMTP id"), "{mail}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn octets_below_our_fields_are_identical_when_nothing_is_modified(
+        mail in prop::collection::vec(any::<u8>(), 0..400),
+        split in 0..400_usize,
+        lines in any::<bool>(),
+    ) {
+        let mut mail = mail;
+        if lines {
+            let at = split.min(mail.len());
+            mail.splice(at..at, *b"\r\n\r\n");
+        }
+        let result = rewritten(&mail, Profile::IijSecureMx, &[], ListDecision::None, |_| ());
+        prop_assert!(result.ends_with(&mail));
+        fuzz_rewrite(&mail);
+    }
+
+    #[test]
+    fn a_stamp_only_inserts(
+        body in "[a-z\r\n=-]{0,200}",
+        stamp in "[a-z検査]{1,20}",
+    ) {
+        let mail = format!("Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\n{body}");
+        let result = stamped(mail.as_bytes(), &stamp);
+        let (head, tail) = mail.split_at(mail.find("\r\n\r\n").unwrap_or(0));
+        prop_assert!(memchr::memmem::find(&result, head.as_bytes()).is_some());
+        prop_assert!(result.len() >= mail.len());
+        let last = tail.as_bytes().last().copied();
+        prop_assert_eq!(result.last().copied(), last);
+    }
+}

@@ -19,7 +19,8 @@ fn class(findings: &[Finding], list: ListDecision) -> MainClass {
 fn each_kind_of_evidence_has_its_class() {
     use FindingKind as K;
     use MainClass as C;
-    let cases: &[(&[(K, i32)], C, &str)] = &[
+    type Case<'c> = (&'c [(K, i32)], C, &'c str);
+    let cases: &[Case<'_>] = &[
         (&[], C::NotSpam, ""),
         (&[(K::Spam, 2_999)], C::NotSpam, ""),
         (&[(K::Spam, 3_000)], C::Unsure, "spam"),

@@ -3,6 +3,7 @@ mod golden;
 mod lists;
 mod scenarios;
 mod sources;
+mod starter;
 
 use super::*;
 use crate::scan::finding::{Finding, FindingKind};
