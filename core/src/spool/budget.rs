@@ -64,6 +64,23 @@ impl Budget {
         })
     }
 
+    /// Whether `bytes` more fit with the reserve used up: for mail that was admitted and is here now.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`].
+    pub fn check_reserve(&self, bytes: u64) -> Result<(), SpoolError> {
+        if self.used().saturating_add(bytes) <= self.limit {
+            return Ok(());
+        }
+        Err(SpoolError::NoRoom {
+            kind: self.kind,
+            bytes,
+            used: self.used(),
+            limit: self.limit,
+            reserve: 0,
+        })
+    }
+
     /// Octets in use.
     #[must_use]
     pub fn used(&self) -> u64 {

@@ -31,9 +31,9 @@ pub struct Entry {
 /// [`Disk::sync_dir`] began, survive a power cut once these have returned `Ok`. After an `Err` of
 /// `fdatasync` the state of the file's unflushed data is unknown for ever: a second call may say
 /// `Ok` though nothing reached the disk (Linux reports a write-back error once).
-pub trait Disk: Clone + 'static {
+pub trait Disk: Clone + std::fmt::Debug + 'static {
     /// An open file. Cloning shares the descriptor.
-    type File: Clone + 'static;
+    type File: Clone + std::fmt::Debug + 'static;
 
     /// Creates a file for reading and writing; fails if the name exists.
     fn create(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>>;

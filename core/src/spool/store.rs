@@ -1,33 +1,83 @@
-//! The spool: queued mails in a log. (Being built: the signatures are final.)
+//! The spool: queued mails in a [`Log`].
+//!
+//! Memory: the log's entry per mail (see there); a mail with several recipients has one more entry while
+//! it is queued. Deferrals are kept on the disk only; the deliverer has them in its queue.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
+use super::format::kind;
 use super::large::LargeWriter;
-use super::log::{LogOptions, Ticket};
-use super::{CopyId, Damage, Deferral, Outcome, QueuedMail, SpoolError};
+use super::log::{Log, LogOptions, NewRecord, Ticket, Urgency};
+use super::{
+    CopyId, Damage, Deferral, Outcome, QueuedMail, QueuedRecipient, RecipientState, SpoolError,
+};
 use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::MailId;
 
-/// Queued mails of one shard. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct SpoolStore<D: Disk> {
-    disk: D,
-    options: LogOptions,
+/// Slot of the deferral note; the slots below are recipients.
+const DEFERRAL_SLOT: u16 = u16::MAX;
+
+/// Text of a settle note.
+#[derive(Debug, Serialize, Deserialize)]
+struct Settled {
+    outcome: Outcome,
+    at: UnixMillis,
 }
 
-fn unbuilt<T>() -> Result<T, SpoolError> {
-    Err(SpoolError::TooLarge { what: "unbuilt", bytes: 0, bytes_max: 0 })
+/// Recipients of a copy that has several.
+type States = Vec<(u16, RecipientState)>;
+
+#[derive(Debug, Default)]
+struct Known {
+    several: BTreeMap<CopyId, States>,
+    /// Mails of earlier processes that recovery has not given yet.
+    unseen: BTreeSet<CopyId>,
+}
+
+#[derive(Debug)]
+struct Inner<D: Disk> {
+    disk: D,
+    log: Log<D>,
+    options: LogOptions,
+    known: RefCell<Known>,
+}
+
+/// Queued mails of one shard. Cheap to clone.
+#[derive(Debug)]
+pub struct SpoolStore<D: Disk> {
+    inner: Rc<Inner<D>>,
+}
+
+impl<D: Disk> Clone for SpoolStore<D> {
+    fn clone(&self) -> Self {
+        Self { inner: Rc::clone(&self.inner) }
+    }
 }
 
 impl<D: Disk> SpoolStore<D> {
     /// Opens the spool of a shard. Returns before old segments are read: `put` works at once, and
-    /// [`SpoolStore::recover`] gives what was there.
+    /// [`SpoolStore::recover`] gives what was there. Empties `incoming/`.
     ///
     /// # Errors
     /// [`SpoolError::Io`]: the directory cannot be used; the engine must not start.
     pub async fn open(disk: D, options: LogOptions, now: UnixMillis) -> Result<Self, SpoolError> {
-        let _ = now;
-        std::future::ready(Ok(Self { disk, options })).await
+        let incoming = options.directory.join("incoming");
+        let fail = |error| SpoolError::io("open", &incoming, &error);
+        let log = Log::open(disk.clone(), options.clone(), now).await?;
+        disk.create_dir(&incoming).await.map_err(fail)?;
+        for entry in disk.list(&incoming).await.map_err(fail)? {
+            // Never acknowledged, or linked elsewhere before it was.
+            let _ = disk.remove(&incoming.join(entry.name)).await;
+        }
+        let known = RefCell::default();
+        Ok(Self { inner: Rc::new(Inner { disk, log, options, known }) })
     }
 
     /// Stores a mail; returns when it is durable.
@@ -40,13 +90,27 @@ impl<D: Disk> SpoolStore<D> {
         content: &Content,
         now: UnixMillis,
     ) -> Result<(), SpoolError> {
-        let _ = (mail, content, now);
-        std::future::ready(unbuilt()).await
+        let inner = &self.inner;
+        inner.options.budget.check_reserve(content.bytes())?;
+        inner.log.set_now(now);
+        let id = mail.copy_id();
+        let meta = to_json(mail)?;
+        let stamp = u32::try_from(mail.queued_at.as_secs()).unwrap_or(u32::MAX);
+        if mail.recipients.len() > 1 {
+            let states = states_of(&mail.recipients);
+            inner.known.borrow_mut().several.insert(id, states);
+        }
+        let new = NewRecord { id, kind: kind::QUEUED, stamp, meta };
+        let result = inner.log.append(new, content).await;
+        if result.is_err() && !inner.log.contains(id) {
+            inner.known.borrow_mut().several.remove(&id);
+        }
+        result
     }
 
     /// Notes the end of one recipient's way; the copy goes when the last one has ended.
-    /// Durable with the next flush, which starts at once; nobody needs to wait for it: losing it
-    /// makes a duplicate, never a loss.
+    /// On its way to the disk at once; nobody needs to wait for it: losing it makes a duplicate, never a
+    /// loss. Settling a recipient twice changes nothing.
     ///
     /// # Errors
     /// [`SpoolError::NotFound`].
@@ -57,11 +121,27 @@ impl<D: Disk> SpoolStore<D> {
         outcome: Outcome,
         now: UnixMillis,
     ) -> Result<Ticket, SpoolError> {
-        let _ = (id, recipient_index, outcome, now);
-        unbuilt()
+        let log = &self.inner.log;
+        self.seen(id)?;
+        log.set_now(now);
+        let mut known = self.inner.known.borrow_mut();
+        let Some(states) = known.several.get_mut(&id) else {
+            return log.kill(id);
+        };
+        let text = to_json(&Settled { outcome: outcome.clone(), at: now })?;
+        let state = states.iter_mut().find(|(index, _)| *index == recipient_index);
+        if let Some((_, state)) = state.filter(|(_, state)| *state == RecipientState::Waiting) {
+            *state = RecipientState::Settled { outcome, at: now };
+        }
+        if states.iter().any(|(_, state)| *state == RecipientState::Waiting) {
+            return log.note(id, recipient_index, text, Urgency::Now);
+        }
+        let ticket = log.kill(id)?;
+        known.several.remove(&id);
+        Ok(ticket)
     }
 
-    /// Notes a retry; durable within a second.
+    /// Notes a retry; durable within a second or so.
     ///
     /// # Errors
     /// [`SpoolError::NotFound`].
@@ -71,8 +151,15 @@ impl<D: Disk> SpoolStore<D> {
         deferral: &Deferral,
         now: UnixMillis,
     ) -> Result<(), SpoolError> {
-        let _ = (id, deferral, now);
-        unbuilt()
+        self.seen(id)?;
+        self.inner.log.set_now(now);
+        let mut deferral = deferral.clone();
+        // What a next hop says is its own business, and goes into memory at each start.
+        if let Some((cut, _)) = deferral.last_answer.char_indices().nth(ANSWER_CHARS_MAX) {
+            deferral.last_answer = deferral.last_answer.get(..cut).unwrap_or_default().into();
+        }
+        self.inner.log.note(id, DEFERRAL_SLOT, to_json(&deferral)?, Urgency::Lazy)?;
+        Ok(())
     }
 
     /// Reads a queued mail back, settled recipients included with their state.
@@ -81,15 +168,23 @@ impl<D: Disk> SpoolStore<D> {
     /// # Errors
     /// [`SpoolError::NotFound`], [`SpoolError::Damaged`]: permanent, an alarm.
     pub async fn load(&self, id: CopyId) -> Result<(QueuedMail, Content), SpoolError> {
-        let _ = id;
-        std::future::ready(unbuilt()).await
+        self.seen(id)?;
+        let record = self.inner.log.read(id).await?;
+        let mut mail = self.parse(id, &record.meta)?;
+        let known = self.inner.known.borrow();
+        if let Some(states) = known.several.get(&id) {
+            for (recipient, (_, state)) in mail.recipients.iter_mut().zip(states) {
+                recipient.state = state.clone();
+            }
+        }
+        Ok((mail, record.content))
     }
 
-    /// The mails that were there at [`SpoolStore::open`] and still have waiting recipients, newest
-    /// segment first. To be called once.
+    /// Mails that were there at [`SpoolStore::open`] and still have waiting recipients, in the order in
+    /// which they lie on the disk. To be called once.
     #[must_use]
     pub fn recover(&self) -> Recovery<D> {
-        Recovery { store: self.clone() }
+        Recovery { store: self.clone(), ids: None, notes: BTreeMap::new() }
     }
 
     /// A file for a large mail that is arriving.
@@ -97,38 +192,135 @@ impl<D: Disk> SpoolStore<D> {
     /// # Errors
     /// [`SpoolError::Io`]: 452 or 451.
     pub async fn incoming(&self, mail: MailId) -> Result<LargeWriter<D>, SpoolError> {
-        LargeWriter::create(self.disk.clone(), &self.options.directory.join("incoming"), mail).await
+        let directory: PathBuf = self.inner.options.directory.join("incoming");
+        LargeWriter::create(self.inner.disk.clone(), &directory, mail).await
+    }
+
+    /// Whether a mail of that size may come in: asked before 354, answered 452.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`].
+    pub fn admits(&self, bytes: u64) -> Result<(), SpoolError> {
+        self.inner.options.budget.check(bytes)
     }
 
     /// Once a second: flushes what waits, seals and compacts segments, samples free space.
     pub async fn tick(&self, now: UnixMillis) {
-        std::future::ready(now).await;
+        self.inner.log.tick(now).await;
+    }
+
+    /// Makes everything durable that was settled or deferred: for the drain.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.inner.log.flush().await
     }
 
     /// What recovery and reading set aside since the last call.
     #[must_use]
     pub fn take_damage(&self) -> Vec<Damage> {
-        Vec::new()
+        self.inner.log.take_damage()
     }
 
     /// Mails in the spool, as far as recovery has come.
     #[must_use]
     pub fn count(&self) -> u64 {
-        0
+        self.inner.log.count() as u64
     }
+
+    fn seen(&self, id: CopyId) -> Result<(), SpoolError> {
+        if self.inner.known.borrow().unseen.contains(&id) {
+            let directory = self.inner.options.directory.clone();
+            return Err(SpoolError::NotFound { id, directory });
+        }
+        Ok(())
+    }
+
+    fn parse(&self, id: CopyId, meta: &[u8]) -> Result<QueuedMail, SpoolError> {
+        serde_json::from_slice(meta).map_err(|error| SpoolError::Metadata {
+            path: self.inner.options.directory.clone(),
+            offset: 0,
+            what: format!("{id}: {error}"),
+        })
+    }
+}
+
+/// Characters of a next hop's answer that are kept.
+const ANSWER_CHARS_MAX: usize = 200;
+
+/// JSON of a value of ours.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, SpoolError> {
+    serde_json::to_vec(value).map_err(|error| SpoolError::Metadata {
+        path: PathBuf::new(),
+        offset: 0,
+        what: error.to_string(),
+    })
+}
+
+fn states_of(recipients: &[QueuedRecipient]) -> States {
+    recipients.iter().map(|recipient| (recipient.index, recipient.state.clone())).collect()
 }
 
 /// Iteration over what the spool held at the start; new mail is accepted meanwhile.
 #[derive(Debug)]
 pub struct Recovery<D: Disk> {
     store: SpoolStore<D>,
+    ids: Option<VecDeque<CopyId>>,
+    notes: BTreeMap<CopyId, Vec<(u16, Vec<u8>)>>,
 }
 
 impl<D: Disk> Recovery<D> {
-    /// The next mail with its state as it was; `None` at the end. A mail whose metadata cannot be read
-    /// is an `Err`, and the iteration goes on.
+    /// The next mail with its state as it was, `None` at the end. The first call reads the indexes of all
+    /// segments. A mail whose metadata cannot be read is an `Err`: it stays where it is, with an alarm, and
+    /// the iteration goes on.
     pub async fn next(&mut self) -> Option<Result<QueuedMail, SpoolError>> {
-        let _ = &self.store;
-        std::future::ready(None).await
+        let inner = Rc::clone(&self.store.inner);
+        let mut ids = match self.ids.take() {
+            Some(ids) => ids,
+            None => {
+                let loaded = inner.log.load().await;
+                inner.known.borrow_mut().unseen = loaded.ids.iter().copied().collect();
+                self.notes = loaded.notes;
+                loaded.ids.into()
+            }
+        };
+        let found = loop {
+            let Some(id) = ids.pop_front() else { break None };
+            let meta = inner.log.read_meta(id).await;
+            let mail = meta.and_then(|meta| self.store.parse(id, &meta));
+            inner.known.borrow_mut().unseen.remove(&id);
+            let mut mail = match mail {
+                Ok(mail) => mail,
+                Err(error) => break Some(Err(error)),
+            };
+            self.apply_notes(id, &mut mail);
+            if mail.waiting().next().is_none() {
+                // All settled, only the tombstone was lost.
+                let _ = inner.log.kill(id);
+                continue;
+            }
+            if mail.recipients.len() > 1 {
+                let states = states_of(&mail.recipients);
+                inner.known.borrow_mut().several.insert(id, states);
+            }
+            break Some(Ok(mail));
+        };
+        self.ids = Some(ids);
+        found
+    }
+
+    fn apply_notes(&mut self, id: CopyId, mail: &mut QueuedMail) {
+        for (slot, text) in self.notes.remove(&id).unwrap_or_default() {
+            if slot == DEFERRAL_SLOT {
+                mail.deferral = serde_json::from_slice(&text).unwrap_or_default();
+                continue;
+            }
+            let recipient = mail.recipients.iter_mut().find(|recipient| recipient.index == slot);
+            let settled = serde_json::from_slice::<Settled>(&text);
+            if let (Some(recipient), Ok(Settled { outcome, at })) = (recipient, settled) {
+                recipient.state = RecipientState::Settled { outcome, at };
+            }
+        }
     }
 }

@@ -1,0 +1,1 @@
+//! Held mails for the command line.

@@ -1,0 +1,5 @@
+mod faults;
+mod format;
+mod proof;
+mod real;
+mod store;
