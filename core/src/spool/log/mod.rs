@@ -36,6 +36,7 @@ use std::sync::Arc;
 use batch::Batch;
 pub use batch::Ticket;
 pub use load::Loaded;
+pub(crate) use load::{LayoutPiece, layout_pieces};
 
 use super::budget::Budget;
 use super::disk::Disk;
