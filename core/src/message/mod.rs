@@ -36,6 +36,7 @@ pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};
 pub use html::{HtmlText, html_text};
 pub use part::{Hashes, Part, PartOrigin};
+pub use structure::structure_cost;
 pub use text::{RawUnits, TextUnits, normalise};
 pub use uri::{Uri, UriSource};
 pub use view::{View, ViewLimits};

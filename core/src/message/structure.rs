@@ -69,7 +69,7 @@ fn parse<'m>(
     exceptions: &mut Vec<Exception>,
 ) -> Option<Message<'m>> {
     let types = content_types(raw);
-    let steps = (raw.len() as u64).saturating_mul(types as u64 + 1);
+    let steps = structure_cost(raw);
     if types > limits.parts_max.saturating_mul(2) || steps > limits.steps_max {
         exceptions.push(Exception::limit(
             "message",
@@ -338,4 +338,10 @@ fn file_names(raw: &[u8], part: &MessagePart<'_>) -> Vec<Box<str>> {
         }
     }
     names
+}
+
+/// Upper bound on the steps that reading the structure of `raw` may take.
+#[must_use]
+pub fn structure_cost(raw: &[u8]) -> u64 {
+    (raw.len() as u64).saturating_mul(content_types(raw) as u64 + 1)
 }

@@ -1,0 +1,98 @@
+//! Locks a worker in: limits of the kernel, then a list of the system calls that are left.
+//!
+//! Closed before the first octet of a content is read. After that the process can read what it was
+//! handed, allocate up to its limit, answer, and end. Any other system call ends it at once.
+
+use std::collections::BTreeMap;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+
+/// CPU seconds of one worker's life; it is replaced long before by count of requests.
+const CPU_SECONDS_MAX: u64 = 3_600;
+/// Open files: socket, three standard streams, tables, descriptors of one request.
+const FILES_MAX: u64 = 256;
+
+/// Why a worker could not be locked in; it ends then, without having read anything.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// A limit was refused by the kernel.
+    #[error("resource limit: {0}")]
+    Limit(#[from] rustix::io::Errno),
+    /// The filter was refused.
+    #[error("system call filter: {0}")]
+    Filter(String),
+}
+
+/// Closes the sandbox around the calling thread, which must be the only one.
+///
+/// # Errors
+/// [`SandboxError`]; nothing may be read then.
+pub(super) fn close(memory_bytes_max: u64) -> Result<(), SandboxError> {
+    for (resource, bound) in [
+        (Resource::As, memory_bytes_max),
+        (Resource::Cpu, CPU_SECONDS_MAX),
+        (Resource::Nofile, FILES_MAX),
+        (Resource::Fsize, 0),
+        (Resource::Nproc, 0),
+        (Resource::Core, 0),
+    ] {
+        setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
+    }
+    let program = filter().map_err(|error| SandboxError::Filter(error.to_string()))?;
+    seccompiler::apply_filter(&program).map_err(|error| SandboxError::Filter(error.to_string()))
+}
+
+/// The calls that are left.
+fn filter() -> Result<BpfProgram, seccompiler::Error> {
+    let allowed = [
+        libc::SYS_read,
+        libc::SYS_pread64,
+        libc::SYS_readv,
+        libc::SYS_recvmsg,
+        libc::SYS_recvfrom,
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_sendto,
+        libc::SYS_close,
+        libc::SYS_fstat,
+        libc::SYS_lseek,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        libc::SYS_futex,
+        libc::SYS_clock_gettime,
+        libc::SYS_getrandom,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+        libc::SYS_sched_yield,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ];
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        allowed.into_iter().map(|call| (call, Vec::new())).collect();
+    // Memory that is written is never run, and no file is mapped into it.
+    let not_executable =
+        || SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(EXECUTABLE), 0);
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![SeccompRule::new(vec![not_executable()?])?]);
+    }
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    Ok(filter.try_into()?)
+}
+
+/// `PROT_EXEC`.
+const EXECUTABLE: u64 = 4;

@@ -1,0 +1,140 @@
+//! The worker's side: map the tables, close the sandbox, answer requests.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::sandbox;
+use super::wire::{Answer, Request, gather, receive_request, send_answer};
+use crate::message::{View, ViewLimits};
+use crate::scan::patterns::{Patterns, Scratch};
+use crate::scan::{ArchiveLimits, Examination, ScanTables, examine, expand};
+use crate::tables::Generation;
+
+/// What a worker is started with, after [`super::WORKER_ARGUMENT`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerArguments {
+    /// Address space, in octets.
+    pub memory_bytes_max: u64,
+    /// The generation's directory and the engine's own; none before the first generation.
+    pub tables: Option<(PathBuf, PathBuf)>,
+}
+
+impl WorkerArguments {
+    /// Reads the arguments that [`Self::to_arguments`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn read(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Self, String> {
+        let memory = arguments.next().and_then(|text| text.into_string().ok());
+        let memory = memory.and_then(|text| text.parse().ok());
+        let memory_bytes_max = memory.ok_or("memory limit missing")?;
+        let tables = match (arguments.next(), arguments.next()) {
+            (Some(generation), Some(engine)) => Some((generation.into(), engine.into())),
+            (None, None) => None,
+            _ => return Err("generation without the engine's directory".to_owned()),
+        };
+        Ok(Self { memory_bytes_max, tables })
+    }
+
+    /// As command line arguments.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut out = vec![self.memory_bytes_max.to_string().into()];
+        if let Some((generation, engine)) = &self.tables {
+            out.extend([generation.clone().into(), engine.clone().into()]);
+        }
+        out
+    }
+}
+
+/// Runs a worker on the socket that is its standard input, until the engine closes it. Called by
+/// the engine program for [`super::WORKER_ARGUMENT`], before it does anything else, on its only
+/// thread.
+///
+/// # Errors
+/// What kept it from starting or answering, in words; the program ends with status 1.
+pub fn worker_main(arguments: &WorkerArguments) -> Result<(), String> {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
+    let socket = UnixStream::from(socket);
+    match start(arguments) {
+        Ok(worker) => worker.serve(&socket),
+        Err(reason) => {
+            let failed = Answer::Failed(reason.clone().into());
+            send_answer(&socket, &failed).map_err(|e| e.to_string())?;
+            Err(reason)
+        }
+    }
+}
+
+struct Worker {
+    generation: Arc<Generation>,
+    patterns: Option<Arc<Patterns>>,
+    scratch: Scratch,
+    message_bytes_max: usize,
+}
+
+fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
+    let generation = match &arguments.tables {
+        Some((generation, engine)) => {
+            Generation::adopt(generation, engine, None).map_err(|error| error.to_string())?
+        }
+        None => Generation::empty(),
+    };
+    let patterns = patterns_of(&generation);
+    let scratch = match &patterns {
+        Some(patterns) => patterns.scratch().map_err(|error| error.to_string())?,
+        None => Scratch::default(),
+    };
+    // Everything that is built on first use and needs more than memory is used once now.
+    crate::scan::fuzz_zip(b"");
+    crate::message::fuzz_view(b"Subject: x\r\n\r\n<a href=http://example.com/>x</a>");
+    sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
+    // A message, its decoded parts and three texts fit in the memory that is allowed.
+    let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
+    Ok(Worker { generation, patterns, scratch, message_bytes_max: quarter })
+}
+
+impl Worker {
+    fn serve(mut self, socket: &UnixStream) -> Result<(), String> {
+        send_answer(socket, &Answer::Ready).map_err(|error| error.to_string())?;
+        while let Some((request, descriptors)) =
+            receive_request(socket).map_err(|error| error.to_string())?
+        {
+            #[cfg(test)]
+            super::tests::misbehave(request.misbehave.as_deref());
+            let answer = match gather(descriptors, &request.ranges, self.message_bytes_max + 1) {
+                Ok(raw) => self.look(&raw, &request),
+                Err(error) => Answer::Failed(error.to_string().into()),
+            };
+            send_answer(socket, &answer).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, raw: &[u8], request: &Request) -> Answer {
+        let limits =
+            ViewLimits { message_bytes_max: self.message_bytes_max, ..ViewLimits::worker() };
+        let mut view = View::build(raw, &limits);
+        expand(&mut view, &ArchiveLimits::default());
+        let generation = &self.generation;
+        let tables = ScanTables {
+            patterns: self.patterns.as_deref(),
+            hash: &|digest, size| generation.hash(digest, size).map(Into::into),
+            url_host: &|host| generation.url_host(host),
+        };
+        let from = request.envelope_from.as_deref();
+        let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());
+        match futures_lite::future::block_on(scan) {
+            Ok(examination) => Answer::Examined(Box::<Examination>::new(examination)),
+            Err(error) => Answer::Failed(error.to_string().into()),
+        }
+    }
+}
+
+/// The generation's compiled rules.
+fn patterns_of(generation: &Generation) -> Option<Arc<Patterns>> {
+    let _ = generation;
+    None
+}
