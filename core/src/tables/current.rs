@@ -2,24 +2,153 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 
-use super::senders::{SenderEntries, SenderEntry};
-use super::{AdoptError, Digest, DomainRef, Generation, HostFlags, NetworkHit, Resolution};
+use super::delta::{self, EntryChange, Layer, RecipientChange, slot};
+use super::recipients::{ChainEnd, RecipientFlags, Record, follow};
+use super::senders::{
+    EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates,
+};
+use super::{
+    AdoptError, Change, Digest, DomainRef, Generation, HostFlags, NetworkHit, Polarity, Resolution,
+    Side,
+};
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
+
+/// Memory that the deltas in force and those that transactions still hold may take together; the
+/// answer to a full budget is a merge.
+pub const DELTA_BYTES_MAX: usize = 256 << 20;
 
 /// One generation with the deltas that were known when it was loaded. Never changes: a transaction
 /// takes one at MAIL and keeps it to its end.
 #[derive(Debug)]
 pub struct Snapshot {
     generation: Arc<Generation>,
+    overlay: Overlay,
+}
+
+/// Deltas above a generation: layers, the oldest first, each at least twice the size of the next one, so
+/// that adopting a change costs by its own size (amortised, times the logarithm of their number).
+#[derive(Clone, Debug, Default)]
+struct Overlay {
+    layers: Vec<Arc<Layer>>,
+    lengths: PrefixLengths,
+    number: u64,
+}
+
+impl Overlay {
+    fn push(&mut self, layer: Layer, meter: &Arc<AtomicUsize>) {
+        self.lengths.add_all(&layer.lengths.v4, &layer.lengths.v6);
+        let mut layer = layer;
+        while let Some(last) = self.layers.pop_if(|last| last.len() < 2 * layer.len().max(1)) {
+            layer = Layer::merged(&last, &layer);
+        }
+        self.layers.push(layer.metered(meter));
+        self.number += 1;
+    }
+
+    /// With the prefix lengths of the base.
+    fn above(generation: &Generation) -> Self {
+        let mut lengths = PrefixLengths::default();
+        if let Some(senders) = generation.senders() {
+            lengths.add_all(&senders.lengths.v4, &senders.lengths.v6);
+        }
+        Self { layers: Vec::new(), lengths, number: 0 }
+    }
+
+    fn recipient(&self, key: &str) -> Option<&RecipientChange> {
+        self.layers.iter().rev().find_map(|layer| layer.recipients.get(key))
+    }
 }
 
 impl Snapshot {
+    /// `generation` with the changes of `layer` above it: for the publisher.
+    pub(super) fn new(generation: Arc<Generation>) -> Self {
+        let overlay = Overlay::above(&generation);
+        Self { generation, overlay }
+    }
+
+    /// The same with more changes.
+    pub(super) fn with(&self, layer: Layer, meter: &Arc<AtomicUsize>) -> Self {
+        let mut overlay = self.overlay.clone();
+        overlay.push(layer, meter);
+        Self { generation: Arc::clone(&self.generation), overlay }
+    }
+
+    /// What is said of the address with this key: none = unknown, `Some(None)` = mailbox.
+    pub(super) fn recipient(&self, key: &str) -> Option<Option<String>> {
+        match self.overlay.recipient(key) {
+            Some(RecipientChange::Removed) => return None,
+            Some(RecipientChange::Mailbox) => return Some(None),
+            Some(RecipientChange::Alias(target)) => return Some(Some(target.to_string())),
+            None => {}
+        }
+        let value = self.generation.recipients()?.find(key.as_bytes()).next()?;
+        match Record::decode(value)? {
+            Record::Mailbox => Some(None),
+            Record::Alias(target) => Some(Some(target.to_owned())),
+        }
+    }
+
+    /// The entries with this key; `each` gets at most one of each polarity.
+    pub(super) fn entries(&self, key: &[u8], each: &mut dyn FnMut(EntryValue)) {
+        let mut decided = [false; 2];
+        for layer in self.overlay.layers.iter().rev() {
+            let Some(changes) = layer.entries.get(key) else { continue };
+            for (decided, change) in decided.iter_mut().zip(changes) {
+                match change {
+                    EntryChange::Put(entry) if !*decided => {
+                        *decided = true;
+                        each(EntryValue::of(entry));
+                    }
+                    EntryChange::Removed(_) => *decided = true,
+                    EntryChange::Put(_) | EntryChange::Untouched => {}
+                }
+            }
+        }
+        let base = self.generation.senders().map(|senders| senders.flat.find(key));
+        for value in base.into_iter().flatten().filter_map(EntryValue::decode) {
+            if decided.get(slot(value.polarity)) == Some(&false) {
+                each(value);
+            }
+        }
+    }
+
+    fn matching(
+        &self,
+        side: Side,
+        recipient: &Mailbox,
+        wanted: SenderKey<'_>,
+        now: UnixMillis,
+    ) -> SenderEntries {
+        let account = recipient.key();
+        let domain = self.generation.domain_or_alias(&recipient.domain);
+        let tenant = domain.and_then(|(domain, _)| domain.tenant.as_deref());
+        let owners = Owners { account: &account, domain: &recipient.domain, tenant };
+        let mut found = candidates(side, owners, wanted, &self.overlay.lengths, |key, each| {
+            self.entries(key, each);
+        });
+        found.retain(|entry| entry.active_from <= now);
+        found
+    }
+
+    fn recipient_entry(
+        &self,
+        mailbox: &Mailbox,
+        polarity: Polarity,
+        now: UnixMillis,
+    ) -> Option<SenderEntry> {
+        let wanted = SenderKey::Mailbox(mailbox);
+        let mut found = self.matching(Side::Recipient, mailbox, wanted, now);
+        found.retain(|entry| entry.polarity == polarity);
+        found.into_iter().max_by_key(|entry| (entry.kind, entry.owner))
+    }
+
     /// The generation below.
     #[must_use]
     pub fn generation(&self) -> &Arc<Generation> {
@@ -35,7 +164,13 @@ impl Snapshot {
     /// Number of the newest delta in it; 0 without one.
     #[must_use]
     pub fn delta_number(&self) -> u64 {
-        0
+        self.overlay.number
+    }
+
+    /// Addresses and entries that the deltas in it speak of.
+    #[must_use]
+    pub fn delta_changes(&self) -> usize {
+        self.overlay.layers.iter().map(|layer| layer.len()).sum()
     }
 
     /// The settings, TOML.
@@ -53,22 +188,49 @@ impl Snapshot {
     /// Who a recipient is: domain alias, then mailbox aliases. SM-20 to SM-22.
     #[must_use]
     pub fn resolve(&self, mailbox: &Mailbox) -> Resolution {
-        let _ = mailbox;
-        Resolution::UnknownDomain
+        let Some((domain, domain_alias)) = self.generation.domain_or_alias(&mailbox.domain) else {
+            return Resolution::UnknownDomain;
+        };
+        let own =
+            Mailbox { local_part: mailbox.local_part.clone(), domain: (&*domain.name).into() };
+        let unlisted = |mailbox: Mailbox, domain: &DomainRef| Resolution::Known {
+            mailbox,
+            domain: domain.clone(),
+            listed: false,
+            flags: RecipientFlags { domain_alias, mailbox_alias: false },
+        };
+        // Chains without end are refused when they are built or adopted. Should one be there all the
+        // same, the address counts as unknown.
+        let ChainEnd::At { key, listed, hops } = follow(own.key(), |key| self.recipient(key))
+        else {
+            return unlisted(own, domain);
+        };
+        if hops == 0 {
+            let flags = RecipientFlags { domain_alias, mailbox_alias: false };
+            return Resolution::Known { mailbox: own, domain: domain.clone(), listed, flags };
+        }
+        let Some((local_part, name)) = key.rsplit_once('@') else { return unlisted(own, domain) };
+        let Some((domain, _)) = self.generation.domain_or_alias(name) else {
+            return Resolution::UnknownDomain;
+        };
+        Resolution::Known {
+            mailbox: Mailbox::new(local_part, &domain.name),
+            domain: domain.clone(),
+            listed,
+            flags: RecipientFlags { domain_alias, mailbox_alias: true },
+        }
     }
 
     /// Whether a recipient block entry is in force for it. `mailbox` after [`Self::resolve`].
     #[must_use]
     pub fn recipient_block(&self, mailbox: &Mailbox, now: UnixMillis) -> Option<SenderEntry> {
-        let _ = (mailbox, now);
-        None
+        self.recipient_entry(mailbox, Polarity::Block, now)
     }
 
     /// Whether a recipient allow entry is in force for it: bypass all filters.
     #[must_use]
     pub fn recipient_allow(&self, mailbox: &Mailbox, now: UnixMillis) -> Option<SenderEntry> {
-        let _ = (mailbox, now);
-        None
+        self.recipient_entry(mailbox, Polarity::Allow, now)
     }
 
     /// Entries of every owner of `recipient` (after [`Self::resolve`]) that match a sender address and
@@ -80,8 +242,7 @@ impl Snapshot {
         sender: &Mailbox,
         now: UnixMillis,
     ) -> SenderEntries {
-        let _ = (recipient, sender, now);
-        SmallVec::new()
+        self.matching(Side::Sender, recipient, SenderKey::Mailbox(sender), now)
     }
 
     /// The same for the address of the client.
@@ -92,8 +253,7 @@ impl Snapshot {
         client: IpAddr,
         now: UnixMillis,
     ) -> SenderEntries {
-        let _ = (recipient, client, now);
-        SmallVec::new()
+        self.matching(Side::Sender, recipient, SenderKey::Address(client), now)
     }
 
     /// See [`Generation::network`].
@@ -134,13 +294,20 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Current {
     snapshot: ArcSwap<Snapshot>,
+    /// Generations that were in force before.
+    old: ArcSwap<Vec<Weak<Generation>>>,
+    delta_bytes: Arc<AtomicUsize>,
 }
 
 impl Current {
     /// Starts with `generation` and no deltas.
     #[must_use]
     pub fn new(generation: Arc<Generation>) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(Snapshot { generation }) }
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(generation)),
+            old: ArcSwap::default(),
+            delta_bytes: Arc::default(),
+        }
     }
 
     /// What is in force now. A few nanoseconds; no lock.
@@ -149,7 +316,8 @@ impl Current {
         self.snapshot.load_full()
     }
 
-    /// Puts a generation and the deltas in its directory into force, in one swap. Blocking.
+    /// Puts a generation and the deltas in its directory into force, in one swap. Blocking. One
+    /// thread at a time swaps and adopts (the control thread of the engine).
     ///
     /// # Errors
     /// [`AdoptError`]; what was in force stays.
@@ -158,8 +326,12 @@ impl Current {
         generation: Arc<Generation>,
         generation_dir: &Path,
     ) -> Result<(), AdoptError> {
-        let _ = generation_dir;
-        self.snapshot.store(Arc::new(Snapshot { generation }));
+        let (next, _) = self.with_deltas(Snapshot::new(generation), generation_dir)?;
+        let old = self.snapshot.swap(Arc::new(next));
+        let mut held: Vec<_> = self.old.load().iter().cloned().collect();
+        held.retain(|generation| generation.strong_count() > 0);
+        held.push(Arc::downgrade(&old.generation));
+        self.old.store(Arc::new(held));
         Ok(())
     }
 
@@ -167,21 +339,93 @@ impl Current {
     /// Cost by the size of the change, not of the table. Blocking (small files).
     ///
     /// # Errors
-    /// [`AdoptError`]; those before the bad one are in force.
+    /// [`AdoptError`]; what was in force stays.
     pub fn adopt_deltas(&self, generation_dir: &Path) -> Result<usize, AdoptError> {
-        let _ = generation_dir;
-        Ok(0)
+        let now = self.snapshot.load_full();
+        let base =
+            Snapshot { generation: Arc::clone(&now.generation), overlay: now.overlay.clone() };
+        let (next, count) = self.with_deltas(base, generation_dir)?;
+        if count > 0 {
+            self.snapshot.store(Arc::new(next));
+        }
+        Ok(count)
+    }
+
+    fn with_deltas(
+        &self,
+        base: Snapshot,
+        generation_dir: &Path,
+    ) -> Result<(Snapshot, usize), AdoptError> {
+        let (mut snapshot, mut count) = (base, 0);
+        loop {
+            let path = delta::path(generation_dir, snapshot.delta_number() + 1);
+            if !path.exists() {
+                return Ok((snapshot, count));
+            }
+            let changes = delta::read(&path)?;
+            let layer = Layer::of(&changes);
+            let bytes = self.delta_bytes.load(Ordering::Relaxed) + layer.bytes();
+            if bytes > DELTA_BYTES_MAX {
+                return Err(AdoptError::Mismatch {
+                    file: path,
+                    what: "memory of all deltas in octets (merge them)",
+                    found: bytes.to_string(),
+                    expected: format!("at most {DELTA_BYTES_MAX}"),
+                });
+            }
+            let next = snapshot.with(layer, &self.delta_bytes);
+            endless(&next, &changes)
+                .map_or(Ok(()), |text| Err(AdoptError::Malformed { file: path, text }))?;
+            (snapshot, count) = (next, count + 1);
+        }
     }
 
     /// Older generations that somebody still holds.
     #[must_use]
     pub fn old_bases_mapped(&self) -> usize {
-        self.counts().old_bases_mapped
+        let current = self.load();
+        let old = self.old.load();
+        let held = old.iter().filter_map(Weak::upgrade);
+        held.filter(|generation| !Arc::ptr_eq(generation, &current.generation)).count()
+    }
+
+    /// Every generation that is held: what [`super::adopt::sweep`] must leave.
+    #[must_use]
+    pub fn held(&self) -> Vec<Arc<Generation>> {
+        let mut held: Vec<_> = self.old.load().iter().filter_map(Weak::upgrade).collect();
+        held.push(Arc::clone(&self.load().generation));
+        held
     }
 
     /// Figures.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { generation: self.load().number(), ..Counts::default() }
+        let snapshot = self.load();
+        Counts {
+            generation: snapshot.number(),
+            delta: snapshot.delta_number(),
+            delta_changes: snapshot.delta_changes(),
+            delta_bytes: self.delta_bytes.load(Ordering::Relaxed),
+            old_bases_mapped: self.old_bases_mapped(),
+        }
     }
+}
+
+/// The first alias among `changes` whose chain has no end, in words.
+pub(super) fn endless(snapshot: &Snapshot, changes: &[Change]) -> Option<String> {
+    changes.iter().find_map(|change| match change {
+        Change::AliasAdd { address, .. } => {
+            let end = follow(address.to_string(), |key| snapshot.recipient(key));
+            (end == ChainEnd::Endless).then(|| {
+                format!(
+                    "alias {address} leads back to itself or over more than {} others",
+                    crate::limits::ALIAS_CHAIN_MAX
+                )
+            })
+        }
+        Change::RecipientAdd { .. }
+        | Change::RecipientRemove { .. }
+        | Change::EntryAdd { .. }
+        | Change::EntryRemove { .. } => None,
+    })
 }

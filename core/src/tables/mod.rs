@@ -35,6 +35,13 @@ pub mod publish;
 pub mod senders;
 pub mod sources;
 
+mod disk;
+mod file;
+mod flat;
+mod hashes;
+mod hosts;
+mod manifest;
+mod networks;
 mod recipients;
 
 pub use adopt::Generation;
@@ -50,6 +57,7 @@ pub use senders::{
 pub use sources::{HostFlags, NetworkClass, Source, SourceKind, Sources};
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 /// One list that knows the address of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +66,8 @@ pub struct NetworkHit<'g> {
     pub class: NetworkClass,
     /// Name of the list, as the operator configured it.
     pub list: &'g str,
+    /// A record of the entry, `127.0.0.2` where it says none: some lists tell kinds apart by it.
+    pub code: Ipv4Addr,
     /// Text of the entry (rbldnsd's, `$` replaced by the address); empty without one.
     pub text: Cow<'g, str>,
 }

@@ -204,3 +204,230 @@ pub enum SenderKey<'a> {
     /// The client.
     Address(IpAddr),
 }
+
+/// What the table keeps of an entry beside its key: polarity, match_on, active_from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntryValue {
+    pub polarity: Polarity,
+    pub match_on: MatchOn,
+    pub active_from: UnixMillis,
+}
+
+impl EntryValue {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let Entry { polarity, match_on, active_from, .. } = *entry;
+        Self { polarity, match_on, active_from }
+    }
+
+    pub(super) fn encode(self) -> [u8; 10] {
+        let [a, b, c, d, e, f, g, h] = self.active_from.0.to_le_bytes();
+        let polarity = match self.polarity {
+            Polarity::Allow => 0,
+            Polarity::Block => 1,
+        };
+        let match_on = match self.match_on {
+            MatchOn::Envelope => 0,
+            MatchOn::Header => 1,
+            MatchOn::Both => 2,
+        };
+        [polarity, match_on, a, b, c, d, e, f, g, h]
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Option<Self> {
+        let [polarity, match_on, active_from @ ..] = <[u8; 10]>::try_from(value).ok()?;
+        Some(Self {
+            polarity: match polarity {
+                0 => Polarity::Allow,
+                1 => Polarity::Block,
+                _ => return None,
+            },
+            match_on: match match_on {
+                0 => MatchOn::Envelope,
+                1 => MatchOn::Header,
+                2 => MatchOn::Both,
+                _ => return None,
+            },
+            active_from: UnixMillis(u64::from_le_bytes(active_from)),
+        })
+    }
+
+    /// Two values of one key may stand beside each other if one allows and the other blocks (C27).
+    pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
+        left.first() == right.first()
+    }
+}
+
+/// Separates the owner from the pattern in a key; no address may hold it.
+const UNIT_SEPARATOR: u8 = 0x1f;
+
+fn push_owner(key: &mut Vec<u8>, side: Side, level: OwnerLevel, name: &str) {
+    key.clear();
+    key.push(match side {
+        Side::Sender => b's',
+        Side::Recipient => b'r',
+    });
+    key.push(match level {
+        OwnerLevel::Gateway => b'g',
+        OwnerLevel::Tenant => b't',
+        OwnerLevel::Domain => b'd',
+        OwnerLevel::Account => b'a',
+    });
+    key.extend_from_slice(name.as_bytes());
+    key.push(UNIT_SEPARATOR);
+}
+
+fn push_text(key: &mut Vec<u8>, kind: PatternKind, text: &str) {
+    key.push(match kind {
+        PatternKind::Network => b'n',
+        PatternKind::Subdomains => b's',
+        PatternKind::AnyAtDomain => b'w',
+        PatternKind::Domain => b'd',
+        PatternKind::Address => b'a',
+    });
+    key.extend_from_slice(text.as_bytes());
+}
+
+fn push_net(key: &mut Vec<u8>, net: ipnet::IpNet) {
+    key.push(b'n');
+    match net.network() {
+        IpAddr::V4(address) => key.extend_from_slice(&address.octets()),
+        IpAddr::V6(address) => key.extend_from_slice(&address.octets()),
+    }
+    key.push(net.prefix_len());
+}
+
+/// The key of an entry; with its polarity it is what makes an entry the same entry.
+pub(super) fn entry_key(entry: &Entry) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    let name = match &entry.owner {
+        Owner::Gateway => "",
+        Owner::Tenant(name) | Owner::Domain(name) | Owner::Account(name) => name,
+    };
+    push_owner(&mut key, entry.side, entry.owner.level(), name);
+    match &entry.pattern {
+        Pattern::Address(text)
+        | Pattern::Domain(text)
+        | Pattern::AnyAtDomain(text)
+        | Pattern::Subdomains(text) => push_text(&mut key, entry.pattern.kind(), text),
+        Pattern::Network(net) => push_net(&mut key, *net),
+    }
+    key
+}
+
+/// The owners who are responsible for a recipient, nearest first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owners<'a> {
+    pub account: &'a str,
+    pub domain: &'a str,
+    pub tenant: Option<&'a str>,
+}
+
+/// Prefix lengths that are in use in a table of entries: only these are looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize)]
+pub(super) struct PrefixLengths {
+    pub v4: Vec<u8>,
+    pub v6: Vec<u8>,
+}
+
+impl PrefixLengths {
+    pub(super) fn add(&mut self, net: ipnet::IpNet) {
+        let lengths = match net {
+            ipnet::IpNet::V4(_) => &mut self.v4,
+            ipnet::IpNet::V6(_) => &mut self.v6,
+        };
+        if let Err(place) = lengths.binary_search(&net.prefix_len()) {
+            lengths.insert(place, net.prefix_len());
+        }
+    }
+
+    pub(super) fn add_all(&mut self, v4: &[u8], v6: &[u8]) {
+        for (mine, theirs) in [(&mut self.v4, v4), (&mut self.v6, v6)] {
+            for length in theirs {
+                if let Err(place) = mine.binary_search(length) {
+                    mine.insert(place, *length);
+                }
+            }
+        }
+    }
+}
+
+/// Asks `look` for every key under which an entry for `wanted` can stand; `look` calls back with what
+/// it finds. `lengths` are all prefix lengths that any layer has.
+pub(super) fn candidates(
+    side: Side,
+    owners: Owners<'_>,
+    wanted: SenderKey<'_>,
+    lengths: &PrefixLengths,
+    mut look: impl FnMut(&[u8], &mut dyn FnMut(EntryValue)),
+) -> SenderEntries {
+    let levels = [
+        (OwnerLevel::Account, Some(owners.account)),
+        (OwnerLevel::Domain, Some(owners.domain)),
+        (OwnerLevel::Tenant, owners.tenant),
+        (OwnerLevel::Gateway, Some("")),
+    ];
+    let patterns = patterns_of(wanted, lengths);
+    let mut found = SenderEntries::new();
+    let mut key = Vec::with_capacity(128);
+    for (owner, name) in levels {
+        let Some(name) = name else { continue };
+        push_owner(&mut key, side, owner, name);
+        let stem = key.len();
+        for pattern in &patterns {
+            key.truncate(stem);
+            match pattern {
+                Pattern::Address(text)
+                | Pattern::Domain(text)
+                | Pattern::AnyAtDomain(text)
+                | Pattern::Subdomains(text) => push_text(&mut key, pattern.kind(), text),
+                Pattern::Network(net) => push_net(&mut key, *net),
+            }
+            look(&key, &mut |value: EntryValue| {
+                found.push(SenderEntry {
+                    owner,
+                    polarity: value.polarity,
+                    kind: pattern.kind(),
+                    match_on: value.match_on,
+                    active_from: value.active_from,
+                    pattern: pattern.to_string().into(),
+                });
+            });
+        }
+    }
+    found
+}
+
+/// Every pattern that matches.
+fn patterns_of(wanted: SenderKey<'_>, lengths: &PrefixLengths) -> Vec<Pattern> {
+    let mut patterns = Vec::with_capacity(8);
+    match wanted {
+        SenderKey::Mailbox(mailbox) => {
+            patterns.push(Pattern::Address(mailbox.key().into()));
+            patterns.push(Pattern::Domain(mailbox.domain.clone()));
+            patterns.push(Pattern::AnyAtDomain(mailbox.domain.clone()));
+            let mut rest = &*mailbox.domain;
+            while let Some((_, parent)) = rest.split_once('.') {
+                patterns.push(Pattern::Subdomains(parent.into()));
+                rest = parent;
+            }
+        }
+        SenderKey::Address(address) => {
+            let address = address.to_canonical();
+            let used = if address.is_ipv4() { &lengths.v4 } else { &lengths.v6 };
+            // The most specific first, as for addresses.
+            for length in used.iter().rev() {
+                if let Ok(net) = ipnet::IpNet::new(address, *length) {
+                    patterns.push(Pattern::Network(net.trunc()));
+                }
+            }
+        }
+    }
+    patterns
+}
+
+/// The table: entries by key, and which prefix lengths they use.
+#[derive(Debug, Default, rkyv::Archive, rkyv::Serialize)]
+pub(super) struct SendersTable {
+    pub flat: super::flat::Flat,
+    pub lengths: PrefixLengths,
+}

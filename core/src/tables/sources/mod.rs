@@ -1,5 +1,11 @@
 //! What a generation is built from: files that people already have.
 
+pub(super) mod clamav_hashes;
+pub(super) mod csv;
+pub(super) mod item;
+pub(super) mod lines;
+pub(super) mod rbldnsd;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -49,16 +55,9 @@ pub enum ListFormat {
     /// One item a line, `#` comments.
     #[default]
     Plain,
-    /// rbldnsd `ip4set`.
-    Ip4set,
-    /// rbldnsd `ip4trie`.
-    Ip4trie,
-    /// rbldnsd `ip6trie`.
-    Ip6trie,
-    /// rbldnsd `dnset`.
-    Dnset,
-    /// rbldnsd `generic`: names with A or TXT values.
-    Generic,
+    /// An rbldnsd zone: `ip4set`, `ip4trie`, `ip6trie` and `generic` lines for networks, `dnset` and
+    /// `generic` lines for hosts; each line shows which.
+    Rbldnsd,
 }
 
 /// How a file of patterns is written.
