@@ -1,5 +1,6 @@
 //! What is in force now: a generation and its deltas, swapped as one.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +12,11 @@ use smallvec::SmallVec;
 use super::delta::{self, EntryChange, Layer, RecipientChange, slot};
 use super::recipients::{ChainEnd, RecipientFlags, Record, follow};
 use super::senders::{
-    EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates,
+    EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
 };
 use super::{
-    AdoptError, Change, Digest, DomainRef, Generation, HostFlags, NetworkHit, Polarity, Resolution,
-    Side,
+    AdoptError, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
+    Resolution, Side,
 };
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
@@ -117,6 +118,65 @@ impl Snapshot {
                 each(value);
             }
         }
+    }
+
+    /// Every recipient with the target of an alias, in no order.
+    pub(super) fn all_recipients(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        let mut changed: HashMap<Arc<str>, RecipientChange> = HashMap::new();
+        for layer in &self.overlay.layers {
+            changed.extend(
+                layer.recipients.iter().map(|(key, change)| (Arc::clone(key), change.clone())),
+            );
+        }
+        let added: Vec<_> = changed
+            .iter()
+            .filter_map(|(address, change)| match change {
+                RecipientChange::Removed => None,
+                RecipientChange::Mailbox => Some((address.to_string(), None)),
+                RecipientChange::Alias(target) => {
+                    Some((address.to_string(), Some(target.to_string())))
+                }
+            })
+            .collect();
+        let base = self.generation.recipients().into_iter().flat_map(|table| table.records());
+        base.filter_map(move |(key, value)| {
+            let address = std::str::from_utf8(key).ok()?;
+            if changed.contains_key(address) {
+                return None;
+            }
+            match Record::decode(value)? {
+                Record::Mailbox => Some((address.to_owned(), None)),
+                Record::Alias(target) => Some((address.to_owned(), Some(target.to_owned()))),
+            }
+        })
+        .chain(added)
+    }
+
+    /// Every allow and block entry, in no order.
+    pub(super) fn all_entries(&self) -> impl Iterator<Item = Entry> {
+        let mut changed = Layer::default();
+        for layer in &self.overlay.layers {
+            changed = Layer::merged(&changed, layer);
+        }
+        let added: Vec<Entry> = changed
+            .entries
+            .values()
+            .flatten()
+            .filter_map(|change| match change {
+                EntryChange::Put(entry) => Some((**entry).clone()),
+                EntryChange::Removed(_) | EntryChange::Untouched => None,
+            })
+            .collect();
+        let base = self.generation.senders().into_iter().flat_map(|table| table.flat.records());
+        base.filter_map(move |(key, value)| {
+            let value = EntryValue::decode(value)?;
+            let changes = changed.entries.get(key).and_then(|both| both.get(slot(value.polarity)));
+            match changes {
+                None | Some(EntryChange::Untouched) => entry_of(key, value),
+                Some(EntryChange::Put(_) | EntryChange::Removed(_)) => None,
+            }
+        })
+        .chain(added)
     }
 
     fn matching(

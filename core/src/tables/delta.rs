@@ -253,7 +253,16 @@ pub(super) fn write(path: &Path, changes: &[Change]) -> io::Result<()> {
 
 /// Reads and verifies a file of changes. It is read as a whole, never mapped.
 pub(super) fn read(path: &Path) -> Result<Vec<Change>, AdoptError> {
-    let content = disk::read(path, DELTA_BYTES_MAX)
+    read_up_to(path, DELTA_BYTES_MAX)
+}
+
+/// The same for all the single changes that a generation carries.
+pub(super) fn read_carried(path: &Path) -> Result<Vec<Change>, AdoptError> {
+    read_up_to(path, file::PAYLOAD_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<Change>, AdoptError> {
+    let content = disk::read(path, bytes_max)
         .map_err(|source| AdoptError::Io { file: path.to_owned(), source })?;
     let (_, payload) = file::verify(&content, Kind::Delta).map_err(|wrong| wrong.of(path))?;
     serde_json::from_slice(payload)

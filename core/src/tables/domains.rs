@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Stand-in until `policy` has its own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DomainSettings {}
+use crate::policy::DomainSettings;
+use crate::policy::source as written;
 
 /// TLS towards a next hop, per route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +23,17 @@ pub enum RouteTls {
     Verify,
 }
 
+impl From<written::RouteTls> for RouteTls {
+    fn from(tls: written::RouteTls) -> Self {
+        match tls {
+            written::RouteTls::Never => Self::Never,
+            written::RouteTls::Opportunistic => Self::Opportunistic,
+            written::RouteTls::Required => Self::Required,
+            written::RouteTls::Verify => Self::Verify,
+        }
+    }
+}
+
 /// One next hop of a domain, SM-05, SM-10.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -35,6 +45,13 @@ pub struct Route {
     pub preference: u16,
     /// TLS rule.
     pub tls: RouteTls,
+}
+
+impl From<&written::RouteSource> for Route {
+    fn from(route: &written::RouteSource) -> Self {
+        let written::RouteSource { host, port, preference, tls } = route;
+        Self { host: host.clone(), port: *port, preference: *preference, tls: (*tls).into() }
+    }
 }
 
 /// A domain that mail is accepted for. Cheap to clone; a transaction may keep it.

@@ -337,7 +337,6 @@ pub(super) enum Check {
 #[derive(Debug)]
 pub(super) struct MappedFile {
     map: Mmap,
-    header: Header,
     name: String,
 }
 
@@ -355,15 +354,16 @@ impl MappedFile {
         // are only ever unlinked.
         #[expect(unsafe_code, reason = "the one place where a file is mapped")]
         let map = unsafe { Mmap::map(&file) }.map_err(io_error)?;
-        let header = match check {
-            Check::Full => verify(&map, kind).map(|(header, _)| header),
+        match check {
+            Check::Full => verify(&map, kind).map(drop),
             Check::Header => {
                 Header::parse(map.get(..BLOCK_BYTES).unwrap_or(&map), map.len() as u64, kind)
+                    .map(drop)
             }
         }
         .map_err(|mismatch| mismatch.of(path))?;
         let name = name_of_block(map.get(..BLOCK_BYTES).unwrap_or_default());
-        Ok(Self { map, header, name })
+        Ok(Self { map, name })
     }
 
     pub(super) fn payload(&self) -> &[u8] {
@@ -372,10 +372,6 @@ impl MappedFile {
 
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    pub(super) fn target(&self) -> &str {
-        &self.header.target
     }
 
     pub(super) fn bytes(&self) -> u64 {

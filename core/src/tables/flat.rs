@@ -13,7 +13,6 @@ use rkyv::{Archive, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SLOTS: usize = 8;
-const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 /// The archived shape. `prints` comes first: the payload starts on a page, so its buckets are
 /// aligned to cache lines.
@@ -24,6 +23,13 @@ pub(super) struct Flat {
     heap: Vec<u8>,
     seed: u64,
     entries: u64,
+}
+
+impl Flat {
+    /// Number of records.
+    pub(super) fn len(&self) -> u64 {
+        self.entries
+    }
 }
 
 /// Where a record came from: index of the source, line.
@@ -50,10 +56,6 @@ pub(super) struct FlatBuilder {
 pub(super) struct Full;
 
 impl FlatBuilder {
-    pub(super) fn len(&self) -> usize {
-        self.starts.len()
-    }
-
     pub(super) fn push(&mut self, key: &[u8], value: &[u8], origin: Origin) -> Result<(), Full> {
         let (Ok(key_bytes), Ok(value_bytes)) =
             (u16::try_from(key.len()), u16::try_from(value.len()))
@@ -219,9 +221,4 @@ impl<'t> Iterator for Find<'t, '_> {
         }
         None
     }
-}
-
-/// Longest key that a table takes, in octets.
-pub(super) const fn key_bytes_max() -> usize {
-    KEY_BYTES_MAX
 }

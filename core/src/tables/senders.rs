@@ -314,6 +314,51 @@ pub(super) fn entry_key(entry: &Entry) -> Vec<u8> {
     key
 }
 
+/// The entry that a key and a value stand for.
+pub(super) fn entry_of(key: &[u8], value: EntryValue) -> Option<Entry> {
+    let (head, rest) = key.split_first_chunk::<2>()?;
+    let cut = rest.iter().position(|octet| *octet == UNIT_SEPARATOR)?;
+    let (name, pattern) = rest.split_at_checked(cut)?;
+    let name = || std::str::from_utf8(name).ok().map(Box::from);
+    let (kind, text) = pattern.get(1..)?.split_first()?;
+    let word = || std::str::from_utf8(text).ok().map(Box::from);
+    let [side, level] = *head;
+    Some(Entry {
+        side: match side {
+            b's' => Side::Sender,
+            b'r' => Side::Recipient,
+            _ => return None,
+        },
+        owner: match level {
+            b'g' => Owner::Gateway,
+            b't' => Owner::Tenant(name()?),
+            b'd' => Owner::Domain(name()?),
+            b'a' => Owner::Account(name()?),
+            _ => return None,
+        },
+        pattern: match kind {
+            b'a' => Pattern::Address(word()?),
+            b'd' => Pattern::Domain(word()?),
+            b'w' => Pattern::AnyAtDomain(word()?),
+            b's' => Pattern::Subdomains(word()?),
+            b'n' => Pattern::Network(net_of(text)?),
+            _ => return None,
+        },
+        polarity: value.polarity,
+        match_on: value.match_on,
+        active_from: value.active_from,
+    })
+}
+
+fn net_of(octets: &[u8]) -> Option<ipnet::IpNet> {
+    let (length, address) = octets.split_last()?;
+    let address = match address.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
+    };
+    ipnet::IpNet::new(address, *length).ok()
+}
+
 /// The owners who are responsible for a recipient, nearest first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owners<'a> {

@@ -84,7 +84,7 @@ fn digest_of(text: &str, shape: Shape) -> Option<Digest> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    if text.len() % 2 != 0 || text.len() > 64 {
+    if !text.len().is_multiple_of(2) || text.len() > 64 {
         return None;
     }
     let pairs = text.as_bytes().chunks_exact(2);

@@ -1,8 +1,9 @@
 //! What a generation is built from: files that people already have.
 
 pub(super) mod clamav_hashes;
+mod config;
 pub(super) mod csv;
-pub(super) mod item;
+pub mod item;
 pub(super) mod lines;
 pub(super) mod rbldnsd;
 
@@ -132,6 +133,8 @@ pub struct Source {
 pub struct Sources {
     /// The engine's settings, carried as they are.
     pub config_text: String,
+    /// Our own names and addresses: no next hop may be one of them (SM-10).
+    pub own_hosts: Vec<String>,
     /// The files, in the order in which they apply.
     pub files: Vec<Source>,
     /// Single changes made since the sources were written; they win. `publish::build` fills them in.

@@ -1,0 +1,291 @@
+//! The writing side, for the command line and the control plane.
+//!
+//! `generations/<n>/` is a generation, complete once it has that name; `generations/<n>/delta/<k>`
+//! are its deltas. `generations/lock` is held while something gets its name (milliseconds),
+//! `generations/build.lock` while a generation is made (up to minutes): single changes go on
+//! meanwhile and are carried over at the end, under the lock. A crash at any point leaves a temporary
+//! name that nobody reads and [`Publisher::collect`] removes. The locks are `flock`s, so they die
+//! with their process.
+
+mod check;
+mod merge;
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::build::{make_generation, write_dir};
+use super::current::Snapshot;
+use super::delta::{self, Layer};
+use super::manifest::{CHANGES, MANIFEST};
+use super::{Change, Generation, Progress, PublishError, Report, Sources, disk};
+
+/// The directory of the generations. One process writes at a time, any number may wait for it.
+#[derive(Debug)]
+pub struct Publisher {
+    dir: PathBuf,
+    /// What changes are checked against: the latest generation with its deltas, as last seen.
+    seen: RefCell<Option<Snapshot>>,
+    meter: Arc<AtomicUsize>,
+}
+
+/// Held until dropped.
+#[derive(Debug)]
+struct Lock {
+    _file: File,
+}
+
+pub(super) fn io_at(file: &Path) -> impl FnOnce(std::io::Error) -> PublishError + use<> {
+    let file = file.to_owned();
+    move |source| PublishError::Io { file, source }
+}
+
+impl Publisher {
+    /// Opens (and creates) `generations`.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn open(dir: &Path) -> Result<Self, PublishError> {
+        fs::create_dir_all(dir).map_err(io_at(dir))?;
+        Ok(Self { dir: dir.to_owned(), seen: RefCell::default(), meter: Arc::default() })
+    }
+
+    fn lock(&self, name: &str) -> Result<Lock, PublishError> {
+        let path = self.dir.join(name);
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(io_at(&path))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|error| io_at(&path)(error.into()))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Numbers of all complete generations, the oldest first.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn numbers(&self) -> Result<Vec<u64>, PublishError> {
+        let names = disk::names(&self.dir).map_err(io_at(&self.dir))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        numbers.retain(|number| self.generation_dir(*number).join(MANIFEST).exists());
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Newest complete generation, or none.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn latest(&self) -> Result<Option<u64>, PublishError> {
+        Ok(self.numbers()?.last().copied())
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn generation_dir(&self, number: u64) -> PathBuf {
+        self.dir.join(number.to_string())
+    }
+
+    /// The latest generation with its deltas, for `list show` and `recipient show`.
+    ///
+    /// # Errors
+    /// [`PublishError::NoGeneration`] and whatever reading it meets.
+    pub fn view(&self) -> Result<View, PublishError> {
+        let number = self.latest()?;
+        let number = number.ok_or_else(|| PublishError::NoGeneration { dir: self.dir.clone() })?;
+        Ok(View { snapshot: self.snapshot_of(number)? })
+    }
+
+    /// The latest generation and all its deltas, read as far as they were not seen before.
+    fn snapshot_of(&self, number: u64) -> Result<Snapshot, PublishError> {
+        let dir = self.generation_dir(number);
+        let seen = self.seen.borrow_mut().take().filter(|seen| seen.number() == number);
+        let mut snapshot = match seen {
+            Some(seen) => seen,
+            None => Snapshot::new(Arc::new(Generation::published(&dir)?)),
+        };
+        loop {
+            let path = delta::path(&dir, snapshot.delta_number() + 1);
+            if !path.exists() {
+                return Ok(snapshot);
+            }
+            snapshot = snapshot.with(Layer::of(&delta::read(&path)?), &self.meter);
+        }
+    }
+
+    /// All single changes of a generation and its deltas `1..=last`, net; `last` none: all there are.
+    fn changes_of(&self, number: u64) -> Result<(Layer, u64), PublishError> {
+        let dir = self.generation_dir(number);
+        let mut changes = delta::read_carried(&dir.join(CHANGES))?;
+        let mut last = 0;
+        while delta::path(&dir, last + 1).exists() {
+            last += 1;
+            changes.extend(delta::read(&delta::path(&dir, last))?);
+        }
+        Ok((Layer::of(&changes), last))
+    }
+
+    /// Copies deltas `after + 1..` of one generation into the directory that follows it, numbered from
+    /// 1. Under the lock.
+    fn carry_over(&self, from: u64, after: u64, into: &Path) -> Result<(), PublishError> {
+        let dir = self.generation_dir(from);
+        for (number, place) in (after + 1..).zip(1..) {
+            let path = delta::path(&dir, number);
+            if !path.exists() {
+                break;
+            }
+            let target = delta::path(into, place);
+            disk::copy_new(&path, &target).map_err(io_at(&target))?;
+        }
+        Ok(())
+    }
+
+    /// Makes generation `latest + 1` by `fill`; deltas that arrive meanwhile are carried over.
+    fn make<T>(
+        &self,
+        base: Option<(u64, u64)>,
+        fill: impl FnOnce(&Path, u64) -> Result<T, PublishError>,
+    ) -> Result<(u64, T), PublishError> {
+        let number = self.latest()?.map_or(1, |latest| latest + 1);
+        let out = self.generation_dir(number);
+        let mut failure = None;
+        let made = write_dir(&out, |temporary| {
+            let filled = fill(temporary, number).and_then(|value| {
+                let lock = self.lock("lock")?;
+                if let Some((from, after)) = base {
+                    self.carry_over(from, after, temporary)?;
+                }
+                Ok((value, lock))
+            });
+            // The lock is given back after the rename, when `write_dir` hands the value out.
+            filled.map_err(|error| {
+                let text = error.to_string();
+                failure = Some(error);
+                std::io::Error::other(text)
+            })
+        });
+        match made {
+            Ok((value, _lock)) => Ok((number, value)),
+            Err(error) => Err(failure.unwrap_or_else(|| io_at(&out)(error))),
+        }
+    }
+
+    /// Builds the next generation; the single changes of the latest one are carried over. Its number.
+    ///
+    /// # Errors
+    /// [`PublishError::Sources`] with all mistakes; no generation then.
+    pub fn build(
+        &self,
+        sources: &Sources,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(u64, Report), PublishError> {
+        let _building = self.lock("build.lock")?;
+        let mut sources = sources.clone();
+        let mut base = None;
+        if let Some(latest) = self.latest()? {
+            let (changes, last) = self.changes_of(latest)?;
+            sources.changes.splice(..0, changes.to_changes());
+            base = Some((latest, last));
+        }
+        self.make(base, |dir, number| {
+            make_generation(&sources, number, dir, progress).map_err(PublishError::Sources)
+        })
+    }
+
+    /// Adds changes to the latest generation: its number and that of the delta. Then tell the engine
+    /// `AdoptDeltas`.
+    ///
+    /// # Errors
+    /// [`PublishError::Refused`] for the first change that makes no sense; none is added then.
+    pub fn add_delta(&self, changes: &[Change]) -> Result<(u64, u64), PublishError> {
+        let _lock = self.lock("lock")?;
+        let latest = self.latest()?;
+        let latest = latest.ok_or_else(|| PublishError::NoGeneration { dir: self.dir.clone() })?;
+        let before = self.snapshot_of(latest)?;
+        if let Err(refused) = check::check(&before, changes, &self.meter) {
+            *self.seen.borrow_mut() = Some(before);
+            return Err(refused);
+        }
+        let number = before.delta_number() + 1;
+        let path = delta::path(&self.generation_dir(latest), number);
+        let temporary = disk::temporary(&path);
+        let _ = fs::remove_file(&temporary);
+        delta::write(&temporary, changes).map_err(io_at(&temporary))?;
+        disk::rename(&temporary, &path).map_err(io_at(&path))?;
+        *self.seen.borrow_mut() = Some(before.with(Layer::of(changes), &self.meter));
+        Ok((latest, number))
+    }
+
+    /// Makes a new generation of the latest one and its deltas. Then tell the engine `Adopt`. None if
+    /// there is nothing to merge.
+    ///
+    /// # Errors
+    /// [`PublishError`]; the old generation stays.
+    pub fn merge(&self, progress: &mut dyn FnMut(Progress)) -> Result<Option<u64>, PublishError> {
+        let _building = self.lock("build.lock")?;
+        let Some(latest) = self.latest()? else { return Ok(None) };
+        let (carried, last) = self.changes_of(latest)?;
+        if last == 0 {
+            return Ok(None);
+        }
+        let from = self.generation_dir(latest);
+        let made = self.make(Some((latest, last)), |dir, number| {
+            merge::merge(&from, dir, number, &carried, progress)
+        })?;
+        Ok(Some(made.0))
+    }
+
+    /// Removes all but the `keep` newest generations, and what crashed builds left.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn collect(&self, keep: usize) -> Result<usize, PublishError> {
+        let _building = self.lock("build.lock")?;
+        let mut removed = 0;
+        let numbers = self.numbers()?;
+        for number in numbers.iter().rev().skip(keep.max(1)) {
+            let dir = self.generation_dir(*number);
+            // Without its manifest it is no generation any more, whatever happens from here on.
+            fs::remove_file(dir.join(MANIFEST)).map_err(io_at(&dir))?;
+            fs::remove_dir_all(&dir).map_err(io_at(&dir))?;
+            removed += 1;
+        }
+        for name in disk::names(&self.dir).map_err(io_at(&self.dir))? {
+            let number = name.split('.').next().and_then(|name| name.parse::<u64>().ok());
+            let dir = self.dir.join(&name);
+            if number.is_some() && dir.is_dir() && !dir.join(MANIFEST).exists()
+                || number.is_some() && name.contains(".tmp-")
+            {
+                fs::remove_dir_all(&dir).map_err(io_at(&dir))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What is published now, for showing.
+#[derive(Debug)]
+pub struct View {
+    snapshot: Snapshot,
+}
+
+impl View {
+    /// Every look-up that the engine has.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Recipients with the target of aliases, in no order; deltas included.
+    pub fn recipients(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        self.snapshot.all_recipients()
+    }
+
+    /// Allow and block entries, in no order; deltas included.
+    pub fn entries(&self) -> impl Iterator<Item = super::Entry> {
+        self.snapshot.all_entries()
+    }
+}

@@ -1,0 +1,133 @@
+//! `[[tables.source]]` of `sekisho.toml` to sources.
+
+use std::path::{Path, PathBuf};
+
+use super::{HostFlags, ListFormat, NetworkClass, RuleFormat, Source, SourceKind, Sources};
+use crate::config::{self, Config, SourceFormat, TableKind};
+use crate::tables::{Owner, Polarity, Side, SourceError, disk};
+
+impl Sources {
+    /// The sources that a configuration names. Relative paths are below `base`; a directory stands for
+    /// all files in it with an extension of the format, by name. `own_hosts` as in the field.
+    ///
+    /// # Errors
+    /// A directory that cannot be read, a missing file that is not optional; all of them.
+    pub fn of_config(
+        config: &Config,
+        config_text: String,
+        base: &Path,
+        own_hosts: Vec<String>,
+    ) -> Result<Self, Vec<SourceError>> {
+        let mut files = Vec::new();
+        let mut errors = Vec::new();
+        for source in &config.tables.sources {
+            let path = base.join(&source.path);
+            match expand(&path, source) {
+                Ok(paths) => files.extend(paths.into_iter().map(|path| {
+                    let kind = kind(source, &path);
+                    Source { path, kind }
+                })),
+                Err(error) => errors.push(SourceError::new(&path, 0, 0, error.to_string())),
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self { config_text, own_hosts, files, changes: Vec::new() })
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// The files that a source stands for.
+fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>> {
+    if !path.exists() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return if source.optional { Ok(Vec::new()) } else { Err(missing) };
+    }
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let extensions: &[&str] = match (source.format, source.kind) {
+        (SourceFormat::Toml, _) => &["toml"],
+        (SourceFormat::Csv, _) => &["csv"],
+        (SourceFormat::List, _) => &["txt", "list"],
+        (SourceFormat::Rbldnsd, _) => &["zone", "rbldnsd"],
+        (SourceFormat::Spamassassin, _) => &["cf"],
+        (SourceFormat::Clamav, TableKind::Hashes) => {
+            &["hdb", "hsb", "mdb", "msb", "hdu", "hsu", "mdu", "msu"]
+        }
+        (SourceFormat::Clamav, _) => &["ndb", "ldb", "ndu", "ldu"],
+    };
+    let names = disk::names(path)?.into_iter().map(|name| path.join(name));
+    Ok(names
+        .filter(|path| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            path.is_file() && extension.is_some_and(|extension| extensions.contains(&extension))
+        })
+        .collect())
+}
+
+fn kind(source: &config::Source, path: &Path) -> SourceKind {
+    let name = if source.name.is_empty() {
+        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    } else {
+        source.name.to_string()
+    };
+    let format = match source.format {
+        SourceFormat::Rbldnsd => ListFormat::Rbldnsd,
+        SourceFormat::Toml
+        | SourceFormat::Csv
+        | SourceFormat::List
+        | SourceFormat::Spamassassin
+        | SourceFormat::Clamav => ListFormat::Plain,
+    };
+    match source.kind {
+        TableKind::Domains => SourceKind::Domains,
+        TableKind::Recipients => SourceKind::Recipients,
+        TableKind::Senders if source.format == SourceFormat::List => SourceKind::EntryList {
+            owner: Owner::Gateway.to_string(),
+            side: Side::Sender,
+            polarity: Polarity::Block,
+        },
+        TableKind::Senders => SourceKind::Entries,
+        TableKind::Networks => SourceKind::Networks {
+            list: name,
+            class: match source.class {
+                config::NetworkClass::Allow => NetworkClass::Allow,
+                config::NetworkClass::Deny => NetworkClass::Deny,
+                config::NetworkClass::Suspect => NetworkClass::Suspect,
+                config::NetworkClass::Positive => NetworkClass::Positive,
+            },
+            format,
+        },
+        TableKind::Hashes => SourceKind::Hashes,
+        TableKind::Urls => SourceKind::Hosts { flags: host_flags(&name), list: name, format },
+        TableKind::Patterns => SourceKind::Patterns {
+            format: match source.format {
+                SourceFormat::Spamassassin => RuleFormat::Spamassassin,
+                SourceFormat::Clamav => RuleFormat::Clamav,
+                SourceFormat::Toml
+                | SourceFormat::Csv
+                | SourceFormat::List
+                | SourceFormat::Rbldnsd => RuleFormat::Toml,
+            },
+        },
+    }
+}
+
+/// What a list of hosts says of them, by its name: `shortener..`, `disposable..`, `free-mail..`; any
+/// other one is a list of bad hosts.
+fn host_flags(name: &str) -> HostFlags {
+    let name = name.to_ascii_lowercase();
+    let mut flags = HostFlags::default();
+    if name.starts_with("shortener") {
+        flags.shortener = true;
+    } else if name.starts_with("disposable") {
+        flags.disposable = true;
+    } else if name.starts_with("free-mail") || name.starts_with("freemail") {
+        flags.free_mail = true;
+    } else {
+        flags.bad = true;
+    }
+    flags
+}
