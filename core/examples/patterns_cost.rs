@@ -57,7 +57,12 @@ fn main() {
             return;
         }
     };
-    println!("built in {:.1?}: {} KiB from {} files", start.elapsed(), payload.len() / 1024, sources.len());
+    println!(
+        "built in {:.1?}: {} KiB from {} files",
+        start.elapsed(),
+        payload.len() / 1024,
+        sources.len()
+    );
     let named: [(&str, fn(&Outcome) -> bool); 8] = [
         ("without an expression", |o| *o == Outcome::Taken),
         ("gated", |o| *o == Outcome::TakenGated),
@@ -81,7 +86,10 @@ fn main() {
         let mut costly: Vec<_> = report.rules.iter().collect();
         costly.sort_by_key(|rule| std::cmp::Reverse(rule.cost_ns_per_kib));
         for rule in costly.iter().take(60) {
-            println!("  {:6} ns/KiB {:?} {} {}", rule.cost_ns_per_kib, rule.outcome, rule.name, rule.place);
+            println!(
+                "  {:6} ns/KiB {:?} {} {}",
+                rule.cost_ns_per_kib, rule.outcome, rule.name, rule.place
+            );
         }
         report.unknown_lines.iter().for_each(|line| println!("  {line}"));
     }
@@ -91,7 +99,8 @@ fn main() {
 
     let mut mails = Vec::new();
     files(Path::new(&args[2]), &mut mails);
-    let mails: Vec<Vec<u8>> = mails.iter().map(|path| canonical(&std::fs::read(path).unwrap())).collect();
+    let mails: Vec<Vec<u8>> =
+        mails.iter().map(|path| canonical(&std::fs::read(path).unwrap())).collect();
     let bytes: usize = mails.iter().map(Vec::len).sum();
     let limits = ViewLimits::worker();
     let mut scratch = patterns.scratch().unwrap();

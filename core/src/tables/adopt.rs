@@ -10,6 +10,7 @@ use rkyv::bytecheck::CheckBytes;
 use rkyv::{Archive, Portable, rancor};
 use smallvec::SmallVec;
 
+use super::build::make::pattern_source;
 use super::domains::{Domains, PoliciesTable, RoutesTable};
 use super::file::{Check, Kind, MappedFile, Table, name_of_block};
 use super::flat::{ArchivedFlat, Flat};
@@ -17,8 +18,9 @@ use super::hosts::HostsTable;
 use super::manifest::Manifest;
 use super::networks::NetworksTable;
 use super::senders::{ArchivedSendersTable, SendersTable};
-use super::{AdoptError, Digest, DomainRef, HostFlags, NetworkHit, disk, hashes};
+use super::{AdoptError, Digest, DomainRef, HostFlags, NetworkHit, disk, file, hashes};
 use crate::limits::BLOCK_BYTES;
+use crate::scan::patterns::{self, OpenError, Patterns};
 
 /// A generation in use: the engine's own, verified, mapped copy. Immutable.
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ pub struct Generation {
     networks: Option<Arc<Table<NetworksTable>>>,
     hashes: Option<Arc<Table<Flat>>>,
     hosts: Option<Arc<Table<HostsTable>>>,
-    patterns: Option<Arc<MappedFile>>,
+    patterns: Option<(String, Arc<Patterns>)>,
 }
 
 /// Name of a table in the engine's directory, where a generation has it.
@@ -108,7 +110,11 @@ impl Generation {
             None => place.domains(&generation.policies_name, &generation.routes_name)?,
         };
         if let Some(hash) = hash(Kind::Patterns) {
-            generation.patterns = Some(place.file(Kind::Patterns, hash).map(Arc::new)?);
+            let known = previous.and_then(|old| old.patterns.clone());
+            generation.patterns = match known.filter(|(name, _)| name == hash) {
+                Some(known) => Some(known),
+                None => place.patterns(hash)?.map(|open| (hash.to_owned(), open)),
+            };
         }
         Ok(generation)
     }
@@ -165,6 +171,12 @@ impl Generation {
         self.hosts.as_ref().map(|table| table.get().find(host)).unwrap_or_default()
     }
 
+    /// The compiled patterns; none if the generation has no pattern source.
+    #[must_use]
+    pub fn patterns(&self) -> Option<&Arc<Patterns>> {
+        self.patterns.as_ref().map(|(_, patterns)| patterns)
+    }
+
     pub(super) fn recipients(&self) -> Option<&ArchivedFlat> {
         self.recipients.as_ref().map(|table| table.get())
     }
@@ -206,7 +218,7 @@ impl Generation {
         names.extend(self.networks.as_ref().map(|table| table.file().name()));
         names.extend(self.hashes.as_ref().map(|table| table.file().name()));
         names.extend(self.hosts.as_ref().map(|table| table.file().name()));
-        names.extend(self.patterns.as_ref().map(|file| file.name()));
+        names.extend(self.patterns.as_ref().map(|(name, _)| name.as_str()));
         names
     }
 }
@@ -228,8 +240,29 @@ impl Place<'_> {
         self.take(kind, hash, |path, check| Table::open(path, kind, check))
     }
 
-    fn file(&self, kind: Kind, hash: &str) -> Result<MappedFile, AdoptError> {
-        self.take(kind, hash, |path, check| MappedFile::open(path, kind, check))
+    /// The patterns, or those that were rebuilt here in their place. The publisher has no use for any.
+    fn patterns(&self, hash: &str) -> Result<Option<Arc<Patterns>>, AdoptError> {
+        let Self::Copied { to, .. } = self else { return Ok(None) };
+        let path = self.path(Kind::Patterns);
+        let open = |file: &MappedFile| match Patterns::open(file.payload()) {
+            Ok(patterns) => Ok(Some(Arc::new(patterns))),
+            Err(OpenError::Rebuild { built, here }) => {
+                Err(AdoptError::Rebuild { file: path.clone(), found: built, expected: here })
+            }
+            Err(error @ (OpenError::Damaged(_) | OpenError::Database { .. })) => {
+                Err(AdoptError::Malformed { file: path.clone(), text: error.to_string() })
+            }
+        };
+        let file = self.take(Kind::Patterns, hash, |path, check| {
+            MappedFile::open(path, Kind::Patterns, check)
+        })?;
+        let rebuilt = to.join(rebuilt_name(hash));
+        match open(&file) {
+            Err(AdoptError::Rebuild { .. }) if rebuilt.exists() => {
+                open(&MappedFile::open(&rebuilt, Kind::Patterns, Check::Full)?)
+            }
+            opened => opened,
+        }
     }
 
     fn domains(&self, policies: &str, routes: &str) -> Result<Arc<Domains>, AdoptError> {
@@ -332,7 +365,7 @@ pub fn sweep(engine_dir: &Path, used: &[&Generation]) -> Result<usize, AdoptErro
     let io = |source| AdoptError::Io { file: dir.clone(), source };
     let mut removed = 0;
     for name in disk::names(&dir).map_err(io)? {
-        if !kept.contains(&name.as_str()) {
+        if !kept.contains(&name.strip_suffix(".rebuilt").unwrap_or(&name)) {
             std::fs::remove_file(dir.join(&name)).map_err(io)?;
             removed += 1;
         }
@@ -347,6 +380,31 @@ pub fn sweep(engine_dir: &Path, used: &[&Generation]) -> Result<usize, AdoptErro
 /// # Errors
 /// [`AdoptError`] where a source is missing or does not compile any more.
 pub fn rebuild_patterns(generation_dir: &Path, engine_dir: &Path) -> Result<(), AdoptError> {
-    let _ = engine_dir;
-    Err(AdoptError::Malformed { file: PathBuf::from(generation_dir), text: "not yet built".into() })
+    let manifest = Manifest::read(generation_dir)?;
+    let Some(table) = manifest.tables.get(Kind::Patterns.name()) else { return Ok(()) };
+    let carried = manifest.carried(generation_dir)?;
+    let sources: Vec<_> = carried
+        .iter()
+        .map(|(source, content)| pattern_source(&source.path, source.format, content))
+        .collect();
+    let built = patterns::build(&sources, &mut patterns::BuildReport::default());
+    let payload = built.map_err(|errors| AdoptError::Malformed {
+        file: generation_dir.join("sources"),
+        text: errors.first().map(ToString::to_string).unwrap_or_default(),
+    })?;
+    let dir = engine_dir.join("tables");
+    let path = dir.join(rebuilt_name(&table.hash));
+    let temporary = disk::temporary(&path);
+    let written = std::fs::create_dir_all(&dir)
+        .and_then(|()| match std::fs::remove_file(&temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => file::write_bytes(&temporary, Kind::Patterns, &payload.0),
+        })
+        .and_then(|_| disk::rename(&temporary, &path));
+    written.map_err(|source| AdoptError::Io { file: path, source })
+}
+
+/// Name of the patterns that were built here in the place of `hash`.
+fn rebuilt_name(hash: &str) -> String {
+    format!("{hash}.rebuilt")
 }

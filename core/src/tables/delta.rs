@@ -248,7 +248,7 @@ pub(super) fn path(generation_dir: &Path, number: u64) -> PathBuf {
 /// what an older command line wrote.
 pub(super) fn write(path: &Path, changes: &[Change]) -> io::Result<()> {
     let payload = serde_json::to_vec(changes).map_err(io::Error::other)?;
-    file::write_bytes(path, Kind::Delta, "", &payload).map(drop)
+    file::write_bytes(path, Kind::Delta, &payload).map(drop)
 }
 
 /// Reads and verifies a file of changes. It is read as a whole, never mapped.

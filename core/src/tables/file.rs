@@ -8,10 +8,10 @@
 //! | 16..24 | hash of the payload's schema |
 //! | 24..32 | length of the payload |
 //! | 32..64 | BLAKE3 of the payload |
-//! | 64..192 | Hyperscan version and CPU target that patterns were compiled for, NUL padded |
 //! | 4092..4096 | CRC-32C of what is before it |
 //!
-//! Numbers are little-endian. A file is named in the engine's directory by the BLAKE3 of its header
+//! What patterns were compiled for (Hyperscan version, CPU) stands in their payload, which
+//! `scan::patterns` checks. Numbers are little-endian. A file is named in the engine's directory by the BLAKE3 of its header
 //! block: the header holds the hash of the payload, so the name stands for both.
 
 use std::fs::File;
@@ -34,7 +34,6 @@ const MAGIC: &[u8; 8] = b"SEKITBL\n";
 const FORMAT_VERSION: u32 = 1;
 /// rkyv's relative pointers are 32 bits wide.
 pub(super) const PAYLOAD_BYTES_MAX: u64 = i32::MAX as u64;
-const TARGET_BYTES: usize = 128;
 
 /// Kinds of table files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,8 +118,6 @@ pub(super) struct Header {
     pub kind: Kind,
     pub payload_bytes: u64,
     pub payload_hash: [u8; 32],
-    /// Empty but for patterns.
-    pub target: String,
 }
 
 impl Header {
@@ -132,9 +129,6 @@ impl Header {
         content.extend_from_slice(&self.kind.schema().to_le_bytes());
         content.extend_from_slice(&self.payload_bytes.to_le_bytes());
         content.extend_from_slice(&self.payload_hash);
-        content.extend_from_slice(
-            self.target.as_bytes().get(..TARGET_BYTES).unwrap_or(self.target.as_bytes()),
-        );
         content.resize(BLOCK_BYTES - 4, 0);
         content.extend_from_slice(&crc32c::crc32c(&content).to_le_bytes());
         let mut block = [0; BLOCK_BYTES];
@@ -180,13 +174,10 @@ impl Header {
                 payload_bytes.saturating_add(BLOCK_BYTES as u64),
             ));
         }
-        let target = content.get(64..64 + TARGET_BYTES).unwrap_or_default();
-        let target = target.split(|octet| *octet == 0).next().unwrap_or_default();
         Ok(Self {
             kind,
             payload_bytes,
             payload_hash: content.get(32..64).and_then(|b| b.try_into().ok()).unwrap_or([0; 32]),
-            target: String::from_utf8_lossy(target).into_owned(),
         })
     }
 }
@@ -270,7 +261,6 @@ pub(super) struct Written {
 fn write_payload(
     path: &Path,
     kind: Kind,
-    target: &str,
     fill: impl FnOnce(Sink) -> io::Result<Sink>,
 ) -> io::Result<Written> {
     let mut file = disk::create_new(path)?;
@@ -281,12 +271,8 @@ fn write_payload(
         Tee { inner: buffered, hasher: blake3::Hasher::new(), bytes: 0 },
     );
     let tee = fill(tee)?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let header = Header {
-        kind,
-        payload_bytes: tee.bytes,
-        payload_hash: *tee.hasher.finalize().as_bytes(),
-        target: target.to_owned(),
-    };
+    let header =
+        Header { kind, payload_bytes: tee.bytes, payload_hash: *tee.hasher.finalize().as_bytes() };
     let mut file: File = tee.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
     let block = header.to_block();
     file.seek(SeekFrom::Start(0))?;
@@ -303,7 +289,7 @@ pub(super) fn write<T>(path: &Path, kind: Kind, value: &T) -> io::Result<Written
 where
     T: for<'a> Serialize<HighSerializer<IoWriter<Sink>, ArenaHandle<'a>, rancor::Error>>,
 {
-    write_payload(path, kind, "", |sink| {
+    write_payload(path, kind, |sink| {
         rkyv::api::high::to_bytes_in::<_, rancor::Error>(value, IoWriter::new(sink))
             .map(IoWriter::into_inner)
             .map_err(io::Error::other)
@@ -311,13 +297,8 @@ where
 }
 
 /// Writes a file with a payload that is already octets.
-pub(super) fn write_bytes(
-    path: &Path,
-    kind: Kind,
-    target: &str,
-    payload: &[u8],
-) -> io::Result<Written> {
-    write_payload(path, kind, target, |mut sink| {
+pub(super) fn write_bytes(path: &Path, kind: Kind, payload: &[u8]) -> io::Result<Written> {
+    write_payload(path, kind, |mut sink| {
         sink.write_all(payload)?;
         Ok(sink)
     })

@@ -27,7 +27,7 @@ const WHOLE_FILE_BYTES_MAX: u64 = 512 << 20;
 pub(super) const BY_CHANGE: u32 = u32::MAX;
 
 /// A pattern source as it was read.
-pub(super) struct PatternText {
+pub(in crate::tables) struct PatternText {
     pub path: PathBuf,
     pub format: RuleFormat,
     pub content: Vec<u8>,

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use super::SourceReport;
 use super::collect::{BY_CHANGE, Collected, PatternText};
 use crate::policy::source::DomainSource;
+use crate::scan::patterns;
 use crate::tables::domains::{DomainRow, PoliciesTable, Route, RoutesRow, RoutesTable};
 use crate::tables::flat::{Duplicate, Flat, FlatBuilder, Origin};
 use crate::tables::hosts::{self, HostsTable};
 use crate::tables::networks::NetworksTable;
 use crate::tables::recipients::{ChainEnd, follow};
 use crate::tables::senders::{EntryValue, SendersTable};
+use crate::tables::sources::RuleFormat;
 use crate::tables::sources::lines::Errors;
 use crate::tables::{SourceError, hashes};
 
@@ -32,7 +34,6 @@ pub(in crate::tables) struct Made {
 /// Compiled patterns with their sources.
 pub(in crate::tables) struct MadePatterns {
     pub payload: Vec<u8>,
-    pub target: String,
     pub report: serde_json::Value,
     pub sources: Vec<PatternText>,
 }
@@ -50,7 +51,7 @@ pub(super) fn make(collected: Collected) -> Result<Made, Vec<SourceError>> {
         hashes,
         hosts,
         host_lists,
-        patterns,
+        patterns: pattern_texts,
         reports,
         mut errors,
         ..
@@ -63,7 +64,7 @@ pub(super) fn make(collected: Collected) -> Result<Made, Vec<SourceError>> {
     let network_entries = networks.len();
     let hashes = places.table(hashes, hashes::same, |_| "this digest and size".to_owned());
     let hosts = places.table(hosts, hosts::same, address_text);
-    let patterns = compile(patterns, places.errors);
+    let patterns = compile(pattern_texts, places.errors);
     if !errors.is_empty() {
         return Err(errors.into_list(&files));
     }
@@ -179,14 +180,46 @@ fn domain_tables(
 }
 
 /// Compiles the patterns; none without a source.
-fn compile(sources: Vec<PatternText>, _errors: &mut Errors) -> Option<MadePatterns> {
-    if sources.is_empty() {
+fn compile(texts: Vec<PatternText>, errors: &mut Errors) -> Option<MadePatterns> {
+    if texts.is_empty() {
         return None;
     }
-    Some(MadePatterns {
-        payload: Vec::new(),
-        target: String::new(),
-        report: serde_json::Value::Null,
-        sources,
-    })
+    let mut report = patterns::BuildReport::default();
+    let sources: Vec<_> =
+        texts.iter().map(|text| pattern_source(&text.path, text.format, &text.content)).collect();
+    match patterns::build(&sources, &mut report) {
+        Ok(patterns::CompiledPatterns(payload)) => Some(MadePatterns {
+            payload,
+            report: serde_json::to_value(&report).unwrap_or_default(),
+            sources: texts,
+        }),
+        Err(mistakes) => {
+            for error in mistakes {
+                let (line, column) = (error.line.into(), error.column.into());
+                errors.push(SourceError::new(Path::new(&error.file), line, column, error.text));
+            }
+            None
+        }
+    }
+}
+
+/// A source as `scan::patterns` takes it.
+pub(in crate::tables) fn pattern_source(
+    path: &Path,
+    format: RuleFormat,
+    content: &[u8],
+) -> patterns::PatternSource {
+    let path = path.display().to_string();
+    let logical = path.to_ascii_lowercase();
+    let logical = logical.ends_with(".ldb") || logical.ends_with(".ldu");
+    patterns::PatternSource {
+        format: match format {
+            RuleFormat::Spamassassin => patterns::SourceFormat::SpamAssassin,
+            RuleFormat::Clamav if logical => patterns::SourceFormat::ClamAvLdb,
+            RuleFormat::Clamav => patterns::SourceFormat::ClamAvNdb,
+            RuleFormat::Toml => patterns::SourceFormat::Toml,
+        },
+        path,
+        octets: content.to_vec(),
+    }
 }

@@ -1,7 +1,7 @@
 //! Compiles sources into a generation.
 
 mod collect;
-mod make;
+pub(super) mod make;
 mod write;
 
 use std::io;

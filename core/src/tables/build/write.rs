@@ -54,8 +54,8 @@ pub(super) fn write(
     let written = file::write(&path(Kind::Urls), Kind::Urls, &made.hosts)?;
     note(Kind::Urls, made.hosts.flat.len(), written);
     if let Some(patterns) = made.patterns {
-        let (payload, target) = (&patterns.payload, &patterns.target);
-        let written = file::write_bytes(&path(Kind::Patterns), Kind::Patterns, target, payload)?;
+        let payload = &patterns.payload;
+        let written = file::write_bytes(&path(Kind::Patterns), Kind::Patterns, payload)?;
         note(Kind::Patterns, patterns.sources.len() as u64, written);
         report.patterns = patterns.report;
         std::fs::create_dir(dir.join("sources"))?;
