@@ -85,7 +85,7 @@ fn finding(kind: FindingKind, points: i32) -> Finding {
 fn received_names_client_protocol_id_recipient_and_date() {
     let mail = plainly(PLAIN);
     let expected = "Received: from client.example.org ([192.0.2.7])\r\n\tby mx.example.net (Sekisho) \
-                    with ESMTPS id 0174877c";
+                    with ESMTPS id 0174876e";
     assert!(mail.starts_with(expected), "{mail}");
     assert!(mail.contains("\r\n\t(TLSv1.3 TLS_AES_128_GCM_SHA256)\r\n\tfor <user@example.com>;"));
     assert!(mail.contains(";\r\n\tSun, 13 Sep 2020 12:26:40 +0000\r\n"), "{mail}");
@@ -109,7 +109,7 @@ fn the_standard_set_tells_class_score_rules_and_id() {
     let mail =
         text(rewritten(PLAIN.as_bytes(), Profile::IijSecureMx, &found, ListDecision::None, |_| ()));
     for expected in [
-        "X-Sekisho-Id: 0174877c",
+        "X-Sekisho-Id: 0174876e",
         "X-Sekisho-Class: Unsure; sub=spam; likelihood=LOW\r\n",
         "X-Sekisho-Score: 3.500\r\n",
         "X-Sekisho-Rules: R=3.500\r\n",
