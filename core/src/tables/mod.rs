@@ -31,6 +31,7 @@ pub mod current;
 pub mod delta;
 pub mod domains;
 pub mod error;
+pub mod fuzz;
 pub mod publish;
 pub mod senders;
 pub mod sources;
@@ -43,6 +44,8 @@ mod hosts;
 mod manifest;
 mod networks;
 mod recipients;
+#[cfg(test)]
+mod tests;
 
 pub use adopt::Generation;
 pub use build::{Progress, Report, build_generation};
