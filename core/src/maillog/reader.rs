@@ -78,8 +78,8 @@ pub fn search(directory: &Path, query: &Query, rows_max: usize) -> Result<Answer
 /// Rows of one record that match, newest first.
 fn rows_of(place: &Place, query: &Query) -> Result<Vec<Row>, SpoolError> {
     let meta: RowsMeta = serde_json::from_slice(&place.read_meta()?).unwrap_or_default();
-    let outside = query.from.is_some_and(|from| meta.to < from)
-        || query.to.is_some_and(|to| meta.from >= to);
+    let outside =
+        query.from.is_some_and(|from| meta.to < from) || query.to.is_some_and(|to| meta.from >= to);
     if meta.rows > 0 && outside {
         return Ok(Vec::new());
     }

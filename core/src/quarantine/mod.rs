@@ -72,8 +72,7 @@ impl<D: Disk> Quarantine<D> {
         let entries = disk.list(&directory).await.map_err(fail)?;
         let classes = RefCell::default();
         let changed = RefCell::default();
-        let quarantine =
-            Self { inner: Rc::new(Inner { disk, options, shard, classes, changed }) };
+        let quarantine = Self { inner: Rc::new(Inner { disk, options, shard, classes, changed }) };
         for days in entries.iter().filter_map(|entry| entry.name.parse::<u16>().ok()) {
             quarantine.class(days, now).await?;
         }

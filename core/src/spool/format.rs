@@ -417,8 +417,7 @@ impl Trailer {
         let mut cursor = Cursor(octets);
         let magic: [u8; 8] = cursor.take();
         let sound = magic == *TRAILER_MAGIC && crc32c::crc32c(body) == Cursor(crc).u32();
-        let trailer =
-            Self { segment: cursor.u32(), index_block: cursor.u32(), salt: cursor.u64() };
+        let trailer = Self { segment: cursor.u32(), index_block: cursor.u32(), salt: cursor.u64() };
         (sound && trailer.segment == segment).then_some(trailer)
     }
 }

@@ -58,7 +58,8 @@ pub fn scan(directory: &Path) -> Result<Scan, SpoolError> {
 
 /// `None`: a segment vanished meanwhile.
 fn scan_once(directory: &Path, last: bool) -> Result<Option<Scan>, SpoolError> {
-    let entries = list_blocking(directory).map_err(|error| SpoolError::io("list", directory, &error))?;
+    let entries =
+        list_blocking(directory).map_err(|error| SpoolError::io("list", directory, &error))?;
     let mut scan = Scan::default();
     let mut notes: BTreeMap<(CopyId, u16), Note> = BTreeMap::new();
     let mut dead: BTreeSet<CopyId> = BTreeSet::new();

@@ -218,7 +218,9 @@ impl SimDisk {
         let world = self.world.borrow();
         let named = world.names.iter().filter(|(path, _)| path.starts_with(under));
         named
-            .filter_map(|(path, number)| Some((path.clone(), world.inodes.get(number)?.seen.clone())))
+            .filter_map(|(path, number)| {
+                Some((path.clone(), world.inodes.get(number)?.seen.clone()))
+            })
             .collect()
     }
 

@@ -50,9 +50,9 @@ impl<D: Disk> Inner<D> {
 
     fn is_due(&self, segment: &Segment, now: u64) -> bool {
         let live = format::offset(segment.live_blocks);
-        let aged = segment.dead_since.is_some_and(|since| {
-            now.saturating_sub(since) >= self.options.dead_age_ms
-        });
+        let aged = segment
+            .dead_since
+            .is_some_and(|since| now.saturating_sub(since) >= self.options.dead_age_ms);
         // The first block is the segment's own; the index counts as dead, and is small.
         live == 0 || aged || (segment.dead_since.is_some() && live * 2 < segment.bytes)
     }
@@ -156,9 +156,11 @@ impl<D: Disk> Log<D> {
         let state = self.inner.state.borrow();
         let active = state.active.as_ref().map(|active| active.number);
         let idle = !state.flushing && state.loaded;
-        let first = state.segments.iter().next().filter(|(number, segment)| {
-            idle && Some(**number) != active && !segment.busy
-        });
+        let first = state
+            .segments
+            .iter()
+            .next()
+            .filter(|(number, segment)| idle && Some(**number) != active && !segment.busy);
         first.map(|(number, segment)| Oldest {
             number: *number,
             bytes: segment.bytes,

@@ -114,7 +114,9 @@ impl<D: Disk> Log<D> {
         let mut lengths: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         for number in numbers {
             let contents = inner.contents_or_damage(number).await;
-            if let Some(SegmentMeta { previous: Some(previous), previous_bytes, .. }) = contents.meta {
+            if let Some(SegmentMeta { previous: Some(previous), previous_bytes, .. }) =
+                contents.meta
+            {
                 lengths.insert(previous, (number, previous_bytes));
             }
             inner.admit(number, &contents);
@@ -226,8 +228,7 @@ impl<D: Disk> Inner<D> {
                 continue;
             }
             let length = format::offset(entry.blocks);
-            let octets =
-                self.read_range(file, path, format::offset(entry.block), length).await?;
+            let octets = self.read_range(file, path, format::offset(entry.block), length).await?;
             let head = Head::parse(&octets, number, entry.block);
             match head.and_then(|head| head.payload(&octets).map(|payload| (head, payload))) {
                 Ok((head, payload)) => contents.take(&head, payload.meta, payload.body),
@@ -301,8 +302,7 @@ impl<D: Disk> Inner<D> {
                 continue;
             };
             if bytes < *wanted {
-                let what =
-                    format!("truncated: {bytes} octets, segment {next} says {wanted}");
+                let what = format!("truncated: {bytes} octets, segment {next} says {wanted}");
                 let path = self.segment_path(*number);
                 let (offset, bytes) = (bytes, wanted - bytes);
                 state.report(Damage { path, offset, bytes, what, acknowledged: true });

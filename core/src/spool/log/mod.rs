@@ -278,7 +278,10 @@ impl<D: Disk> Log<D> {
         let id = new.id;
         let inner = &self.inner;
         if inner.state.borrow().index.contains_key(&id) {
-            return Err(SpoolError::AlreadyThere { id, directory: inner.options.directory.clone() });
+            return Err(SpoolError::AlreadyThere {
+                id,
+                directory: inner.options.directory.clone(),
+            });
         }
         let record = record_of(new, content)?;
         let files = record.flags & format::FLAG_FILES != 0;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::MailId;
+use crate::spool::CopyId;
 use crate::spool::budget::Budget;
 use crate::spool::disk::Disk;
 use crate::spool::large::LargeWriter;
 use crate::spool::log::{Loaded, Log, LogOptions, NewRecord, Urgency};
 use crate::spool::sim::{Faults, SimDisk};
-use crate::spool::CopyId;
 
 /// What the outside world knows of one record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,12 +95,7 @@ async fn append(disk: &SimDisk, log: &Log<SimDisk>, model: &Model, dice: u64) {
     }
 }
 
-async fn kill(
-    log: &Log<SimDisk>,
-    model: &Model,
-    old: &Rc<RefCell<Vec<CopyId>>>,
-    dice: u64,
-) {
+async fn kill(log: &Log<SimDisk>, model: &Model, old: &Rc<RefCell<Vec<CopyId>>>, dice: u64) {
     let chosen = {
         let model = model.borrow();
         let mut ready: Vec<CopyId> = model
@@ -177,9 +172,8 @@ async fn check(log: &Log<SimDisk>, loaded: &Loaded, model: &Model) -> Result<(),
             return Err(format!("{id} has other octets: {known:?}"));
         }
         let note = loaded.notes.get(&id).and_then(|notes| notes.first());
-        let number = note.map_or(0, |(_, text)| {
-            std::str::from_utf8(text).unwrap().parse::<u32>().unwrap()
-        });
+        let number =
+            note.map_or(0, |(_, text)| std::str::from_utf8(text).unwrap().parse::<u32>().unwrap());
         if number < known.note_durable || number > known.note_asked {
             return Err(format!("{id}: note {number}: {known:?}"));
         }
