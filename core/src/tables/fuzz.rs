@@ -10,7 +10,7 @@ use super::flat::ArchivedFlat;
 use super::hosts::ArchivedHostsTable;
 use super::networks::ArchivedNetworksTable;
 use super::sources::clamav_hashes::{Shape, signature};
-use super::sources::lines::{Errors, each_line_of};
+use super::sources::lines::{Errors, LineError, each_line_of};
 use super::sources::rbldnsd::Zone;
 use super::sources::{csv, item};
 
@@ -36,7 +36,7 @@ pub fn fuzz_table(data: &[u8]) {
 }
 
 /// Calls `each` with every line, as a build does; every mistake has a place in the file.
-fn lines(data: &[u8], each: &mut dyn FnMut(u64, &str) -> Result<(), (usize, String)>) {
+fn lines(data: &[u8], each: &mut dyn FnMut(u64, &str) -> Result<(), LineError>) {
     let mut errors = Errors::default();
     let count = each_line_of(data, Path::new("fuzz"), &mut errors, each);
     for error in errors.into_list(&[]) {

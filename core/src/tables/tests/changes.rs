@@ -1,0 +1,185 @@
+//! Single changes, merging, swapping.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::*;
+use super::*;
+
+#[test]
+fn single_changes_come_into_force_are_merged_and_survive_a_new_build() {
+    let at = Appliance::new();
+    let publisher = at.publisher();
+    let current = Current::new(at.build(vec![csv("gateway,sender,block,x.example\n", &at)]));
+    let old = current.load();
+    let block = entry("domain:example.com,sender,block,y.example");
+    let changes = [
+        vec![Change::RecipientAdd { address: "new@example.com".into() }],
+        vec![Change::AliasAdd {
+            address: "a2@example.com".into(),
+            target: "new@example.com".into(),
+        }],
+        vec![Change::RecipientRemove { address: "info@example.com".into() }],
+        vec![Change::EntryAdd { entry: block.clone() }],
+        vec![Change::EntryRemove { entry: entry("gateway,sender,block,x.example") }],
+        vec![Change::EntryAdd { entry: entry("gateway,sender,allow,192.0.2.0/24") }],
+    ];
+    for (number, change) in (1..).zip(&changes) {
+        assert_eq!(publisher.add_delta(change).unwrap(), (1, number));
+        assert_eq!(current.adopt_deltas(&at.dir(1)).unwrap(), 1);
+    }
+    let check = |snapshot: &Snapshot, when: &str| {
+        assert_eq!(resolved(snapshot, "a2@example.org"), "new@example.com listed", "{when}");
+        assert_eq!(resolved(snapshot, "info@example.com"), "info@example.com unlisted", "{when}");
+        assert_eq!(
+            entries(snapshot, "user@example.com", "u@y.example", 0),
+            ["Domain Block y.example"],
+            "{when}"
+        );
+        assert_eq!(entries(snapshot, "user@example.com", "u@x.example", 0), [""; 0], "{when}");
+        let to = mailbox("user@example.com");
+        let found = snapshot.client_entries(&to, "192.0.2.9".parse().unwrap(), UnixMillis(0));
+        assert_eq!(found.len(), 1, "{when}");
+    };
+    check(&current.load(), "by deltas");
+    assert_eq!(resolved(&old, "info@example.com"), "info@example.com listed", "a snapshot changed");
+    let counts = current.counts();
+    assert_eq!((counts.generation, counts.delta, counts.delta_changes), (1, 6, 6));
+    assert!(counts.delta_bytes > 0);
+
+    assert_eq!(publisher.merge(&mut |_| ()).unwrap(), Some(2));
+    current.swap(at.adopt(2).unwrap(), &at.dir(2)).unwrap();
+    check(&current.load(), "merged");
+    assert_eq!(current.load().delta_number(), 0);
+    assert_eq!(current.old_bases_mapped(), 1, "the old snapshot is held");
+    drop(old);
+    assert_eq!(current.old_bases_mapped(), 0);
+    assert_eq!(current.counts().delta_bytes, 0, "the deltas' memory is free again");
+    assert_eq!(publisher.merge(&mut |_| ()).unwrap(), None, "nothing to merge");
+
+    let more = csv("gateway,sender,block,x.example\n", &at);
+    let (number, _) = publisher.build(&at.sources(vec![more]), &mut |_| ()).unwrap();
+    check(&snapshot(&at.adopt(number).unwrap()), "built again from the sources");
+    let view = publisher.view().unwrap();
+    assert!(view.entries().any(|entry| entry == block));
+    let mut recipients: Vec<String> = view.recipients().map(|(address, _)| address).collect();
+    recipients.sort_unstable();
+    let expected = ["a2@", "alias@", "new@", "sales@", "user@"]
+        .map(|local_part| format!("{local_part}example.com"));
+    assert_eq!(recipients, expected);
+    assert_eq!(publisher.collect(1).unwrap(), 2);
+    assert_eq!(publisher.numbers().unwrap(), [number]);
+}
+
+#[test]
+fn o16_a_change_that_makes_no_sense_is_refused_and_none_of_its_fellows_is_added() {
+    let at = Appliance::new();
+    drop(at.build(vec![csv("domain:example.net,sender,allow,x.example\n", &at)]));
+    let publisher = at.publisher();
+    let add = |address: &str| Change::RecipientAdd { address: address.into() };
+    let alias = |address: &str, target: &str| Change::AliasAdd {
+        address: address.into(),
+        target: target.into(),
+    };
+    let table = [
+        (add("user@example.com"), "is a mailbox already"),
+        (add("alias@example.com"), "is an alias of user@example.com already"),
+        (add("user@nowhere.example"), "is not a domain of ours"),
+        (add("x@example.org"), "example.org is an alias of example.com"),
+        (alias("user@example.com", "info@example.com"), "is a mailbox already"),
+        (alias("self@example.com", "self@example.com"), "leads back to itself"),
+        (Change::RecipientRemove { address: "ghost@example.com".into() }, "no such recipient"),
+        (Change::EntryRemove { entry: entry("gateway,sender,allow,x.example") }, "no such entry"),
+        (
+            Change::EntryAdd { entry: entry("domain:example.net,sender,allow,x.example") },
+            "there already",
+        ),
+        (
+            Change::EntryAdd { entry: entry("domain:example.net,sender,block,x.example") },
+            "opposite list",
+        ),
+        (
+            Change::EntryAdd { entry: entry("domain:nowhere.example,sender,block,x.example") },
+            "not a domain of ours",
+        ),
+    ];
+    for (change, why) in table {
+        let error =
+            publisher.add_delta(&[add("fellow@example.com"), change]).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    assert_eq!(
+        resolved(publisher.view().unwrap().snapshot(), "fellow@example.com"),
+        "fellow@example.com unlisted"
+    );
+    assert!(!at.dir(1).join("delta/00000001").exists());
+}
+
+#[test]
+fn a_damaged_delta_is_refused_and_what_was_in_force_stays() {
+    let at = Appliance::new();
+    let current = Current::new(at.build(vec![]));
+    let add = Change::RecipientAdd { address: "new@example.com".into() };
+    at.publisher().add_delta(&[add]).unwrap();
+    let path = delta::path(&at.dir(1), 1);
+    let original = fs::read(&path).unwrap();
+    for cut in [0, 50, 4096, original.len() - 1] {
+        fs::write(&path, &original[..cut]).unwrap();
+        let error = current.adopt_deltas(&at.dir(1)).unwrap_err().to_string();
+        assert!(error.contains("delta/00000001: "), "{error}");
+        assert_eq!(current.load().delta_number(), 0);
+    }
+    // A loop that got past the publisher is refused by the engine as well.
+    let turn = |from: &str, to: &str| Change::AliasAdd { address: from.into(), target: to.into() };
+    fs::remove_file(&path).unwrap();
+    delta::write(
+        &path,
+        &[turn("p@example.com", "q@example.com"), turn("q@example.com", "p@example.com")],
+    )
+    .unwrap();
+    let error = current.adopt_deltas(&at.dir(1)).unwrap_err().to_string();
+    assert!(error.contains("leads back to itself"), "{error}");
+    fs::write(&path, &original).unwrap();
+    assert_eq!(current.adopt_deltas(&at.dir(1)).unwrap(), 1);
+    assert_eq!(resolved(&current.load(), "new@example.com"), "new@example.com listed");
+}
+
+/// Must be shown 5: swap under load with no transaction seeing two generations.
+#[test]
+fn no_transaction_sees_two_generations_while_they_are_swapped_under_load() {
+    let at = Appliance::new();
+    let mut generations = Vec::new();
+    for round in 0..2 {
+        let lines: String =
+            (0..50).map(|n| format!("u{n}@example.com,round{round}@example.com\n")).collect();
+        let file = at.source("r.csv", &lines, SourceKind::Recipients);
+        generations.push(at.build(vec![file]));
+    }
+    let current = Current::new(Arc::clone(&generations[0]));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut seen = [0_u64; 2];
+            while !stop.load(Ordering::Relaxed) {
+                let snapshot = current.load();
+                let round = usize::try_from(snapshot.number() - 1).unwrap();
+                for n in 0..50 {
+                    let expected = format!("round{round}@example.com unlisted");
+                    assert_eq!(resolved(&snapshot, &format!("u{n}@example.com")), expected);
+                }
+                seen[round] += 1;
+            }
+            seen
+        });
+        let mut turn = 0;
+        while turn < 2000 || current.counts().generation == 0 {
+            let next = &generations[turn % 2];
+            current.swap(Arc::clone(next), &at.dir(next.number())).unwrap();
+            turn += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let seen = reader.join().unwrap();
+        assert!(seen[0] + seen[1] > 0);
+    });
+}
