@@ -60,14 +60,8 @@ fn dialogue(config: &Arc<SessionConfig>, client: &Client, flights: &[&[u8]]) -> 
 
 fn benches(criterion: &mut Criterion) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 25));
-    let client = Client {
-        address,
-        local: address,
-        name: None,
-        helo: "".into(),
-        esmtp: false,
-        tls: None,
-    };
+    let client =
+        Client { address, local: address, name: None, helo: "".into(), esmtp: false, tls: None };
     let config = Arc::new(SessionConfig::default());
     let small = content(4096);
     let flights: [&[u8]; 4] = [

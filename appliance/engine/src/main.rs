@@ -1,2 +1,83 @@
-//! placeholder
-fn main() {}
+//! `sekisho-engine`: the data plane as a program.
+//!
+//! Arguments, diagnostics, and nothing else: `sekisho_core::shard::run` is the engine. The same binary
+//! started as `sekisho-engine analysis-worker` is one of the sandboxed processes that open what
+//! strangers packed (`sekisho_core::analysis`); only the engine starts it so.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sekisho_core::analysis::{WORKER_ARGUMENT, WorkerArguments, worker_main};
+use sekisho_core::shard::{self, Options};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The data plane of Sekisho: takes mail, judges it, delivers, holds or refuses it.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho-engine", version, about)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, default_value = "var/sekisho.toml")]
+    config: PathBuf,
+    /// Data directory; `engine.data_dir` of the configuration if absent.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Diagnostics as JSON lines instead of text.
+    #[arg(long)]
+    log_json: bool,
+    /// Level of diagnostics: error, warn, info, debug, trace.
+    #[arg(long, default_value = "info")]
+    log_level: String,
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a worker must not even parse the engine's arguments.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == WORKER_ARGUMENT) {
+        let run = WorkerArguments::read(words).and_then(|arguments| worker_main(&arguments));
+        return run.map_or_else(|why| fail(&why), |()| ExitCode::SUCCESS);
+    }
+    let arguments = Arguments::parse();
+    if let Err(error) = diagnostics(&arguments) {
+        return fail(&error.to_string());
+    }
+    let options = Options { config: arguments.config, data: arguments.data };
+    match shard::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&chain(&error)),
+    }
+}
+
+fn diagnostics(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log_level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if arguments.log_json {
+        builder.json().init()
+    } else {
+        builder.with_ansi(false).init()
+    }
+    Ok(())
+}
+
+/// The error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the program did not start")]
+fn fail(why: &str) -> ExitCode {
+    eprintln!("sekisho-engine: {why}");
+    ExitCode::from(2)
+}

@@ -7,6 +7,9 @@
 //! When an attacker fills every slot of a neighbourhood the newcomer is judged by the box limit
 //! alone and counted in `untracked`: the table fails open for single addresses, never for the box.
 //!
+//! Rates hold over a sliding minute. For the whole box they are counted only where a limit is set,
+//! because that counter is the one cache line that all shards would share.
+//!
 //! Memory: 40 bytes a slot, `SLOTS` of them for the whole box.
 
 use std::net::IpAddr;
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::clock::MonoMillis;
+use crate::config::{self, Allowance};
 
 /// Slots of the table; a power of two.
 const SLOTS: usize = 1 << 17;
@@ -23,23 +27,6 @@ const NEIGHBOURHOOD: usize = 16;
 const FREE: u64 = 0;
 /// Key of a slot that is changing hands.
 const MOVING: u64 = 1;
-
-/// The bounds that admission keeps. Zero means no bound.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Open connections of one address.
-    pub connections_per_address: u32,
-    /// Open connections of one network (/24 of IPv4, /64 of IPv6).
-    pub connections_per_network: u32,
-    /// Open connections of the box.
-    pub connections_total: u32,
-    /// New connections of one address in a minute.
-    pub connects_per_minute: u32,
-    /// Messages of one address in a minute.
-    pub messages_per_minute: u32,
-    /// Recipients of one address in a minute.
-    pub recipients_per_minute: u32,
-}
 
 /// Why somebody was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +52,24 @@ pub enum Rated {
     Recipient,
 }
 
+impl Rated {
+    fn limit(self, allowance: &Allowance) -> u32 {
+        match self {
+            Self::Connect => allowance.connections_per_minute,
+            Self::Message => allowance.mails_per_minute,
+            Self::Recipient => allowance.recipients_per_minute,
+        }
+    }
+}
+
+/// One packed window for each `Rated`: minute, count before, count now.
+type Rates = [AtomicU64; 3];
+
 #[derive(Debug, Default)]
 struct Slot {
     key: AtomicU64,
     connections: AtomicU32,
-    /// One packed window for each `Rated`: minute, count before, count now.
-    rates: [AtomicU64; 3],
+    rates: Rates,
 }
 
 /// The table. One for the box, behind an `Arc`.
@@ -78,6 +77,7 @@ struct Slot {
 pub struct Admission {
     slots: Box<[Slot]>,
     total: AtomicU32,
+    total_rates: Rates,
     untracked: AtomicU64,
     seed: u64,
 }
@@ -88,6 +88,7 @@ pub struct Admitted {
     table: Arc<Admission>,
     address: Option<usize>,
     network: Option<usize>,
+    exempt: bool,
 }
 
 impl Drop for Admitted {
@@ -104,7 +105,8 @@ impl Admission {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let slots = (0..SLOTS).map(|_| Slot::default()).collect();
-        Self { slots, total: AtomicU32::new(0), untracked: AtomicU64::new(0), seed }
+        let total_rates = Rates::default();
+        Self { slots, total: AtomicU32::new(0), total_rates, untracked: AtomicU64::new(0), seed }
     }
 
     /// Open connections of the box.
@@ -126,54 +128,63 @@ impl Admission {
     pub fn connect(
         self: &Arc<Self>,
         address: IpAddr,
-        bounds: &Bounds,
+        limits: &config::Admission,
         now: MonoMillis,
     ) -> Result<Admitted, Refusal> {
-        if over(self.total.fetch_add(1, Ordering::Relaxed) + 1, bounds.connections_total) {
-            self.total.fetch_sub(1, Ordering::Relaxed);
+        let open = self.total.fetch_add(1, Ordering::Relaxed) + 1;
+        let table = Arc::clone(self);
+        let exempt = limits.exempt.iter().any(|network| network.contains(&address));
+        // From here on the guard gives back what was counted.
+        let mut admitted = Admitted { table, address: None, network: None, exempt };
+        if over(open, limits.total.connections_max) {
             return Err(Refusal::Total);
         }
-        let mut admitted = Admitted { table: Arc::clone(self), address: None, network: None };
-        admitted.address = self.hold(self.key(address), now);
-        admitted.network = self.hold(self.key(network_of(address)) | 2, now);
-        if admitted.address.is_none() || admitted.network.is_none() {
-            self.untracked.fetch_add(1, Ordering::Relaxed);
+        if !exempt {
+            admitted.address = self.hold(self.key(address), now);
+            admitted.network = self.hold(self.key(network_of(address)) | 2, now);
+            if admitted.address.is_none() || admitted.network.is_none() {
+                self.untracked.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        if self.held(admitted.address, bounds.connections_per_address) {
+        if self.held(admitted.address, limits.address.connections_max) {
             return Err(Refusal::Address);
         }
-        if self.held(admitted.network, bounds.connections_per_network) {
+        if self.held(admitted.network, limits.network.connections_max) {
             return Err(Refusal::Network);
         }
-        if self.rate(&admitted, Rated::Connect, bounds, now) {
+        if self.over_rate(&admitted, Rated::Connect, limits, now) {
             return Err(Refusal::Rate);
         }
         Ok(admitted)
     }
 
-    /// Counts one more of `what` for an admitted connection's address; true when it is over its
-    /// bound. The bound holds over a sliding minute: the count before, weighted, plus the count now.
+    /// Counts one more of `what` for the address, the network and the box; true when one of them is
+    /// over its limit. A limit holds over a sliding minute: the count before, weighted, plus the
+    /// count now.
     #[must_use]
-    pub fn rate(&self, who: &Admitted, what: Rated, bounds: &Bounds, now: MonoMillis) -> bool {
-        let (index, bound) = match what {
-            Rated::Connect => (0, bounds.connects_per_minute),
-            Rated::Message => (1, bounds.messages_per_minute),
-            Rated::Recipient => (2, bounds.recipients_per_minute),
-        };
-        let slot = who.address.and_then(|address| self.slots.get(address));
-        let Some(window) = slot.and_then(|slot| slot.rates.get(index)) else { return false };
-        let mut estimate = 0;
-        let _ = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
-            let counted = Window::unpack(packed).counted(now);
-            estimate = counted.estimate(now);
-            Some(counted.pack())
-        });
-        bound != 0 && estimate > bound
+    pub fn over_rate(
+        &self,
+        who: &Admitted,
+        what: Rated,
+        limits: &config::Admission,
+        now: MonoMillis,
+    ) -> bool {
+        let total = what.limit(&limits.total);
+        let mut over = total != 0 && count(&self.total_rates, what, now) > total;
+        let own = [(who.address, &limits.address), (who.network, &limits.network)];
+        for (index, allowance) in own.into_iter().filter(|_| !who.exempt) {
+            let limit = what.limit(allowance);
+            if let Some(slot) = index.and_then(|index| self.slots.get(index)) {
+                let counted = count(&slot.rates, what, now);
+                over |= limit != 0 && counted > limit;
+            }
+        }
+        over
     }
 
-    fn held(&self, index: Option<usize>, bound: u32) -> bool {
+    fn held(&self, index: Option<usize>, limit: u32) -> bool {
         let slot = index.and_then(|index| self.slots.get(index));
-        slot.is_some_and(|slot| over(slot.connections.load(Ordering::Relaxed), bound))
+        slot.is_some_and(|slot| over(slot.connections.load(Ordering::Relaxed), limit))
     }
 
     fn key(&self, address: IpAddr) -> u64 {
@@ -257,8 +268,21 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-fn over(count: u32, bound: u32) -> bool {
-    bound != 0 && count > bound
+fn over(count: u32, limit: u32) -> bool {
+    limit != 0 && count > limit
+}
+
+/// Counts one more and estimates the sliding minute.
+fn count(rates: &Rates, what: Rated, now: MonoMillis) -> u32 {
+    let Some(window) = rates.get(what as usize) else { return 0 };
+    let mut estimate = 0;
+    // `fetch_update` cannot fail with `Some`.
+    let _ = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
+        let counted = Window::unpack(packed).counted(now);
+        estimate = counted.estimate(now);
+        Some(counted.pack())
+    });
+    estimate
 }
 
 /// 24 bits of minutes are 31 years. Three are added so that an empty slot is always old.
@@ -311,14 +335,20 @@ impl Window {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
-        connections_per_address: 3,
-        connections_per_network: 5,
-        connections_total: 7,
-        connects_per_minute: 0,
-        messages_per_minute: 0,
-        recipients_per_minute: 10,
-    };
+    fn limits(address: u32, network: u32, total: u32) -> config::Admission {
+        let allowance = |connections_max| Allowance {
+            connections_max,
+            connections_per_minute: 0,
+            mails_per_minute: 0,
+            recipients_per_minute: 0,
+        };
+        config::Admission {
+            address: Allowance { recipients_per_minute: 10, ..allowance(address) },
+            network: allowance(network),
+            total: allowance(total),
+            exempt: vec!["203.0.113.0/24".parse().unwrap()],
+        }
+    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -328,14 +358,22 @@ mod tests {
     fn the_address_the_network_and_the_box_have_their_own_bounds() {
         let table = Arc::new(Admission::new(7));
         let now = MonoMillis(1);
-        let connect = |text| table.connect(ip(text), &BOUNDS, now);
+        let limits = limits(3, 5, 7);
+        let connect = |text| table.connect(ip(text), &limits, now);
         let held: Vec<_> = (0..3).map(|_| connect("192.0.2.1").unwrap()).collect();
         assert_eq!(connect("192.0.2.1").unwrap_err(), Refusal::Address);
         let more: Vec<_> = (0..2).map(|_| connect("192.0.2.2").unwrap()).collect();
         assert_eq!(connect("192.0.2.3").unwrap_err(), Refusal::Network);
         let other: Vec<_> = (0..2).map(|_| connect("2001:db8::1").unwrap()).collect();
         assert_eq!(connect("198.51.100.1").unwrap_err(), Refusal::Total);
+        assert_eq!(
+            connect("203.0.113.9").unwrap_err(),
+            Refusal::Total,
+            "exempt from the rest only"
+        );
         drop((held, more, other));
+        let exempt: Vec<_> = (0..7).map(|_| connect("203.0.113.9").unwrap()).collect();
+        drop(exempt);
         assert_eq!(table.connections(), 0);
         assert!(connect("192.0.2.1").is_ok());
     }
@@ -344,8 +382,9 @@ mod tests {
     fn a_rate_holds_over_a_sliding_minute() {
         let table = Arc::new(Admission::new(7));
         let start = MonoMillis(600_000);
-        let who = table.connect(ip("192.0.2.1"), &BOUNDS, start).unwrap();
-        let count = |at: u64| table.rate(&who, Rated::Recipient, &BOUNDS, MonoMillis(at));
+        let limits = limits(0, 0, 0);
+        let who = table.connect(ip("192.0.2.1"), &limits, start).unwrap();
+        let count = |at: u64| table.over_rate(&who, Rated::Recipient, &limits, MonoMillis(at));
         assert!((0..10).all(|_| !count(600_001)));
         assert!(count(600_002));
         // Half of the next minute later, half of the eleven still count: five more fit.
@@ -357,11 +396,10 @@ mod tests {
     #[test]
     fn counts_are_exact_when_many_threads_connect_at_once() {
         let table = Arc::new(Admission::new(7));
-        let bounds = Bounds { connections_per_address: 50, connections_total: 0, ..BOUNDS };
-        let bounds = Bounds { connections_per_network: 0, ..bounds };
+        let bounds = limits(50, 0, 0);
         let admitted: Vec<_> = std::thread::scope(|scope| {
             let work = || {
-                let table = Arc::clone(&table);
+                let (table, bounds) = (Arc::clone(&table), bounds.clone());
                 move || {
                     (0..40)
                         .filter_map(|_| table.connect(ip("192.0.2.1"), &bounds, MonoMillis(1)).ok())
@@ -386,7 +424,7 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_reuses_idle_slots_and_never_grows() {
         let table = Arc::new(Admission::new(7));
-        let bounds = Bounds { connections_total: 0, ..BOUNDS };
+        let bounds = limits(3, 5, 0);
         for round in 0..4_u64 {
             for low in 0..60_000_u32 {
                 let address = IpAddr::V4(

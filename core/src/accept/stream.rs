@@ -6,11 +6,12 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use futures_lite::io::{AsyncRead, AsyncWriteExt as _};
+use futures_lite::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use glommio::net::TcpStream;
@@ -27,6 +28,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Lost in a failed handshake.
+    Gone,
 }
 
 impl std::fmt::Debug for Stream {
@@ -34,6 +37,7 @@ impl std::fmt::Debug for Stream {
         f.write_str(match self {
             Self::Plain(_) => "Stream::Plain",
             Self::Tls(_) => "Stream::Tls",
+            Self::Gone => "Stream::Gone",
         })
     }
 }
@@ -49,6 +53,7 @@ impl Stream {
                 let read = match self {
                     Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
                     Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+                    Self::Gone => Poll::Ready(Ok(0)),
                 };
                 match read {
                     Poll::Pending => Poll::Pending,
@@ -62,6 +67,27 @@ impl Stream {
         .await
     }
 
+    /// Fills `buffer` from a connection in clear, and reads not one octet more: what follows may be
+    /// a TLS handshake.
+    ///
+    /// # Errors
+    /// What the socket said; `UnexpectedEof` if the peer closed.
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.read_exact(buffer).await,
+            Self::Tls(_) | Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Addresses of the peer and of our side.
+    #[must_use]
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Self::Plain(stream) => Some((stream.peer_addr().ok()?, stream.local_addr().ok()?)),
+            Self::Tls(_) | Self::Gone => None,
+        }
+    }
+
     /// Writes all of `octets`.
     ///
     /// # Errors
@@ -73,6 +99,7 @@ impl Stream {
                 stream.write_all(octets).await?;
                 stream.flush().await
             }
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -81,13 +108,14 @@ impl Stream {
     ///
     /// # Errors
     /// What the handshake said; the connection is lost.
-    pub async fn into_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
-        match self {
+    pub async fn upgrade(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        match std::mem::replace(self, Self::Gone) {
             Self::Plain(stream) => {
                 let stream = TlsAcceptor::from(config).accept(stream).await?;
-                Ok(Self::Tls(Box::new(stream)))
+                *self = Self::Tls(Box::new(stream));
+                Ok(())
             }
-            Self::Tls(_) => Err(io::Error::other("already under TLS")),
+            Self::Tls(_) | Self::Gone => Err(io::Error::other("not a connection in clear")),
         }
     }
 
@@ -106,6 +134,7 @@ impl Stream {
         let _ = match self {
             Self::Plain(stream) => stream.close().await,
             Self::Tls(stream) => stream.close().await,
+            Self::Gone => Ok(()),
         };
     }
 }

@@ -101,6 +101,12 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
 impl Pool {
     /// Starts the threads; each starts its worker when it has its first content.
     ///

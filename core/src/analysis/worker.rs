@@ -10,7 +10,7 @@ use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::patterns::{Patterns, Scratch};
 use crate::scan::{ArchiveLimits, Examination, ScanTables, examine, expand};
-use crate::tables::Generation;
+use crate::tables::{Digest, Generation};
 
 /// What a worker is started with, after [`super::WORKER_ARGUMENT`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,9 +119,10 @@ impl Worker {
         let mut view = View::build(raw, &limits);
         expand(&mut view, &ArchiveLimits::default());
         let generation = &self.generation;
+        let hash = |digest: &Digest, size: u64| generation.hash(digest, size).map(Into::into);
         let tables = ScanTables {
             patterns: self.patterns.as_deref(),
-            hash: &|digest, size| generation.hash(digest, size).map(Into::into),
+            hash: generation.has_hashes().then_some(&hash),
             url_host: &|host| generation.url_host(host),
         };
         let from = request.envelope_from.as_deref();
@@ -135,6 +136,5 @@ impl Worker {
 
 /// The generation's compiled rules.
 fn patterns_of(generation: &Generation) -> Option<Arc<Patterns>> {
-    let _ = generation;
-    None
+    generation.patterns().map(Arc::clone)
 }

@@ -15,6 +15,7 @@
 //! Bounds: `parts <= parts_max`, `depth <= depth_max`, memory at most about six times the octets of
 //! the message (raw is borrowed; decoded parts, three texts).
 
+mod author;
 mod charset;
 mod encoded;
 mod field;
@@ -30,6 +31,7 @@ pub mod trace;
 mod uri;
 mod view;
 
+pub use author::authors;
 pub use charset::{Decoded, decode_charset};
 pub use encoded::blocks_of;
 pub use field::{Field, decode_field};

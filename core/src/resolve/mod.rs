@@ -12,4 +12,4 @@ mod resolver;
 mod tests;
 
 pub use error::ResolveError;
-pub use resolver::{Lookup, Resolver, system_lookup};
+pub use resolver::{Lookup, Resolver, ResolverThreads, system_lookup};

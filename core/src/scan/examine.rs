@@ -19,8 +19,9 @@ const NAMES_MAX: usize = 50;
 pub struct ScanTables<'t> {
     /// Compiled rules; `None` only before there is a first generation.
     pub patterns: Option<&'t Patterns>,
-    /// Name of the signature for a digest and a size in octets.
-    pub hash: &'t dyn Fn(&Digest, u64) -> Option<Box<str>>,
+    /// Name of the signature for a digest and a size in octets; `None` where the generation has no
+    /// hashes, so that no part is hashed for nothing.
+    pub hash: Option<&'t dyn Fn(&Digest, u64) -> Option<Box<str>>>,
     /// What is known of a host.
     pub url_host: &'t dyn Fn(&str) -> HostFlags,
 }
@@ -33,8 +34,8 @@ pub struct Facts {
     pub encrypted: bool,
     /// Parts and members that were looked at.
     pub parts: u32,
-    /// File names of attachments and members, at most 50.
-    pub attachment_names: Vec<Box<str>>,
+    /// Attachments and members, at most 50.
+    pub attachments: Vec<Attachment>,
     /// Hosts of URIs, without duplicates, at most 50.
     pub url_hosts: Vec<Box<str>>,
     /// `Received` fields.
@@ -45,6 +46,22 @@ pub struct Facts {
     pub author: Box<str>,
     /// The Message-ID field.
     pub message_id: Box<str>,
+}
+
+/// One attachment or member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attachment {
+    /// Decoded file name; empty if it has none.
+    pub name: Box<str>,
+    /// Declared type, lower case.
+    pub content_type: Box<str>,
+    /// What the octets are.
+    pub true_type: Box<str>,
+    /// Decoded octets.
+    pub bytes: u64,
+    /// Password-protected.
+    pub encrypted: bool,
 }
 
 /// All that was found in one message. Crosses the socket between engine and analysis worker.
@@ -100,12 +117,13 @@ fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
 
 /// Known bad files.
 fn hashes(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+    let Some(known) = tables.hash else { return };
     for part in view.parts.iter().filter(|part| !part.decoded.is_empty()) {
         let size = part.decoded.len() as u64;
         let hashes = part.hashes();
         let digests =
             [Digest::Sha256(hashes.sha256), Digest::Sha1(hashes.sha1), Digest::Md5(hashes.md5)];
-        if let Some(name) = digests.iter().find_map(|digest| (tables.hash)(digest, size)) {
+        if let Some(name) = digests.iter().find_map(|digest| known(digest, size)) {
             let place = part.file_name().unwrap_or(&part.path);
             push(out, FindingKind::Malware, &name, place);
         }
@@ -138,17 +156,37 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
         let value = view.fields_named(name).next().map_or("", |field| &field.value);
         value.chars().take(500).collect::<String>().into()
     };
-    let names = view.parts.iter().flat_map(|part| part.file_names.iter().cloned());
     Facts {
         encrypted: findings.iter().any(|finding| finding.kind == FindingKind::Encrypted),
         parts: u32::try_from(view.parts.len()).unwrap_or(u32::MAX),
-        attachment_names: names.take(NAMES_MAX).collect(),
+        attachments: attachments(view),
         url_hosts,
         hops: u32::try_from(crate::message::trace::hop_count(view)).unwrap_or(u32::MAX),
         subject: field("subject"),
         author: field("from"),
         message_id: field("message-id"),
     }
+}
+
+fn attachments(view: &View<'_>) -> Vec<Attachment> {
+    // An exception says where it was met: at the part itself, or at a member of it.
+    let encrypted = |path: &str| {
+        view.exceptions.iter().any(|exception| {
+            exception.kind == ExceptionKind::Encrypted && exception.place.starts_with(path)
+        })
+    };
+    view.parts
+        .iter()
+        .filter(|part| part.attachment || part.file_name().is_some())
+        .take(NAMES_MAX)
+        .map(|part| Attachment {
+            name: part.file_name().unwrap_or_default().into(),
+            content_type: part.content_type.clone(),
+            true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
+            bytes: part.decoded.len() as u64,
+            encrypted: encrypted(&part.path),
+        })
+        .collect()
 }
 
 fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {

@@ -19,7 +19,7 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { patterns: None, hash: &|_, _| None, url_host: &|_| HostFlags::default() }
+    ScanTables { patterns: None, hash: None, url_host: &|_| HostFlags::default() }
 }
 
 fn look(view: &View<'_>, tables: &ScanTables<'_>) -> Examination {
@@ -186,7 +186,7 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         (*digest == crate::tables::Digest::Sha256(wanted) && size == 22).then(|| "Bad.Sig".into())
     };
     let url_host = |host: &str| HostFlags { bad: host == "bad.example", ..HostFlags::default() };
-    let tables = ScanTables { patterns: None, hash: &hash, url_host: &url_host };
+    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: &url_host };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).collect();
     assert_eq!(
@@ -286,7 +286,7 @@ fn corpus_of_mails_documents_and_archives_is_read_within_its_bounds() {
             let bytes: u64 =
                 view.parts.iter().skip(before).map(|part| part.decoded.len() as u64).sum();
             assert!(bytes <= limits.bytes_max, "{}: {bytes}", path.display());
-            views += usize::from(!look(&view, &no_tables()).facts.attachment_names.is_empty());
+            views += usize::from(!look(&view, &no_tables()).facts.attachments.is_empty());
         }
         assert_eq!(views, files.len(), "{name}");
         eprintln!("{name}: {} files, {members} members", files.len());

@@ -416,6 +416,12 @@ impl Session {
         &mut self.output
     }
 
+    /// Octets of content that wait in the session's buffer.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        self.content.len()
+    }
+
     /// Takes the content gathered so far: at `ContentFull` and at `AskMessage`.
     pub fn take_content(&mut self) -> Vec<u8> {
         self.content_taken |= !self.content.is_empty();

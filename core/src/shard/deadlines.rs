@@ -22,6 +22,7 @@ struct Entry {
     deadline: MonoMillis,
     waker: Option<Waker>,
     passed: bool,
+    kickable: bool,
 }
 
 /// All deadlines of a shard. Cloning shares them.
@@ -62,6 +63,27 @@ impl Deadlines {
         deadline: MonoMillis,
         work: impl Future<Output = T>,
     ) -> Result<T, Elapsed> {
+        self.wait(deadline, false, work).await
+    }
+
+    /// As [`Self::run`], and [`Self::kick`] ends it early: for waits for the peer's next command.
+    ///
+    /// # Errors
+    /// [`Elapsed`].
+    pub async fn run_kickable<T>(
+        &self,
+        deadline: MonoMillis,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        self.wait(deadline, true, work).await
+    }
+
+    async fn wait<T>(
+        &self,
+        deadline: MonoMillis,
+        kickable: bool,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
         let mut work = pin!(work);
         let mut place = None;
         poll_fn(|context| {
@@ -69,7 +91,7 @@ impl Deadlines {
                 return Poll::Ready(Ok(done));
             }
             // Only what really waits takes a place.
-            let place = place.get_or_insert_with(|| self.place(deadline));
+            let place = place.get_or_insert_with(|| self.place(deadline, kickable));
             let mut slab = self.inner.borrow_mut();
             match slab.entries.get_mut(place.index).and_then(Option::as_mut) {
                 Some(entry) if !entry.passed => {
@@ -86,9 +108,18 @@ impl Deadlines {
 
     /// Wakes everything whose deadline has passed. Called once a second by the shard.
     pub fn sweep(&self, now: MonoMillis) {
+        self.wake(|entry| entry.deadline <= now);
+    }
+
+    /// Ends every wait that is kickable: the shard drains.
+    pub fn kick(&self) {
+        self.wake(|entry| entry.kickable);
+    }
+
+    fn wake(&self, which: impl Fn(&Entry) -> bool) {
         let mut wake = Vec::new();
         for entry in self.inner.borrow_mut().entries.iter_mut().flatten() {
-            if !entry.passed && entry.deadline <= now {
+            if !entry.passed && which(entry) {
                 entry.passed = true;
                 wake.extend(entry.waker.take());
             }
@@ -96,9 +127,9 @@ impl Deadlines {
         wake.into_iter().for_each(Waker::wake);
     }
 
-    fn place(&self, deadline: MonoMillis) -> Place {
+    fn place(&self, deadline: MonoMillis, kickable: bool) -> Place {
         let mut slab = self.inner.borrow_mut();
-        let entry = Some(Entry { deadline, waker: None, passed: false });
+        let entry = Some(Entry { deadline, waker: None, passed: false, kickable });
         let index = match slab.free.pop() {
             Some(index) => {
                 if let Some(slot) = slab.entries.get_mut(index) {

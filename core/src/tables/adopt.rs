@@ -165,6 +165,12 @@ impl Generation {
         hashes::find(self.hashes.as_ref()?.get(), digest, size)
     }
 
+    /// Whether there is any signature to look up: without one nobody need compute a digest.
+    #[must_use]
+    pub fn has_hashes(&self) -> bool {
+        self.hashes.as_ref().is_some_and(|table| table.get().entries() > 0)
+    }
+
     /// What is known of a host name, or of a domain above it where the list says so.
     #[must_use]
     pub fn url_host(&self, host: &str) -> HostFlags {

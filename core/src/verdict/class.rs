@@ -187,6 +187,22 @@ pub enum Category {
     Size,
 }
 
+impl Category {
+    /// The key in logs and replies.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Virus => "virus",
+            Self::Spam => "spam",
+            Self::Content => "content",
+            Self::Dlp => "dlp",
+            Self::List => "list",
+            Self::Size => "size",
+        }
+    }
+}
+
 impl Reason {
     /// The key in logs and settings.
     #[must_use]

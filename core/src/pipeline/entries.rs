@@ -1,0 +1,57 @@
+//! List entries as the tables give them, in the words of `policy`.
+
+use std::net::IpAddr;
+
+use crate::clock::UnixMillis;
+use crate::envelope::Mailbox;
+use crate::policy::{self, ListEntry};
+use crate::tables::{self, SenderEntry, Snapshot};
+
+/// Entries for `recipient` that match the mailbox `sender`.
+pub(super) fn sender_entries(
+    tables: &Snapshot,
+    recipient: &Mailbox,
+    sender: &Mailbox,
+    now: UnixMillis,
+) -> Vec<ListEntry> {
+    tables.sender_entries(recipient, sender, now).iter().map(entry).collect()
+}
+
+/// Entries for `recipient` that match the address of the client.
+pub(super) fn client_entries(
+    tables: &Snapshot,
+    recipient: &Mailbox,
+    client: IpAddr,
+    now: UnixMillis,
+) -> Vec<ListEntry> {
+    tables.client_entries(recipient, client, now).iter().map(entry).collect()
+}
+
+fn entry(found: &SenderEntry) -> ListEntry {
+    ListEntry {
+        owner: match found.owner {
+            tables::OwnerLevel::Gateway => policy::Owner::Gateway,
+            tables::OwnerLevel::Tenant => policy::Owner::Tenant,
+            tables::OwnerLevel::Domain => policy::Owner::Domain,
+            tables::OwnerLevel::Account => policy::Owner::Account,
+        },
+        polarity: match found.polarity {
+            tables::Polarity::Allow => policy::Polarity::Allow,
+            tables::Polarity::Block => policy::Polarity::Block,
+        },
+        pattern: match found.kind {
+            tables::PatternKind::Network => policy::PatternKind::Ip,
+            tables::PatternKind::Subdomains => policy::PatternKind::SubdomainWildcard,
+            tables::PatternKind::AnyAtDomain => policy::PatternKind::DomainWildcard,
+            tables::PatternKind::Domain => policy::PatternKind::Domain,
+            tables::PatternKind::Address => policy::PatternKind::Address,
+        },
+        match_on: match found.match_on {
+            tables::MatchOn::Envelope => policy::MatchOn::Envelope,
+            tables::MatchOn::Header => policy::MatchOn::Header,
+            tables::MatchOn::Both => policy::MatchOn::Both,
+        },
+        active_from: found.active_from,
+        text: found.pattern.clone(),
+    }
+}

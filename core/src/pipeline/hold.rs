@@ -1,0 +1,122 @@
+//! What is stored of a held mail: the fields of `HeldMail` from everything that is known.
+
+use super::Pipeline;
+use super::message::{Judged, Message};
+use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
+use crate::verdict::{ListDecision, Verdict};
+
+/// Names of rules that are kept of one verdict.
+const RULES_MAX: usize = 100;
+
+/// The record of a held copy for the recipients of `group`.
+pub(super) fn held_mail(
+    message: &Message,
+    judged: &[Judged],
+    group: &[u16],
+    bytes: u64,
+) -> HeldMail {
+    let first = group.first().and_then(|first| judged.get(usize::from(*first)));
+    let days = first
+        .and_then(|one| one.decision.hold.as_ref())
+        .map(|hold| hold.days)
+        .or_else(|| group_days(message, group))
+        .unwrap_or(30)
+        .max(1);
+    HeldMail {
+        mail: message.transaction.mail,
+        direction: crate::quarantine::Direction::Inbound,
+        received_at: message.transaction.begun.unix,
+        held_at: message.at.unix,
+        days,
+        client: message.client.clone(),
+        envelope: message.envelope_without_recipients(),
+        author: message.head.field("from").into(),
+        subject: message.head.field("subject").into(),
+        bytes,
+        message_id: message.head.field("message-id").into(),
+        our_message_id: "".into(),
+        attachments: attachments(message),
+        auth: Vec::new(),
+        items: group.iter().filter_map(|index| item(message, judged, *index)).collect(),
+    }
+}
+
+fn group_days(message: &Message, group: &[u16]) -> Option<u16> {
+    let first = message.transaction.recipients.get(usize::from(*group.first()?))?;
+    Some(first.settings().quarantine.days)
+}
+
+/// Attachments for lists and the log.
+pub(super) fn attachments(message: &Message) -> Vec<Attachment> {
+    message
+        .examination
+        .facts
+        .attachments
+        .iter()
+        .map(|one| Attachment {
+            name: one.name.clone(),
+            mime: one.true_type.clone(),
+            bytes: one.bytes,
+            sha256: None,
+        })
+        .collect()
+}
+
+/// Contributions of a verdict, largest first.
+pub(super) fn rules(message: &Message, verdict: &Verdict) -> Vec<MatchedRule> {
+    let mut rules: Vec<MatchedRule> = verdict
+        .contributions
+        .iter()
+        .map(|one| {
+            let findings = &message.examination.findings;
+            let detail = findings.iter().find(|finding| finding.rule == one.rule);
+            MatchedRule {
+                name: one.rule.clone(),
+                points: one.points,
+                detail: detail.map(|finding| finding.detail.clone()).unwrap_or_default(),
+            }
+        })
+        .collect();
+    rules.sort_by(|a, b| b.points.abs().cmp(&a.points.abs()).then(a.name.cmp(&b.name)));
+    rules.truncate(RULES_MAX);
+    rules
+}
+
+/// The list entry that was judged with, in words.
+pub(super) fn list_entry(list: &ListDecision) -> String {
+    match list {
+        ListDecision::None => String::new(),
+        ListDecision::Bypass => "recipient allow list".to_owned(),
+        ListDecision::Allow(entry) => format!("allow: {}", entry.text),
+        ListDecision::Block(entry) => format!("block: {}", entry.text),
+    }
+}
+
+fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
+    let Judged { verdict, decision } = judged.get(usize::from(index))?;
+    let accepted = message.transaction.recipients.get(usize::from(index))?;
+    let reason = decision.reason.or(verdict.reason);
+    Some(HeldItem {
+        index,
+        recipient: accepted.recipient.clone(),
+        hidden: decision.hold.as_ref().is_some_and(|hold| hold.hidden),
+        category: reason.map_or("", |reason| reason.category().key()).into(),
+        reason: reason.map_or("", |reason| reason.key()).into(),
+        main_class: verdict.main_class.name().into(),
+        sub_class: verdict.sub_class.clone().unwrap_or_default(),
+        extra_classes: verdict.extra_class.iter().cloned().collect(),
+        likelihood: verdict.likelihood.name().into(),
+        points: verdict.points,
+        list_entry: list_entry(&verdict.list).into(),
+        rules: rules(message, verdict),
+        action: decision.action.key().into(),
+        reply: None,
+    })
+}
+
+impl Pipeline {
+    /// What a copy for `group` is held as where it can neither be delivered nor reported.
+    pub(super) fn fallback(message: &Message, judged: &[Judged], group: &[u16]) -> Box<HeldMail> {
+        Box::new(held_mail(message, judged, group, message.received.bytes))
+    }
+}

@@ -1,0 +1,525 @@
+//! The message stage: look, judge, decide per recipient, rewrite, hold, deliver, log.
+//!
+//! One message, many recipients: each has its own verdict and its own action; copies that are the
+//! same are made once. The answer to the client follows the rule of 250 (`deliver::settle`); held
+//! copies and the records of drops are durable before the first final dot is sent.
+
+use std::sync::Arc;
+
+use super::entries::sender_entries;
+use super::rows::Outcome;
+use super::{Accepted, Complete, Pipeline, Transaction, hold, rows};
+use crate::analysis;
+use crate::clock::Now;
+use crate::content::{Content, Piece};
+use crate::deliver::{self, Disposition, Needs, Others};
+use crate::envelope::{Client, Envelope, Mailbox};
+use crate::message::{self, View, ViewLimits, trace};
+use crate::policy::{self, Action, AttachmentFact, Decision, Facts, GroupReply, ListDecision};
+use crate::reply::{Enhanced, Reply};
+use crate::rewrite;
+use crate::scan::finding::{Finding, FindingKind};
+use crate::scan::{self, Examination, ScanTables};
+use crate::session::Received;
+use crate::shard::counters::Counter;
+use crate::spool::disk::{Disk as _, GlommioDisk};
+use crate::tables::Digest;
+use crate::verdict::{self, Verdict};
+
+/// Octets of a large message that are read to find its header section.
+const HEADER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Everything that is known of one message while it is decided about.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) transaction: Transaction,
+    pub(super) client: Client,
+    pub(super) received: Received,
+    pub(super) head: Head,
+    pub(super) examination: Examination,
+    pub(super) at: Now,
+}
+
+/// What the header section says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    /// The first octets of the message, all of them if it is in memory.
+    pub(super) front: Arc<[u8]>,
+    /// How many of them are the header section, with the empty line.
+    pub(super) header_bytes: usize,
+    /// Decoded fields: name and value.
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) authors: Vec<Mailbox>,
+    pub(super) hops: usize,
+}
+
+impl Head {
+    fn read(front: Arc<[u8]>) -> Self {
+        let header_bytes =
+            memchr::memmem::find(&front, b"\r\n\r\n").map_or(front.len(), |at| at + 4);
+        let section = front.get(..header_bytes).unwrap_or_default();
+        let view = View::build(section, &ViewLimits::shard());
+        let fields = view
+            .fields
+            .iter()
+            .map(|field| (field.name.to_string(), field.value.to_string()))
+            .collect();
+        let hops = trace::hop_count(&view);
+        let authors = message::authors(section);
+        Self { fields, authors, hops, header_bytes, front }
+    }
+
+    /// The header section with its empty line.
+    pub(super) fn section(&self) -> &[u8] {
+        self.front.get(..self.header_bytes).unwrap_or_default()
+    }
+
+    /// First field called `name`, decoded; empty if there is none.
+    pub(super) fn field(&self, name: &str) -> &str {
+        let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+        field.map_or("", |(_, value)| value.trim())
+    }
+}
+
+/// What is decided for one recipient.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) decision: Decision,
+}
+
+impl Pipeline {
+    /// Question 4: the complete message. The answer is the reply to end of data.
+    pub async fn message(
+        &self,
+        transaction: Transaction,
+        client: Client,
+        received: Received,
+        complete: Complete,
+    ) -> Reply {
+        let content = complete.content();
+        let head = match self.head(content).await {
+            Ok(head) => head,
+            Err(reply) => return reply,
+        };
+        let hops_max = self.rooms.shared.config.load().smtp.received_hops_max as usize;
+        if head.hops > hops_max {
+            let text = "Too many hops, this message is looping";
+            return Reply::new(554, Enhanced(5, 4, 6), text);
+        }
+        let examination = match self.examine(&transaction, content).await {
+            Ok(examination) => examination,
+            Err(reply) => return reply,
+        };
+        let at = Now::read();
+        let message = Message { transaction, client, received, head, examination, at };
+        let mut judged: Vec<Judged> =
+            message.transaction.recipients.iter().map(|one| message.judge(one)).collect();
+        self.count_classes(&judged);
+        let mut decisions: Vec<Decision> =
+            judged.iter().map(|judged| judged.decision.clone()).collect();
+        let group = policy::group_reply(&mut decisions);
+        for (judged, decision) in judged.iter_mut().zip(decisions) {
+            judged.decision = decision;
+        }
+        self.carry_out(&message, &judged, group, content).await
+    }
+
+    pub(super) async fn head(&self, content: &Content) -> Result<Head, Reply> {
+        let octets = match content.pieces.first() {
+            Some(Piece::Memory(octets)) => Arc::clone(octets),
+            Some(Piece::File { file, offset, bytes }) => {
+                let wanted = usize::try_from(*bytes).unwrap_or(usize::MAX).min(HEADER_BYTES_MAX);
+                let opened = GlommioDisk.open(&file.path).await;
+                let read = match opened {
+                    Ok(opened) => GlommioDisk.read_at(&opened, *offset, wanted).await,
+                    Err(error) => Err(error),
+                };
+                let octets = read.map_err(|error| {
+                    tracing::error!(%error, path = ?file.path, "a large message cannot be read");
+                    Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later")
+                })?;
+                octets.into()
+            }
+            None => Arc::default(),
+        };
+        Ok(Head::read(octets))
+    }
+
+    /// Looks at the message: on the shard where that is cheap, in an analysis worker otherwise.
+    pub(super) async fn examine(
+        &self,
+        transaction: &Transaction,
+        content: &Content,
+    ) -> Result<Examination, Reply> {
+        let path = rows::path_text(&transaction.reverse_path);
+        if let Some(octets) = content.as_memory().filter(|octets| !analysis::too_costly(octets)) {
+            let view = View::build(octets, &ViewLimits::shard());
+            if !analysis::needs_worker(&view) {
+                return self.examine_here(transaction, &view, path.as_bytes()).await;
+            }
+        }
+        self.rooms.count(Counter::ScansOnWorker);
+        let envelope_from = Some(path.into_bytes());
+        let examined = self.rooms.shared.analysis.examine(content.clone(), envelope_from).await;
+        examined.map_err(|error| {
+            tracing::warn!(%error, "a message could not be examined now");
+            self.rooms.count(Counter::ScansFailed);
+            Reply::new(451, Enhanced(4, 3, 2), "Message cannot be scanned now, try again later")
+        })
+    }
+
+    async fn examine_here(
+        &self,
+        transaction: &Transaction,
+        view: &View<'_>,
+        reverse_path: &[u8],
+    ) -> Result<Examination, Reply> {
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "the scanner failed");
+            self.rooms.count(Counter::ScansFailed);
+            Reply::new(451, Enhanced(4, 3, 2), "Message cannot be scanned now, try again later")
+        };
+        let snapshot = &transaction.snapshot;
+        let hash = |digest: &Digest, bytes: u64| snapshot.hash(digest, bytes).map(Into::into);
+        let url_host = |host: &str| snapshot.url_host(host);
+        let patterns = snapshot.generation().patterns();
+        let tables = ScanTables {
+            patterns: patterns.map(|patterns| &**patterns),
+            hash: snapshot.generation().has_hashes().then_some(&hash),
+            url_host: &url_host,
+        };
+        let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
+        let pause = async || glommio::executor().yield_task_queue_now().await;
+        let examined = scan::examine(view, &tables, &mut scratch, Some(reverse_path), &pause).await;
+        self.rooms.give_scratch(patterns, scratch);
+        examined.map_err(|error| failed(&error))
+    }
+
+    fn count_classes(&self, judged: &[Judged]) {
+        for judged in judged {
+            match judged.verdict.main_class {
+                verdict::MainClass::Virus => self.rooms.count(Counter::Virus),
+                verdict::MainClass::Spam | verdict::MainClass::Phish => {
+                    self.rooms.count(Counter::Spam);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Holds, drops, delivers, answers, logs: in this order, so that what must be durable before
+    /// the first final dot is.
+    async fn carry_out(
+        &self,
+        message: &Message,
+        judged: &[Judged],
+        group: GroupReply,
+        content: &Content,
+    ) -> Reply {
+        let mut outcomes: Vec<Outcome> = vec![Outcome::Open; judged.len()];
+        let held = match self.hold_all(message, judged, content, &mut outcomes).await {
+            Ok(held) => held,
+            Err(reply) => {
+                self.log(
+                    message,
+                    judged,
+                    &rows::all(judged.len(), &Outcome::Refused(reply.clone())),
+                );
+                return reply;
+            }
+        };
+        let mut dropped = false;
+        for (judged, outcome) in judged.iter().zip(&mut outcomes) {
+            match judged.decision.action {
+                Action::Drop => {
+                    *outcome = Outcome::Dropped;
+                    dropped = true;
+                }
+                Action::Reject => *outcome = Outcome::Refused(rejection(judged)),
+                _ => {}
+            }
+        }
+        if dropped && let Err(reply) = self.log_drops(message, judged, &outcomes).await {
+            return reply;
+        }
+        let copies = message.copies(judged, content, &self.rooms.shared.config.load());
+        let reply = if copies.is_empty() {
+            match group {
+                GroupReply::Accept => accepted(message),
+                GroupReply::Reject => judged.first().map_or_else(|| accepted(message), rejection),
+            }
+        } else {
+            let others = if held || dropped { Others::Durable } else { Others::None };
+            let accepted = message.accepted();
+            let settled = self.rooms.deliverer.settle(&accepted, &copies, others).await;
+            for outcome in settled.outcomes {
+                self.count_disposition(outcome.disposition);
+                if let Some(slot) = outcomes.get_mut(usize::from(outcome.recipient)) {
+                    *slot = Outcome::Settled(outcome);
+                }
+            }
+            settled.reply
+        };
+        self.log(message, judged, &outcomes);
+        reply
+    }
+
+    fn count_disposition(&self, disposition: Disposition) {
+        match disposition {
+            Disposition::Delivered => self.rooms.count(Counter::RecipientsDelivered),
+            Disposition::Queued | Disposition::QueuedUnknown => {
+                self.rooms.count(Counter::RecipientsSpooled);
+            }
+            Disposition::Held => self.rooms.count(Counter::RecipientsHeld),
+            Disposition::Refused
+            | Disposition::Reported
+            | Disposition::Logged
+            | Disposition::NotKept
+            | Disposition::Removed => {}
+        }
+    }
+
+    /// Makes every held copy durable. True if there was one.
+    async fn hold_all(
+        &self,
+        message: &Message,
+        judged: &[Judged],
+        content: &Content,
+        outcomes: &mut [Outcome],
+    ) -> Result<bool, Reply> {
+        let mut any = false;
+        for group in groups(message, judged, |judged| judged.decision.action.holds()) {
+            let copy = message.rewritten(judged, &group, content, &self.rooms.shared.config.load());
+            let held = hold::held_mail(message, judged, &group, copy.bytes());
+            let kept = self.rooms.quarantine.hold(&held, &copy, message.at.unix).await;
+            let items = kept.map_err(|error| {
+                tracing::error!(%error, "a mail could not be held");
+                Reply::new(452, Enhanced(4, 3, 1), "Insufficient system storage, try again later")
+            })?;
+            any = true;
+            self.rooms.count_many(Counter::RecipientsHeld, group.len() as u64);
+            for (recipient, item) in group.iter().zip(items) {
+                if let Some(outcome) = outcomes.get_mut(usize::from(*recipient)) {
+                    *outcome = Outcome::Held(item);
+                }
+            }
+        }
+        Ok(any)
+    }
+}
+
+/// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
+/// decision, same verdict.
+fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool) -> Vec<Vec<u16>> {
+    let mut groups: Vec<Vec<u16>> = Vec::new();
+    let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
+    for ((index, one), accepted) in all {
+        if !which(one) {
+            continue;
+        }
+        let same = |group: &&mut Vec<u16>| {
+            let Some(first) = group.first().map(|first| usize::from(*first)) else { return false };
+            let other = judged.get(first).zip(message.transaction.recipients.get(first));
+            other.is_some_and(|(other, there)| {
+                there.domain.name == accepted.domain.name
+                    && other.decision == one.decision
+                    && other.verdict == one.verdict
+            })
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
+impl Message {
+    /// Verdict and decision for one recipient.
+    pub(super) fn judge(&self, accepted: &Accepted) -> Judged {
+        let settings = accepted.settings();
+        let list = self.lists(accepted);
+        let mut findings = self.examination.findings.clone();
+        findings.extend(self.network_findings());
+        let verdict = verdict::judge(&findings, &settings.weights, list);
+        let decision = self.decide(accepted, &verdict);
+        Judged { verdict, decision }
+    }
+
+    /// The decision for one recipient.
+    pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
+        let headers: Vec<(&str, &str)> =
+            self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let attachments: Vec<AttachmentFact> = self
+            .examination
+            .facts
+            .attachments
+            .iter()
+            .map(|one| AttachmentFact {
+                name: one.name.to_string(),
+                content_type: one.content_type.to_string(),
+                true_type: one.true_type.to_string(),
+                bytes: one.bytes,
+            })
+            .collect();
+        let unread: Vec<&str> = self
+            .examination
+            .facts
+            .attachments
+            .iter()
+            .filter(|one| one.encrypted)
+            .map(|one| &*one.name)
+            .collect();
+        let facts = Facts {
+            message_bytes: self.received.bytes,
+            recipients: u32::try_from(self.transaction.recipients.len()).unwrap_or(u32::MAX),
+            attachments: &attachments,
+            headers: &headers,
+            unread_names: &unread,
+            cleaned: false,
+        };
+        policy::decide(verdict, accepted.settings(), &facts)
+    }
+
+    /// Stage 7: the lists again, with the author.
+    fn lists(&self, accepted: &Accepted) -> ListDecision {
+        if matches!(accepted.list, ListDecision::Bypass) || self.head.authors.is_empty() {
+            return accepted.list.clone();
+        }
+        let now = self.transaction.begun.unix;
+        let tables = &self.transaction.snapshot;
+        let recipient = &accepted.recipient.resolved;
+        let mut envelope =
+            super::entries::client_entries(tables, recipient, self.transaction.client, now);
+        if let Some(sender) = &self.transaction.reverse_path {
+            envelope.extend(sender_entries(tables, recipient, sender, now));
+        }
+        let header: Vec<_> = self
+            .head
+            .authors
+            .iter()
+            .flat_map(|author| sender_entries(tables, recipient, author, now))
+            .collect();
+        policy::lists::choose(&envelope, &header, &accepted.settings().lists, now)
+    }
+
+    fn network_findings(&self) -> impl Iterator<Item = Finding> + '_ {
+        let finding = |kind, list: &str| Finding {
+            kind,
+            rule: list.into(),
+            points: 0,
+            detail: self.transaction.client.to_string().into(),
+            log_only: false,
+        };
+        let bad = self.transaction.bad_network.as_deref();
+        let suspect = self.transaction.suspect_network.as_deref();
+        bad.map(|list| finding(FindingKind::NetworkPositive, list))
+            .into_iter()
+            .chain(suspect.map(move |list| finding(FindingKind::NetworkSuspect, list)))
+    }
+
+    /// The copies for next hops.
+    fn copies(
+        &self,
+        judged: &[Judged],
+        content: &Content,
+        config: &crate::config::Config,
+    ) -> Vec<deliver::Copy> {
+        let smtputf8 = self.received.envelope.smtputf8;
+        groups(self, judged, |judged| judged.decision.action.delivers())
+            .into_iter()
+            .filter_map(|group| {
+                let first = usize::from(*group.first()?);
+                let accepted = self.transaction.recipients.get(first)?;
+                let verdict = &judged.get(first)?.verdict;
+                let rewritten = self.rewritten(judged, &group, content, config);
+                let mut needs = Needs::of(self.head.section(), &rewritten, smtputf8);
+                needs.eight_bit |= self.received.traits.eight_bit;
+                Some(deliver::Copy {
+                    domain: Arc::clone(&accepted.domain.name),
+                    needs,
+                    content: rewritten,
+                    may_report: may_report(verdict),
+                    fallback: Pipeline::fallback(self, judged, &group),
+                    recipients: group,
+                })
+            })
+            .collect()
+    }
+
+    /// The octets of one group's copy.
+    fn rewritten(
+        &self,
+        judged: &[Judged],
+        group: &[u16],
+        content: &Content,
+        config: &crate::config::Config,
+    ) -> Content {
+        let first = group.first().map_or(0, |first| usize::from(*first));
+        let Some(one) = judged.get(first) else { return content.clone() };
+        let recipients: Vec<&Mailbox> = group
+            .iter()
+            .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
+            .map(|accepted| &accepted.recipient.original)
+            .collect();
+        let job = rewrite::Rewriting {
+            decision: &one.decision,
+            verdict: &one.verdict,
+            client: &self.client,
+            host_name: &config.engine.host_name,
+            mail: self.transaction.mail,
+            received_at: self.transaction.begun.unix,
+            recipients: &recipients,
+            smtputf8: self.received.envelope.smtputf8,
+            scanned: match one.verdict.list {
+                ListDecision::Bypass => rewrite::Scanned::No,
+                _ => rewrite::Scanned::Yes,
+            },
+        };
+        rewrite::apply(content, &self.head.front, &job)
+    }
+
+    fn accepted(&self) -> deliver::Accepted {
+        deliver::Accepted {
+            mail: self.transaction.mail,
+            received_at: self.transaction.begun.unix,
+            client: self.client.clone(),
+            envelope: self.received.envelope.clone(),
+        }
+    }
+
+    /// The envelope without its recipients.
+    pub(super) fn envelope_without_recipients(&self) -> Envelope {
+        Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
+    }
+}
+
+/// Never a bounce for spam or virus.
+fn may_report(verdict: &Verdict) -> bool {
+    use verdict::MainClass as M;
+    match verdict.main_class {
+        M::NotSpam | M::Whitelisted | M::FalsePositive | M::Unknown | M::Greylist => true,
+        M::Blacklisted
+        | M::FalseNegative
+        | M::Phish
+        | M::Virus
+        | M::Spam
+        | M::Locked
+        | M::Unsure
+        | M::Error => false,
+    }
+}
+
+fn accepted(message: &Message) -> Reply {
+    Reply::new(250, Enhanced(2, 0, 0), format!("Ok: queued as {}", message.transaction.mail))
+}
+
+/// 550 for mail that policy refuses; says which kind of reason, nothing about rules.
+pub(super) fn rejection(judged: &Judged) -> Reply {
+    let why = judged.decision.reason.map_or("policy", |reason| reason.category().key());
+    if judged.decision.reason == Some(verdict::Reason::Oversize) {
+        return Reply::new(552, Enhanced(5, 3, 4), "Message larger than the recipient takes");
+    }
+    Reply::new(550, Enhanced(5, 7, 1), format!("Message refused by the recipient's policy ({why})"))
+}

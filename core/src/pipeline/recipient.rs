@@ -1,0 +1,257 @@
+//! The recipient stage: unified model section 3.1, stage 4, in its order.
+//!
+//! a) domain known; b) refused characters; c) domain alias, then mailbox alias; d) recipient block
+//! list; e) verification; f) recipient allow list; g) sender lists on the reverse-path; h) client
+//! address. Greylisting (i) is a later issue.
+
+use std::sync::Arc;
+
+use super::entries::{client_entries, sender_entries};
+use super::{Pipeline, Transaction};
+use crate::clock::Now;
+use crate::deliver::Callout;
+use crate::envelope::{Client, Envelope, Mailbox, Recipient};
+use crate::policy::{self, Action, DomainSettings, ListDecision, RejectAt, Verify};
+use crate::reply::{Enhanced, Reply};
+use crate::session::{Answer, ForwardPath, RcptTo, grammar};
+use crate::tables::{DomainRef, NetworkClass, Resolution};
+
+/// A recipient that was accepted at RCPT, with what was found out about it then.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// As named and as resolved.
+    pub recipient: Recipient,
+    /// Its domain, with settings and routes of the transaction's generation.
+    pub domain: DomainRef,
+    /// What the lists say so far: by envelope and client address.
+    pub list: ListDecision,
+}
+
+impl Accepted {
+    /// Settings of the domain.
+    #[must_use]
+    pub fn settings(&self) -> &Arc<DomainSettings> {
+        &self.domain.settings
+    }
+}
+
+impl Pipeline {
+    /// Answers RCPT.
+    pub async fn recipient(&self, transaction: &mut Transaction, to: RcptTo, now: Now) -> Answer {
+        let asked = match &to.path {
+            ForwardPath::Mailbox(mailbox) => mailbox.clone(),
+            ForwardPath::Postmaster => match self.postmaster(transaction) {
+                Some(mailbox) => mailbox,
+                None => return refuse(no_such_user()),
+            },
+        };
+        match self.stages(transaction, &asked, &to, now).await {
+            Ok(accepted) => {
+                let recipient = accepted.recipient.clone();
+                transaction.recipients.push(accepted);
+                Answer::Recipient(recipient)
+            }
+            Err(refused) => {
+                if refused.log {
+                    self.log_refused_recipient(transaction, &asked, &refused.reply, now.unix);
+                }
+                Answer::Reply(refused.reply)
+            }
+        }
+    }
+
+    async fn stages(
+        &self,
+        transaction: &Transaction,
+        asked: &Mailbox,
+        to: &RcptTo,
+        now: Now,
+    ) -> Result<Accepted, Refused> {
+        let tables = &transaction.snapshot;
+        // a and c: one look-up resolves domain alias and mailbox aliases (SM-20 to SM-22).
+        let Resolution::Known { mailbox, domain, listed, .. } = tables.resolve(asked) else {
+            // Never a relay: whatever hides in the local-part, the domain is not ours.
+            return Err(Refused::unlogged(550, Enhanced(5, 7, 1), "Relaying denied"));
+        };
+        let settings = Arc::clone(&domain.settings);
+        let log = settings.recipient.log_invalid;
+        // A local-part that routes (percent hack, bang path, quoted @) would make the next hop a
+        // relay for strangers; only a mailbox that is listed by that very name may have it.
+        if !listed && grammar::is_source_routed(&asked.local_part) {
+            return Err(Refused::unlogged(550, Enhanced(5, 7, 1), "Relaying denied"));
+        }
+        // b: refused characters (C03, SM-51).
+        if policy::refused_char(&settings, &asked.local_part).is_some() {
+            let text = "Character not allowed in the local-part";
+            return Err(Refused::new(550, Enhanced(5, 1, 3), text, log));
+        }
+        // d: recipient block list (SM-58).
+        if tables.recipient_block(&mailbox, now.unix).is_some() {
+            return Err(Refused::new(550, Enhanced(5, 7, 1), "Recipient does not take mail", log));
+        }
+        if domain.routes.is_empty() {
+            // SM-05.
+            let text = "No route for this domain yet, try again later";
+            return Err(Refused::unlogged(451, Enhanced(4, 4, 4), text));
+        }
+        self.verify(&settings, listed, &mailbox, log).await?;
+        if self.too_large(transaction, &settings) {
+            let text = "Message larger than this recipient takes";
+            return Err(Refused::unlogged(552, Enhanced(5, 3, 4), text));
+        }
+        let list = self.lists(transaction, &mailbox, &settings, now);
+        self.by_lists(transaction, &settings, &list)?;
+        let recipient = Recipient {
+            original: asked.clone(),
+            resolved: mailbox,
+            notify: to.notify,
+            orcpt: to.orcpt.clone(),
+        };
+        Ok(Accepted { recipient, domain, list })
+    }
+
+    /// e: IIJ-10, C01.
+    async fn verify(
+        &self,
+        settings: &DomainSettings,
+        listed: bool,
+        mailbox: &Mailbox,
+        log: bool,
+    ) -> Result<(), Refused> {
+        match settings.recipient.verify {
+            Verify::Off => return Ok(()),
+            // A listed recipient need not be asked for again.
+            Verify::List | Verify::Directory | Verify::Callout if listed => return Ok(()),
+            Verify::List | Verify::Directory => return Err(Refused { reply: no_such_user(), log }),
+            Verify::Callout => {}
+        }
+        match self.rooms().deliverer.callout(mailbox).await {
+            Callout::Known => Ok(()),
+            Callout::Unknown(_) => Err(Refused { reply: no_such_user(), log }),
+            Callout::Unanswered(reply) => {
+                tracing::info!(%mailbox, %reply, "call-out without an answer");
+                let text = "Recipient cannot be verified now, try again later";
+                Err(Refused::unlogged(451, Enhanced(4, 4, 3), text))
+            }
+        }
+    }
+
+    /// SM-62: SIZE is refused early where the domain refuses larger mail.
+    fn too_large(&self, transaction: &Transaction, settings: &DomainSettings) -> bool {
+        let declared = transaction.declared_bytes.unwrap_or(0);
+        settings.size.action == Action::Reject && declared > settings.size.limit_bytes()
+    }
+
+    /// f and g: recipient allow list, then sender lists on the reverse-path and the client.
+    fn lists(
+        &self,
+        transaction: &Transaction,
+        mailbox: &Mailbox,
+        settings: &DomainSettings,
+        now: Now,
+    ) -> ListDecision {
+        let tables = &transaction.snapshot;
+        if tables.recipient_allow(mailbox, now.unix).is_some() {
+            return ListDecision::Bypass;
+        }
+        let mut entries = client_entries(tables, mailbox, transaction.client, now.unix);
+        if let Some(sender) = &transaction.reverse_path {
+            entries.extend(sender_entries(tables, mailbox, sender, now.unix));
+        }
+        policy::lists::choose(&entries, &[], &settings.lists, now.unix)
+    }
+
+    /// What lists and client address refuse at RCPT already.
+    fn by_lists(
+        &self,
+        transaction: &Transaction,
+        settings: &DomainSettings,
+        list: &ListDecision,
+    ) -> Result<(), Refused> {
+        // TM-38, SM-56: a block entry whose action is reject answers here.
+        if policy::block_at_rcpt(settings, list) == Some(Action::Reject) {
+            let text = "Sender is blocked by the recipient";
+            return Err(Refused::new(550, Enhanced(5, 7, 1), text, true));
+        }
+        // h: NTT-10, the reply names address and list.
+        if let Some(bad) = &transaction.bad_network
+            && policy::network_refusal(settings, list, RejectAt::Rcpt)
+        {
+            let text = format!("Client address {} is listed in {bad}", transaction.client);
+            return Err(Refused { reply: Reply::new(550, Enhanced(5, 7, 1), text), log: true });
+        }
+        Ok(())
+    }
+
+    /// `<Postmaster>` without a domain: the postmaster of the first domain that was named, or of the
+    /// domain that the operator set.
+    fn postmaster(&self, transaction: &Transaction) -> Option<Mailbox> {
+        let domain = transaction.recipients.first().map(|first| Arc::clone(&first.domain.name));
+        let first = || Some(Arc::clone(&transaction.snapshot.generation().domains().next()?.name));
+        let domain = domain.or_else(first)?;
+        Some(Mailbox::new("postmaster", &domain))
+    }
+}
+
+/// Answers MAIL: takes the snapshot that the whole transaction sees.
+pub(super) fn begin(
+    pipeline: &Pipeline,
+    client: &Client,
+    envelope: &Envelope,
+    now: Now,
+) -> Result<Transaction, Reply> {
+    let Some(current) = pipeline.rooms().shared.tables() else {
+        // Patterns are being rebuilt for this Hyperscan or CPU.
+        let text = "Rules are being prepared, try again in some minutes";
+        return Err(Reply::new(451, Enhanced(4, 3, 2), text));
+    };
+    let snapshot = current.load();
+    let address = client.address.ip();
+    let (mut bad, mut suspect, mut allowed) = (None, None, false);
+    for hit in snapshot.network(address) {
+        match hit.class {
+            NetworkClass::Allow => allowed = true,
+            NetworkClass::Deny | NetworkClass::Positive => bad = Some(hit.list.into()),
+            NetworkClass::Suspect => suspect = Some(hit.list.into()),
+        }
+    }
+    if allowed {
+        (bad, suspect) = (None, None);
+    }
+    Ok(Transaction {
+        mail: pipeline.rooms().new_mail_id(now.unix),
+        begun: now,
+        snapshot,
+        client: address,
+        reverse_path: envelope.reverse_path.clone(),
+        declared_bytes: envelope.size,
+        bad_network: bad,
+        suspect_network: suspect,
+        recipients: Vec::new(),
+    })
+}
+
+/// A recipient that is refused, and whether the refusal gets a row in the mail log (C02, SM-51).
+struct Refused {
+    reply: Reply,
+    log: bool,
+}
+
+impl Refused {
+    fn new(code: u16, enhanced: Enhanced, text: &'static str, log: bool) -> Self {
+        Self { reply: Reply::new(code, enhanced, text), log }
+    }
+
+    fn unlogged(code: u16, enhanced: Enhanced, text: &'static str) -> Self {
+        Self::new(code, enhanced, text, false)
+    }
+}
+
+fn refuse(reply: Reply) -> Answer {
+    Answer::Reply(reply)
+}
+
+/// IIJ-10.
+fn no_such_user() -> Reply {
+    Reply::new(550, Enhanced(5, 1, 1), "User unknown")
+}

@@ -1,0 +1,231 @@
+//! Rows of the mail log: one delivery row for each recipient, one event row for each rule that
+//! matched. Written with the answer, not before it, except what a drop needs (rule of 250).
+
+use super::hold;
+use super::message::{Judged, Message};
+use super::{Pipeline, Transaction};
+use crate::clock::UnixMillis;
+use crate::deliver::{Disposition, RecipientOutcome};
+use crate::envelope::{Mailbox, ReversePath};
+use crate::maillog::{DeliveryRow, EventRow, Row};
+use crate::quarantine::{Direction, ItemId};
+use crate::reply::{Enhanced, Reply};
+
+/// What became of one recipient, as far as the pipeline knows.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// Not yet.
+    Open,
+    /// Held.
+    Held(ItemId),
+    /// Dropped.
+    Dropped,
+    /// Refused by policy.
+    Refused(Reply),
+    /// Delivery had its say.
+    Settled(RecipientOutcome),
+}
+
+/// The same outcome for every recipient.
+pub(super) fn all(count: usize, outcome: &Outcome) -> Vec<Outcome> {
+    vec![outcome.clone(); count]
+}
+
+/// Text of a reverse-path in the log; empty for `<>`.
+pub(super) fn path_text(path: &ReversePath) -> String {
+    path.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+impl Pipeline {
+    /// Writes the rows of a message; durable within a second.
+    pub(super) fn log(&self, message: &Message, judged: &[Judged], outcomes: &[Outcome]) {
+        let rows = self.rows(message, judged, outcomes);
+        self.rooms().maillog.write(&rows, message.at.unix);
+    }
+
+    /// Makes the records of drops durable.
+    ///
+    /// # Errors
+    /// 451: nothing may be dropped without its record.
+    pub(super) async fn log_drops(
+        &self,
+        message: &Message,
+        judged: &[Judged],
+        outcomes: &[Outcome],
+    ) -> Result<(), Reply> {
+        let drops: Vec<Row> = (0_u16..)
+            .zip(judged.iter().zip(outcomes))
+            .filter(|(_, (_, outcome))| matches!(outcome, Outcome::Dropped))
+            .map(|(index, (judged, outcome))| self.delivery_row(message, index, judged, outcome))
+            .collect();
+        self.rooms().maillog.write_durable(&drops, message.at.unix).await.map_err(|error| {
+            tracing::error!(%error, "a drop could not be recorded");
+            Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later")
+        })
+    }
+
+    fn rows(&self, message: &Message, judged: &[Judged], outcomes: &[Outcome]) -> Vec<Row> {
+        let mut rows = Vec::with_capacity(judged.len() * 2);
+        for (index, (judged, outcome)) in (0_u16..).zip(judged.iter().zip(outcomes)) {
+            // Drops have their rows already.
+            if !matches!(outcome, Outcome::Dropped) {
+                rows.push(self.delivery_row(message, index, judged, outcome));
+            }
+            events(message, index, judged, &mut rows);
+        }
+        rows
+    }
+
+    fn delivery_row(
+        &self,
+        message: &Message,
+        index: u16,
+        judged: &Judged,
+        outcome: &Outcome,
+    ) -> Row {
+        let verdict = &judged.verdict;
+        let recipient =
+            message.transaction.recipients.get(usize::from(index)).map(|one| &one.recipient);
+        let text = |mailbox: Option<&Mailbox>| mailbox.map(ToString::to_string).unwrap_or_default();
+        let reason = judged.decision.reason.or(verdict.reason);
+        let mut row = DeliveryRow {
+            at: message.at.unix,
+            mail: Some(message.transaction.mail),
+            recipient: index,
+            direction: Direction::Inbound,
+            from: path_text(&message.transaction.reverse_path),
+            to: text(recipient.map(|one| &one.original)),
+            address: text(recipient.map(|one| &one.resolved)),
+            bytes: message.received.bytes,
+            message_id: message.head.field("message-id").to_owned(),
+            author: message.head.field("from").to_owned(),
+            subject: message.head.field("subject").to_owned(),
+            node: self.rooms().shared.config.load().engine.host_name.to_string(),
+            source_address: Some(message.transaction.client),
+            source_host: message.client.name.as_deref().unwrap_or_default().to_owned(),
+            helo: message.client.helo.to_string(),
+            tls: message.client.tls.as_deref().unwrap_or_default().to_owned(),
+            classification: verdict.main_class.name().to_owned(),
+            sub_class: verdict.sub_class.as_deref().unwrap_or_default().to_owned(),
+            reason: reason.map_or("", |reason| reason.key()).to_owned(),
+            likelihood: verdict.likelihood.name().to_owned(),
+            points: verdict.points,
+            action: judged.decision.action.log_name().to_owned(),
+            list_entry: hold::list_entry(&verdict.list),
+            rules: hold::rules(message, verdict),
+            attachments: hold::attachments(message),
+            ..DeliveryRow::default()
+        };
+        fill(&mut row, outcome);
+        Row::Delivery(Box::new(row))
+    }
+
+    /// SM-51, C02: a recipient that was refused gets a row.
+    pub(super) fn log_refused_recipient(
+        &self,
+        transaction: &Transaction,
+        asked: &Mailbox,
+        reply: &Reply,
+        now: UnixMillis,
+    ) {
+        let row = DeliveryRow {
+            at: now,
+            from: path_text(&transaction.reverse_path),
+            to: asked.to_string(),
+            address: asked.to_string(),
+            node: self.rooms().shared.config.load().engine.host_name.to_string(),
+            source_address: Some(transaction.client),
+            status: "rejected".to_owned(),
+            status_class: status_class(reply).to_owned(),
+            dsn: reply.enhanced,
+            reply: reply.to_string(),
+            classification: "Unknown".to_owned(),
+            action: "Rejected".to_owned(),
+            ..DeliveryRow::default()
+        };
+        self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+    }
+}
+
+fn status_class(reply: &Reply) -> &'static str {
+    match reply.code {
+        200..=299 => "success",
+        400..=499 => "temporary",
+        _ => "permanent",
+    }
+}
+
+/// The part of a row that says what became of the recipient.
+fn fill(row: &mut DeliveryRow, outcome: &Outcome) {
+    let mut set = |status: &str, class: &str| {
+        row.status = status.to_owned();
+        row.status_class = class.to_owned();
+    };
+    match outcome {
+        Outcome::Open => set("unknown", "temporary"),
+        Outcome::Held(item) => {
+            set("held", "held");
+            row.reply = format!("held as {item}");
+        }
+        Outcome::Dropped => set("dropped", "dropped"),
+        Outcome::Refused(reply) => {
+            set("rejected", status_class(reply));
+            row.dsn = reply.enhanced;
+            row.reply = reply.to_string();
+        }
+        Outcome::Settled(settled) => {
+            let (status, class) = disposition(settled.disposition);
+            set(status, class);
+            row.dsn = settled.answer.reply.enhanced;
+            row.reply = settled.answer.reply.to_string();
+            row.relay = match settled.answer.address {
+                Some(address) => {
+                    format!("{}[{}]:{}", settled.answer.host, address.ip(), address.port())
+                }
+                None => settled.answer.host.to_string(),
+            };
+            row.destination_host = settled.answer.host.to_string();
+            row.destination_address = settled.answer.address.map(|address| address.ip());
+            row.destination_port = settled.answer.address.map(|address| address.port());
+            row.delivered_at =
+                (settled.disposition == Disposition::Delivered).then_some(settled.at);
+        }
+    }
+}
+
+/// Status and status class of the log for what delivery did.
+pub(super) fn disposition(disposition: Disposition) -> (&'static str, &'static str) {
+    match disposition {
+        Disposition::Delivered => ("sent", "success"),
+        Disposition::Queued => ("deferred", "temporary"),
+        Disposition::QueuedUnknown => ("deferred, outcome unknown", "temporary"),
+        Disposition::Refused => ("rejected", "permanent"),
+        Disposition::Reported => ("bounced", "permanent"),
+        Disposition::Held => ("held", "held"),
+        Disposition::Logged => ("bounced, not reported", "permanent"),
+        Disposition::NotKept => ("not kept", "temporary"),
+        Disposition::Removed => ("removed", "dropped"),
+    }
+}
+
+/// One event for each rule or setting that matched.
+fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
+    let recipient = message.transaction.recipients.get(usize::from(index));
+    for (number, matched) in (1_u32..).zip(&judged.decision.matched) {
+        rows.push(Row::Event(Box::new(EventRow {
+            at: message.at.unix,
+            mail: Some(message.transaction.mail),
+            number,
+            filter_type: matched.reason.filter_type().to_owned(),
+            memo: if matched.log_only { "log only".to_owned() } else { String::new() },
+            condition: matched.name.to_string(),
+            delivery_action: judged.decision.action.log_name().to_owned(),
+            action: matched.action.key().to_owned(),
+            action_details: matched.reason.key().to_owned(),
+            address: recipient.map(|one| one.recipient.resolved.to_string()).unwrap_or_default(),
+            from: path_text(&message.transaction.reverse_path),
+            source_address: Some(message.transaction.client),
+            by: String::new(),
+        })));
+    }
+}

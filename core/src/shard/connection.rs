@@ -1,0 +1,425 @@
+//! One client connection from accept to close: drives `session` with octets and the pipeline's
+//! answers. All waiting is here; the protocol is in `session`, the decisions in `pipeline`.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::FutureExt as _;
+use futures_lite::future::poll_once;
+use rustls::ServerConfig;
+
+use super::counters::Counter;
+use super::deadlines::Elapsed;
+use super::listener::{Listening, Security};
+use super::memory::Charge;
+use crate::accept::admission::{Admitted, Rated, Refusal};
+use crate::accept::stream::Stream;
+use crate::clock::{MonoMillis, Now};
+use crate::envelope::Client;
+use crate::pipeline::{Body, Pipeline, Transaction};
+use crate::reply::{Enhanced, Reply};
+use crate::session::proxy::{self, Proxied};
+use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
+
+/// A TLS handshake, a PROXY header, our goodbye: everything that has no time-out in RFC 5321.
+const SETUP_SECONDS: u64 = 30;
+/// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
+const WRITE_SECONDS: u64 = 300;
+/// How long a session may sleep before it looks at the rest of the world again.
+const LOOK_SECONDS: u64 = 60;
+/// A transaction this old ends with 451 when its tables keep too many old generations mapped.
+const TRANSACTION_SECONDS_MAX: u64 = 600;
+/// Old generations that transactions may keep mapped.
+const OLD_GENERATIONS_MAX: usize = 2;
+/// PROXY protocol version 2: octets before the addresses.
+const PROXY_FIXED_BYTES: usize = 16;
+
+/// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
+pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stream: Stream) {
+    let mut stream = stream;
+    let work = AssertUnwindSafe(converse(&pipeline, &listening, &mut stream)).catch_unwind();
+    match work.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
+        Err(_) => {
+            pipeline.rooms().count(Counter::SessionPanics);
+            tracing::error!("a session ended by a defect of ours (panic); see the message above");
+            let reply = Reply::new(421, Enhanced(4, 3, 0), "Internal problem, closing connection");
+            let _ = write_reply(&pipeline, &mut stream, &reply).await;
+        }
+    }
+    let _ = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()).await;
+}
+
+fn after(seconds: u64) -> MonoMillis {
+    Now::read().mono.plus(Duration::from_secs(seconds))
+}
+
+fn timed_out(_: Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) -> io::Result<()> {
+    let mut line = Vec::new();
+    reply.write_to(&mut line);
+    write(pipeline, stream, &line).await
+}
+
+async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &[u8]) -> io::Result<()> {
+    let deadlines = &pipeline.rooms().deadlines;
+    deadlines.run(after(WRITE_SECONDS), stream.write_all(octets)).await.map_err(timed_out)?
+}
+
+async fn converse(
+    pipeline: &Rc<Pipeline>,
+    listening: &Listening,
+    stream: &mut Stream,
+) -> io::Result<()> {
+    let Some((peer, local)) = stream.addresses() else { return Ok(()) };
+    let mut client = new_client(peer, local);
+    if listening.is_proxy(peer.ip()) {
+        match read_proxy(pipeline, stream).await? {
+            Some(Proxied::Client { source, destination }) => {
+                (client.address, client.local) = (source, destination);
+            }
+            Some(Proxied::Local) => {}
+            None => return Ok(()),
+        }
+    }
+    let admitted = match pipeline.admit(client.address.ip(), Now::read().mono) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
+    };
+    pipeline.rooms().count(Counter::Connections);
+    if listening.security == Security::Implicit {
+        handshake(pipeline, stream, listening.tls()).await?;
+        client.tls = stream.tls_text();
+    }
+    let xclient =
+        if listening.may_xclient(peer.ip()) { Xclient::Offered } else { Xclient::Refused };
+    let address = client.address.ip();
+    let mut session = Session::new(listening.session(), client, xclient);
+    match talks_early(listening, stream).await {
+        None => {}
+        Some(_) if listening.refuse_early => {
+            pipeline.rooms().count(Counter::EarlyTalkers);
+            session.early_talker();
+        }
+        Some(octets) => session.fill(&octets),
+    }
+    let mut driver = Driver {
+        pipeline,
+        listening,
+        stream,
+        session,
+        admitted,
+        address,
+        transaction: None,
+        body: Body::default(),
+        charge: pipeline.rooms().memory.charge(),
+    };
+    driver.run().await
+}
+
+fn new_client(address: SocketAddr, local: SocketAddr) -> Client {
+    Client { address, local, name: None, helo: "".into(), esmtp: false, tls: None }
+}
+
+/// Reads the header of PROXY protocol version 2 and not one octet more; nothing when it is nonsense:
+/// the connection closes without a word, as the protocol asks for.
+async fn read_proxy(pipeline: &Pipeline, stream: &mut Stream) -> io::Result<Option<Proxied>> {
+    let read = async {
+        let mut header = vec![0; PROXY_FIXED_BYTES];
+        stream.read_exact(&mut header).await?;
+        // Length of what follows; `parse` refuses a signature or length that cannot be.
+        let more = match header.get(14..16) {
+            Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
+            _ => 0,
+        };
+        if proxy::parse(&header).is_ok() && more <= proxy::HEADER_BYTES_MAX {
+            header.resize(PROXY_FIXED_BYTES + more, 0);
+            let rest = header.get_mut(PROXY_FIXED_BYTES..).unwrap_or_default();
+            stream.read_exact(rest).await?;
+        }
+        Ok::<_, io::Error>(header)
+    };
+    let read = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), read).await;
+    let header = read.map_err(timed_out)??;
+    match proxy::parse(&header) {
+        Ok(Some((proxied, _))) => Ok(Some(proxied)),
+        Ok(None) => Ok(None),
+        Err(error) => {
+            tracing::warn!(%error, "connection from a named proxy without a PROXY header");
+            Ok(None)
+        }
+    }
+}
+
+async fn handshake(
+    pipeline: &Pipeline,
+    stream: &mut Stream,
+    config: Arc<ServerConfig>,
+) -> io::Result<()> {
+    let rooms = pipeline.rooms();
+    let shaken = rooms.deadlines.run(after(SETUP_SECONDS), stream.upgrade(config)).await;
+    let shaken = shaken.map_err(timed_out).and_then(|done| done);
+    let counter = if shaken.is_ok() { Counter::TlsHandshakes } else { Counter::TlsFailures };
+    rooms.count(counter);
+    shaken
+}
+
+/// What the client says before our greeting: looks at once, and for the configured delay. RFC 5321
+/// section 4.3.1 makes the client wait for 220.
+async fn talks_early(listening: &Listening, stream: &mut Stream) -> Option<Vec<u8>> {
+    let read = stream.read_with(<[u8]>::to_vec);
+    let delay = listening.greeting_delay;
+    let said = if delay.is_zero() {
+        poll_once(read).await
+    } else {
+        let silent = async {
+            glommio::timer::sleep(delay).await;
+            Ok(Vec::new())
+        };
+        Some(read.or(silent).await)
+    };
+    said.and_then(Result::ok).filter(|octets| !octets.is_empty())
+}
+
+async fn turn_away(
+    pipeline: &Pipeline,
+    listening: &Listening,
+    stream: &mut Stream,
+    refusal: Refusal,
+) -> io::Result<()> {
+    pipeline.rooms().count(Counter::ConnectionsRefused);
+    if listening.security == Security::Implicit {
+        // A handshake for somebody who is turned away would be work that he chooses.
+        return Ok(());
+    }
+    write_reply(pipeline, stream, &too_many(refusal)).await
+}
+
+fn too_many(refusal: Refusal) -> Reply {
+    let text = match refusal {
+        Refusal::Address => "Too many connections from your address",
+        Refusal::Network => "Too many connections from your network",
+        Refusal::Total => "Too many connections, try again later",
+        Refusal::Rate => "Too many connections in a short time, try again later",
+    };
+    Reply::new(421, Enhanced(4, 7, 0), text)
+}
+
+struct Driver<'d> {
+    pipeline: &'d Rc<Pipeline>,
+    listening: &'d Listening,
+    stream: &'d mut Stream,
+    session: Session,
+    admitted: Admitted,
+    /// The address that was admitted.
+    address: IpAddr,
+    transaction: Option<Transaction>,
+    body: Body,
+    charge: Charge,
+}
+
+impl Driver<'_> {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            if self.pipeline.rooms().shared.is_draining() {
+                self.session.shutdown();
+            }
+            match self.session.advance(Now::read()) {
+                Step::Read { deadline } => {
+                    self.flush().await?;
+                    self.read(deadline).await?;
+                }
+                Step::StartTls => {
+                    self.flush().await?;
+                    handshake(self.pipeline, self.stream, self.listening.tls()).await?;
+                    let text = self.stream.tls_text().unwrap_or_default();
+                    self.session.tls_done(&text);
+                }
+                Step::Close { reason } => {
+                    let flushed = self.flush().await;
+                    return if reason == CloseReason::PeerClosed { Ok(()) } else { flushed };
+                }
+                Step::AskClient => self.client(),
+                Step::AskMail => self.mail(),
+                Step::AskRcpt(recipient) => self.recipient(recipient).await?,
+                Step::AskData => {
+                    let answer = self.pipeline.data(self.transaction.as_ref());
+                    self.session.answer(answer);
+                }
+                Step::ContentFull => self.spill().await,
+                Step::ContentDropped => {
+                    self.body = Body::default();
+                    self.recharge();
+                }
+                Step::AskMessage(received) => self.message(*received).await,
+            }
+        }
+    }
+
+    /// Before the greeting, and again when XCLIENT named another client: the limits are then those of
+    /// that client's address.
+    fn client(&mut self) {
+        let address = self.session.client().address.ip();
+        if address != self.address {
+            match self.pipeline.admit(address, Now::read().mono) {
+                Ok(admitted) => {
+                    self.admitted = admitted;
+                    self.address = address;
+                }
+                Err(refusal) => {
+                    self.pipeline.rooms().count(Counter::ConnectionsRefused);
+                    self.session.answer(Answer::Close(too_many(refusal)));
+                    return;
+                }
+            }
+        }
+        let answer = self.pipeline.client(self.session.client());
+        self.session.answer(answer);
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.session.output().is_empty() {
+            return Ok(());
+        }
+        let mut output = std::mem::take(self.session.output());
+        let written = write(self.pipeline, self.stream, &output).await;
+        output.clear();
+        *self.session.output() = output;
+        written
+    }
+
+    async fn read(&mut self, deadline: MonoMillis) -> io::Result<()> {
+        let session = &mut self.session;
+        let rooms = self.pipeline.rooms();
+        rooms.count(Counter::Reads);
+        let read = self.stream.read_with(|octets| match octets {
+            [] => session.peer_closed(),
+            octets => session.fill(octets),
+        });
+        // Past its deadline the session itself says what it thinks of that.
+        let read = rooms.deadlines.run_kickable(deadline.min(after(LOOK_SECONDS)), read).await;
+        match read {
+            Err(Elapsed) => self.look(),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "read failed");
+                self.session.peer_closed();
+            }
+            Ok(Ok(())) => self.recharge(),
+        }
+        Ok(())
+    }
+
+    /// A transaction that is old and keeps old tables mapped must not hold up new ones.
+    fn look(&mut self) {
+        let Some(transaction) = &self.transaction else { return };
+        let age = Now::read().mono.since(transaction.begun.mono);
+        let Some(current) = self.pipeline.rooms().shared.tables() else { return };
+        if age > Duration::from_secs(TRANSACTION_SECONDS_MAX)
+            && transaction.snapshot.number() != current.load().number()
+            && current.old_bases_mapped() > OLD_GENERATIONS_MAX
+        {
+            let text = "Transaction took too long, try again";
+            self.session.abort(&Reply::new(451, Enhanced(4, 3, 2), text));
+        }
+    }
+
+    /// Charges what this session holds in memory; over the budget the content is refused.
+    fn recharge(&mut self) {
+        let held = self.session.content_bytes() as u64;
+        if !self.charge.set(held) {
+            self.pipeline.rooms().count(Counter::MemoryRefusals);
+            self.session.refuse_content(Reply::new(
+                452,
+                Enhanced(4, 3, 1),
+                "Insufficient memory, try again later",
+            ));
+        }
+    }
+
+    fn mail(&mut self) {
+        let now = Now::read();
+        if self.pipeline.over_rate(&self.admitted, Rated::Message, now.mono) {
+            let text = "Too many messages in a short time, try again later";
+            self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
+            return;
+        }
+        match self.pipeline.reverse_path(self.session.client(), self.session.envelope(), now) {
+            Ok(transaction) => {
+                self.transaction = Some(transaction);
+                self.session.answer(Answer::Accept);
+            }
+            Err(reply) => self.session.answer(Answer::Reply(reply)),
+        }
+    }
+
+    async fn recipient(&mut self, recipient: crate::session::RcptTo) -> io::Result<()> {
+        let now = Now::read();
+        let over = self.pipeline.over_rate(&self.admitted, Rated::Recipient, now.mono);
+        let Some(transaction) = self.transaction.as_mut().filter(|_| !over) else {
+            let text = "Too many recipients in a short time, try again later";
+            self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
+            return Ok(());
+        };
+        let answer = self.pipeline.recipient(transaction, recipient, now).await;
+        let counter = match &answer {
+            Answer::Recipient(_) => Counter::RecipientsAccepted,
+            Answer::Accept | Answer::Reply(_) | Answer::Close(_) => Counter::RecipientsRefused,
+        };
+        self.pipeline.rooms().count(counter);
+        self.session.answer(answer);
+        Ok(())
+    }
+
+    /// Moves what the session holds to the message's own file.
+    async fn spill(&mut self) {
+        let octets = self.session.take_content();
+        let Some(transaction) = &self.transaction else { return };
+        let spilt = self.pipeline.spill(transaction.mail, &mut self.body, octets).await;
+        if let Err(reply) = spilt {
+            self.session.refuse_content(reply);
+        }
+        self.recharge();
+    }
+
+    async fn message(&mut self, received: Received) {
+        let rest = self.session.take_content();
+        let body = std::mem::take(&mut self.body);
+        let reply = match self.transaction.take() {
+            Some(transaction) => self.judge(transaction, received, body, rest).await,
+            None => Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later"),
+        };
+        self.pipeline.rooms().count(match reply.code {
+            200..=299 => Counter::MessagesAccepted,
+            400..=499 => Counter::MessagesDeferred,
+            _ => Counter::MessagesRefused,
+        });
+        self.session.answer(Answer::Reply(reply));
+        // Giving memory back always fits.
+        let _ = self.charge.set(0);
+    }
+
+    async fn judge(
+        &mut self,
+        transaction: Transaction,
+        received: Received,
+        body: Body,
+        rest: Vec<u8>,
+    ) -> Reply {
+        let rooms = self.pipeline.rooms();
+        rooms.count(Counter::MessagesReceived);
+        rooms.count_many(Counter::OctetsReceived, received.bytes);
+        let client = self.session.client().clone();
+        match self.pipeline.complete(transaction.mail, body, rest).await {
+            Ok(complete) => self.pipeline.message(transaction, client, received, complete).await,
+            Err(reply) => reply,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Listeners of a shard: each shard binds its own socket (SO_REUSEPORT); the kernel spreads
+//! connections over the shards and a connection stays on its core.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glommio::net::TcpListener;
+use rustls::ServerConfig;
+
+use super::connection;
+use super::shared::Shared;
+use crate::accept::stream::Stream;
+use crate::clock::MonoMillis;
+use crate::config::{self, Config, EarlyTalkers, ListenerTls};
+use crate::pipeline::Pipeline;
+use crate::session::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
+
+/// After a failed accept (no descriptors left) the listener rests so long.
+const REST: Duration = Duration::from_millis(100);
+
+/// How a connection is encrypted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    /// In clear, STARTTLS offered or not.
+    Clear,
+    /// TLS from the first octet.
+    Implicit,
+}
+
+/// What the sessions of one listener need to know. Made anew when the configuration is reloaded.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) security: Security,
+    /// Pause before the greeting in which an early talker shows himself.
+    pub(super) greeting_delay: Duration,
+    /// Early talkers are refused.
+    pub(super) refuse_early: bool,
+    listener: config::Listener,
+    session: Arc<SessionConfig>,
+    shared: Arc<Shared>,
+}
+
+impl Listening {
+    pub(super) fn new(shared: &Arc<Shared>, listener: &config::Listener, config: &Config) -> Self {
+        let smtp = &config.smtp;
+        Self {
+            security: match listener.tls {
+                ListenerTls::Implicit => Security::Implicit,
+                ListenerTls::None | ListenerTls::Starttls => Security::Clear,
+            },
+            greeting_delay: Duration::from_millis(smtp.greeting_delay_ms),
+            refuse_early: smtp.early_talkers == EarlyTalkers::Refuse,
+            listener: listener.clone(),
+            session: Arc::new(session_config(listener, config)),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    pub(super) fn session(&self) -> Arc<SessionConfig> {
+        Arc::clone(&self.session)
+    }
+
+    /// The TLS configuration in force now.
+    pub(super) fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.shared.certificates.current().config)
+    }
+
+    /// Peers that speak PROXY protocol version 2 first.
+    pub(super) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.listener.proxy_from.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Peers that may use XCLIENT.
+    pub(super) fn may_xclient(&self, peer: IpAddr) -> bool {
+        self.listener.xclient_from.iter().any(|network| network.contains(&peer))
+    }
+}
+
+fn session_config(listener: &config::Listener, config: &Config) -> SessionConfig {
+    let smtp = &config.smtp;
+    SessionConfig {
+        host_name: config.engine.host_name.clone(),
+        capabilities: Capabilities {
+            starttls: listener.tls == ListenerTls::Starttls,
+            ..Capabilities::default()
+        },
+        message_bytes_max: smtp.message_bytes_max,
+        recipients_max: smtp.recipients_max as usize,
+        transactions_max: smtp.transactions_max,
+        errors_max: smtp.errors_max,
+        refused_recipients_max: smtp.unknown_recipients_max,
+        bare_line_ends: match smtp.bare_line_ends {
+            config::BareLineEnds::Canonical => BareLineEnds::Canonical,
+            config::BareLineEnds::Refuse => BareLineEnds::Refuse,
+        },
+        timeouts: Timeouts {
+            command: Duration::from_millis(smtp.command_timeout_ms),
+            content: Duration::from_millis(smtp.data_timeout_ms),
+            ..Timeouts::default()
+        },
+        ..SessionConfig::default()
+    }
+}
+
+/// Accepts on `address` until the shard drains.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
+    TcpListener::bind(address).map_err(Into::into)
+}
+
+/// Accepts connections until the shard drains. `which` is the index of the listener in the
+/// configuration.
+pub(super) async fn accept_all(pipeline: Rc<Pipeline>, listener: TcpListener, which: usize) {
+    let rooms = Rc::clone(pipeline.rooms());
+    while !rooms.shared.is_draining() {
+        let accepted = rooms.deadlines.run_kickable(MonoMillis(u64::MAX), listener.accept()).await;
+        let Ok(accepted) = accepted else { continue };
+        match accepted {
+            Ok(stream) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "connection went before it was served");
+                    continue;
+                }
+                let Some(listening) = rooms.listening(which) else { return };
+                let pipeline = Rc::clone(&pipeline);
+                let guard = rooms.session_guard();
+                rooms.spawn_mail(async move {
+                    connection::serve(pipeline, listening, Stream::Plain(stream)).await;
+                    drop(guard);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                glommio::timer::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// The listeners of all shards for `config`.
+pub(super) fn all(shared: &Arc<Shared>, config: &Config) -> Vec<Rc<Listening>> {
+    config
+        .listeners
+        .iter()
+        .map(|listener| Rc::new(Listening::new(shared, listener, config)))
+        .collect()
+}

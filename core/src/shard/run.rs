@@ -1,0 +1,175 @@
+//! One shard from its first to its last moment: opens the rooms, serves, drains.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use glommio::{Latency, Shares, executor};
+
+use super::inbox::{self, ShardCall};
+use super::listener;
+use super::memory::Memory;
+use super::rooms::{Queues, Random, Rooms};
+use super::shared::{Budgets, Shared};
+use super::{EngineError, deadlines::Deadlines, delivery};
+use crate::clock::Now;
+use crate::maillog::MailLog;
+use crate::pipeline::Pipeline;
+use crate::quarantine::Quarantine;
+use crate::spool::SpoolStore;
+use crate::spool::disk::GlommioDisk;
+use crate::spool::log::LogOptions;
+
+/// Sessions in DATA may take so long to end after a drain began.
+const DRAIN_SECONDS: u64 = 300;
+
+/// What a shard is started with.
+pub(super) struct Start {
+    pub(super) index: u16,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: flume::Receiver<ShardCall>,
+    /// Told once the listeners are bound.
+    pub(super) ready: flume::Sender<Result<(), EngineError>>,
+    pub(super) seed: u64,
+}
+
+/// Runs a shard to its end.
+pub(super) async fn run(start: Start) {
+    let Start { index, shared, inbox, ready, seed } = start;
+    let rooms = match open(index, &shared, seed).await {
+        Ok(rooms) => rooms,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let pipeline = Rc::new(Pipeline::new(Rc::clone(&rooms)));
+    let config = shared.config.load_full();
+    for (which, listener) in config.listeners.iter().enumerate() {
+        match listener::listen(listener.address) {
+            Ok(bound) => {
+                let work = listener::accept_all(Rc::clone(&pipeline), bound, which);
+                rooms.spawn_mail(work);
+            }
+            Err(source) => {
+                let _ = ready.send(Err(EngineError::Listen { address: listener.address, source }));
+                return;
+            }
+        }
+    }
+    let _ = ready.send(Ok(()));
+    drop(ready);
+    rooms.spawn_background(tick(Rc::clone(&rooms)));
+    rooms.spawn_background(recover(Rc::clone(&rooms)));
+    let deliverer = rooms.deliverer.clone();
+    rooms.spawn_delivery(async move { deliverer.run_queue().await });
+    inbox::serve(&pipeline, &inbox).await;
+    drain(&rooms).await;
+}
+
+async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, EngineError> {
+    let now = Now::read();
+    let config = shared.config.load_full();
+    let random = Random::new(seed);
+    let options = |kind: &str, budget: &Arc<crate::spool::budget::Budget>| {
+        let directory = shared.data.join(kind).join(index.to_string());
+        LogOptions::new(directory, random.next(), Arc::clone(budget))
+    };
+    let Budgets { spool, quarantine, maillog } = &shared.budgets;
+    let store = SpoolStore::open(GlommioDisk, options("spool", spool), now.unix).await?;
+    let held = options("quarantine", quarantine);
+    let quarantine = Quarantine::open(GlommioDisk, index, held, now.unix).await?;
+    let rows = options("maillog", maillog);
+    let maillog = MailLog::open(GlommioDisk, rows, config.storage.maillog_days, now.unix).await?;
+    let queues = Queues {
+        mail: queue(700, Latency::Matters(Duration::from_millis(5)), "mail"),
+        delivery: queue(250, Latency::Matters(Duration::from_millis(20)), "delivery"),
+        background: queue(50, Latency::NotImportant, "background"),
+    };
+    let deliverer = delivery::deliverer(shared, &store, &quarantine, &maillog, random.next());
+    let memory = Memory::new(config.smtp.shard_memory_bytes_max);
+    let rooms = Rooms {
+        index,
+        shared: Arc::clone(shared),
+        spool: store,
+        quarantine,
+        maillog,
+        deliverer,
+        deadlines: Deadlines::default(),
+        memory,
+        queues,
+        listening: RefCell::new(listener::all(shared, &config)),
+        sessions: Rc::new(Cell::new(0)),
+        random,
+        scratches: RefCell::default(),
+    };
+    Ok(Rc::new(rooms))
+}
+
+fn queue(shares: usize, latency: Latency, name: &str) -> glommio::TaskQueueHandle {
+    executor().create_task_queue(Shares::Static(shares), latency, name)
+}
+
+/// Once a second: deadlines, flushes, gauges; once a minute: expiry.
+async fn tick(rooms: Rc<Rooms>) {
+    let mut seconds = 0_u64;
+    loop {
+        glommio::timer::sleep(Duration::from_secs(1)).await;
+        seconds += 1;
+        let now = Now::read();
+        rooms.deadlines.sweep(now.mono);
+        rooms.spool.tick(now.unix).await;
+        rooms.quarantine.tick(now.unix).await;
+        rooms.maillog.tick(now.unix).await;
+        if seconds.is_multiple_of(60) {
+            rooms.quarantine.expire(now.unix).await;
+        }
+        gauges(&rooms);
+    }
+}
+
+fn gauges(rooms: &Rooms) {
+    let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) else { return };
+    gauges.sessions.store(rooms.sessions.get(), Ordering::Relaxed);
+    gauges.memory_bytes.store(rooms.memory.used(), Ordering::Relaxed);
+    gauges.queue_mails.store(rooms.deliverer.waiting() as u64, Ordering::Relaxed);
+    let oldest = rooms.deliverer.queue_why(None).iter().map(|row| row.oldest_seconds).max();
+    let oldest =
+        oldest.map_or(0, |seconds| Now::read().unix.0.saturating_sub(seconds.saturating_mul(1000)));
+    gauges.queue_oldest.store(oldest, Ordering::Relaxed);
+    for damage in rooms.spool.take_damage() {
+        tracing::error!(%damage, "a damaged record was set aside");
+        gauges.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads what the last run left, while new mail is already accepted.
+async fn recover(rooms: Rc<Rooms>) {
+    rooms.quarantine.recover().await;
+    rooms.deliverer.recover(rooms.spool.recover()).await;
+}
+
+/// Ends sessions between transactions, waits for those in DATA, then makes all rows durable.
+async fn drain(rooms: &Rooms) {
+    rooms.deadlines.kick();
+    let end = Now::read().mono.plus(Duration::from_secs(DRAIN_SECONDS));
+    while rooms.sessions.get() > 0 && Now::read().mono < end {
+        rooms.deadlines.kick();
+        glommio::timer::sleep(Duration::from_millis(50)).await;
+    }
+    if rooms.sessions.get() > 0 {
+        tracing::warn!(
+            sessions = rooms.sessions.get(),
+            "sessions were cut at the end of the drain"
+        );
+    }
+    rooms.deliverer.stop();
+    let now = Now::read();
+    rooms.spool.tick(now.unix).await;
+    rooms.quarantine.tick(now.unix).await;
+    if let Err(error) = rooms.maillog.write_durable(&[], now.unix).await {
+        tracing::error!(%error, "the last rows of the mail log may be lost");
+    }
+}

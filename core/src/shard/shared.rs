@@ -1,0 +1,228 @@
+//! What all shards of the box share: configuration, tables, admission, counters, budgets, alarms.
+//! Everything in it is immutable, atomic or swapped as a whole; nothing in it is ever waited for.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+
+use super::counters::{Counter, Counters};
+use super::metrics::Figures;
+use crate::accept::admission::Admission;
+use crate::accept::tls::Certificates;
+use crate::analysis;
+use crate::clock::Now;
+use crate::config::Config;
+use crate::deliver::destinations::Destinations;
+use crate::deliver::live::HopTls;
+use crate::resolve::ResolverThreads;
+use crate::spool::SpoolError;
+use crate::spool::budget::Budget;
+use crate::tables::Current;
+
+/// Days before its end from which a certificate raises an alarm.
+const CERTIFICATE_DAYS: u64 = 14;
+/// Age of the oldest waiting mail from which the queue raises an alarm.
+const QUEUE_AGE_SECONDS: u64 = 4 * 3600;
+/// Age of the generation from which signatures count as stale.
+const SIGNATURE_DAYS: u64 = 7;
+
+/// Gauges that each shard writes once a second.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Sessions.
+    pub sessions: AtomicU64,
+    /// Memory of message bodies.
+    pub memory_bytes: AtomicU64,
+    /// Mails in the queue.
+    pub queue_mails: AtomicU64,
+    /// When the oldest of them was queued, UTC milliseconds; 0 without one.
+    pub queue_oldest: AtomicU64,
+    /// Damaged records set aside since the start.
+    pub damaged: AtomicU64,
+}
+
+/// Budgets of the kinds of files.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    /// Waiting mail.
+    pub spool: Arc<Budget>,
+    /// Held mail.
+    pub quarantine: Arc<Budget>,
+    /// Mail log.
+    pub maillog: Arc<Budget>,
+}
+
+/// What delivery shares: threads that look hosts up, TLS, what is known of each destination.
+#[derive(Debug)]
+pub struct Hops {
+    /// Look-ups.
+    pub resolver: ResolverThreads,
+    /// TLS towards hops.
+    pub tls: HopTls,
+    /// Concurrency and back-off.
+    pub destinations: Arc<Destinations>,
+}
+
+/// The shared state.
+#[derive(Debug)]
+pub struct Shared {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Configuration file, for a reload.
+    pub config_file: PathBuf,
+    /// Configuration in force.
+    pub config: ArcSwap<Config>,
+    /// Limits per client.
+    pub admission: Arc<Admission>,
+    /// Certificates of the listeners.
+    pub certificates: Certificates,
+    /// Disk budgets.
+    pub budgets: Budgets,
+    /// Counters, one for each shard.
+    pub counters: Vec<Arc<Counters>>,
+    /// Gauges, one for each shard.
+    pub gauges: Vec<Arc<Gauges>>,
+    /// Delivery.
+    pub hops: Hops,
+    /// Analysis workers.
+    pub analysis: analysis::Pool,
+    pub(super) tables: OnceLock<Current>,
+    pub(super) draining: AtomicBool,
+    /// When the generation in force was adopted, UTC milliseconds.
+    pub(super) adopted_at: AtomicU64,
+    /// The last generation that was offered was refused.
+    pub(super) generation_refused: AtomicBool,
+    pub(super) started: Now,
+}
+
+impl Shared {
+    /// The tables, once a generation is in force.
+    #[must_use]
+    pub fn tables(&self) -> Option<&Current> {
+        self.tables.get()
+    }
+
+    /// No new sessions, and those between transactions end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether `bytes` of new mail fit on the disk: it may be spooled, or held, and must be logged.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] of the kind that is full.
+    pub fn admits(&self, bytes: u64) -> Result<(), SpoolError> {
+        self.budgets.spool.check(bytes)?;
+        self.budgets.quarantine.check(bytes)
+    }
+
+    /// Whether limits on single clients hold for `address`.
+    #[must_use]
+    pub fn is_exempt(&self, address: IpAddr) -> bool {
+        self.config.load().admission.exempt.iter().any(|network| network.contains(&address))
+    }
+
+    fn sum(&self, gauge: impl Fn(&Gauges) -> &AtomicU64) -> u64 {
+        self.gauges.iter().map(|gauges| gauge(gauges).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Age of the oldest waiting mail in seconds; 0 without one.
+    #[must_use]
+    pub fn queue_age_seconds(&self, now: Now) -> u64 {
+        let oldest = self
+            .gauges
+            .iter()
+            .map(|gauges| gauges.queue_oldest.load(Ordering::Relaxed))
+            .filter(|oldest| *oldest != 0)
+            .min();
+        oldest.map_or(0, |oldest| now.unix.0.saturating_sub(oldest) / 1000)
+    }
+
+    /// Alarms with their texts, raised ones only.
+    #[must_use]
+    pub fn raised(&self, now: Now) -> Vec<(&'static str, String)> {
+        self.all_alarms(now)
+            .into_iter()
+            .filter_map(|(name, text)| text.map(|text| (name, text)))
+            .collect()
+    }
+
+    fn all_alarms(&self, now: Now) -> Vec<(&'static str, Option<String>)> {
+        let disk = [&self.budgets.spool, &self.budgets.quarantine, &self.budgets.maillog]
+            .into_iter()
+            .filter_map(|budget| budget.alarm())
+            .collect::<Vec<_>>();
+        let disk = (!disk.is_empty()).then(|| disk.join("; "));
+        let age = self.queue_age_seconds(now);
+        let queue = (age > QUEUE_AGE_SECONDS).then(|| format!("the oldest mail waits for {age} s"));
+        let end = self.certificates.current().not_after;
+        let left = end.0.saturating_sub(now.unix.0) / 86_400_000;
+        let certificate =
+            (left < CERTIFICATE_DAYS).then(|| format!("the certificate ends in {left} days"));
+        let adopted = self.adopted_at.load(Ordering::Relaxed);
+        let old = now.unix.0.saturating_sub(adopted) / 86_400_000;
+        let stale = match (self.tables(), adopted) {
+            (None, _) => Some("no generation is in force: mail gets 451".to_owned()),
+            (Some(_), 1..) if old >= SIGNATURE_DAYS => {
+                Some(format!("the generation in force is {old} days old"))
+            }
+            (Some(_), _) => None,
+        };
+        let refused = self
+            .generation_refused
+            .load(Ordering::Relaxed)
+            .then(|| "the last generation was refused, see the log".to_owned());
+        let deaths = self.analysis.counters().deaths;
+        let workers = (deaths > 0).then(|| format!("analysis workers died {deaths} times"));
+        let damaged = self.sum(|gauges| &gauges.damaged);
+        let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
+        vec![
+            ("disk", disk),
+            ("queue_age", queue),
+            ("certificate", certificate),
+            ("stale_signatures", stale),
+            ("generation_refused", refused),
+            ("dead_worker", workers),
+            ("damaged_records", damage),
+        ]
+    }
+}
+
+impl Figures for Shared {
+    fn counter(&self, counter: Counter) -> u64 {
+        self.counters.iter().map(|counters| counters.read(counter)).sum()
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, &'static str, i64)> {
+        let now = Now::read();
+        let figure = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let generation = self.tables().map_or(0, |tables| tables.load().number());
+        let certificate = self.certificates.current().not_after.since(now.unix).as_secs();
+        let budgets = &self.budgets;
+        vec![
+            ("sessions", "Open sessions", figure(self.sum(|gauges| &gauges.sessions))),
+            ("memory_bytes", "Memory of bodies", figure(self.sum(|gauges| &gauges.memory_bytes))),
+            ("queue_mails", "Mails that wait", figure(self.sum(|gauges| &gauges.queue_mails))),
+            ("queue_age_seconds", "Age of the oldest", figure(self.queue_age_seconds(now))),
+            ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
+            ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
+            ("maillog_bytes", "Mail log on disk", figure(budgets.maillog.used())),
+            ("generation", "Generation in force", figure(generation)),
+            ("certificate_seconds", "Until the certificate ends", figure(certificate)),
+            (
+                "uptime_seconds",
+                "Since the start",
+                figure(now.mono.since(self.started.mono).as_secs()),
+            ),
+        ]
+    }
+
+    fn alarms(&self) -> Vec<(&'static str, bool)> {
+        let all = self.all_alarms(Now::read());
+        all.into_iter().map(|(name, text)| (name, text.is_some())).collect()
+    }
+}
