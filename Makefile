@@ -1,0 +1,62 @@
+# Two commands: `make run` and `make test`. `make help` names the others.
+# Neither starts, stops or replaces a system service; everything they make lies in target/ and var/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Where `make run` keeps its data, and what else it hands to `sekisho run`.
+DATA ?= var
+RUN_ARGUMENTS ?=
+
+# What the build links and what the tests send mail with.
+BUILD_PACKAGES := gcc libc6-dev pkg-config libhyperscan-dev libpcre2-dev
+TEST_PACKAGES := $(BUILD_PACKAGES) swaks python3 xz-utils
+
+.PHONY: help
+help: ## This text.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run
+run: build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo domain, data in ./var.
+	@exec target/release/sekisho --data $(DATA) run $(RUN_ARGUMENTS)
+
+.PHONY: build
+build: rust packages ## Build the programs in release mode.
+	@cargo build --release --locked --bins
+
+.PHONY: test
+test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 20 minutes on 2 cores.
+	@tests/gate.sh
+
+.PHONY: soak
+soak: rust test-packages ## The long runs: 200 kills in both modes, thousands of seeds, a larger corpus.
+	@tests/gate.sh soak
+
+.PHONY: fuzz
+fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (default 600) altogether.
+	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
+
+.PHONY: tables-figures
+tables-figures: build ## Figures for 10 million list entries and 1 million recipients.
+	@cargo bench --locked -p sekisho-bench --bench tables
+
+.PHONY: rust
+rust:
+	@command -v cargo > /dev/null || { \
+	  echo "Rust is missing:  sudo apt-get install rustup && rustup default stable" >&2; \
+	  echo "                  (or https://rustup.rs; $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later)" >&2; \
+	  exit 2; }
+	@wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	found=$$(rustc --version | cut -d' ' -f2); \
+	if [ "$$(printf '%s\n%s\n' "$$wanted" "$$found" | sort -V | head -n1)" != "$$wanted" ]; then \
+	  echo "Rust $$found is older than $$wanted:  rustup update stable" >&2; exit 2; fi
+
+.PHONY: packages
+packages:
+	@tests/packages.sh $(BUILD_PACKAGES)
+
+.PHONY: test-packages
+test-packages:
+	@tests/packages.sh $(TEST_PACKAGES)

@@ -1,0 +1,435 @@
+//! The command line as clap reads it: `noun verb`, long flags. Turned into typed requests by the
+//! command's own file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sekisho, the mail gateway: its operator's command line.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Data directory: generations, spool, quarantine, log, control socket.
+    #[arg(long, global = true, default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// Configuration file [default: etc/sekisho.toml in the data directory].
+    #[arg(long, global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// JSON on stdout instead of tables: one object, or one object a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Nouns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway: engine, analysis, tables, and the demo's next hop.
+    Run(RunArguments),
+    /// Judge mail files without sending them.
+    Check(CheckArguments),
+    /// Tables of the engine.
+    #[command(subcommand)]
+    Tables(TablesCommand),
+    /// Allow and block entries, one at a time.
+    #[command(subcommand)]
+    List(ListCommand),
+    /// Known recipients and aliases, one at a time.
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
+    /// The configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Held mail.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// The mail log.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Mail that waits for its next hop.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Counters, shards, generation, alarms.
+    Status,
+    /// Send a test mail.
+    Send(SendArguments),
+    /// Save settings, sources of tables and secrets into one file.
+    Backup {
+        /// The file to write (`.tar.zst`).
+        file: PathBuf,
+    },
+    /// Bring back what `backup` saved.
+    Restore {
+        /// The file to read.
+        file: PathBuf,
+        /// Do it; without this it only says what it would do.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The demo's next hop; `run` starts it.
+    #[command(hide = true)]
+    DemoSink {
+        /// Where it listens.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where it stores mails.
+        #[arg(long)]
+        store: PathBuf,
+    },
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Do not start the bundled next hop of the demo domain.
+    #[arg(long)]
+    pub(crate) no_demo_sink: bool,
+    /// Only check the machine.
+    #[arg(long)]
+    pub(crate) check_machine: bool,
+    /// The engine's program [default: sekisho-engine beside this one].
+    #[arg(long)]
+    pub(crate) engine: Option<PathBuf>,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// A mail file, or a directory of them.
+    pub(crate) path: PathBuf,
+    /// Address of the client that brought it.
+    #[arg(long)]
+    pub(crate) client: Option<IpAddr>,
+    /// What it said in HELO.
+    #[arg(long)]
+    pub(crate) helo: Option<String>,
+    /// Reverse-path; empty for the null one.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Recipient; decides which domain's settings judge [default: gateway settings].
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Take client, HELO and reverse-path from the trace fields that hosts of this address or prefix
+    /// wrote.
+    #[arg(long)]
+    pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+/// `tables`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TablesCommand {
+    /// Compile the sources into a new generation, and have the engine take it over.
+    Build {
+        /// Only build; the engine is not told.
+        #[arg(long)]
+        no_adopt: bool,
+        /// Name every rule in the report, not only those that were refused.
+        #[arg(long)]
+        rules: bool,
+    },
+    /// What a generation holds.
+    Show {
+        /// Its number [default: the newest].
+        generation: Option<u64>,
+        /// Name every rule.
+        #[arg(long)]
+        rules: bool,
+    },
+    /// Verify every file of a generation as the engine would.
+    Verify {
+        /// Its number [default: the newest].
+        generation: Option<u64>,
+    },
+}
+
+/// Allow or block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolarityWord {
+    /// Allow.
+    Allow,
+    /// Block.
+    Block,
+}
+
+/// Sender or recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideWord {
+    /// Sender.
+    Sender,
+    /// Recipient.
+    Recipient,
+}
+
+/// Envelope, header, both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MatchOnWord {
+    /// The reverse-path.
+    Envelope,
+    /// The From: header field.
+    Header,
+    /// Either.
+    Both,
+}
+
+/// One list entry.
+#[derive(Debug, Args)]
+pub(crate) struct EntryArguments {
+    /// allow or block.
+    pub(crate) polarity: PolarityWord,
+    /// user@d, d, *@d, *@*.d, address or prefix.
+    pub(crate) pattern: String,
+    /// gateway, tenant:NAME, domain:NAME or account:ADDRESS.
+    #[arg(long, default_value = "gateway")]
+    pub(crate) owner: String,
+    /// Whom the pattern is about.
+    #[arg(long, value_enum, default_value = "sender")]
+    pub(crate) side: SideWord,
+    /// What a sender's address is compared with.
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) match_on: MatchOnWord,
+}
+
+/// `list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// Add an entry; in force within a second.
+    Add(EntryArguments),
+    /// Remove an entry.
+    Remove(EntryArguments),
+    /// What the lists say of a sender and a recipient; every entry if neither is named.
+    Show {
+        /// Sender address, or client address.
+        sender: Option<String>,
+        /// Recipient address.
+        #[arg(long)]
+        recipient: Option<String>,
+    },
+}
+
+/// `recipient`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecipientCommand {
+    /// Add a mailbox, or an alias with --alias-of; in force within a second.
+    Add {
+        /// The address.
+        address: String,
+        /// The mailbox it stands for.
+        #[arg(long)]
+        alias_of: Option<String>,
+    },
+    /// Remove a mailbox or alias.
+    Remove {
+        /// The address.
+        address: String,
+    },
+    /// Who an address is for, and whether it is known.
+    Show {
+        /// The address; every known one if absent.
+        address: Option<String>,
+    },
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong with a file.
+    Check {
+        /// The file [default: --config].
+        file: Option<PathBuf>,
+    },
+    /// Have the engine read configuration and certificates again.
+    Reload,
+    /// The commented default configuration.
+    Default,
+}
+
+/// What of the quarantine.
+#[derive(Debug, Args)]
+pub(crate) struct HeldFilter {
+    /// Recipient contains this.
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Reverse-path or author contains this.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Subject contains this.
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// Main class is this.
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+    /// Reason is this.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Held since: 2026-01-31, 2026-01-31T10:00, or an age such as 2h or 3d.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Held before.
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Released and deleted items too.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `quarantine`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Held mail, the newest first.
+    List {
+        #[command(flatten)]
+        filter: HeldFilter,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        rows_max: usize,
+    },
+    /// Everything known of one item.
+    Show {
+        /// Its id.
+        item: String,
+    },
+    /// Deliver items.
+    Release {
+        /// Their ids.
+        #[arg(required = true)]
+        items: Vec<String>,
+        /// Do it; without this it only says what it would do.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Delete items; their octets leave the disk within 24 hours.
+    Delete {
+        /// Their ids.
+        #[arg(required = true)]
+        items: Vec<String>,
+        /// Do it; without this it only says what it would do.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write an item as an .eml file.
+    Export {
+        /// Its id.
+        item: String,
+        /// The file; standard output if absent.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `log`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Rows that match all conditions, the newest first.
+    Search {
+        /// FIELD=TEXT (equal) or FIELD~TEXT (contains); any field of the row, see --fields.
+        conditions: Vec<String>,
+        /// From: 2026-01-31, 2026-01-31T10:00, or an age such as 2h or 3d.
+        #[arg(long)]
+        since: Option<String>,
+        /// Before.
+        #[arg(long)]
+        until: Option<String>,
+        /// Only rows of this kind.
+        #[arg(long, value_enum)]
+        kind: Option<RowKind>,
+        /// At most so many rows.
+        #[arg(long, default_value_t = 10_000)]
+        rows_max: usize,
+        /// Say which fields there are.
+        #[arg(long)]
+        fields: bool,
+    },
+}
+
+/// Kinds of log rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowKind {
+    /// One for each recipient and outcome.
+    Delivery,
+    /// One for each filter that fired.
+    Event,
+}
+
+/// `queue`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Mails that wait.
+    List {
+        /// Only for this recipient domain.
+        #[arg(long)]
+        domain: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        rows_max: usize,
+    },
+    /// Why mails wait, one row for each recipient domain.
+    Why {
+        /// Only this recipient domain.
+        domain: Option<String>,
+    },
+    /// Stop delivering to a domain.
+    Hold {
+        /// Recipient domain.
+        domain: String,
+    },
+    /// Deliver to a held domain again.
+    Unhold {
+        /// Recipient domain.
+        domain: String,
+    },
+    /// Try everything for a domain now.
+    Flush {
+        /// Recipient domain; all if absent.
+        domain: Option<String>,
+    },
+    /// Try one mail now.
+    Retry {
+        /// Its id as `queue list` shows it.
+        mail: String,
+    },
+    /// Remove one mail without a report to its sender.
+    Remove {
+        /// Its id as `queue list` shows it.
+        mail: String,
+        /// Do it; without this it only says what it would do.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Test mails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sample {
+    /// A harmless mail.
+    #[default]
+    Clean,
+    /// The EICAR test file as an attachment: every scanner calls it a virus.
+    Eicar,
+    /// The GTUBE test line: every spam filter calls it spam.
+    Gtube,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArguments {
+    /// Server [default: the first listener of the running engine].
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Reverse-path and author.
+    #[arg(long, default_value = "sender@example.com")]
+    pub(crate) from: String,
+    /// Recipient; may be given more than once.
+    #[arg(long, default_value = "user@demo.test")]
+    pub(crate) to: Vec<String>,
+    /// Subject of a sample.
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// Which test mail.
+    #[arg(long, value_enum, default_value = "clean")]
+    pub(crate) sample: Sample,
+    /// Send this file instead of a sample.
+    #[arg(long, conflicts_with_all = ["sample", "subject"])]
+    pub(crate) file: Option<PathBuf>,
+}

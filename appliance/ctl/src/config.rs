@@ -1,0 +1,90 @@
+//! `config check|reload|default`.
+
+use std::path::{Path, PathBuf};
+
+use sekisho_core::config::{Config, DEFAULT_TEXT, TableKind};
+use sekisho_core::control::{Request, Response};
+use sekisho_core::policy::source::parse_domains;
+
+use crate::arguments::ConfigCommand;
+use crate::call::{ask, unexpected};
+use crate::outcome::{Failure, Outcome, Ran};
+use crate::output;
+use crate::place::Place;
+use crate::publish::own_hosts;
+
+/// Runs one `config` command.
+pub(crate) fn run(place: &Place, json: bool, command: &ConfigCommand) -> Ran {
+    match command {
+        ConfigCommand::Check { file } => check(file.as_ref().unwrap_or(&place.config), json),
+        ConfigCommand::Default => {
+            output::data(DEFAULT_TEXT.trim_end());
+            Ok(Outcome::Done)
+        }
+        ConfigCommand::Reload => match ask(place, "config reload", Request::Reload)? {
+            Response::Done => {
+                output::words("read again; no session was dropped");
+                Ok(Outcome::Done)
+            }
+            Response::Refused { why } => {
+                output::words(format_args!("sekisho: config reload: {why}; the old one stays"));
+                Ok(Outcome::No)
+            }
+            other => Err(unexpected("config reload", &other)),
+        },
+    }
+}
+
+/// All mistakes of the file and of the domain files that it names, by the same code that the engine
+/// and the table builder run.
+fn check(file: &Path, json: bool) -> Ran {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(&name, error))?;
+    let mut mistakes = Vec::new();
+    let mut warnings = Vec::new();
+    match Config::parse(&text, &name) {
+        Ok((config, read_warnings)) => {
+            warnings.extend(read_warnings.iter().map(ToString::to_string));
+            let own = own_hosts(&config);
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            for path in domain_files(file, &config) {
+                let name = path.display().to_string();
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => {
+                        let (found, of) = match parse_domains(&text, &name, &own) {
+                            Ok((_, found)) => (found, &mut warnings),
+                            Err(found) => (found, &mut mistakes),
+                        };
+                        of.extend(found.iter().map(ToString::to_string));
+                    }
+                    Err(error) => mistakes.push(format!("{name}: {error}")),
+                }
+            }
+        }
+        Err(found) => mistakes.extend(found.iter().map(ToString::to_string)),
+    }
+    if json {
+        output::json(
+            &serde_json::json!({"file": name, "mistakes": mistakes, "warnings": warnings}),
+        );
+    } else {
+        mistakes.iter().for_each(output::data);
+        for warning in &warnings {
+            output::words(format_args!("warning: {warning}"));
+        }
+        if mistakes.is_empty() {
+            output::words(format_args!("{name}: no mistakes"));
+        }
+    }
+    Ok(Outcome::done_if(mistakes.is_empty()))
+}
+
+fn domain_files(file: &Path, config: &Config) -> Vec<PathBuf> {
+    let etc = file.parent().unwrap_or_else(|| Path::new("."));
+    let sources = config.tables.sources.iter();
+    sources
+        .filter(|source| source.kind == TableKind::Domains)
+        .filter(|source| !source.optional || etc.join(&source.path).exists())
+        .map(|source| etc.join(&source.path))
+        .collect()
+}

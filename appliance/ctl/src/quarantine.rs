@@ -1,0 +1,307 @@
+//! `quarantine list|show|release|delete|export`: read from the segments, with or without an engine;
+//! released and deleted by the engine, which is the only one that writes them.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use sekisho_core::clock::Now;
+use sekisho_core::content::{Content, Piece};
+use sekisho_core::control::{Request, Response};
+use sekisho_core::quarantine::reader::{self, Filter, Listed, Listing};
+use sekisho_core::quarantine::{ItemId, ItemState};
+use serde_json::{Value, json};
+
+use crate::arguments::{HeldFilter, QuarantineCommand};
+use crate::call::{ask, unexpected};
+use crate::outcome::{Failure, Outcome, Ran};
+use crate::output::{self, bytes, shown, time};
+use crate::period;
+use crate::place::Place;
+use crate::queue::outcomes;
+
+/// Runs one `quarantine` command.
+pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran {
+    match command {
+        QuarantineCommand::List { filter, rows_max } => list(place, json, &filter, rows_max),
+        QuarantineCommand::Show { item } => show(place, json, &item),
+        QuarantineCommand::Export { item, out } => export(place, &item, out.as_deref()),
+        QuarantineCommand::Release { items, yes } => {
+            let words = ("quarantine release", "deliver");
+            change(place, json, words, items, yes, |items| Request::QuarantineRelease { items })
+        }
+        QuarantineCommand::Delete { items, yes } => {
+            let words = ("quarantine delete", "delete for good");
+            change(place, json, words, items, yes, |items| Request::QuarantineDelete { items })
+        }
+    }
+}
+
+fn read(place: &Place, filter: &Filter) -> Result<Listing, Failure> {
+    let directory = place.data.join("quarantine");
+    if !directory.exists() {
+        return Ok(Listing::default());
+    }
+    let listing = reader::list(&directory, filter, Now::read().unix)
+        .map_err(|error| Failure::new("quarantine", error))?;
+    for damage in &listing.damage {
+        output::words(format_args!("sekisho: quarantine: damaged: {damage:?}"));
+    }
+    Ok(listing)
+}
+
+fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran {
+    let now = Now::read().unix.0;
+    let unix = |point: Option<u64>| point.map(sekisho_core::clock::UnixMillis);
+    let filter = Filter {
+        recipient: wanted.to.clone().unwrap_or_default(),
+        sender: wanted.from.clone().unwrap_or_default(),
+        subject: wanted.subject.clone().unwrap_or_default(),
+        reason: wanted.reason.clone().unwrap_or_default(),
+        from: unix(period::point("--since", wanted.since.as_deref(), now)?),
+        to: unix(period::point("--until", wanted.until.as_deref(), now)?),
+        with_hidden: true,
+    };
+    let mut items = read(place, &filter)?.items;
+    items.retain(|listed| {
+        let class = wanted.class.as_ref();
+        (wanted.all || !matches!(listed.state, ItemState::Released { .. }))
+            && class.is_none_or(|class| listed.item.main_class.eq_ignore_ascii_case(class))
+    });
+    let total = items.len();
+    items.truncate(rows_max);
+    if json {
+        items.iter().map(summary).for_each(|item| output::json(&item));
+    } else {
+        let rows = items.iter().map(row).collect();
+        output::table(
+            &["item", "held", "state", "class", "reason", "from", "to", "size", "subject"],
+            rows,
+        );
+    }
+    if total > items.len() {
+        let count = items.len();
+        output::words(format_args!("{count} of {total} items shown; --rows-max shows more"));
+    }
+    if total == 0 {
+        output::words("nothing is held");
+    }
+    Ok(Outcome::done_if(total > 0))
+}
+
+fn from(listed: &Listed) -> String {
+    let path = listed.held.envelope.reverse_path.as_ref();
+    path.map_or_else(|| "<>".to_owned(), ToString::to_string)
+}
+
+fn row(listed: &Listed) -> Vec<String> {
+    vec![
+        listed.id.to_string(),
+        time(listed.held.held_at.0),
+        listed.state.name().to_owned(),
+        listed.item.main_class.to_string(),
+        listed.item.reason.to_string(),
+        shown(&from(listed)),
+        shown(&listed.item.recipient.resolved.to_string()),
+        bytes(listed.held.bytes),
+        shown(&listed.held.subject),
+    ]
+}
+
+/// What a list shows of an item; the names are a promise.
+fn summary(listed: &Listed) -> Value {
+    json!({
+        "item": listed.id.to_string(),
+        "mail": listed.held.mail.to_string(),
+        "state": listed.state.name(),
+        "held_at": listed.held.held_at,
+        "expires_at": listed.held.expires_at(),
+        "class": listed.item.main_class,
+        "sub_class": listed.item.sub_class,
+        "category": listed.item.category,
+        "reason": listed.item.reason,
+        "likelihood": listed.item.likelihood,
+        "points": listed.item.points,
+        "hidden": listed.item.hidden,
+        "from": from(listed),
+        "to": listed.item.recipient.resolved.to_string(),
+        "author": listed.held.author,
+        "subject": listed.held.subject,
+        "bytes": listed.held.bytes,
+    })
+}
+
+fn id(item: &str) -> Result<ItemId, Failure> {
+    item.parse().map_err(|why: String| {
+        Failure::new(format_args!("item {}", shown(item)), why).next("sekisho quarantine list")
+    })
+}
+
+/// The item, or a "no" that says so.
+fn find(place: &Place, item: &str) -> Result<Option<Listed>, Failure> {
+    let id = id(item)?;
+    let filter = Filter { with_hidden: true, ..Filter::default() };
+    let found = read(place, &filter)?.items.into_iter().find(|listed| listed.id == id);
+    if found.is_none() {
+        output::words(format_args!("sekisho: {id}: not held: never was, deleted or expired"));
+    }
+    Ok(found)
+}
+
+fn show(place: &Place, json: bool, item: &str) -> Ran {
+    let Some(listed) = find(place, item)? else { return Ok(Outcome::No) };
+    if json {
+        let mut all = summary(&listed);
+        if let Value::Object(fields) = &mut all {
+            fields.insert("client".to_owned(), json!(listed.held.client));
+            fields.insert("original_recipient".to_owned(), json!(listed.item.recipient.original));
+            fields.insert("rules".to_owned(), json!(listed.item.rules));
+            fields.insert("list_entry".to_owned(), json!(listed.item.list_entry));
+            fields.insert("attachments".to_owned(), json!(listed.held.attachments));
+            fields.insert("message_id".to_owned(), json!(listed.held.message_id));
+            fields.insert("auth".to_owned(), json!(listed.held.auth));
+            fields.insert("history".to_owned(), json!(listed.state));
+        }
+        output::json(&all);
+        return Ok(Outcome::Done);
+    }
+    let line = |name: &str, value: String| output::data(format_args!("{name}\t{value}"));
+    line("item", listed.id.to_string());
+    line("state", listed.state.name().to_owned());
+    line("held", time(listed.held.held_at.0));
+    line("until", time(listed.held.expires_at().0));
+    line("client", format!("{} {}", listed.held.client.address, shown(&listed.held.client.helo)));
+    line("from", shown(&from(&listed)));
+    line("to", shown(&listed.item.recipient.resolved.to_string()));
+    line("author", shown(&listed.held.author));
+    line("subject", shown(&listed.held.subject));
+    line("size", bytes(listed.held.bytes));
+    let item = &listed.item;
+    line("class", format!("{} {}", item.main_class, item.sub_class).trim_end().to_owned());
+    line("reason", format!("{} ({})", item.reason, item.category));
+    line("likelihood", item.likelihood.to_string());
+    line("points", points(item.points));
+    if !item.list_entry.is_empty() {
+        line("list entry", shown(&item.list_entry));
+    }
+    for attachment in &listed.held.attachments {
+        let (name, mime) = (shown(&attachment.name), &attachment.mime);
+        line("attachment", format!("{name} {mime} {}", bytes(attachment.bytes)));
+    }
+    for rule in &item.rules {
+        line("rule", format!("{} {} {}", points(rule.points), rule.name, shown(&rule.detail)));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Thousandths of a point with one sign and three places at most.
+pub(crate) fn points(thousandths: i32) -> String {
+    let sign = if thousandths < 0 { "-" } else { "" };
+    let whole = thousandths.unsigned_abs();
+    format!("{sign}{}.{:03}", whole / 1000, whole % 1000)
+}
+
+fn export(place: &Place, item: &str, out: Option<&Path>) -> Ran {
+    let Some(listed) = find(place, item)? else { return Ok(Outcome::No) };
+    let content = listed.content().map_err(|error| Failure::new(item, error))?;
+    match out {
+        None => write(&content, &mut io::stdout().lock())
+            .map_err(|error| Failure::new("standard output", error))?,
+        Some(path) => {
+            let fail = |error: io::Error| Failure::new(path.display(), error);
+            let mut file = File::create_new(path).map_err(fail)?;
+            write(&content, &mut file).and_then(|()| file.sync_all()).map_err(fail)?;
+            output::words(format_args!("written to {}", path.display()));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The octets of a content, piece by piece: a large one is never in memory.
+pub(crate) fn write(content: &Content, out: &mut impl Write) -> io::Result<()> {
+    for piece in &content.pieces {
+        match piece {
+            Piece::Memory(octets) => out.write_all(octets)?,
+            Piece::File { file, offset, bytes } => {
+                let (mut at, end) = (*offset, offset + bytes);
+                let mut space = vec![0; 64 * 1024];
+                while at < end {
+                    let left = usize::try_from(end - at).unwrap_or(usize::MAX).min(space.len());
+                    let part = space.get_mut(..left).unwrap_or_default();
+                    file.file.read_exact_at(part, at)?;
+                    out.write_all(part)?;
+                    at += left as u64;
+                }
+            }
+        }
+    }
+    out.flush()
+}
+
+fn change(
+    place: &Place,
+    json: bool,
+    (what, verb): (&str, &str),
+    items: Vec<String>,
+    yes: bool,
+    request: impl Fn(Vec<String>) -> Request,
+) -> Ran {
+    if yes {
+        return match ask(place, what, request(items))? {
+            Response::Items { items } => Ok(outcomes(json, &items)),
+            Response::Done => Ok(Outcome::Done),
+            Response::Refused { why } => {
+                output::words(format_args!("sekisho: {what}: {why}"));
+                Ok(Outcome::No)
+            }
+            other => Err(unexpected(what, &other)),
+        };
+    }
+    let mut all = true;
+    for item in &items {
+        match find(place, item)? {
+            Some(listed) => output::words(format_args!(
+                "would {verb}: {item} for {}, \"{}\"; --yes does it",
+                shown(&listed.item.recipient.resolved.to_string()),
+                shown(&listed.held.subject)
+            )),
+            None => all = false,
+        }
+    }
+    Ok(Outcome::done_if(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{points, write};
+    use sekisho_core::content::{Content, LargeFile, Piece};
+    use std::sync::Arc;
+
+    #[test]
+    fn points_are_shown_as_people_write_them() {
+        for (thousandths, text) in [(0, "0.000"), (1500, "1.500"), (-250, "-0.250"), (5, "0.005")] {
+            assert_eq!(points(thousandths), text);
+        }
+    }
+
+    #[test]
+    fn a_content_of_memory_and_file_pieces_is_written_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("large");
+        let octets: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &octets).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let file = Arc::new(LargeFile { file, path, bytes: octets.len() as u64 });
+        let content = Content {
+            pieces: vec![
+                Piece::Memory(b"head".to_vec().into()),
+                Piece::File { file, offset: 10, bytes: 100_000 },
+                Piece::Memory(b"tail".to_vec().into()),
+            ],
+        };
+        let mut out = Vec::new();
+        write(&content, &mut out).unwrap();
+        assert_eq!(out, [b"head", &octets[10..100_010], b"tail"].concat());
+    }
+}

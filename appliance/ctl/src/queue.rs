@@ -1,0 +1,174 @@
+//! `queue list|why|hold|unhold|flush|retry|remove`: all of it is the engine's to say and to do.
+
+use sekisho_core::control::{ItemOutcome, Request, Response};
+
+use crate::arguments::QueueCommand;
+use crate::call::{ask, unexpected};
+use crate::outcome::{Failure, Outcome, Ran};
+use crate::output::{self, bytes, shown, time};
+use crate::place::Place;
+
+/// Runs one `queue` command.
+pub(crate) fn run(place: &Place, json: bool, command: QueueCommand) -> Ran {
+    match command {
+        QueueCommand::List { domain, rows_max } => list(place, json, domain, rows_max),
+        QueueCommand::Why { domain } => why(place, json, domain),
+        QueueCommand::Hold { domain } => {
+            let said = format!("{domain} is held: its mail waits until `queue unhold {domain}`");
+            done(place, "queue hold", Request::QueueHold { domain }, &said)
+        }
+        QueueCommand::Unhold { domain } => {
+            let said = format!("{domain} is delivered to again");
+            done(place, "queue unhold", Request::QueueUnhold { domain }, &said)
+        }
+        QueueCommand::Flush { domain } => {
+            let whom = domain.clone().unwrap_or_else(|| "every domain".to_owned());
+            let said = format!("everything for {whom} is tried now");
+            done(place, "queue flush", Request::QueueFlush { domain }, &said)
+        }
+        QueueCommand::Retry { mail } => {
+            let said = format!("{mail} is tried now");
+            done(place, "queue retry", Request::QueueRetry { mail }, &said)
+        }
+        QueueCommand::Remove { mail, yes } => remove(place, mail, yes),
+    }
+}
+
+/// A request that is answered `Done`, `Items` of one, or `Refused`.
+fn done(place: &Place, what: &str, request: Request, said: &str) -> Ran {
+    match ask(place, what, request)? {
+        Response::Done => {
+            output::words(said);
+            Ok(Outcome::Done)
+        }
+        Response::Items { items } => Ok(outcomes(false, &items)),
+        Response::Refused { why } => {
+            output::words(format_args!("sekisho: {what}: {why}"));
+            Ok(Outcome::No)
+        }
+        other => Err(unexpected(what, &other)),
+    }
+}
+
+/// One line for each item; "no" unless all were done.
+pub(crate) fn outcomes(json: bool, items: &[ItemOutcome]) -> Outcome {
+    for item in items {
+        if json {
+            output::json(item);
+        } else if item.done {
+            output::data(format_args!("{}\tdone", item.item));
+        } else {
+            output::data(format_args!("{}\tnot done: {}", item.item, item.why));
+        }
+    }
+    Outcome::done_if(items.iter().all(|item| item.done))
+}
+
+fn list(place: &Place, json: bool, domain: Option<String>, rows_max: usize) -> Ran {
+    let request = Request::QueueList { domain, rows_max };
+    let (rows, total) = match ask(place, "queue list", request)? {
+        Response::Queue { rows, total } => (rows, total),
+        other => return Err(unexpected("queue list", &other)),
+    };
+    let shown_rows = rows.len() as u64;
+    if json {
+        rows.iter().for_each(output::json);
+    } else {
+        let cells = rows
+            .into_iter()
+            .map(|row| {
+                vec![
+                    row.mail,
+                    row.domain,
+                    bytes(row.bytes),
+                    row.attempts.to_string(),
+                    time(row.queued_at),
+                    time(row.next_attempt_at),
+                    shown(&row.last_answer),
+                ]
+            })
+            .collect();
+        output::table(
+            &["mail", "domain", "size", "attempts", "queued", "next attempt", "last answer"],
+            cells,
+        );
+    }
+    if shown_rows < total {
+        output::words(format_args!("{shown_rows} of {total} mails shown; --rows-max shows more"));
+    }
+    if total == 0 {
+        output::words("nothing waits");
+    }
+    Ok(Outcome::done_if(total > 0))
+}
+
+fn why(place: &Place, json: bool, domain: Option<String>) -> Ran {
+    let rows = match ask(place, "queue why", Request::QueueWhy { domain })? {
+        Response::QueueWhy { rows } => rows,
+        other => return Err(unexpected("queue why", &other)),
+    };
+    let found = !rows.is_empty();
+    if json {
+        rows.iter().for_each(output::json);
+    } else {
+        let cells = rows
+            .into_iter()
+            .map(|row| {
+                vec![
+                    row.domain,
+                    row.mails.to_string(),
+                    bytes(row.bytes),
+                    age(row.oldest_seconds),
+                    time(row.next_attempt_at),
+                    shown(&row.why),
+                ]
+            })
+            .collect();
+        output::table(&["domain", "mails", "size", "oldest", "next attempt", "why"], cells);
+    }
+    if !found {
+        output::words("nothing waits");
+    }
+    Ok(Outcome::done_if(found))
+}
+
+fn remove(place: &Place, mail: String, yes: bool) -> Ran {
+    if yes {
+        let said = format!("{mail} is removed; its sender gets no report");
+        return done(place, "queue remove", Request::QueueRemove { mail }, &said);
+    }
+    let request = Request::QueueList { domain: None, rows_max: usize::MAX };
+    let Response::Queue { rows, .. } = ask(place, "queue remove", request)? else {
+        return Err(Failure::new("queue remove", "the engine does not list its queue"));
+    };
+    match rows.iter().find(|row| row.mail == mail) {
+        Some(row) => {
+            output::words(format_args!(
+                "would remove {mail} for {} ({}, queued {}) without a report to its sender; \
+                 --yes does it",
+                row.domain,
+                bytes(row.bytes),
+                time(row.queued_at)
+            ));
+            Ok(Outcome::Done)
+        }
+        None => {
+            output::words(format_args!("sekisho: queue remove: no mail {mail} waits"));
+            Ok(Outcome::No)
+        }
+    }
+}
+
+/// Seconds in the two largest units.
+pub(crate) fn age(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    if days > 0 {
+        format!("{days} d {hours} h")
+    } else if hours > 0 {
+        format!("{hours} h {minutes} min")
+    } else if minutes > 0 {
+        format!("{minutes} min")
+    } else {
+        format!("{seconds} s")
+    }
+}

@@ -1,0 +1,131 @@
+//! `tables build|show|verify`.
+
+use std::sync::Arc;
+
+use sekisho_core::control::Request;
+use sekisho_core::tables::{Generation, Report};
+use serde_json::Value;
+
+use crate::arguments::TablesCommand;
+use crate::outcome::{Failure, Outcome, Ran};
+use crate::output::{self, bytes, shown};
+use crate::place::Place;
+use crate::publish::{self, Told};
+
+/// Runs one `tables` command.
+pub(crate) fn run(place: &Place, json: bool, command: &TablesCommand) -> Ran {
+    match command {
+        TablesCommand::Build { no_adopt, rules } => build(place, json, *no_adopt, *rules),
+        TablesCommand::Show { generation, rules } => show(place, json, *generation, *rules),
+        TablesCommand::Verify { generation } => verify(place, *generation),
+    }
+}
+
+fn build(place: &Place, json: bool, no_adopt: bool, rules: bool) -> Ran {
+    let (number, report) = publish::build(place)?;
+    print(number, &report, json, rules);
+    output::words(format_args!("generation {number} is built"));
+    if no_adopt {
+        return Ok(Outcome::Done);
+    }
+    match publish::tell(place, Request::Adopt { generation: number })? {
+        Told::InForce => output::words(format_args!("generation {number} is in force")),
+        Told::NobodyThere => {
+            output::words("no engine runs; the next one starts with it");
+        }
+        Told::Refused(why) => {
+            output::words(format_args!("sekisho: the engine refused it: {why}"));
+            return Ok(Outcome::No);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The generation that is meant: as named, else the newest.
+pub(crate) fn number(place: &Place, named: Option<u64>) -> Result<u64, Failure> {
+    if let Some(number) = named {
+        return Ok(number);
+    }
+    let latest = publish::publisher(place)?.latest();
+    let latest = latest.map_err(|error| publish::failed("tables", &error))?;
+    latest.ok_or_else(|| {
+        Failure::new("tables", format_args!("{}: no generation yet", place.generations().display()))
+            .next(format_args!("sekisho{} tables build", place.arguments()))
+    })
+}
+
+fn show(place: &Place, json: bool, named: Option<u64>, rules: bool) -> Ran {
+    let number = number(place, named)?;
+    let path = publish::publisher(place)?.generation_dir(number).join("report.json");
+    let fail = |why: String| Failure::new(path.display(), why);
+    let text = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
+    let report = serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
+    print(number, &report, json, rules);
+    Ok(Outcome::Done)
+}
+
+fn print(number: u64, report: &Report, json: bool, rules: bool) {
+    if json {
+        output::json(&serde_json::json!({"generation": number, "report": report}));
+        return;
+    }
+    let rows = report
+        .tables
+        .iter()
+        .map(|table| vec![table.name.clone(), table.entries.to_string(), bytes(table.bytes)])
+        .collect();
+    output::table(&["table", "entries", "size"], rows);
+    for source in report.sources.iter().filter(|source| source.left_out > 0) {
+        output::words(format_args!("{}: {} lines left out", source.path, source.left_out));
+    }
+    print_rules(&report.patterns, rules);
+}
+
+/// The rules as `scan::patterns` reports them: an object of counts, and a list of rules with what
+/// became of each. Refused ones are named always, the others on request.
+fn print_rules(patterns: &Value, all: bool) {
+    let Value::Object(fields) = patterns else { return };
+    for (name, value) in fields.iter().filter(|(_, value)| value.is_number()) {
+        output::words(format_args!("rules {name}: {value}"));
+    }
+    for (name, list) in fields {
+        let Value::Array(list) = list else { continue };
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), shown);
+        for rule in list {
+            let outcome = rule.get("outcome").or_else(|| rule.get("state"));
+            let outcome = outcome.map_or_else(|| name.clone(), text);
+            if all || outcome.contains("refused") {
+                let rule_name = rule.get("name").or_else(|| rule.get("rule"));
+                let rule_name = rule_name.map_or_else(|| text(rule), text);
+                let why = rule.get("why").map(text).unwrap_or_default();
+                output::data(format_args!("{rule_name}\t{outcome}\t{why}"));
+            }
+        }
+    }
+}
+
+/// Copies, verifies and maps a generation as the engine does, in a directory of our own: the
+/// engine's is the engine's to write. What is mapped stays mapped when its names are gone.
+pub(crate) fn open(place: &Place, number: u64) -> Result<Arc<Generation>, Failure> {
+    let what = format!("generation {number}");
+    let scratch = place.run().join(format!("read-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).map_err(|error| Failure::new(&what, error))?;
+    let dir = publish::publisher(place)?.generation_dir(number);
+    let adopted = Generation::adopt(&dir, &scratch, None);
+    let _ = std::fs::remove_dir_all(&scratch);
+    adopted.map_err(|error| Failure::new(&what, error))
+}
+
+fn verify(place: &Place, named: Option<u64>) -> Ran {
+    let number = number(place, named)?;
+    match open(place, number) {
+        Ok(_) => {
+            output::words(format_args!("generation {number}: every file is what it says"));
+            Ok(Outcome::Done)
+        }
+        Err(failure) => {
+            output::words(failure);
+            Ok(Outcome::No)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Every parser and file format, fed with seeds that are bent, cut, joined and overwritten. A smoke
+//! run in the gate (2 seconds each), as long as wanted with `make fuzz`.
+//!
+//! No coverage guides it: what it finds are the plain mistakes (an index, an overflow, a loop), in
+//! every build and without a special compiler. A canary proves that it would find one. The seed of a
+//! failure is printed; the input is written to the build directory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::too_many_lines,
+    clippy::print_stderr,
+    reason = "a fuzzer says how far it came"
+)]
+
+mod mutate;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use sekisho_core as core;
+use sekisho_loadgen::random::Random;
+use sekisho_tests::corpus::{files, repository};
+
+/// One input that takes longer hangs.
+const INPUT_MAX: Duration = Duration::from_secs(10);
+
+fn seconds() -> Duration {
+    let wanted = std::env::var("SEKISHO_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(wanted.unwrap_or(2))
+}
+
+/// Mails of the repository, and what is given.
+fn mails() -> Vec<Vec<u8>> {
+    let own = files(&repository().join("tests/data/eml"));
+    own.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Runs `target` on bent seeds until the time is over; the first panic or hang fails with its input.
+fn run(
+    name: &str,
+    seeds: &[Vec<u8>],
+    limit: Duration,
+    target: impl Fn(&[u8]),
+) -> Result<u64, String> {
+    let seed = 0x5eed ^ name.len() as u64;
+    let mut random = Random::new(seed);
+    let start = Instant::now();
+    let mut inputs = 0;
+    while start.elapsed() < limit {
+        let input = mutate::bend(seeds, &mut random);
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
+        let took = began.elapsed();
+        inputs += 1;
+        if outcome.is_err() || took > INPUT_MAX {
+            let file = std::env::temp_dir().join(format!("sekisho-fuzz-{name}"));
+            let _ = std::fs::write(&file, &input);
+            let what = if outcome.is_err() { "panics" } else { "hangs" };
+            return Err(format!(
+                "{name} {what} on input {inputs} of seed {seed:#x} ({} octets, {took:?}): {}",
+                input.len(),
+                file.display()
+            ));
+        }
+    }
+    Ok(inputs)
+}
+
+fn smoke(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    match run(name, seeds, seconds(), target) {
+        Ok(inputs) => {
+            eprintln!("fuzz {name}: {inputs} inputs");
+            assert!(inputs > 0);
+        }
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+const DIALOGUE: &str = "EHLO a.example.com\r\nMAIL FROM:<a@example.com> SIZE=100 BODY=8BITMIME\r\n\
+    RCPT TO:<u@demo.test> NOTIFY=FAILURE ORCPT=rfc822;u@demo.test\r\nDATA\r\nA: b\r\n\r\n..c\r\n.\r\n\
+    MAIL FROM:<>\r\nRCPT TO:<\"a b\"@demo.test>\r\nBDAT 5\r\nA: b\nBDAT 3 LAST\r\n\r\nxRSET\r\n\
+    VRFY u\r\nXCLIENT ADDR=192.0.2.1 NAME=[UNAVAILABLE]\r\nSTARTTLS\r\nQUIT\r\n";
+
+#[test]
+fn a_session_survives_anything_that_a_client_may_send() {
+    smoke("session", &texts(&[DIALOGUE]), core::session::fuzz_session);
+}
+
+#[test]
+fn the_grammar_of_commands_survives_anything() {
+    let seeds = texts(&[
+        "MAIL FROM:<@a,@b:c@example.com> SMTPUTF8",
+        "RCPT TO:<\"q\\\"uoted\"@[IPv6:2001:db8::1]>",
+    ]);
+    smoke("grammar", &seeds, core::session::grammar::fuzz_grammar);
+}
+
+#[test]
+fn a_proxy_header_may_be_anything() {
+    let seed =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x08\x12\x67\x00\x19";
+    smoke("proxy", &[seed.to_vec()], core::session::proxy::fuzz_proxy);
+}
+
+#[test]
+fn the_view_of_a_message_survives_any_octets() {
+    smoke("view", &mails(), core::message::fuzz_view);
+}
+
+#[test]
+fn html_may_be_anything() {
+    let seeds = texts(&[
+        "<html><body><p style='display:none'>a</p><a href=\"http://x.example/&#x41;\">b</a></body>",
+        "<!-- <table> --><script>x</script>&nbsp;&#0;&#99999999;",
+    ]);
+    smoke("html", &seeds, core::message::fuzz_html);
+}
+
+#[test]
+fn a_mail_may_be_rewritten_whatever_it_is() {
+    smoke("rewrite", &mails(), core::rewrite::fuzz_rewrite);
+}
+
+#[test]
+fn an_archive_may_be_anything() {
+    smoke("zip", &mutate::archives(), core::scan::fuzz_zip);
+}
+
+#[test]
+fn the_configuration_may_be_anything() {
+    smoke("config", &texts(&[core::config::DEFAULT_TEXT]), core::config::fuzz_config);
+}
+
+#[test]
+fn a_domains_file_may_be_anything() {
+    let seed = include_str!("../../appliance/ctl/src/run/domains.toml");
+    smoke("domains", &texts(&[seed]), core::policy::source::fuzz_domains);
+}
+
+#[test]
+fn the_answers_of_a_next_hop_may_be_anything() {
+    let seeds = texts(&[
+        "220 hop\r\n250-hop\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n",
+    ]);
+    smoke("hop", &seeds, core::deliver::client::fuzz_hop_reply);
+}
+
+/// A bug that is planted must be found: a fuzzer that cannot fail proves nothing.
+#[test]
+fn the_canary_is_found() {
+    let seeds = texts(&["length: 4\r\ndata\r\n"]);
+    let planted = |data: &[u8]| {
+        let Some(rest) = data.strip_prefix(b"length: ") else { return };
+        let digits = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        let length: usize = String::from_utf8_lossy(&rest[..digits]).parse().unwrap_or(0);
+        // The planted mistake: a length that a peer sent is believed.
+        let body = rest.get(digits + 2..).unwrap_or_default();
+        std::hint::black_box(&body[..length]);
+    };
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let found = run("canary", &seeds, Duration::from_secs(20), planted);
+    std::panic::set_hook(quiet);
+    assert!(found.is_err(), "{found:?} inputs, and the planted mistake was not found");
+}

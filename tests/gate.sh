@@ -1,0 +1,50 @@
+#!/bin/bash
+# The gate (`make test`), and the long suites (`make soak`, `make fuzz`).
+# Each step is named before it runs; the first that fails ends the gate.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-gate}
+
+step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS" >&2; }
+
+# The test runner: nextest where it is, else cargo's own.
+run_tests() {
+  if cargo nextest --version > /dev/null 2>&1; then
+    cargo nextest run --locked --no-fail-fast "$@"
+  else
+    cargo test --locked --no-fail-fast "$@"
+  fi
+}
+
+case $mode in
+  soak)
+    step "programs"
+    cargo build --release --locked --bins
+    step "soak"
+    SEKISHO_SOAK=1 run_tests --release -p sekisho-tests -p sekisho-core
+    exit
+    ;;
+  fuzz)
+    step "fuzz, ${2:-60} seconds each"
+    SEKISHO_FUZZ_SECONDS=${2:-60} run_tests -p sekisho-tests --test fuzz
+    exit
+    ;;
+  gate) ;;
+  *) echo "gate.sh: unknown suite $mode" >&2; exit 2 ;;
+esac
+
+step "formatting"
+cargo fmt --all --check
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+if command -v cargo-deny > /dev/null; then
+  step "licences and duplicates (cargo deny)"
+  cargo deny --offline check licenses bans sources
+fi
+step "programs"
+cargo build --locked --bins
+step "tests"
+run_tests --workspace
+step "done"

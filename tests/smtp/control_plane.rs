@@ -1,0 +1,163 @@
+//! `sekisho run` is the control process: it starts the engine, starts it again when it dies, and
+//! takes over the one that runs. Without it, mail flows.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sekisho_loadgen::client::Client;
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, program};
+use sekisho_tests::hop::Hop;
+use sekisho_tests::wait::{wait_for, wait_longer};
+use serde_json::Value;
+
+const START: Duration = Duration::from_secs(120);
+
+/// `sekisho run` on the data directory of a gateway that was prepared and not started.
+struct Run {
+    child: Child,
+}
+
+impl Run {
+    fn start(gateway: &Gateway) -> Self {
+        let path = gateway.data().join("run/control.log");
+        let words = File::options().create(true).append(true).open(path).unwrap();
+        let child = Command::new(program("sekisho"))
+            .arg("--data")
+            .arg(gateway.data())
+            .args(["run", "--no-demo-sink"])
+            .stdin(Stdio::null())
+            .stdout(words.try_clone().unwrap())
+            .stderr(words)
+            .spawn()
+            .unwrap();
+        let mut run = Self { child };
+        wait_longer("sekisho run brings the engine up", START, || {
+            if let Ok(Some(status)) = run.child.try_wait() {
+                panic!("sekisho run ended ({status}): {}", Self::words(gateway));
+            }
+            up(gateway).then_some(())
+        });
+        run
+    }
+
+    fn words(gateway: &Gateway) -> String {
+        std::fs::read_to_string(gateway.data().join("run/control.log")).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn up(gateway: &Gateway) -> bool {
+    Client::hello(gateway.smtp(), "probe.test", Duration::from_secs(2)).map(Client::quit).is_ok()
+}
+
+fn engine_pid(gateway: &Gateway) -> i64 {
+    gateway.status().get("pid").and_then(Value::as_i64).expect("the engine's process")
+}
+
+fn end(pid: i64, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let _ = kill_process(pid, signal);
+}
+
+fn send(gateway: &Gateway) -> u16 {
+    let to = format!("user@{DOMAIN}");
+    gateway.send("a@example.com", &[&to], b"Subject: a\r\n\r\nb\r\n").reply.code
+}
+
+#[test]
+fn the_engine_outlives_its_control_process_and_the_next_one_takes_it_over() {
+    let hop = Hop::start();
+    let gateway = Gateway::prepare(&Setup::to(hop.address()));
+    let mut run = Run::start(&gateway);
+    let engine = engine_pid(&gateway);
+    assert_eq!(send(&gateway), 250);
+
+    run.child.kill().unwrap();
+    run.child.wait().unwrap();
+    assert_eq!(send(&gateway), 250, "mail flows without a control process");
+
+    let second = Run::start(&gateway);
+    wait_for("the second one says that it took over", || {
+        Run::words(&gateway).contains("taken over").then_some(())
+    });
+    assert_eq!(engine_pid(&gateway), engine, "the same engine");
+    assert_eq!(send(&gateway), 250);
+
+    // A third one on the same data directory is refused, and the engine does not notice.
+    let third = gateway.sekisho(&["run", "--no-demo-sink"]);
+    assert_eq!(third.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&third.stderr).contains("another `sekisho run`"));
+
+    // Ctrl-C: the engine drains and ends, though it is not the second one's child.
+    let mut second = second;
+    kill_process(second.pid(), Signal::INT).unwrap();
+    let status = wait_longer("sekisho run ends", Duration::from_secs(60), || {
+        second.child.try_wait().unwrap()
+    });
+    assert!(status.success(), "{status}: {}", Run::words(&gateway));
+    assert!(!up(&gateway), "the engine has ended too");
+    assert_eq!(hop.mails().len(), 3);
+}
+
+#[test]
+fn an_engine_that_dies_is_started_again() {
+    let hop = Hop::start();
+    let gateway = Gateway::prepare(&Setup::to(hop.address()));
+    let run = Run::start(&gateway);
+    for _ in 0..3 {
+        let engine = engine_pid(&gateway);
+        end(engine, Signal::KILL);
+        wait_longer("another engine is up", START, || {
+            let text = std::fs::read_to_string(gateway.data().join("run/control.log")).ok()?;
+            (text.contains("runs again") && up(&gateway) && engine_pid(&gateway) != engine)
+                .then_some(())
+        });
+        assert_eq!(send(&gateway), 250);
+    }
+    kill_process(run.pid(), Signal::TERM).unwrap();
+    let mut run = run;
+    wait_longer("sekisho run ends", Duration::from_secs(60), || run.child.try_wait().unwrap());
+}
+
+#[test]
+fn a_first_start_writes_what_it_needs_and_a_broken_configuration_is_named_with_line_and_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("var");
+    let checked = Command::new(program("sekisho"))
+        .arg("--data")
+        .arg(&data)
+        .args(["run", "--check-machine"])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success(), "{words}");
+    for what in ["kernel", "io_uring", "memory-lock limit", "engine"] {
+        assert!(words.contains(what), "{what} is looked at: {words}");
+    }
+    std::fs::create_dir_all(data.join("etc")).unwrap();
+    std::fs::write(data.join("etc/sekisho.toml"), "[engine]\nshard = 1\n[smtp]\nerrors_max = -1\n")
+        .unwrap();
+    let run = Command::new(program("sekisho"))
+        .arg("--data")
+        .arg(&data)
+        .args(["run", "--no-demo-sink"])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(2), "{words}");
+    assert!(words.contains("sekisho.toml:2:1"), "{words}");
+    assert!(words.contains("did you mean `shards`"), "{words}");
+    assert!(words.contains("sekisho.toml:4:"), "all mistakes at once: {words}");
+}

@@ -1,0 +1,44 @@
+//! No room on disk: 452 before the reserve is touched, held mail stays, and it recovers by itself.
+
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
+use sekisho_tests::hop::Hop;
+use sekisho_tests::wait::wait_longer;
+use std::time::Duration;
+
+#[test]
+fn mail_is_refused_with_452_before_the_reserve_is_touched_and_taken_again_when_there_is_room() {
+    let mut hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        mode: "spool",
+        storage: "spool_bytes_max = 3145728".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    hop.down();
+    let to = format!("user@{DOMAIN}");
+    let line = "x".repeat(70) + "\r\n";
+    let content = format!("Subject: large\r\n\r\n{}", line.repeat(3000));
+    let mut taken = 0;
+    let refused = loop {
+        let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+        if sent.reply.code != 250 {
+            break sent.reply;
+        }
+        taken += 1;
+        assert!(taken < 40, "8 MiB were taken under a budget of 3 MiB");
+    };
+    assert_eq!(refused.code, 452, "{}", refused.text());
+    assert!(taken > 0, "there was room at first");
+    let status = gateway.status();
+    assert_ne!(status["alarms"], serde_json::json!([]), "the disk is an alarm");
+
+    hop.up();
+    assert!(gateway.sekisho(&["queue", "flush"]).status.success());
+    wait_longer("the queue empties", Duration::from_secs(60), || {
+        (gateway.queued() == 0).then_some(())
+    });
+    assert_eq!(hop.mails().len(), taken, "what was acknowledged arrived");
+    wait_longer("it takes mail again", Duration::from_secs(60), || {
+        let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+        (sent.reply.code == 250).then_some(())
+    });
+}

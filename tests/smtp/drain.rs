@@ -1,0 +1,56 @@
+//! SIGTERM: sessions in the middle of a mail finish, the others are told 421. Reload drops no session.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sekisho_core::control::{Request, Response};
+use sekisho_loadgen::client::Client;
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
+use sekisho_tests::hop::Hop;
+use sekisho_tests::wait::wait_for;
+
+#[test]
+fn a_session_in_data_finishes_while_the_engine_drains_and_an_idle_one_gets_421() {
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup::to(hop.address()));
+    let mut idle = gateway.client();
+    let mut busy = gateway.client();
+    let rcpt = format!("RCPT TO:<user@{DOMAIN}>");
+    for (line, code) in [("MAIL FROM:<a@example.com>", 250), (&*rcpt, 250), ("DATA", 354)] {
+        assert_eq!(busy.command(line).unwrap().code, code, "{line}");
+    }
+    busy.raw(b"X-Envelope-Id: drain\r\n\r\nfirst half\r\n").unwrap();
+    let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(idle.reply().map(|reply| reply.code).unwrap_or(421), 421, "told, or just closed");
+    wait_for("no new session", || {
+        Client::hello(gateway.smtp(), "late.test", Duration::from_secs(1)).is_err().then_some(())
+    });
+    busy.raw(b"second half\r\n.\r\n").unwrap();
+    assert_eq!(busy.reply().unwrap().code, 250, "the mail in flight is finished");
+    drop(busy);
+    gateway.drain();
+    let mails = hop.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].content.ends_with(b"first half\r\nsecond half\r\n"));
+}
+
+#[test]
+fn a_reload_drops_no_session_and_a_broken_configuration_leaves_the_old_one_in_force() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let mut session = gateway.client();
+    assert_eq!(gateway.control(Request::Reload), Response::Done);
+    assert_eq!(session.command("NOOP").unwrap().code, 250);
+
+    let path = gateway.etc().join("sekisho.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{good}\n[nonsense]\n")).unwrap();
+    match gateway.control(Request::Reload) {
+        Response::Refused { why } => assert!(why.contains("nonsense"), "{why}"),
+        other => panic!("a broken file was taken: {other:?}"),
+    }
+    let to = format!("user@{DOMAIN}");
+    assert_eq!(gateway.send("a@example.com", &[&to], b"A: b\r\n\r\nc\r\n").reply.code, 250);
+    assert_eq!(session.command("NOOP").unwrap().code, 250);
+}

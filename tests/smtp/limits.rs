@@ -1,0 +1,102 @@
+//! Limits hold for the whole box, and it is never an open relay.
+
+use sekisho_loadgen::client::Client;
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
+use sekisho_tests::hop::Hop;
+use sekisho_tests::wait::DEADLINE;
+
+#[test]
+fn it_is_never_an_open_relay() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let mut client = gateway.client();
+    assert_eq!(client.command("MAIL FROM:<a@example.com>").unwrap().code, 250);
+    for path in [
+        "<victim@example.org>",
+        "<victim%example.org@example.net>",
+        "<@demo.test:victim@example.org>",
+        "<\"victim@example.org\"@example.net>",
+        "<victim@[192.0.2.1]>",
+        "<victim@[IPv6:2001:db8::1]>",
+        "<example.org!victim@example.net>",
+        "<victim@example.org@demo.test.example.org>",
+        "<victim>",
+    ] {
+        let reply = client.command(&format!("RCPT TO:{path}")).unwrap();
+        assert!((500..600).contains(&reply.code), "{path}: {}", reply.text());
+    }
+    // The same tricks inside our own domain go to our own domain's hop and nowhere else.
+    for path in ["<victim%example.org@demo.test>", "<\"victim@example.org\"@demo.test>"] {
+        let reply = client.command(&format!("RCPT TO:{path}")).unwrap();
+        assert!(reply.code == 250 || reply.code >= 500, "{path}: {}", reply.text());
+    }
+    client.quit();
+    assert!(hop.mails().is_empty());
+}
+
+#[test]
+fn connections_per_address_are_limited_for_the_box_whatever_the_number_of_shards() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        config: "[admission]\nexempt = []\n[admission.address]\nconnections_max = 4\n".to_owned(),
+        shards: 2,
+        ..Setup::to(hop.address())
+    });
+    let connect = || Client::hello(gateway.smtp(), "many.example.com", DEADLINE);
+    let open: Vec<_> = (0..8).map(|_| connect()).collect();
+    let admitted = open.iter().filter(|client| client.is_ok()).count();
+    assert_eq!(admitted, 4);
+    let refused = open.iter().find_map(|client| client.as_ref().err()).unwrap().to_string();
+    assert!(refused.contains("421"), "{refused}");
+    drop(open);
+    sekisho_tests::wait::wait_for("a place is free again", || connect().ok());
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_at_mail_by_its_declared_size_and_at_data_by_its_real_one() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        smtp: "message_bytes_max = 65536".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let mut client = gateway.client();
+    assert!(client.capabilities.iter().any(|line| line.starts_with("SIZE 65536")));
+    let reply = client.command("MAIL FROM:<a@example.com> SIZE=65537").unwrap();
+    assert_eq!(reply.code, 552, "{}", reply.text());
+    let line = "x".repeat(70) + "\r\n";
+    let content = format!("Subject: large\r\n\r\n{}", line.repeat(1000));
+    let to = format!("user@{DOMAIN}");
+    let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+    assert_eq!(sent.reply.code, 552, "{}", sent.reply.text());
+    assert!(hop.mails().is_empty());
+}
+
+#[test]
+fn a_mail_far_over_the_memory_bound_passes_byte_for_byte() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let line = "0123456789".repeat(7) + "\r\n";
+    let content = format!("X-Envelope-Id: big\r\nSubject: large\r\n\r\n{}", line.repeat(60_000));
+    let to = format!("user@{DOMAIN}");
+    let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+    assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+    let mails = hop.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(crate::clean::below_added(&mails[0].content, content.as_bytes()).is_some());
+}
+
+#[test]
+fn a_client_that_talks_before_the_greeting_is_refused() {
+    use std::io::{Read, Write};
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        smtp: "greeting_delay_ms = 300".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let mut stream = std::net::TcpStream::connect(gateway.smtp()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"EHLO early.example.com\r\nMAIL FROM:<a@example.com>\r\n").unwrap();
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said);
+    assert!(said.starts_with("554") || said.starts_with("421"), "{said}");
+}

@@ -1,0 +1,82 @@
+//! Recipients, aliases, call-outs, list entries: what RCPT is told, and single changes in force at
+//! once.
+
+use std::time::{Duration, Instant};
+
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, words};
+use sekisho_tests::hop::Hop;
+
+fn rcpt(gateway: &Gateway, from: &str, to: &str) -> u16 {
+    let mut client = gateway.client();
+    client.command(&format!("MAIL FROM:<{from}>")).unwrap();
+    let code = client.command(&format!("RCPT TO:<{to}>")).unwrap().code;
+    client.quit();
+    code
+}
+
+#[test]
+fn aliases_are_followed_domain_first_and_unknown_recipients_are_refused() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "aliases = [\"alias.test\"]\nrecipients = [\"user\"]\n\
+                 refused_recipients = [\"old\"]\n"
+            .to_owned(),
+        domains: "[[domain.alias]]\nalias = \"sales\"\nmailbox = \"user\"\n".to_owned(),
+        settings: "recipient.verify = \"list\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let from = "a@example.com";
+    assert_eq!(rcpt(&gateway, from, "user@demo.test"), 250);
+    assert_eq!(rcpt(&gateway, from, "USER@DEMO.TEST"), 250);
+    assert_eq!(rcpt(&gateway, from, "nobody@demo.test"), 550);
+    assert_eq!(rcpt(&gateway, from, "old@demo.test"), 550, "recipient block list, SM-58");
+    assert_eq!(rcpt(&gateway, from, "user@example.org"), 550, "not a domain of ours");
+    let sent = gateway.send(from, &["sales@alias.test"], b"Subject: a\r\n\r\nb\r\n");
+    assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+    assert_eq!(hop.mails()[0].envelope.rcpt_to, ["user@demo.test"], "SM-20 to SM-22");
+}
+
+#[test]
+fn a_call_out_asks_the_next_hop_and_an_unreachable_one_is_not_a_refusal_for_good() {
+    let mut hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        settings: "recipient.verify = \"callout\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    assert_eq!(rcpt(&gateway, "a@example.com", "user@demo.test"), 250);
+    assert_eq!(rcpt(&gateway, "a@example.com", "reject-1@demo.test"), 550);
+    hop.down();
+    let code = rcpt(&gateway, "a@example.com", "other@demo.test");
+    assert!(code == 250 || (400..500).contains(&code), "{code}");
+    assert!(hop.mails().is_empty(), "a call-out leaves no mail");
+}
+
+#[test]
+fn a_single_change_is_in_force_in_under_a_second() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\"]\n".to_owned(),
+        settings: "recipient.verify = \"list\"\nlists.block_action = \"reject\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let change = |arguments: &[&str], probe: &dyn Fn() -> u16, want: u16| {
+        let start = Instant::now();
+        let output = gateway.sekisho(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+        assert_eq!(probe(), want, "{arguments:?}");
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(5), "{arguments:?} took {took:?}");
+    };
+    let new = || rcpt(&gateway, "a@example.com", "new@demo.test");
+    change(&["recipient", "add", "new@demo.test"], &new, 250);
+    change(&["recipient", "remove", "new@demo.test"], &new, 550);
+    let bad = || rcpt(&gateway, "bad@example.com", &format!("user@{DOMAIN}"));
+    assert_eq!(bad(), 250);
+    change(&["list", "add", "block", "bad@example.com"], &bad, 550);
+    let shown =
+        gateway.sekisho_json(&["list", "show", "bad@example.com", "--recipient", "user@demo.test"]);
+    assert_eq!(shown[0]["polarity"], "block", "{shown:?}");
+    change(&["list", "remove", "block", "bad@example.com"], &bad, 250);
+    let wrong = gateway.sekisho(&["list", "add", "block", "not a pattern"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", words(&wrong));
+}

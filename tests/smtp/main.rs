@@ -1,0 +1,27 @@
+//! End to end: a real engine on loopback, real clients, a scripted next hop. One scenario a file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::too_many_lines,
+    clippy::print_stderr,
+    reason = "tests work on numbers of their own making; a scenario is told in one piece"
+)]
+
+mod clean;
+mod clients;
+mod control_plane;
+mod disk_full;
+mod drain;
+mod kill;
+mod limits;
+mod lists;
+mod outcomes;
+mod postfix;
+mod proxy;
+mod quarantine;
+mod starttls;
+mod swap;
