@@ -215,7 +215,12 @@ impl Queue {
         entry.attempts = u16::try_from(attempts).unwrap_or(u16::MAX);
         entry.answer = answer;
         entry.next = seconds(until);
-        let item = Reverse((entry.next, slot));
+        let (index, item) = (entry.domain, Reverse((entry.next, slot)));
+        if let Some(domain) = self.domains.get_mut(index as usize) {
+            domain.away = domain.away.saturating_sub(1);
+        }
+        // Its place among those under way is free for another one.
+        self.take_turn(index);
         // Stale items of mails that were moved by hand must not pile up.
         if self.later.len() > 2 * self.entries.len() + 1_024 {
             self.rebuild_later();
@@ -230,7 +235,6 @@ impl Queue {
             return;
         }
         let answer = self.answers.index_of(answer);
-        self.prepend(slot);
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         entry.answer = answer;
         let index = entry.domain;
@@ -240,6 +244,7 @@ impl Queue {
             domain.blocked_until = domain.blocked_until.max(until.0);
             self.blocked.push(Reverse((domain.blocked_until, index)));
         }
+        self.prepend(slot);
     }
 
     /// The domain's hops answer.

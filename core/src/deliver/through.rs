@@ -116,7 +116,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         {
             let lines = way.lines.iter().filter(|line| line.disposition == disposition);
             let recipients: Vec<_> = lines.clone().map(|line| line.recipient).collect();
-            let answer = lines.last().map(|line| line.tried.answer.reply.to_string());
+            let answer = lines.clone().next_back().map(|line| line.tried.answer.reply.to_string());
             let deferral = self.first_deferral(&answer.unwrap_or_default(), mark);
             if let Some(mail) = record::queued(message, way.copy, &recipients, deferral) {
                 let now = self.world().now().unix;

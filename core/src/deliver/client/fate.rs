@@ -188,7 +188,7 @@ pub(super) fn fuzz_transaction() -> Transaction {
         body: BodyType::SevenBit,
         ret: None,
         envid: None,
-        needs: super::Needs::default(),
+        needs: crate::deliver::Needs::default(),
         bytes: 10,
         recipients: vec![recipient("a"), recipient("b"), recipient("c")],
         probe: false,

@@ -1,0 +1,340 @@
+//! The queue: turns, back-off, operators, memory.
+
+use std::time::Duration;
+
+use super::memory::Memory;
+use super::world::{Act, Moment, START, Sim};
+use super::{Bench, bench, bench_with, copy, deliverer, message};
+use crate::clock::{MonoMillis, Now, UnixMillis};
+use crate::deliver::queue::{Overdue, Queue, Waiting};
+use crate::deliver::{Mode, Others, QUEUED_BYTES_MAX, Settings};
+use crate::envelope::{MailId, Notify};
+use crate::spool::CopyId;
+
+const FROM: &str = "s@client.example";
+
+fn id(n: u64) -> CopyId {
+    let mut random = [0; 10];
+    random[..8].copy_from_slice(&n.to_le_bytes());
+    CopyId::new(MailId::from_parts(UnixMillis(START), random), 0)
+}
+
+fn waiting(n: u64, domain: &str) -> Waiting<'_> {
+    Waiting {
+        id: id(n),
+        domain,
+        bytes: 16_384,
+        attempts: 1,
+        last_answer: "450 4.4.1 connection refused",
+        queued_at: 1,
+        expires: MonoMillis(432_000_000),
+        warn_at: None,
+    }
+}
+
+fn now(millis: u64) -> Now {
+    Now { unix: UnixMillis(START + millis), mono: MonoMillis(millis) }
+}
+
+#[test]
+fn a_million_mails_for_dead_hops_take_at_most_300_octets_each() {
+    // The worst shape too: a domain of its own for every mail.
+    for (mails, domains) in [(1_000_000_u64, 1_000), (200_000, 200_000)] {
+        let mut queue = Queue::new(20);
+        for n in 0..mails {
+            let domain = format!("dead-domain-number-{}.example", n % domains);
+            let slot = queue.insert(&waiting(n, &domain));
+            if n % 2 == 0 {
+                queue.put_off(slot, MonoMillis(1_000_000 + n), 2, "450 4.4.1 refused");
+            } else {
+                queue.block(slot, MonoMillis(600_000), "450 4.4.1 connection refused");
+            }
+        }
+        let each = queue.memory_bytes() / mails as usize;
+        eprintln!("{mails} mails, {domains} domains: {each} octets each");
+        assert!(each <= QUEUED_BYTES_MAX, "{each} octets for each mail");
+    }
+}
+
+#[test]
+fn healthy_domains_do_not_feel_a_million_mails_for_dead_hops() {
+    let mut queue = Queue::new(20);
+    for n in 0..1_000_000 {
+        let domain = format!("dead-{}.example", n % 1_000);
+        let slot = queue.insert(&waiting(n, &domain));
+        queue.block(slot, MonoMillis(600_000), "450 4.4.1 refused");
+    }
+    for n in 0..100_u64 {
+        let slot = queue.insert(&waiting(2_000_000 + n, "alive.example"));
+        queue.make_ready(slot);
+    }
+    // Nothing of the dead is looked at: each take is a healthy one, with constant work.
+    for _ in 0..100_u64 {
+        let taken = queue.take(MonoMillis(1_000)).expect("a healthy mail is next");
+        assert!(taken.id.mail >= id(0).mail);
+        queue.remove(taken.slot);
+    }
+    assert_eq!(queue.take(MonoMillis(1_000)), None);
+    assert_eq!(queue.take_doubtful(MonoMillis(599_999)), None);
+    // When the back-off ends, one mail of each dead domain tries, and not from the healthy share.
+    assert_eq!(queue.take(MonoMillis(600_000)), None);
+    let mut tried = 0;
+    while queue.take_doubtful(MonoMillis(600_000)).is_some() {
+        tried += 1;
+    }
+    assert_eq!(tried, 1_000);
+}
+
+#[test]
+fn domains_take_turns_and_a_domain_keeps_its_order() {
+    let mut queue = Queue::new(20);
+    for (n, domain) in ["a", "a", "a", "b", "b", "c"].iter().enumerate() {
+        let slot = queue.insert(&waiting(n as u64, domain));
+        queue.make_ready(slot);
+    }
+    let order: Vec<_> = std::iter::from_fn(|| queue.take(MonoMillis(0))).map(|t| t.id).collect();
+    assert_eq!(order, [0, 3, 5, 1, 4, 2].map(id));
+}
+
+#[test]
+fn a_domain_has_no_more_deliveries_under_way_than_it_may() {
+    let mut queue = Queue::new(2);
+    for n in 0..3 {
+        let slot = queue.insert(&waiting(n, "a.example"));
+        queue.make_ready(slot);
+    }
+    let one = queue.take(MonoMillis(0)).unwrap();
+    assert!(queue.take(MonoMillis(0)).is_some());
+    assert_eq!(queue.take(MonoMillis(0)), None);
+    queue.remove(one.slot);
+    assert!(queue.take(MonoMillis(0)).is_some());
+}
+
+#[test]
+fn lifetimes_and_warnings_are_found_by_the_sweep_once() {
+    let mut queue = Queue::new(20);
+    let mut mail = waiting(1, "a.example");
+    mail.expires = MonoMillis(10_000);
+    mail.warn_at = Some(MonoMillis(5_000));
+    let slot = queue.insert(&mail);
+    queue.make_ready(slot);
+    assert_eq!(queue.sweep(MonoMillis(4_000), 10), []);
+    assert_eq!(queue.sweep(MonoMillis(5_000), 10), [Overdue::Warning(id(1))]);
+    assert_eq!(queue.sweep(MonoMillis(5_000), 10), []);
+    assert!(matches!(queue.sweep(MonoMillis(10_000), 10)[..], [Overdue::Expired(_)]));
+    assert_eq!(queue.take(MonoMillis(10_000)), None, "it is being reported");
+}
+
+#[test]
+fn what_an_operator_sees_and_does() {
+    let mut queue = Queue::new(20);
+    let one = queue.insert(&waiting(1, "a.example"));
+    queue.put_off(one, MonoMillis(60_000), 3, "450 4.2.0 greylisted");
+    let two = queue.insert(&waiting(2, "b.example"));
+    queue.block(two, MonoMillis(5_000), "450 4.4.1 connection refused");
+    let why = queue.why(None, now(1_000));
+    let of = |name: &str| why.iter().find(|row| row.domain == name).unwrap();
+    assert_eq!(of("a.example").why, "retry is scheduled after: 450 4.2.0 greylisted");
+    assert_eq!(of("a.example").next_attempt_at, START + 60_000);
+    assert_eq!(of("b.example").why, "backing off after: 450 4.4.1 connection refused");
+    assert_eq!(of("b.example").bytes, 16_384);
+    let (rows, total) = queue.rows(Some("a.example"), 10, now(1_000));
+    assert_eq!((rows.len(), total, rows[0].attempts), (1, 1, 3));
+    assert_eq!(queue.rows(None, 1, now(0)).1, 2);
+
+    queue.hold("a.example");
+    assert_eq!(queue.why(Some("a.example"), now(0))[0].why, "held by an operator");
+    queue.flush(None);
+    assert_eq!(queue.take_doubtful(MonoMillis(0)).map(|t| t.id), Some(id(2)), "back-off forgotten");
+    assert_eq!(queue.take(MonoMillis(0)), None, "held stays held");
+    assert!(queue.unhold("a.example"));
+    assert!(!queue.unhold("a.example"));
+    assert_eq!(queue.take(MonoMillis(0)).map(|t| t.id), Some(id(1)));
+}
+
+fn spool(bench: &Bench, n: u8, to: &str) {
+    let message = message(n, FROM, &[to]);
+    let copies = [copy(&message, &[0], true)];
+    let settled = bench.sim.run(bench.deliverer.settle(&message, &copies, Others::None));
+    assert_eq!(settled.reply.code, 250);
+}
+
+#[test]
+fn a_dead_hop_is_asked_less_and_less_and_everything_goes_when_it_answers() {
+    let bench = bench();
+    let hop = &bench.hops["a.example"];
+    hop.behave(|_| Act::Refuse);
+    for n in 1..=50 {
+        spool(&bench, n, &format!("u{n}@a.example"));
+    }
+    assert_eq!(hop.connections.get(), 1, "while it backs off nobody asks");
+    bench.run_queue(3_600);
+    let asked = hop.connections.get();
+    assert!((6..=20).contains(&asked), "{asked} connections in an hour");
+    hop.behave(|_| Act::Normal);
+    bench.run_queue(800);
+    assert_eq!(hop.taken.borrow().len(), 50);
+    assert_eq!(bench.deliverer.waiting(), 0);
+}
+
+#[test]
+fn hold_unhold_flush_retry_and_remove() {
+    let bench = bench();
+    let hop = &bench.hops["a.example"];
+    hop.behave(|_| Act::Refuse);
+    for n in 1..=3 {
+        spool(&bench, n, &format!("u{n}@a.example"));
+    }
+    hop.behave(|_| Act::Normal);
+    bench.deliverer.queue_hold("a.example");
+    bench.run_queue(3_600);
+    assert_eq!(hop.taken.borrow().len(), 0);
+    let removed = bench.deliverer.queue_remove(super::mail_id(3), "operator");
+    assert_eq!(bench.sim.run(removed), Ok(true));
+    let again = bench.deliverer.queue_remove(super::mail_id(3), "operator");
+    assert_eq!(bench.sim.run(again), Ok(false), "repeating is harmless");
+    assert!(bench.deliverer.queue_unhold("a.example"));
+    bench.run_queue(60);
+    assert_eq!(hop.taken.borrow().len(), 2);
+    assert!(bench.store.reports().is_empty(), "removed without a report");
+
+    hop.behave(|moment| match moment {
+        Moment::Command(line) if line.starts_with("RCPT") => Act::Say("450 4.2.0 later"),
+        _ => Act::Normal,
+    });
+    spool(&bench, 4, "u4@a.example");
+    spool(&bench, 5, "u5@a.example");
+    hop.behave(|_| Act::Normal);
+    bench.run_queue(5);
+    assert_eq!(hop.taken.borrow().len(), 2);
+    assert!(bench.deliverer.queue_retry(super::mail_id(4)));
+    bench.run_queue(2);
+    assert_eq!(hop.taken.borrow().len(), 3);
+    bench.deliverer.queue_flush(Some("a.example"));
+    bench.run_queue(2);
+    assert_eq!(hop.taken.borrow().len(), 4);
+    assert!(!bench.deliverer.queue_retry(super::mail_id(9)));
+}
+
+#[test]
+fn after_a_restart_the_spool_is_adopted_and_goes_on_by_its_schedule() {
+    let bench = bench();
+    let hop = &bench.hops["a.example"];
+    hop.behave(|moment| match moment {
+        Moment::Command(line) if line.starts_with("RCPT") => Act::Say("450 4.2.0 later"),
+        _ => Act::Normal,
+    });
+    spool(&bench, 1, "u@a.example");
+    bench.sim.kill_tasks();
+    hop.behave(|_| Act::Normal);
+    let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
+    for mail in bench.store.waiting() {
+        restarted.adopt(&mail);
+    }
+    let run = |seconds: u64| {
+        let limit = bench.sim.millis() + seconds * 1_000;
+        bench.sim.run_until(limit, restarted.run_queue());
+    };
+    run(40);
+    assert_eq!(hop.taken.borrow().len(), 0, "not before its time");
+    run(60);
+    assert_eq!(hop.taken.borrow().len(), 1);
+}
+
+#[test]
+fn who_asked_for_it_is_told_of_a_delay_once() {
+    let settings = Settings {
+        delay_warning: Duration::from_secs(3_600),
+        host_name: "mx.gateway.example".into(),
+        ..Settings::default()
+    };
+    let bench = bench_with(settings);
+    bench.hops["a.example"].behave(|_| Act::Refuse);
+    let mut message = message(1, FROM, &["u@a.example", "v@a.example"]);
+    message.envelope.recipients[0].notify = Notify { delay: true, ..Notify::default() };
+    let copies = [copy(&message, &[0, 1], true)];
+    bench.sim.run(bench.deliverer.settle(&message, &copies, Others::None));
+    bench.run_queue(12_000);
+    let reports = bench.store.reports();
+    assert_eq!(reports.len(), 1);
+    assert!(
+        reports[0]
+            .1
+            .contains("Final-Recipient: rfc822;u@a.example\r\nAction: delayed\r\nStatus: 4.")
+    );
+    assert!(reports[0].1.contains("Will-Retry-Until: "));
+    assert!(!reports[0].1.contains("v@a.example"));
+}
+
+#[test]
+fn a_report_that_cannot_be_delivered_ends_in_the_log_and_makes_no_other() {
+    let bench = bench();
+    bench.hops["client.example"].behave(|moment| match moment {
+        Moment::Command(line) if line.starts_with("RCPT") => Act::Say("550 5.1.1 no such user"),
+        _ => Act::Normal,
+    });
+    bench.hops["a.example"].behave(|moment| match moment {
+        Moment::Command(line) if line.starts_with("RCPT TO:<v@") => Act::Say("550 5.1.1 no"),
+        _ => Act::Normal,
+    });
+    let message = message(1, FROM, &["u@a.example", "v@a.example"]);
+    let copies = [copy(&message, &[0, 1], true)];
+    bench.sim.run(bench.deliverer.settle(&message, &copies, Others::None));
+    bench.run_queue(30);
+    assert_eq!(bench.store.reports().len(), 1, "no report about a report");
+    assert_eq!(bench.store.0.durable_rows.borrow().len(), 1);
+    assert_eq!(bench.deliverer.waiting(), 0);
+}
+
+#[test]
+fn pauses_follow_the_schedule_with_jitter_and_the_last_one_repeats() {
+    let settings = Settings::default();
+    for (attempts, expected) in [(1, 60), (2, 300), (7, 14_400), (99, 14_400)] {
+        for random in [0, 1, 12_345, u64::MAX] {
+            let pause = settings.pause(attempts, random).as_secs();
+            assert!(pause >= expected * 79 / 100 && pause <= expected * 121 / 100, "{pause}");
+        }
+    }
+    let spread: std::collections::HashSet<_> =
+        (0..100_u64).map(|n| settings.pause(1, n * 997)).collect();
+    assert!(spread.len() > 50);
+}
+
+#[test]
+fn one_destination_has_one_limit_and_one_back_off_for_all_shards() {
+    let settings = Settings { mode: Mode::Through, ..Settings::default() };
+    let table = crate::deliver::destinations::Destinations::new(2, settings.back_off);
+    let at = MonoMillis(1_000);
+    let one = table.admit(("hop.example", 25), at).unwrap();
+    let two = table.admit(("HOP.example", 25), at).unwrap();
+    assert!(table.admit(("hop.example", 25), at).is_err(), "full");
+    assert!(table.admit(("hop.example", 26), at).is_ok(), "another port is another destination");
+    let until = one.failed(at, 0);
+    assert_eq!(two.failed(at, 0), until, "what breaks at one moment is one failure");
+    drop((one, two));
+    assert!(table.admit(("hop.example", 25), MonoMillis(until.0 - 1)).is_err());
+    let trial = table.admit(("hop.example", 25), until).unwrap();
+    assert!(table.admit(("hop.example", 25), until).is_err(), "one tries, the others wait");
+    let next = trial.failed(until, 0);
+    assert!(next.since(until) > until.since(at), "longer each time");
+    drop(trial);
+    let trial = table.admit(("hop.example", 25), next).unwrap();
+    trial.answered();
+    assert!(table.admit(("hop.example", 25), next).is_ok());
+}
+
+#[test]
+fn the_shard_keeps_its_hands_off_a_store_without_the_mail() {
+    let (sim, store) = (Sim::new(1), Memory::default());
+    let settings = Settings::default();
+    let deliverer = deliverer(&sim, &store, &settings);
+    let bench = bench();
+    bench.hops["a.example"].behave(|_| Act::Refuse);
+    spool(&bench, 1, "u@a.example");
+    for mail in bench.store.waiting() {
+        deliverer.adopt(&mail);
+    }
+    // The spool does not know the mail: it is let go with an error in the log, not retried for ever.
+    sim.run_until(sim.millis() + 200_000, deliverer.run_queue());
+    assert_eq!(deliverer.waiting(), 0);
+}
