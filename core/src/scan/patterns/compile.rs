@@ -1,6 +1,7 @@
 //! Sources to payload.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::SourceError;
 use super::format::{self, Blob, FieldPlan, InDatabase, OnLiteral, Plan};
@@ -55,6 +56,9 @@ pub struct CompiledPatterns(pub Vec<u8>);
 
 /// Rules of short fields up to this many run without a database.
 const DATABASE_WORTH: usize = 4;
+
+/// Expressions in one database.
+const EXPRESSIONS_IN_DATABASE: usize = 40;
 
 /// Compiles `sources`. What becomes of each rule is in `report`.
 ///
@@ -184,8 +188,76 @@ fn choose_all(drafts: &[Draft]) -> Vec<Choice> {
     })
 }
 
-/// An expression for a database: its rule, what it may be gated by instead, if it is a prefilter.
-type Waiting = (RuleIndex, Entry, Option<Vec<Vec<u8>>>, bool);
+/// An expression for a database: its rule, and if it is a prefilter.
+type Waiting = (RuleIndex, Entry, bool);
+
+/// Expressions of one field for one database.
+struct Job {
+    field: usize,
+    mode: Mode,
+    /// Numbered over all databases of the field.
+    entries: Vec<(RuleIndex, Entry)>,
+}
+
+impl Job {
+    fn rules_of(&self, ids: &[u32]) -> Vec<RuleIndex> {
+        let of = |id: &u32| self.entries.iter().find(|(_, entry)| entry.id == *id);
+        ids.iter().filter_map(of).map(|(rule, _)| *rule).collect()
+    }
+}
+
+fn jobs_of((field, (waiting, plan)): (usize, (&Vec<Waiting>, &FieldPlan))) -> Vec<Job> {
+    let mode = if tier::is_streamed(&plan.field) { Mode::Stream } else { Mode::Block };
+    let numbered: Vec<(RuleIndex, Entry)> = (0_u32..)
+        .zip(waiting)
+        .map(|(id, (rule, entry, _))| (*rule, Entry { id, ..entry.clone() }))
+        .collect();
+    let job = |entries: &[(RuleIndex, Entry)]| Job { field, mode, entries: entries.to_vec() };
+    numbered.chunks(EXPRESSIONS_IN_DATABASE).map(job).collect()
+}
+
+/// What became of one job: databases, or why not, with the ids in each.
+type Made = Vec<(Vec<u32>, Result<Database, hs::CompileFault>)>;
+
+/// Compiles all jobs on two threads.
+fn compile_all(jobs: &[Job]) -> Vec<Made> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut made: Vec<(usize, Made)> = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(job) = jobs.get(at)
+        {
+            let entries: Vec<Entry> = job.entries.iter().map(|(_, entry)| entry.clone()).collect();
+            let mut of_job = Vec::new();
+            compile_some(&entries, job.mode, &mut of_job);
+            made.push((at, of_job));
+        }
+        made
+    };
+    let mut all = std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mut all = work();
+        match other.join() {
+            Ok(more) => all.extend(more),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        all
+    });
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, made)| made).collect()
+}
+
+/// Compiles `entries` into one database, or into several where one would be too much for libhs.
+fn compile_some(entries: &[Entry], mode: Mode, made: &mut Made) {
+    match hs::compile(entries, mode) {
+        Err(_) if entries.len() > 1 => {
+            let (left, right) = entries.split_at(entries.len() / 2);
+            compile_some(left, mode, made);
+            compile_some(right, mode, made);
+        }
+        result => made.push((entries.iter().map(|entry| entry.id).collect(), result)),
+    }
+}
 
 #[derive(Default)]
 struct Builder {
@@ -277,8 +349,36 @@ impl Builder {
 
     fn finish(mut self, report: &mut BuildReport) -> Result<Vec<u8>, String> {
         let mut fields = Vec::new();
+        let mut waiting = Vec::new();
         for (field, rules) in std::mem::take(&mut self.fields) {
-            fields.push(self.field(field, rules, report)?);
+            let (plan, expressions) = self.field(field, rules)?;
+            fields.push(plan);
+            waiting.push(expressions);
+        }
+        let jobs: Vec<Job> = waiting.iter().zip(&fields).enumerate().flat_map(jobs_of).collect();
+        for (job, made) in jobs.iter().zip(compile_all(&jobs)) {
+            let Some(plan) = fields.get_mut(job.field) else { continue };
+            for (entries, result) in made {
+                match result {
+                    Ok(database) => {
+                        plan.expression_blobs.push(self.keep(&database)?);
+                    }
+                    // It compiled when it was measured, so this is out of the ordinary.
+                    Err(fault) => {
+                        for rule in job.rules_of(&entries) {
+                            report.notes.push(format!("libhs: {}: {rule}", fault.text));
+                            plan.plain.push(rule);
+                            self.re_report(rule, Outcome::TakenPlain, report);
+                        }
+                    }
+                }
+            }
+        }
+        for (plan, rules) in fields.iter_mut().zip(&waiting) {
+            for (rule, _, prefilter) in rules {
+                let counted = self.rules.get(*rule as usize).is_some_and(|rule| rule.count_max > 1);
+                plan.expressions.push(InDatabase { rule: *rule, confirm: *prefilter || counted });
+            }
         }
         let of = |wanted: &dyn Fn(&Rule) -> bool| -> Vec<RuleIndex> {
             (0_u32..).zip(&self.rules).filter(|(_, r)| wanted(r)).map(|(i, _)| i).collect()
@@ -302,13 +402,12 @@ impl Builder {
         &mut self,
         field: Field,
         rules: Vec<(RuleIndex, Tiered)>,
-        report: &mut BuildReport,
-    ) -> Result<FieldPlan, String> {
+    ) -> Result<(FieldPlan, Vec<Waiting>), String> {
         let mut plan = FieldPlan {
             literal_blob: None,
             literals: Vec::new(),
             literal_bytes: Vec::new(),
-            expression_blob: None,
+            expression_blobs: Vec::new(),
             expressions: Vec::new(),
             plain: Vec::new(),
             unset: rules.iter().filter(|(_, t)| t.unset).map(|(i, _)| *i).collect(),
@@ -317,7 +416,7 @@ impl Builder {
         };
         let few = tier::is_short(&plan.field) && rules.len() < DATABASE_WORTH;
         let mut literals: BTreeMap<(Vec<u8>, bool), Vec<OnLiteral>> = BTreeMap::new();
-        let mut entries: Vec<Waiting> = Vec::new();
+        let mut waiting: Vec<Waiting> = Vec::new();
         for (rule, tiered) in rules {
             match tiered.tier {
                 Tier::Literal { literals: own, caseless } => {
@@ -327,48 +426,21 @@ impl Builder {
                     }
                 }
                 _ if few => plan.plain.push(rule),
-                Tier::Gated { literals: own } => gate(&mut literals, own, rule),
-                Tier::Expression { entry, prefilter } => {
-                    entries.push((rule, entry, tiered.gate, prefilter));
+                Tier::Gated { literals: own } => {
+                    for literal in own {
+                        let targets = literals.entry((literal, true)).or_default();
+                        targets.push(OnLiteral::Confirm(rule));
+                    }
                 }
+                Tier::Expression { entry, prefilter } => waiting.push((rule, entry, prefilter)),
                 Tier::Plain => plan.plain.push(rule),
             }
         }
+        // Prefilters by themselves: what libhs makes of them is large.
+        waiting.sort_by_key(|(rule, _, prefilter)| (*prefilter, *rule));
         let mode = if tier::is_streamed(&plan.field) { Mode::Stream } else { Mode::Block };
-        while !entries.is_empty() {
-            let numbered: Vec<Entry> = (0_u32..)
-                .zip(&entries)
-                .map(|(id, (_, entry, ..))| Entry { id, ..entry.clone() })
-                .collect();
-            match hs::compile(&numbered, mode) {
-                Ok(database) => {
-                    plan.expression_blob = Some(self.keep(&database)?);
-                    break;
-                }
-                // What compiled alone may still be too much together: it runs another way.
-                Err(fault) => {
-                    let at = fault.entry.filter(|at| *at < entries.len()).unwrap_or(0);
-                    let (rule, _, own, _) = entries.remove(at);
-                    let outcome = match own {
-                        Some(own) => {
-                            gate(&mut literals, own, rule);
-                            Outcome::TakenGated
-                        }
-                        None => {
-                            plan.plain.push(rule);
-                            Outcome::TakenPlain
-                        }
-                    };
-                    self.re_report(rule, outcome, report);
-                }
-            }
-        }
-        for (rule, _, _, prefilter) in &entries {
-            let counted = self.rules.get(*rule as usize).is_some_and(|rule| rule.count_max > 1);
-            plan.expressions.push(InDatabase { rule: *rule, confirm: *prefilter || counted });
-        }
         self.literals(&mut plan, literals, mode)?;
-        Ok(plan)
+        Ok((plan, waiting))
     }
 
     fn literals(
@@ -409,15 +481,5 @@ impl Builder {
         if let Some(entry) = reported.and_then(|index| report.rules.get_mut(*index)) {
             entry.outcome = outcome;
         }
-    }
-}
-
-fn gate(
-    literals: &mut BTreeMap<(Vec<u8>, bool), Vec<OnLiteral>>,
-    own: Vec<Vec<u8>>,
-    rule: RuleIndex,
-) {
-    for literal in own {
-        literals.entry((literal, true)).or_default().push(OnLiteral::Confirm(rule));
     }
 }

@@ -51,8 +51,9 @@ pub(super) struct FieldPlan {
     pub(super) literals: Vec<Vec<OnLiteral>>,
     /// Octets of each literal, by its id.
     pub(super) literal_bytes: Vec<u32>,
-    pub(super) expression_blob: Option<Blob>,
-    /// By id of the expression.
+    /// Some databases instead of one: the time to compile one grows faster than what is in it.
+    pub(super) expression_blobs: Vec<Blob>,
+    /// By id of the expression, over all of them.
     pub(super) expressions: Vec<InDatabase>,
     /// PCRE2 looks at every unit.
     pub(super) plain: Vec<RuleIndex>,

@@ -76,10 +76,9 @@ pub(super) struct Entry {
     pub(super) id: u32,
 }
 
-/// Why libhs did not compile, and the index of the entry that it names.
+/// Why libhs did not compile.
 #[derive(Clone, Debug)]
 pub(super) struct CompileFault {
-    pub(super) entry: Option<usize>,
     pub(super) text: String,
 }
 
@@ -95,7 +94,7 @@ pub(super) fn compile_literals(entries: &[Entry], mode: Mode) -> Result<Database
 
 #[expect(unsafe_code, reason = "libhs is a C library")]
 fn compile_any(entries: &[Entry], mode: Mode, literal: bool) -> Result<Database, CompileFault> {
-    let fault = |text: &str| CompileFault { entry: None, text: text.into() };
+    let fault = |text: &str| CompileFault { text: text.into() };
     // Literals may contain NUL (their lengths are handed over); expressions may not.
     let texts: Vec<CString> = entries
         .iter()
@@ -159,14 +158,13 @@ fn compile_any(entries: &[Entry], mode: Mode, literal: bool) -> Result<Database,
 fn read_compile_error(error: *mut hs::hs_compile_error_t, code: i32) -> CompileFault {
     // SAFETY: null, or an error struct that libhs just wrote and nobody else holds.
     let Some(read) = (unsafe { error.as_ref() }) else {
-        return CompileFault { entry: None, text: format!("libhs error {code}") };
+        return CompileFault { text: format!("libhs error {code}") };
     };
     // SAFETY: the message is a string that ends with NUL and lives until the struct is freed.
     let text = unsafe { CStr::from_ptr(read.message) }.to_string_lossy().into_owned();
-    let entry = usize::try_from(read.expression).ok();
     // SAFETY: freed once; `read` is not used again.
     unsafe { hs::hs_free_compile_error(error) };
-    CompileFault { entry, text }
+    CompileFault { text }
 }
 
 impl Database {

@@ -28,6 +28,7 @@ mod confirm;
 mod error;
 pub mod fields;
 mod format;
+mod fuzz;
 mod hits;
 mod hs;
 mod literals;
@@ -38,11 +39,14 @@ mod report;
 pub mod rule;
 mod run;
 pub mod sources;
+#[cfg(test)]
+mod tests;
 mod tier;
 
 pub use compile::{CompiledPatterns, PatternSource, SourceFormat, build};
 pub use error::{OpenError, ScanError, SourceError};
 pub use fields::Fields;
+pub use fuzz::{fuzz_open, fuzz_sources};
 pub use hits::{Hit, Hits};
 pub use open::Patterns;
 pub use report::{BuildReport, Outcome, RuleReport};

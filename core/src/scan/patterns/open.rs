@@ -35,7 +35,7 @@ pub struct Patterns {
 #[derive(Debug)]
 pub(super) struct OpenField {
     pub(super) literals: Option<Database>,
-    pub(super) expressions: Option<Database>,
+    pub(super) expressions: Vec<Database>,
 }
 
 impl Patterns {
@@ -51,15 +51,14 @@ impl Patterns {
         }
         let mut fields = Vec::new();
         for field in &plan.fields {
-            let load = |blob: Option<format::Blob>| match blob {
-                None => Ok(None),
-                Some(blob) => Database::deserialize(format::blob(blobs, blob)?)
-                    .map(Some)
-                    .map_err(|code| OpenError::Database { field: field.field.to_string(), code }),
+            let load = |blob: format::Blob| {
+                Database::deserialize(format::blob(blobs, blob)?)
+                    .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
             };
+            let expressions = field.expression_blobs.iter().map(|blob| load(*blob));
             fields.push(OpenField {
-                literals: load(field.literal_blob)?,
-                expressions: load(field.expression_blob)?,
+                literals: field.literal_blob.map(load).transpose()?,
+                expressions: expressions.collect::<Result<_, _>>()?,
             });
         }
         let confirms = confirms(&plan)?;

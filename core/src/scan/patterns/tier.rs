@@ -40,8 +40,6 @@ pub(super) struct Tiered {
     pub(super) empty: bool,
     /// Matches what stands for a missing field.
     pub(super) unset: bool,
-    /// If libhs should fail on the whole set: literals to gate it by.
-    pub(super) gate: Option<Vec<Vec<u8>>>,
 }
 
 /// Fields whose units are short: cost matters less, and a database of their own is hardly worth it.
@@ -82,7 +80,6 @@ pub(super) fn choose(rule: &Rule) -> Result<Option<Tiered>, Outcome> {
             cost_ns_per_kib: 0.0,
             empty: false,
             unset: false,
-            gate: None,
         })),
         Test::Exists(_) | Test::Meta(_) | Test::PartMeta { .. } => Ok(None),
     }
@@ -95,8 +92,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let unset = confirm.matches(unset.as_bytes()).map_err(limit)?;
     let gate = literals::necessary(pattern);
     let sample = sample_units(field);
-    let made =
-        |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset, gate: gate.clone() };
+    let made = |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset };
     let plain_cost = plain_cost(&confirm, &sample);
     let gated_cost = gate.as_ref().map(|literals| 5.0 + plain_cost * share(literals, &sample));
     if let (Some(literals), Some(cost)) = (&gate, gated_cost)

@@ -154,10 +154,10 @@ impl Patterns {
                 plan.empty.iter().for_each(|rule| state.add(*rule, 1));
                 continue;
             }
-            if let Some(database) = &open.expressions {
-                if plan.field == Field::Normalised && std::str::from_utf8(unit).is_err() {
-                    state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
-                } else {
+            if plan.field == Field::Normalised && std::str::from_utf8(unit).is_err() {
+                state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
+            } else {
+                for database in &open.expressions {
                     self.expressions(database, plan, unit, number, space, state)?;
                 }
             }
@@ -243,7 +243,12 @@ impl Patterns {
             return Ok(());
         }
         let mut literals = stream(open.literals.as_ref())?;
-        let mut expressions = stream(open.expressions.as_ref())?;
+        let mut expressions = open
+            .expressions
+            .iter()
+            .map(Stream::open)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(ScanError::Scan)?;
         state.pairs.clear();
         state.pairs.extend(plan.plain.iter().map(|rule| (0, *rule)));
         for piece in octets.chunks(SLICE_BYTES_MAX) {
@@ -251,7 +256,7 @@ impl Patterns {
                 let scanned = stream.scan(piece, space, &mut |id, _| on_literal(plan, state, id));
                 scanned.map_err(ScanError::Scan)?;
             }
-            if let Some(stream) = &mut expressions {
+            for stream in &mut expressions {
                 let scanned =
                     stream.scan(piece, space, &mut |id, _| on_expression(plan, state, id));
                 scanned.map_err(ScanError::Scan)?;
@@ -264,7 +269,7 @@ impl Patterns {
             let scanned = stream.finish(space, &mut |id, _| on_literal(plan, state, id));
             scanned.map_err(ScanError::Scan)?;
         }
-        if let Some(stream) = expressions {
+        for stream in expressions {
             let scanned = stream.finish(space, &mut |id, _| on_expression(plan, state, id));
             scanned.map_err(ScanError::Scan)?;
         }

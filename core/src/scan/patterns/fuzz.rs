@@ -1,0 +1,27 @@
+//! Entries for fuzzing: no input may make a reader panic.
+
+use super::open::Patterns;
+use super::sources::{Collected, clamav, spamassassin, toml};
+
+/// All readers of sources.
+pub fn fuzz_sources(data: &[u8]) {
+    let mut reader = spamassassin::Reader::default();
+    reader.read("fuzz.cf", 0, data);
+    let _ = reader.finish();
+    let mut out = Collected::default();
+    clamav::read_ndb("fuzz.ndb", 0, data, &mut out);
+    clamav::read_ldb("fuzz.ldb", 0, data, &mut out);
+    toml::read("fuzz.toml", 0, data, &mut out);
+    for name in ["fuzz.hdb", "fuzz.mdb"] {
+        let _ = clamav::hashes(name, data);
+    }
+}
+
+/// Opening a payload.
+pub fn fuzz_open(data: &[u8]) {
+    let _ = Patterns::open(data);
+    let mut framed = b"SKPATT01".to_vec();
+    framed.extend_from_slice(&(data.len() as u64).to_le_bytes());
+    framed.extend_from_slice(data);
+    let _ = Patterns::open(&framed);
+}
