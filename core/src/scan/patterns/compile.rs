@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::SourceError;
-use super::format::{self, Blob, FieldPlan, InDatabase, OnLiteral, Plan};
+use super::format::{self, Blob, ExpressionBlob, FieldPlan, InDatabase, OnLiteral, Plan};
 use super::hs::{self, Database, Entry, Mode};
 use super::report::{BuildReport, Outcome, RuleReport};
 use super::rule::{Field, Rule, RuleIndex, Test};
@@ -188,12 +188,18 @@ fn choose_all(drafts: &[Draft]) -> Vec<Choice> {
     })
 }
 
-/// An expression for a database: its rule, and if it is a prefilter.
-type Waiting = (RuleIndex, Entry, bool);
+/// An expression for a database.
+struct Waiting {
+    rule: RuleIndex,
+    entry: Entry,
+    prefilter: bool,
+    joined: bool,
+}
 
 /// Expressions of one field for one database.
 struct Job {
     field: usize,
+    joined: bool,
     mode: Mode,
     /// Numbered over all databases of the field.
     entries: Vec<(RuleIndex, Entry)>,
@@ -208,12 +214,20 @@ impl Job {
 
 fn jobs_of((field, (waiting, plan)): (usize, (&Vec<Waiting>, &FieldPlan))) -> Vec<Job> {
     let mode = if tier::is_streamed(&plan.field) { Mode::Stream } else { Mode::Block };
-    let numbered: Vec<(RuleIndex, Entry)> = (0_u32..)
-        .zip(waiting)
-        .map(|(id, (rule, entry, _))| (*rule, Entry { id, ..entry.clone() }))
-        .collect();
-    let job = |entries: &[(RuleIndex, Entry)]| Job { field, mode, entries: entries.to_vec() };
-    numbered.chunks(EXPRESSIONS_IN_DATABASE).map(job).collect()
+    let mut jobs = Vec::new();
+    for joined in [false, true] {
+        let numbered: Vec<(RuleIndex, Entry)> = (0_u32..)
+            .zip(waiting)
+            .filter(|(_, waiting)| waiting.joined == joined)
+            .map(|(id, waiting)| (waiting.rule, Entry { id, ..waiting.entry.clone() }))
+            .collect();
+        let job = |entries: &[(RuleIndex, Entry)]| {
+            let entries = entries.to_vec();
+            Job { field, joined, mode, entries }
+        };
+        jobs.extend(numbered.chunks(EXPRESSIONS_IN_DATABASE).map(job));
+    }
+    jobs
 }
 
 /// What became of one job: databases, or why not, with the ids in each.
@@ -361,7 +375,8 @@ impl Builder {
             for (entries, result) in made {
                 match result {
                     Ok(database) => {
-                        plan.expression_blobs.push(self.keep(&database)?);
+                        let blob = self.keep(&database)?;
+                        plan.expression_blobs.push(ExpressionBlob { blob, joined: job.joined });
                     }
                     // It compiled when it was measured, so this is out of the ordinary.
                     Err(fault) => {
@@ -375,9 +390,12 @@ impl Builder {
             }
         }
         for (plan, rules) in fields.iter_mut().zip(&waiting) {
-            for (rule, _, prefilter) in rules {
+            // Normalised text that is not UTF-8 would be our own bug; PCRE2 can cope with it.
+            let always = plan.field == Field::Normalised;
+            for Waiting { rule, prefilter, joined, .. } in rules {
                 let counted = self.rules.get(*rule as usize).is_some_and(|rule| rule.count_max > 1);
-                plan.expressions.push(InDatabase { rule: *rule, confirm: *prefilter || counted });
+                let confirm = *prefilter || *joined || counted || always;
+                plan.expressions.push(InDatabase { rule: *rule, confirm });
             }
         }
         let of = |wanted: &dyn Fn(&Rule) -> bool| -> Vec<RuleIndex> {
@@ -432,12 +450,14 @@ impl Builder {
                         targets.push(OnLiteral::Confirm(rule));
                     }
                 }
-                Tier::Expression { entry, prefilter } => waiting.push((rule, entry, prefilter)),
+                Tier::Expression { entry, prefilter, joined } => {
+                    waiting.push(Waiting { rule, entry, prefilter, joined });
+                }
                 Tier::Plain => plan.plain.push(rule),
             }
         }
         // Prefilters by themselves: what libhs makes of them is large.
-        waiting.sort_by_key(|(rule, _, prefilter)| (*prefilter, *rule));
+        waiting.sort_by_key(|waiting| (waiting.prefilter, waiting.rule));
         let mode = if tier::is_streamed(&plan.field) { Mode::Stream } else { Mode::Block };
         self.literals(&mut plan, literals, mode)?;
         Ok((plan, waiting))

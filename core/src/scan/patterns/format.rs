@@ -17,6 +17,15 @@ pub(super) struct Blob {
     pub(super) bytes: usize,
 }
 
+/// A database of expressions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct ExpressionBlob {
+    pub(super) blob: Blob,
+    /// Runs over many units at once, LF between them: a hit says from which unit on PCRE2 is to
+    /// look. Else it runs over each unit by itself and its hit is a hit.
+    pub(super) joined: bool,
+}
+
 /// What follows when a literal is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum OnLiteral {
@@ -52,7 +61,7 @@ pub(super) struct FieldPlan {
     /// Octets of each literal, by its id.
     pub(super) literal_bytes: Vec<u32>,
     /// Some databases instead of one: the time to compile one grows faster than what is in it.
-    pub(super) expression_blobs: Vec<Blob>,
+    pub(super) expression_blobs: Vec<ExpressionBlob>,
     /// By id of the expression, over all of them.
     pub(super) expressions: Vec<InDatabase>,
     /// PCRE2 looks at every unit.

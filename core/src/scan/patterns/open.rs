@@ -35,7 +35,10 @@ pub struct Patterns {
 #[derive(Debug)]
 pub(super) struct OpenField {
     pub(super) literals: Option<Database>,
+    /// Over each unit by itself.
     pub(super) expressions: Vec<Database>,
+    /// Over many units at once.
+    pub(super) joined: Vec<Database>,
 }
 
 impl Patterns {
@@ -55,10 +58,14 @@ impl Patterns {
                 Database::deserialize(format::blob(blobs, blob)?)
                     .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
             };
-            let expressions = field.expression_blobs.iter().map(|blob| load(*blob));
+            let of_kind = |joined: bool| {
+                let blobs = field.expression_blobs.iter().filter(move |blob| blob.joined == joined);
+                blobs.map(|blob| load(blob.blob)).collect::<Result<Vec<_>, _>>()
+            };
             fields.push(OpenField {
                 literals: field.literal_blob.map(load).transpose()?,
-                expressions: expressions.collect::<Result<_, _>>()?,
+                expressions: of_kind(false)?,
+                joined: of_kind(true)?,
             });
         }
         let confirms = confirms(&plan)?;
@@ -150,9 +157,7 @@ fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
                 need(*rule);
             }
         }
-        // Normalised text that is not UTF-8 would be our own bug; PCRE2 can cope with it.
-        let all = field.field == Field::Normalised;
-        field.expressions.iter().filter(|e| all || e.confirm).for_each(|e| need(e.rule));
+        field.expressions.iter().filter(|e| e.confirm).for_each(|e| need(e.rule));
         field.plain.iter().for_each(|rule| need(*rule));
     }
     plan.rules

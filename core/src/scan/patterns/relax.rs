@@ -32,9 +32,11 @@ struct Walker<'p> {
     utf: bool,
 }
 
-fn literal(out: &mut String, c: u32) {
+/// A character or octet. `regex-syntax` takes `\xHH` for an octet and `\x{...}` for a character
+/// even where it reads octets: `\x{e5}` would be the two octets of U+00E5.
+fn literal(utf: bool, out: &mut String, c: u32) {
     // Writing to a String cannot fail.
-    let _ = write!(out, "\\x{{{c:x}}}");
+    let _ = if !utf && c <= 0xff { write!(out, "\\x{c:02x}") } else { write!(out, "\\x{{{c:x}}}") };
 }
 
 impl Walker<'_> {
@@ -76,11 +78,11 @@ impl Walker<'_> {
                 '*' | '+' | '?' => self.quantifier(out, &c.to_string()),
                 '{' => match self.counted() {
                     Some(text) => self.quantifier(out, &text),
-                    None => literal(out, u32::from('{')),
+                    None => literal(self.utf, out, u32::from('{')),
                 },
                 '#' if self.extended => while self.next().is_some_and(|c| c != '\n') {},
                 c if self.extended && c.is_ascii_whitespace() => {}
-                c => literal(out, u32::from(c)),
+                c => literal(self.utf, out, u32::from(c)),
             }
         }
         Some(())
@@ -185,12 +187,12 @@ impl Walker<'_> {
                 if self.eat("\\E") || self.peek().is_none() {
                     break;
                 }
-                literal(out, u32::from(self.next()?));
+                literal(self.utf, out, u32::from(self.next()?));
             },
             'E' => {}
             _ => {
                 let value = self.escaped_char(c)?;
-                literal(out, value);
+                literal(self.utf, out, value);
             }
         }
         Some(())
@@ -262,14 +264,14 @@ impl Walker<'_> {
             first = false;
             if c == '[' && matches!(self.peek(), Some(':' | '.' | '=')) {
                 let Some(name) = self.posix() else {
-                    literal(&mut text, u32::from('['));
+                    literal(self.utf, &mut text, u32::from('['));
                     continue;
                 };
                 text.push_str(&name);
                 continue;
             }
             let Some(low) = self.class_char(c, &mut text, &mut sayable)? else { continue };
-            literal(&mut text, low);
+            literal(self.utf, &mut text, low);
             // A range needs a single character on both sides; else the hyphen stands for itself.
             let next = self.chars.get(self.at + 1).copied();
             if self.peek() == Some('-') && next.is_some_and(|c| c != ']') {
@@ -280,7 +282,7 @@ impl Walker<'_> {
                 match self.class_char(c, &mut apart, &mut sayable)? {
                     Some(high) if high >= low && !(c == '[' && self.peek() == Some(':')) => {
                         text.push('-');
-                        literal(&mut text, high);
+                        literal(self.utf, &mut text, high);
                     }
                     Some(_) => return None,
                     None => self.at = back,

@@ -35,6 +35,10 @@ pub(super) struct State {
     total: u32,
     /// Unit and rule that PCRE2 is to look at.
     pub(super) pairs: Vec<(u32, RuleIndex)>,
+    /// From this unit on PCRE2 is to look for this rule.
+    pub(super) from: Vec<(u32, RuleIndex)>,
+    /// Units of a slice with LF between them.
+    pub(super) joined: Vec<u8>,
     /// Limits that were reached.
     limits: Vec<(Box<str>, &'static str)>,
 }
@@ -46,7 +50,7 @@ impl Scratch {
             return Ok(());
         }
         for field in &patterns.fields {
-            for database in field.literals.iter().chain(&field.expressions) {
+            for database in field.literals.iter().chain(&field.expressions).chain(&field.joined) {
                 self.space.grow(database).map_err(ScanError::Scratch)?;
             }
         }
@@ -67,6 +71,7 @@ impl State {
         }
         self.total = 0;
         self.pairs.clear();
+        self.from.clear();
         self.limits.clear();
     }
 

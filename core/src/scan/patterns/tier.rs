@@ -15,6 +15,10 @@ const SAMPLE: &str = include_str!("sample.txt");
 const GATE_GOOD_NS_PER_KIB: f64 = 60.0;
 /// A rule that PCRE2 has to run over everything may cost this much.
 const PLAIN_NS_PER_KIB_MAX: f64 = 4_000.0;
+/// Rules up to this cost run by PCRE2 alone: a database would not save much.
+const PLAIN_GOOD_NS_PER_KIB: f64 = 120.0;
+/// Expressions beyond this run by PCRE2 alone, if they may.
+const LONG_EXPRESSION_BYTES: usize = 1_500;
 /// In short fields, such as one header field, that matters less.
 const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
@@ -26,7 +30,7 @@ pub(super) enum Tier {
     /// PCRE2 where one of these (in any case) was seen.
     Gated { literals: Vec<Vec<u8>> },
     /// Hyperscan.
-    Expression { entry: Entry, prefilter: bool },
+    Expression { entry: Entry, prefilter: bool, joined: bool },
     /// PCRE2 everywhere.
     Plain,
 }
@@ -100,30 +104,42 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     {
         return Ok(made(Tier::Gated { literals: literals.clone() }, cost));
     }
-    let by_database = database_cost(field, pattern, &sample).map(|(entry, prefilter, cost)| {
-        let cost = if prefilter { cost + plain_cost * 0.05 } else { cost };
-        (entry, prefilter, cost)
+    let plain_max = if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
+    // libhs takes many seconds for some long expressions: not where little can be won.
+    let long = pattern.text.len() > LONG_EXPRESSION_BYTES && plain_cost <= plain_max;
+    let worth = plain_cost > PLAIN_GOOD_NS_PER_KIB && !long;
+    let by_database = worth.then(|| database_cost(field, pattern, &sample)).flatten();
+    let by_database = by_database.map(|mut found| {
+        if found.fired {
+            found.cost += plain_cost * if found.prefilter { 0.6 } else { 0.2 };
+        }
+        found
     });
-    match (gate.clone(), gated_cost, by_database) {
-        (Some(literals), Some(gated), Some((.., cost))) if gated <= cost => {
+    let least = by_database.as_ref().map_or(f64::MAX, |found| found.cost).min(plain_cost);
+    match (gate, gated_cost, by_database) {
+        (Some(literals), Some(gated), _) if gated <= least => {
             Ok(made(Tier::Gated { literals }, gated))
         }
-        (_, _, Some((entry, prefilter, cost))) => {
-            Ok(made(Tier::Expression { entry, prefilter }, cost))
+        (_, _, Some(found)) if found.cost <= plain_cost || plain_cost > plain_max => {
+            let Found { entry, prefilter, joined, cost, .. } = found;
+            Ok(made(Tier::Expression { entry, prefilter, joined }, cost))
         }
-        (Some(literals), Some(gated), None) => Ok(made(Tier::Gated { literals }, gated)),
-        (_, _, None) => {
-            let most =
-                if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
-            if plain_cost <= most {
-                return Ok(made(Tier::Plain, plain_cost));
-            }
-            Err(Outcome::Refused(format!(
-                "no necessary literal, libhs cannot take it, and it costs {plain_cost:.0} ns for \
-                 each KiB (at most {most:.0})"
-            )))
-        }
+        _ if plain_cost <= plain_max => Ok(made(Tier::Plain, plain_cost)),
+        (Some(literals), Some(gated), _) => Ok(made(Tier::Gated { literals }, gated)),
+        _ => Err(Outcome::Refused(format!(
+            "no necessary literal, libhs cannot take it, and it costs {plain_cost:.0} ns for each \
+             KiB (at most {plain_max:.0})"
+        ))),
     }
+}
+
+/// If the expression may run over many units with LF between them without losing a hit in one of
+/// them: `^` and `$` then hold at every line, a superset; what holds only at the very ends of a
+/// text must not be in it.
+fn may_be_joined(field: &Field, pattern: &Pattern) -> bool {
+    let only_at_ends = ["\\A", "\\Z", "\\z", "\\G", "(?-", "(*", "(?^"];
+    let units = matches!(field, Field::Body | Field::RawBody | Field::Normalised | Field::Uri);
+    units && !only_at_ends.iter().any(|text| pattern.text.contains(text))
 }
 
 fn sample_kib(sample: &[&[u8]]) -> f64 {
@@ -164,12 +180,23 @@ fn share(literals: &[Vec<u8>], sample: &[&[u8]]) -> f64 {
     with / f64::from(u32::try_from(sample.len().max(1)).unwrap_or(u32::MAX))
 }
 
+/// What libhs makes of an expression alone.
+struct Found {
+    entry: Entry,
+    prefilter: bool,
+    joined: bool,
+    /// It matches somewhere in the sample.
+    fired: bool,
+    cost: f64,
+}
+
 /// Compiles the expression by itself: as it is, or else as a prefilter.
-fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<(Entry, bool, f64)> {
+fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<Found> {
+    let joined = may_be_joined(field, pattern);
     let mut flags = hs::SINGLEMATCH | hs::ALLOWEMPTY;
     for (on, flag) in [
         (pattern.caseless, hs::CASELESS),
-        (pattern.multiline, hs::MULTILINE),
+        (pattern.multiline || joined, hs::MULTILINE),
         (pattern.dotall, hs::DOTALL),
         (pattern.utf, hs::UTF8 | hs::UCP),
     ] {
@@ -190,15 +217,22 @@ fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<(
     };
     let mut space = hs::Space::default();
     space.grow(&database).ok()?;
+    let whole = sample.join(&b'\n');
+    let units: Vec<&[u8]> = if joined { vec![&whole] } else { sample.to_vec() };
+    let mut fired = false;
+    let mut on_match = |_, _| {
+        fired = true;
+        false
+    };
     let cost = best_of_two(sample, || {
-        for unit in sample {
+        for unit in &units {
             if mode == Mode::Block {
-                let _ = hs::scan(&database, unit, &mut space, &mut |_, _| false);
+                let _ = hs::scan(&database, unit, &mut space, &mut on_match);
             } else if let Ok(mut stream) = hs::Stream::open(&database) {
-                let _ = stream.scan(unit, &mut space, &mut |_, _| false);
-                let _ = stream.finish(&mut space, &mut |_, _| false);
+                let _ = stream.scan(unit, &mut space, &mut on_match);
+                let _ = stream.finish(&mut space, &mut on_match);
             }
         }
     });
-    Some((entry, prefilter, cost))
+    Some(Found { entry, prefilter, joined, fired, cost })
 }

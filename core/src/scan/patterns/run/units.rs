@@ -144,6 +144,9 @@ impl Patterns {
         if let Some(database) = &open.literals {
             slice.literals(database, plan, space, state)?;
         }
+        if !open.joined.is_empty() {
+            slice.joined(open, plan, space, state)?;
+        }
         let mut start = slice.start;
         for (number, end) in (slice.first..).zip(slice.ends) {
             let end = *end as usize;
@@ -206,6 +209,19 @@ impl Patterns {
         }
         pairs.clear();
         state.pairs = pairs;
+        // A joined database says only in which unit its first match ends: no unit before has one.
+        let mut from = std::mem::take(&mut state.from);
+        for (first, rule) in from.drain(..) {
+            for (number, unit) in slice.units().skip_while(|(number, _)| *number < first) {
+                if !(number == 0 && self.skips_first(rule)) {
+                    self.confirm(state, rule, unit);
+                }
+                if self.rule(rule).is_none_or(|known| state.count(rule) >= known.count_max) {
+                    break;
+                }
+            }
+        }
+        state.from = from;
     }
 
     fn confirm(&self, state: &mut State, index: RuleIndex, unit: &[u8]) {
@@ -317,6 +333,51 @@ struct Slice<'u> {
 }
 
 impl Slice<'_> {
+    /// Numbers and units.
+    fn units(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let mut start = self.start;
+        (self.first..).zip(self.ends).map(move |(number, end)| {
+            let unit = self.octets.get(start..*end as usize).unwrap_or_default();
+            start = *end as usize;
+            (u32::try_from(number).unwrap_or(u32::MAX), unit)
+        })
+    }
+
+    /// Expressions over all units at once, LF between them.
+    fn joined(
+        &self,
+        open: &OpenField,
+        plan: &FieldPlan,
+        space: &mut Space,
+        state: &mut State,
+    ) -> Result<(), i32> {
+        let mut text = std::mem::take(&mut state.joined);
+        text.clear();
+        let mut ends: Vec<u32> = Vec::with_capacity(self.ends.len());
+        for (_, unit) in self.units() {
+            text.extend_from_slice(unit);
+            text.push(b'\n');
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        let first = u32::try_from(self.first).unwrap_or(u32::MAX);
+        if plan.field == Field::Normalised && std::str::from_utf8(&text).is_err() {
+            state.from.extend(plan.expressions.iter().map(|expression| (first, expression.rule)));
+        } else {
+            for database in &open.joined {
+                hs::scan(database, &text, space, &mut |id, to| {
+                    let at = ends.partition_point(|end| u64::from(*end) < to);
+                    let number = first.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
+                    if let Some(expression) = plan.expressions.get(id as usize) {
+                        state.from.push((number, expression.rule));
+                    }
+                    false
+                })?;
+            }
+        }
+        state.joined = text;
+        Ok(())
+    }
+
     fn unit(&self, number: usize) -> Option<&[u8]> {
         let at = number.checked_sub(self.first)?;
         let end = *self.ends.get(at)? as usize;
