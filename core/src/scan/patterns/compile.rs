@@ -89,6 +89,12 @@ pub fn build(
         let mut entry = RuleReport {
             name: draft.rule.name.clone(),
             place: place(&draft.rule),
+            field: match &draft.rule.test {
+                Test::Expression { field, .. }
+                | Test::Literals { field, .. }
+                | Test::Exists(field) => field.to_string(),
+                Test::Meta(_) | Test::PartMeta { .. } => String::new(),
+            },
             outcome: Outcome::Taken,
             cost_ns_per_kib: 0,
         };

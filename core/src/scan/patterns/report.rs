@@ -20,6 +20,8 @@ pub struct RuleReport {
     pub name: String,
     /// `file:line`.
     pub place: String,
+    /// The text that it is matched against; empty for metas.
+    pub field: String,
     /// What became of it.
     pub outcome: Outcome,
     /// Measured on the built-in sample, in nanoseconds for each KiB; 0: not measured.

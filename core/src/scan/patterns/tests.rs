@@ -442,7 +442,7 @@ fn literals_are_taken_only_where_every_match_has_one() {
         ("(hello)\\1{0}", some(&["hello"])),
         ("hello{0}", some(&["hell"])),
         ("hel{2,5}o", some(&["ll"])),
-        ("\\x68ell\\157", None),
+        ("\\x68ell\\157", some(&["hell"])),
         ("[[:alpha:]]hello", some(&["hello"])),
         ("\\d{5,}", None),
     ] {
