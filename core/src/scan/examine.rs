@@ -14,6 +14,9 @@ pub const FINDINGS_MAX: usize = 1_000;
 /// Part names that are kept for the log.
 const NAMES_MAX: usize = 50;
 
+/// Finds the name of the signature for a digest and a size in octets.
+pub type HashLookUp<'t> = &'t dyn Fn(&Digest, u64) -> Option<Box<str>>;
+
 /// Look-ups in the tables of the transaction's generation.
 #[derive(Clone, Copy)]
 pub struct ScanTables<'t> {
@@ -21,7 +24,7 @@ pub struct ScanTables<'t> {
     pub patterns: Option<&'t Patterns>,
     /// Name of the signature for a digest and a size in octets; `None` where the generation has no
     /// hashes, so that no part is hashed for nothing.
-    pub hash: Option<&'t dyn Fn(&Digest, u64) -> Option<Box<str>>>,
+    pub hash: Option<HashLookUp<'t>>,
     /// What is known of a host.
     pub url_host: &'t dyn Fn(&str) -> HostFlags,
 }
