@@ -135,7 +135,7 @@ fn look_ups(snapshot: &Snapshot, entries: u64, recipients: u64) {
             matches!(found, Resolution::Known { listed: true, .. })
         });
         rate(
-            &format!("sender entries of all owners and patterns (18 keys), {pass}"),
+            &format!("sender entries of all owners and patterns (15 keys), {pass}"),
             pairs.len() as u64,
             |number| {
                 let (recipient, sender) = pairs.get(place(number)).unwrap();
