@@ -78,7 +78,7 @@ struct Worker {
 fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     let generation = match &arguments.tables {
         Some((generation, engine)) => {
-            Generation::adopt(generation, engine, None).map_err(|error| error.to_string())?
+            Generation::adopt_for_scan(generation, engine).map_err(|error| error.to_string())?
         }
         None => Generation::empty(),
     };

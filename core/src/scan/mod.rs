@@ -20,6 +20,4 @@ mod tests;
 mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_zip};
-pub use examine::{
-    Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine,
-};
+pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};

@@ -61,13 +61,29 @@ impl Generation {
     ) -> Result<Arc<Self>, AdoptError> {
         let manifest = Manifest::read(generation_dir)?;
         let place = Place::Copied { from: generation_dir, to: engine_dir.join("tables") };
-        Self::load(&manifest, generation_dir, &place, previous).map(Arc::new)
+        Self::load(&manifest, generation_dir, &place, previous, &Kind::TABLES).map(Arc::new)
+    }
+
+    /// The same with only the tables that examining a message asks: patterns, hashes, hosts. For
+    /// analysis workers, which start often and may not map gigabytes of addresses.
+    ///
+    /// # Errors
+    /// As [`Self::adopt`].
+    pub fn adopt_for_scan(
+        generation_dir: &Path,
+        engine_dir: &Path,
+    ) -> Result<Arc<Self>, AdoptError> {
+        let manifest = Manifest::read(generation_dir)?;
+        let place = Place::Copied { from: generation_dir, to: engine_dir.join("tables") };
+        let wanted = [Kind::Patterns, Kind::Hashes, Kind::Urls];
+        Self::load(&manifest, generation_dir, &place, None, &wanted).map(Arc::new)
     }
 
     /// The published files themselves, header and shape checked only: for the publisher.
     pub(super) fn published(generation_dir: &Path) -> Result<Self, AdoptError> {
         let manifest = Manifest::read(generation_dir)?;
-        Self::load(&manifest, generation_dir, &Place::Own { dir: generation_dir }, None)
+        let place = Place::Own { dir: generation_dir };
+        Self::load(&manifest, generation_dir, &place, None, &Kind::TABLES)
     }
 
     fn load(
@@ -75,8 +91,12 @@ impl Generation {
         generation_dir: &Path,
         place: &Place<'_>,
         previous: Option<&Self>,
+        wanted: &[Kind],
     ) -> Result<Self, AdoptError> {
-        let hash = |kind: Kind| manifest.tables.get(kind.name()).map(|table| table.hash.as_str());
+        let hash = |kind: Kind| {
+            let table = manifest.tables.get(kind.name()).filter(|_| wanted.contains(&kind));
+            table.map(|table| table.hash.as_str())
+        };
         let mut generation = Self {
             number: manifest.number,
             config_text: manifest.config_text(generation_dir)?,

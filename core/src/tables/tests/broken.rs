@@ -114,6 +114,8 @@ fn patterns_are_compiled_opened_and_their_sources_carried() {
     assert!(generation.patterns().is_some());
     assert_eq!(fs::read_to_string(at.dir(1).join("sources/0000")).unwrap(), rule);
     adopt::rebuild_patterns(&at.dir(1), &at.path("engine")).unwrap();
+    let scan = Generation::adopt_for_scan(&at.dir(1), &at.path("engine")).unwrap();
+    assert!(scan.patterns().is_some() && scan.domain("example.com").is_none());
     let used = [&*generation];
     assert_eq!(adopt::sweep(&at.path("engine"), &used).unwrap(), 0, "the rebuilt ones stay");
     fs::write(at.dir(1).join("sources/0000"), "other").unwrap();
