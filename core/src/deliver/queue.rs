@@ -101,7 +101,7 @@ pub(super) enum Overdue {
     /// Its lifetime is over.
     Expired(Taken),
     /// Its sender asked to be told of a delay. It stays where it is.
-    Warning(CopyId),
+    Warning(u32, CopyId),
 }
 
 /// The queue of one shard.
@@ -117,7 +117,7 @@ pub(super) struct Queue {
     doubtful_turns: VecDeque<u32>,
     later: BinaryHeap<Reverse<(u32, u32)>>,
     blocked: BinaryHeap<Reverse<(u64, u32)>>,
-    pub(super) answers: Answers,
+    answers: Answers,
     cursor: usize,
     away_per_domain_max: u32,
 }
@@ -351,10 +351,16 @@ impl Queue {
                 out.push(Overdue::Expired(Taken { slot, id, attempts }));
             } else if entry.warn_at <= now {
                 entry.warn_at = u32::MAX;
-                out.push(Overdue::Warning(id));
+                out.push(Overdue::Warning(u32::try_from(slot).unwrap_or(NIL), id));
             }
         }
         out
+    }
+
+    /// What was said last of a mail.
+    pub(super) fn last_answer(&self, slot: u32) -> &str {
+        let entry = self.entries.get(slot as usize);
+        entry.map_or("", |entry| self.answers.text(entry.answer))
     }
 
     /// Takes an entry out of its list or heap; it is `Away` then. False if it is free.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::client::EightBitRule;
 use super::route::Hop;
-use crate::config::{Delivery, DeliveryMode};
 
 /// When the client gets its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,40 +92,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// From `[delivery]`. `host_name`: that of `[engine]`, for where `[delivery]` names none.
-    #[must_use]
-    pub fn from_config(delivery: &Delivery, host_name: &str) -> Self {
-        let (millis, seconds) = (Duration::from_millis, Duration::from_secs);
-        let hours = |hours: u32| seconds(u64::from(hours) * 3_600);
-        let usual = Self::default();
-        let own = &delivery.host_name;
-        let retry: Vec<_> = delivery.retry_seconds.iter().copied().map(seconds).collect();
-        Self {
-            mode: match delivery.mode {
-                DeliveryMode::Through => Mode::Through,
-                DeliveryMode::Spool => Mode::Spool,
-            },
-            host_name: if own.is_empty() { host_name.into() } else { own.clone() },
-            connect_timeout: millis(delivery.connect_timeout_ms),
-            response_timeout: millis(delivery.response_timeout_ms),
-            final_dot_wait: millis(delivery.final_dot_wait_ms),
-            final_dot_timeout: millis(delivery.final_dot_timeout_ms),
-            retry: if retry.is_empty() { usual.retry.clone() } else { retry },
-            jitter_percent: delivery.jitter_percent,
-            lifetime: hours(delivery.lifetime_hours),
-            delay_warning: hours(delivery.delay_warning_hours),
-            connections_per_destination_max: delivery.connections_per_destination_max,
-            idle_connections_max: usize::try_from(delivery.idle_connections_max).unwrap_or(4),
-            idle_timeout: millis(delivery.idle_timeout_ms),
-            mails_per_connection_max: delivery.mails_per_connection_max,
-            back_off: (
-                seconds(delivery.back_off_seconds_min),
-                seconds(delivery.back_off_seconds_max),
-            ),
-            ..usual
-        }
-    }
-
     /// The pause after attempt number `attempts` (from 1), with jitter drawn from `random`.
     #[must_use]
     pub fn pause(&self, attempts: u32, random: u64) -> Duration {

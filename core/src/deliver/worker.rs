@@ -238,7 +238,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             self.world().spawn(async move {
                 match one {
                     Overdue::Expired(taken) => this.expire(taken).await,
-                    Overdue::Warning(id) => this.warn(id).await,
+                    Overdue::Warning(slot, id) => this.warn(slot, id).await,
                 }
             });
         }
@@ -248,7 +248,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
     async fn expire(&self, taken: Taken) {
         let Some((mail, content)) = self.read(taken).await else { return };
         let hours = self.settings().lifetime.as_secs() / 3_600;
-        let last = &mail.deferral.last_answer;
+        // The spool's record has the answer of the day it was written; the queue has the last one.
+        let last = self.inner.queue.borrow().last_answer(taken.slot).to_owned();
         let text = format!("could not be delivered within {hours} hours; last answer: {last}");
         let answer = HopAnswer::ours(Reply::new(550, Enhanced(5, 4, 7), text));
         let failed: Vec<Failed> = mail.waiting().cloned().map(|r| (r, answer.clone())).collect();
@@ -265,9 +266,9 @@ impl<W: World, S: Store> Deliverer<W, S> {
     }
 
     /// Tells those who asked for it that their mail is late.
-    async fn warn(&self, id: CopyId) {
+    async fn warn(&self, slot: u32, id: CopyId) {
         let Ok((mail, content)) = self.inner.store.load(id).await else { return };
-        let last = mail.deferral.last_answer.to_string();
+        let last = self.inner.queue.borrow().last_answer(slot).to_owned();
         let answer = HopAnswer::ours(Reply::new(450, Enhanced(4, 4, 1), last));
         let asked = |one: &&QueuedRecipient| one.recipient.notify.delay;
         let late: Vec<Failed> =

@@ -1,5 +1,6 @@
 //! Delivery on scripted hops with a manual clock.
 
+mod disk;
 mod memory;
 mod queue;
 mod simulation;
@@ -48,7 +49,11 @@ pub(super) fn bench_with(settings: Settings) -> Bench {
     Bench { sim, store, deliverer, hops, settings }
 }
 
-pub(super) fn deliverer(sim: &Sim, store: &Memory, settings: &Settings) -> Deliverer<Sim, Memory> {
+pub(super) fn deliverer<S: super::store::Store>(
+    sim: &Sim,
+    store: &S,
+    settings: &Settings,
+) -> Deliverer<Sim, S> {
     let destinations =
         Destinations::new(settings.connections_per_destination_max, settings.back_off);
     let routes: super::Routes = Rc::new(|domain| {

@@ -119,7 +119,7 @@ fn lifetimes_and_warnings_are_found_by_the_sweep_once() {
     let slot = queue.insert(&mail);
     queue.make_ready(slot);
     assert_eq!(queue.sweep(MonoMillis(4_000), 10), []);
-    assert_eq!(queue.sweep(MonoMillis(5_000), 10), [Overdue::Warning(id(1))]);
+    assert_eq!(queue.sweep(MonoMillis(5_000), 10), [Overdue::Warning(slot, id(1))]);
     assert_eq!(queue.sweep(MonoMillis(5_000), 10), []);
     assert!(matches!(queue.sweep(MonoMillis(10_000), 10)[..], [Overdue::Expired(_)]));
     assert_eq!(queue.take(MonoMillis(10_000)), None, "it is being reported");

@@ -166,7 +166,8 @@ impl Sim {
                     return Some(done);
                 }
                 let mut kept = Vec::new();
-                for mut task in std::mem::take(&mut *self.0.tasks.borrow_mut()) {
+                let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+                for mut task in tasks {
                     if task.as_mut().poll(&mut context).is_pending() {
                         kept.push(task);
                     }
@@ -188,6 +189,52 @@ impl Sim {
                 self.0.timers.borrow_mut().extract_if(.., |(at, _)| *at <= next).collect();
             due.into_iter().for_each(|(_, waker)| waker.wake());
         }
+    }
+
+    /// As `run`, inside of another loop that polls (the simulated disk's): time jumps when nothing has
+    /// happened for `IDLE_POLLS` polls.
+    pub(in crate::deliver) async fn nested<T>(&self, main: impl Future<Output = T>) -> T {
+        const IDLE_POLLS: u32 = 60;
+        let mut main = Box::pin(main);
+        let flag = Arc::new(Flag(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut idle = 0;
+        poll_fn(|_| {
+            let mut context = Context::from_waker(&waker);
+            if flag.0.swap(false, Ordering::SeqCst) {
+                idle = 0;
+                if let Poll::Ready(done) = main.as_mut().poll(&mut context) {
+                    return Poll::Ready(done);
+                }
+                let mut kept = Vec::new();
+                let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+                for mut task in tasks {
+                    if task.as_mut().poll(&mut context).is_pending() {
+                        kept.push(task);
+                    }
+                }
+                let mut tasks = self.0.tasks.borrow_mut();
+                if !tasks.is_empty() {
+                    flag.0.store(true, Ordering::SeqCst);
+                }
+                kept.append(&mut tasks);
+                *tasks = kept;
+                return Poll::Pending;
+            }
+            idle += 1;
+            if idle >= IDLE_POLLS {
+                idle = 0;
+                let next = self.0.timers.borrow().iter().map(|(at, _)| *at).min();
+                let Some(next) = next else { return Poll::Pending };
+                self.0.now.set(next.max(self.0.now.get()));
+                let mut timers = self.0.timers.borrow_mut();
+                let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= next).collect();
+                drop(timers);
+                due.into_iter().for_each(|(_, waker)| waker.wake());
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     async fn at(&self, at: u64) {
