@@ -185,6 +185,12 @@ fn adopt(shared: &Arc<Shared>, number: u64) -> Result<(), String> {
     match adopt_directory(shared, &directory) {
         Ok(()) => {
             shared.generation_refused.store(false, Ordering::Relaxed);
+            // A new certificate comes with a new generation; a bad one leaves the old in force.
+            let (certificate, key) =
+                start::certificate_files(&shared.config_file, &shared.data, &shared.config.load());
+            if let Err(error) = shared.certificates.reload(&certificate, &key) {
+                tracing::error!(%error, "certificate not reloaded, the old one stays in force");
+            }
             Ok(())
         }
         Err(AdoptError::Rebuild { .. }) if shared.tables().is_none() => {

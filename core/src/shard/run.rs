@@ -125,6 +125,7 @@ async fn tick(rooms: Rc<Rooms>) {
         rooms.maillog.tick(now.unix).await;
         if seconds.is_multiple_of(60) {
             rooms.quarantine.expire(now.unix).await;
+            oldest(&rooms, now);
         }
         gauges(&rooms);
     }
@@ -135,14 +136,19 @@ fn gauges(rooms: &Rooms) {
     gauges.sessions.store(rooms.sessions.get(), Ordering::Relaxed);
     gauges.memory_bytes.store(rooms.memory.used(), Ordering::Relaxed);
     gauges.queue_mails.store(rooms.deliverer.waiting() as u64, Ordering::Relaxed);
-    let oldest = rooms.deliverer.queue_why(None).iter().map(|row| row.oldest_seconds).max();
-    let oldest =
-        oldest.map_or(0, |seconds| Now::read().unix.0.saturating_sub(seconds.saturating_mul(1000)));
-    gauges.queue_oldest.store(oldest, Ordering::Relaxed);
     for damage in rooms.spool.take_damage() {
         tracing::error!(%damage, "a damaged record was set aside");
         gauges.damaged.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// The oldest waiting mail: a pass over the whole queue, so once a minute is enough.
+fn oldest(rooms: &Rooms, now: Now) {
+    let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) else { return };
+    let ages = rooms.deliverer.queue_why(None);
+    let age = ages.iter().map(|row| row.oldest_seconds).max();
+    let since = age.map_or(0, |seconds| now.unix.0.saturating_sub(seconds.saturating_mul(1000)));
+    gauges.queue_oldest.store(since, Ordering::Relaxed);
 }
 
 /// Reads what the last run left, while new mail is already accepted.

@@ -63,7 +63,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     raise_limits();
     std::fs::create_dir_all(&data).map_err(io_error(&data))?;
     choose_ports(&mut config)?;
-    let count = shard_count(&config);
+    let count = shard_count(&config, &data);
     let (certificate, key) = certificate_files(&options.config, &data, &config);
     tls::ensure_self_signed(&config.engine.host_name, &certificate, &key)?;
     let certificates = Certificates::load(&certificate, &key)?;
@@ -152,11 +152,22 @@ pub(super) fn cores() -> Vec<usize> {
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
 }
 
-fn shard_count(config: &Config) -> u16 {
-    match config.engine.shards {
+/// One shard for each core, or as configured; never fewer than have mail on disk, because a shard's
+/// spool and quarantine are read by the shard of that number only.
+fn shard_count(config: &Config, data: &Path) -> u16 {
+    let wanted = match config.engine.shards {
         0 => u16::try_from(cores().len()).unwrap_or(1).max(1),
         shards => shards,
-    }
+    };
+    #[expect(clippy::disallowed_methods, reason = "before the shards run")]
+    let on_disk = ["spool", "quarantine"]
+        .iter()
+        .filter_map(|kind| std::fs::read_dir(data.join(kind)).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u16>().ok())
+        .map(|highest| highest.saturating_add(1))
+        .max();
+    wanted.max(on_disk.unwrap_or(0))
 }
 
 /// Seeds from the kernel; from the clock if it gives none.
