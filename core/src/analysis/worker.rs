@@ -123,7 +123,7 @@ impl Worker {
         let tables = ScanTables {
             patterns: self.patterns.as_deref(),
             hash: generation.has_hashes().then_some(&hash),
-            url_host: &|host| generation.url_host(host),
+            url_host: Some(&|host| generation.url_host(host)),
         };
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());

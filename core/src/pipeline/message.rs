@@ -55,17 +55,26 @@ pub(super) struct Head {
 
 impl Head {
     fn read(front: Arc<[u8]>) -> Self {
-        let header_bytes =
-            memchr::memmem::find(&front, b"\r\n\r\n").map_or(front.len(), |at| at + 4);
+        let header_bytes = header_bytes(&front);
         let section = front.get(..header_bytes).unwrap_or_default();
-        let view = View::build(section, &ViewLimits::shard());
+        Self::of(&View::build(section, &ViewLimits::shard()), header_bytes, Arc::clone(&front))
+    }
+
+    /// What the view of a message, or of its header section alone, says.
+    fn of(view: &View<'_>, header_bytes: usize, front: Arc<[u8]>) -> Self {
         let fields = view
             .fields
             .iter()
             .map(|field| (field.name.to_string(), field.value.to_string()))
             .collect();
-        let hops = trace::hop_count(&view);
-        let authors = message::authors(section);
+        let hops = trace::hop_count(view);
+        let mut from = Vec::new();
+        for field in view.fields_named("from") {
+            from.extend_from_slice(b"From:");
+            from.extend_from_slice(&field.raw_value);
+            from.extend_from_slice(b"\r\n");
+        }
+        let authors = message::authors(&from);
         Self { fields, authors, hops, header_bytes, front }
     }
 
@@ -98,7 +107,13 @@ impl Pipeline {
         complete: Complete,
     ) -> Reply {
         let content = complete.content();
-        let head = match self.head(content).await {
+        let octets = cheap(content);
+        let view = octets.map(|octets| View::build(octets, &ViewLimits::shard()));
+        let head = match view.as_ref().zip(octets) {
+            Some((view, octets)) => Ok(Head::of(view, header_bytes(octets), Arc::clone(octets))),
+            None => self.head(content).await,
+        };
+        let head = match head {
             Ok(head) => head,
             Err(reply) => return reply,
         };
@@ -107,7 +122,7 @@ impl Pipeline {
             let text = "Too many hops, this message is looping";
             return Reply::new(554, Enhanced(5, 4, 6), text);
         }
-        let examination = match self.examine(&transaction, content).await {
+        let examination = match self.examine(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
             Err(reply) => return reply,
         };
@@ -151,13 +166,11 @@ impl Pipeline {
         &self,
         transaction: &Transaction,
         content: &Content,
+        view: Option<&View<'_>>,
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
-        if let Some(octets) = content.as_memory().filter(|octets| !analysis::too_costly(octets)) {
-            let view = View::build(octets, &ViewLimits::shard());
-            if !analysis::needs_worker(&view) {
-                return self.examine_here(transaction, &view, path.as_bytes()).await;
-            }
+        if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
+            return self.examine_here(transaction, view, path.as_bytes()).await;
         }
         self.rooms.count(Counter::ScansOnWorker);
         let envelope_from = Some(path.into_bytes());
@@ -187,7 +200,7 @@ impl Pipeline {
         let tables = ScanTables {
             patterns: patterns.map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
-            url_host: &url_host,
+            url_host: snapshot.generation().has_hosts().then_some(&url_host),
         };
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
         let pause = async || glommio::executor().yield_task_queue_now().await;
@@ -493,6 +506,16 @@ impl Message {
     pub(super) fn envelope_without_recipients(&self) -> Envelope {
         Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
     }
+}
+
+/// The octets of a message that a shard may parse itself: in memory, and of linear cost.
+pub(super) fn cheap(content: &Content) -> Option<&Arc<[u8]>> {
+    content.as_memory().filter(|octets| !analysis::too_costly(octets))
+}
+
+/// Octets of the header section with its empty line; all of them if there is none.
+fn header_bytes(octets: &[u8]) -> usize {
+    memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
 }
 
 /// Never a bounce for spam or virus.

@@ -15,6 +15,7 @@ use crate::control::{ItemOutcome, Request, Response};
 use crate::deliver::{Accepted, Copy, Disposition, Needs, Others};
 use crate::envelope::{Envelope, MailId};
 use crate::maillog::{EventRow, Row};
+use crate::message::{View, ViewLimits};
 use crate::policy::{Action, ListDecision};
 use crate::quarantine::{HeldItem, HeldMail, ItemId, ItemState};
 use crate::session::{ContentTraits, Received};
@@ -229,7 +230,9 @@ impl Pipeline {
         let list = ListDecision::None;
         transaction.recipients.push(super::Accepted { recipient, domain, list });
         let head: Head = self.head(content).await.map_err(|reply| reply.to_string())?;
-        let examined = self.examine(&transaction, content).await;
+        let view =
+            super::message::cheap(content).map(|octets| View::build(octets, &ViewLimits::shard()));
+        let examined = self.examine(&transaction, content, view.as_ref()).await;
         let examination = examined.map_err(|reply| reply.to_string())?;
         let received = Received {
             bytes: content.bytes(),

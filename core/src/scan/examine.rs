@@ -25,8 +25,9 @@ pub struct ScanTables<'t> {
     /// Name of the signature for a digest and a size in octets; `None` where the generation has no
     /// hashes, so that no part is hashed for nothing.
     pub hash: Option<HashLookUp<'t>>,
-    /// What is known of a host.
-    pub url_host: &'t dyn Fn(&str) -> HostFlags,
+    /// What is known of a host; `None` where the generation knows none, so that no text is searched
+    /// for URIs for nothing.
+    pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
 }
 
 /// What a message is, for conditions of policy rules and for the log; no judgement.
@@ -136,11 +137,12 @@ fn hashes(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
 /// Known bad hosts; returns the hosts for the log.
 fn urls(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) -> Vec<Box<str>> {
     let mut hosts: Vec<Box<str>> = Vec::new();
+    let Some(known) = tables.url_host else { return hosts };
     for uri in view.uris().iter().filter(|uri| !uri.host.is_empty()) {
         if hosts.contains(&uri.host) {
             continue;
         }
-        let flags = (tables.url_host)(&uri.host);
+        let flags = known(&uri.host);
         if flags.bad {
             push(out, FindingKind::WebReputation, "URL_BAD_HOST", &uri.host);
         }

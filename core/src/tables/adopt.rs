@@ -191,6 +191,12 @@ impl Generation {
         self.hashes.as_ref().is_some_and(|table| table.get().entries() > 0)
     }
 
+    /// Whether anything is known of any host.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        self.hosts.as_ref().is_some_and(|table| table.get().flat.entries() > 0)
+    }
+
     /// What is known of a host name, or of a domain above it where the list says so.
     #[must_use]
     pub fn url_host(&self, host: &str) -> HostFlags {
