@@ -26,6 +26,17 @@ pub(super) enum Outcome {
     Settled(RecipientOutcome),
 }
 
+impl Outcome {
+    /// Whether its row was made durable already, because the answer depended on it.
+    fn is_logged(&self) -> bool {
+        match self {
+            Self::Dropped => true,
+            Self::Settled(settled) => settled.disposition == Disposition::Logged,
+            Self::Open | Self::Held(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 /// The same outcome for every recipient.
 pub(super) fn all(count: usize, outcome: &Outcome) -> Vec<Outcome> {
     vec![outcome.clone(); count]
@@ -67,8 +78,7 @@ impl Pipeline {
     fn rows(&self, message: &Message, judged: &[Judged], outcomes: &[Outcome]) -> Vec<Row> {
         let mut rows = Vec::with_capacity(judged.len() * 2);
         for (index, (judged, outcome)) in (0_u16..).zip(judged.iter().zip(outcomes)) {
-            // Drops have their rows already.
-            if !matches!(outcome, Outcome::Dropped) {
+            if !outcome.is_logged() {
                 rows.push(self.delivery_row(message, index, judged, outcome));
             }
             events(message, index, judged, &mut rows);
