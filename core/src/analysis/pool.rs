@@ -35,7 +35,7 @@ pub struct PoolSettings {
     pub queue_max: usize,
     /// Longest time for one content, and for its wait in the queue.
     pub deadline: Duration,
-    /// Address space of one worker.
+    /// Address space of one worker above its tables.
     pub memory_bytes_max: u64,
     /// User and group of the workers, where the engine may change them (root).
     pub user: Option<(u32, u32)>,
@@ -53,7 +53,7 @@ impl PoolSettings {
             workers: 1,
             queue_max: 64,
             deadline: Duration::from_secs(30),
-            memory_bytes_max: 2 << 30,
+            memory_bytes_max: 512 << 20,
             user: None,
             engine_dir,
         }

@@ -15,7 +15,7 @@ use crate::tables::{Digest, Generation};
 /// What a worker is started with, after [`super::WORKER_ARGUMENT`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerArguments {
-    /// Address space, in octets.
+    /// Address space above the tables, in octets.
     pub memory_bytes_max: u64,
     /// The generation's directory and the engine's own; none before the first generation.
     pub tables: Option<(PathBuf, PathBuf)>,
@@ -73,6 +73,7 @@ struct Worker {
     patterns: Option<Arc<Patterns>>,
     scratch: Scratch,
     message_bytes_max: usize,
+    archive_limits: ArchiveLimits,
 }
 
 fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
@@ -82,7 +83,7 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
         }
         None => Generation::empty(),
     };
-    let patterns = patterns_of(&generation);
+    let patterns = generation.patterns().cloned();
     let scratch = match &patterns {
         Some(patterns) => patterns.scratch().map_err(|error| error.to_string())?,
         None => Scratch::default(),
@@ -93,7 +94,9 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
     // A message, its decoded parts and three texts fit in the memory that is allowed.
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
-    Ok(Worker { generation, patterns, scratch, message_bytes_max: quarter })
+    let mut archive_limits = ArchiveLimits::default();
+    archive_limits.bytes_max = archive_limits.bytes_max.min(arguments.memory_bytes_max / 3);
+    Ok(Worker { generation, patterns, scratch, message_bytes_max: quarter, archive_limits })
 }
 
 impl Worker {
@@ -117,7 +120,7 @@ impl Worker {
         let limits =
             ViewLimits { message_bytes_max: self.message_bytes_max, ..ViewLimits::worker() };
         let mut view = View::build(raw, &limits);
-        expand(&mut view, &ArchiveLimits::default());
+        expand(&mut view, &self.archive_limits);
         let generation = &self.generation;
         let hash = |digest: &Digest, size: u64| generation.hash(digest, size).map(Into::into);
         let tables = ScanTables {
@@ -132,9 +135,4 @@ impl Worker {
             Err(error) => Answer::Failed(error.to_string().into()),
         }
     }
-}
-
-/// The generation's compiled rules.
-fn patterns_of(generation: &Generation) -> Option<Arc<Patterns>> {
-    generation.patterns().map(Arc::clone)
 }

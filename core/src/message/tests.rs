@@ -137,7 +137,7 @@ fn uris_come_from_text_and_attributes_with_their_real_host() {
     let mail = "Subject: x\r\nContent-Type: text/html\r\n\r\n\
         see www.Example.co.jp/x and hxxp://evil[.]example/a and report.doc and etc.But\r\n\
         <a href=\"HTTP://ex%61mple.com/%7Eu\">x</a> <a href='javascript:alert(1)'>y</a>\
-        <img src='http://3232235777/'> <a href='#top'> <a href='http://日本.jp/'>";
+        <img src='http://3232235777/'> <a href='#top'> <a href='top'> <a href='http://日本.jp/'>";
     let seen = view(mail.as_bytes());
     let found: Vec<_> = seen
         .uris()

@@ -121,7 +121,7 @@ fn undo_percent(text: &str) -> Cow<'_, str> {
 pub(super) fn collect(view: &View<'_>) -> Vec<Uri> {
     let mut out = Collector { uris: Vec::new(), seen: AHashSet::new(), uris_max: view.uris_max };
     for part in view.parts.iter().filter(|part| part.is_html()) {
-        for link in &part.html().links {
+        for link in part.html().links.iter().filter(|link| is_absolute(link)) {
             out.add(link, UriSource::Attribute);
         }
     }
@@ -161,6 +161,14 @@ impl Collector {
             }
         }
     }
+}
+
+/// An attribute names a place outside the message: `page.html` and `top` do not, in a mail.
+fn is_absolute(link: &str) -> bool {
+    let scheme = link.find(':').and_then(|colon| link.get(..colon)).unwrap_or_default();
+    let has_scheme =
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !scheme.contains(['/', '?', '#']);
+    has_scheme || link.starts_with("//") || link.starts_with("\\\\") || is_link(link)
 }
 
 /// Without a scheme, a link needs a known public suffix: `etc.But` is the end of a sentence, and
