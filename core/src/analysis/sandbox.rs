@@ -44,8 +44,13 @@ pub(super) fn close(memory_bytes_max: u64) -> Result<(), SandboxError> {
     ] {
         setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })?;
     }
-    let program = filter().map_err(|error| SandboxError::Filter(error.to_string()))?;
-    seccompiler::apply_filter(&program).map_err(|error| SandboxError::Filter(error.to_string()))
+    // The second one may not be installed any more once the list is in force.
+    for program in [refusals(), filter()] {
+        let program = program.map_err(|error| SandboxError::Filter(error.to_string()))?;
+        seccompiler::apply_filter(&program)
+            .map_err(|error| SandboxError::Filter(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Address space in use; zero where the kernel does not say.
@@ -55,6 +60,26 @@ fn mapped_bytes() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap_or_default();
     let kibibytes: u64 = line.trim_end_matches("kB").trim().parse().unwrap_or(0);
     kibibytes.saturating_mul(1024)
+}
+
+/// Calls that allocators make in passing (glibc reads the kernel's overcommit mode when it gives
+/// memory back, mimalloc asks for the processor). The list lets them through, and this second
+/// filter answers "not permitted", which they take for "no": they do nothing and kill nobody.
+#[cfg(target_arch = "x86_64")]
+const REFUSED: &[i64] = &[libc::SYS_openat, libc::SYS_getcpu, libc::SYS_open, libc::SYS_access];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED: &[i64] = &[libc::SYS_openat, libc::SYS_getcpu, libc::SYS_faccessat];
+
+/// Refuses [`REFUSED`]. Of two filters the stricter answer counts.
+fn refusals() -> Result<BpfProgram, seccompiler::Error> {
+    let rules = REFUSED.iter().map(|&call| (call, Vec::new())).collect();
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(NOT_PERMITTED),
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    Ok(filter.try_into()?)
 }
 
 /// The calls that are left.
@@ -89,7 +114,7 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
         libc::SYS_exit_group,
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        allowed.into_iter().map(|call| (call, Vec::new())).collect();
+        allowed.iter().chain(REFUSED).map(|&call| (call, Vec::new())).collect();
     // Memory that is written is never run, and no file is mapped into it.
     let not_executable =
         || SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(EXECUTABLE), 0);
@@ -100,6 +125,9 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
     // fcntl is left.
     let ask = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, ASK_DESCRIPTOR)?;
     rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![ask])?]);
+    // mimalloc gives every range that it maps a name.
+    let name = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, NAME_MEMORY)?;
+    rules.insert(libc::SYS_prctl, vec![SeccompRule::new(vec![name])?]);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::KillProcess,
@@ -111,5 +139,9 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
 
 /// `PROT_EXEC`.
 const EXECUTABLE: u64 = 4;
+/// `EPERM`.
+const NOT_PERMITTED: u32 = 1;
+/// `PR_SET_VMA`.
+const NAME_MEMORY: u64 = 0x5356_4D41;
 /// `F_GETFD`.
 const ASK_DESCRIPTOR: u64 = 1;
