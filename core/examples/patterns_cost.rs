@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use sekisho_core::message::{View, ViewLimits};
 use sekisho_core::scan::patterns::{
-    BuildReport, Fields, Outcome, PatternSource, Patterns, SourceFormat, build,
+    BuildReport, Fields, Outcome, PatternSource, Patterns, SourceFormat, Ungated, build,
 };
 
 fn files(dir: &Path, out: &mut Vec<PathBuf>) {
@@ -131,6 +131,9 @@ fn main() {
     let limits = ViewLimits::worker();
     let mut scratch = patterns.scratch().unwrap();
     let (mut view_s, mut scan_s, mut text, mut hits) = (0.0, 0.0, 0, 0);
+    let ungated = Ungated::new(&patterns);
+    let mut other = patterns.scratch().unwrap();
+    let (mut differences, mut checked, mut limits_reached) = (0, 0, 0);
     for batch in mails.chunks(100) {
         let start = cpu_ns();
         let views: Vec<View<'_>> = batch.iter().map(|mail| View::build(mail, &limits)).collect();
@@ -144,6 +147,23 @@ fn main() {
             hits += found.rules.len();
         }
         scan_s += (cpu_ns() - start) / 1e9;
+        if args.iter().any(|arg| arg == "--check") {
+            for fields in &fields {
+                let run = patterns.run_fields(&mut scratch, fields, &async || {});
+                let tiered = futures_lite::future::block_on(run).unwrap();
+                let plain = ungated.run(&mut other, fields).unwrap();
+                for (one, two, what) in
+                    [(&tiered, &plain, "only tiered"), (&plain, &tiered, "lost")]
+                {
+                    for hit in one.rules.iter().filter(|hit| !two.rules.contains(hit)) {
+                        differences += 1;
+                        println!("{what}: {} {}", patterns.rule(hit.rule).unwrap().name, hit.count);
+                    }
+                }
+                checked += plain.rules.len();
+                limits_reached += plain.limits.len();
+            }
+        }
         let octets = |fields: &Fields<'_>| fields.body.octets.len() + fields.rawbody.octets.len();
         text += fields.iter().map(octets).sum::<usize>();
     }
@@ -159,4 +179,9 @@ fn main() {
         hits as f64 / count,
     );
     println!("16 KiB of such mail: {:.1} us of scanning", scan_s / bytes as f64 * 16384.0 * 1e6);
+    if checked > 0 {
+        println!(
+            "{checked} hits of the ungated rules, {differences} differences, {limits_reached} limits"
+        );
+    }
 }

@@ -38,6 +38,7 @@ mod relax;
 mod report;
 pub mod rule;
 mod run;
+mod simplify;
 pub mod sources;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,7 @@ pub use fuzz::{fuzz_open, fuzz_sources};
 pub use hits::{Hit, Hits};
 pub use open::Patterns;
 pub use report::{BuildReport, Outcome, RuleReport};
-pub use run::Scratch;
+pub use run::{Scratch, Ungated};
 pub use sources::clamav::{HashSignature, hashes};
 
 /// Octets that are scanned between two pauses.

@@ -26,6 +26,10 @@ pub struct Patterns {
     pub(super) header_slots: HashMap<String, usize, ahash::RandomState>,
     /// Plans for one header name.
     pub(super) header_plans: Vec<Vec<usize>>,
+    /// Metas that a hit of a rule can make true, by rule.
+    pub(super) parents: Vec<Vec<RuleIndex>>,
+    /// By rule: a meta that may hold where none of its parts hits.
+    pub(super) always: Vec<bool>,
     /// Metas for parts, by sub-rule.
     pub(super) part_parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState>,
     wanted: Wanted,
@@ -94,9 +98,37 @@ impl Patterns {
                 }
             }
         }
+        let mut parents = vec![Vec::new(); plan.rules.len()];
+        let mut always = vec![false; plan.rules.len()];
+        for meta in &plan.metas {
+            let Some(Test::Meta(expression)) =
+                plan.rules.get(*meta as usize).map(|rule| &rule.test)
+            else {
+                continue;
+            };
+            if let Some(always) = always.get_mut(*meta as usize) {
+                *always = expression.holds(|_| 0);
+            }
+            for part in expression.rules.iter().flatten() {
+                if let Some(parents) = parents.get_mut(*part as usize) {
+                    parents.push(*meta);
+                }
+            }
+        }
         let wanted = wanted(&plan.fields);
         let id = OPENED.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, plan, fields, confirms, header_slots, header_plans, part_parents, wanted })
+        Ok(Self {
+            id,
+            plan,
+            fields,
+            confirms,
+            header_slots,
+            header_plans,
+            parents,
+            always,
+            part_parents,
+            wanted,
+        })
     }
 
     /// Working memory for one shard. It fits other patterns too: [`Self::run`] adapts it.

@@ -11,7 +11,10 @@ use super::open::Patterns;
 use super::rule::{RuleIndex, Test};
 
 mod gather;
+mod ungated;
 mod units;
+
+pub use ungated::Ungated;
 
 /// Working memory for one scan at a time: one for each shard.
 #[derive(Debug, Default)]
@@ -39,6 +42,8 @@ pub(super) struct State {
     pub(super) from: Vec<(u32, RuleIndex)>,
     /// Units of a slice with LF between them.
     pub(super) joined: Vec<u8>,
+    /// By rule: a meta of which a part hits.
+    marks: Vec<bool>,
     /// Limits that were reached.
     limits: Vec<(Box<str>, &'static str)>,
 }
@@ -146,7 +151,11 @@ impl Patterns {
         self.run_headers(scratch, fields, pause).await?;
         self.run_texts(scratch, fields, pause).await?;
         self.run_octets(scratch, fields, pause).await?;
-        let state = &mut scratch.state;
+        Ok(self.conclude(&mut scratch.state, fields))
+    }
+
+    /// What follows from the hits of expressions: rules for what is there, negations, metas.
+    fn conclude(&self, state: &mut State, fields: &Fields<'_>) -> Hits {
         for rule in &self.plan.exists {
             if let Some(Test::Exists(field)) = self.rule(*rule).map(|rule| &rule.test)
                 && gather::has(fields, field)
@@ -158,14 +167,36 @@ impl Patterns {
             let turned = u32::from(state.count(*rule) == 0);
             state.set(*rule, turned);
         }
+        self.run_metas(state);
+        self.hits(state)
+    }
+
+    /// Metas in their order; only those of which a part hits, or which hold where none does.
+    fn run_metas(&self, state: &mut State) {
+        let mut marks = std::mem::take(&mut state.marks);
+        marks.clear();
+        marks.resize(self.plan.rules.len(), false);
+        let mark = |rule: RuleIndex, marks: &mut Vec<bool>| {
+            for parent in self.parents.get(rule as usize).into_iter().flatten() {
+                if let Some(mark) = marks.get_mut(*parent as usize) {
+                    *mark = true;
+                }
+            }
+        };
+        state.hit.iter().for_each(|rule| mark(*rule, &mut marks));
         for rule in &self.plan.metas {
-            if let Some(Test::Meta(expression)) = self.rule(*rule).map(|rule| &rule.test)
+            let index = *rule as usize;
+            let concerned =
+                marks.get(index) == Some(&true) || self.always.get(index) == Some(&true);
+            if concerned
+                && let Some(Test::Meta(expression)) = self.rule(*rule).map(|rule| &rule.test)
                 && expression.holds(|part| state.count(part))
             {
                 state.add(*rule, 1);
+                mark(*rule, &mut marks);
             }
         }
-        Ok(self.hits(&mut scratch.state))
+        state.marks = marks;
     }
 
     fn hits(&self, state: &mut State) -> Hits {

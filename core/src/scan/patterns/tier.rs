@@ -7,6 +7,7 @@ use super::hs::{self, Entry, Mode};
 use super::literals;
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
+use super::simplify::simplify;
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
 const SAMPLE: &str = include_str!("sample.txt");
@@ -17,8 +18,8 @@ const GATE_GOOD_NS_PER_KIB: f64 = 60.0;
 const PLAIN_NS_PER_KIB_MAX: f64 = 4_000.0;
 /// Rules up to this cost run by PCRE2 alone: a database would not save much.
 const PLAIN_GOOD_NS_PER_KIB: f64 = 120.0;
-/// Expressions beyond this run by PCRE2 alone, if they may.
-const LONG_EXPRESSION_BYTES: usize = 1_500;
+/// libhs takes many seconds for some expressions beyond this: only simplified.
+const LONG_EXPRESSION_BYTES: usize = 600;
 /// In short fields, such as one header field, that matters less.
 const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
@@ -105,10 +106,11 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
         return Ok(made(Tier::Gated { literals: literals.clone() }, cost));
     }
     let plain_max = if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
-    // libhs takes many seconds for some long expressions: not where little can be won.
-    let long = pattern.text.len() > LONG_EXPRESSION_BYTES && plain_cost <= plain_max;
-    let worth = plain_cost > PLAIN_GOOD_NS_PER_KIB && !long;
-    let by_database = worth.then(|| database_cost(field, pattern, &sample)).flatten();
+    let by_database = if plain_cost > PLAIN_GOOD_NS_PER_KIB {
+        best_database(field, pattern, &sample)
+    } else {
+        None
+    };
     let by_database = by_database.map(|mut found| {
         if found.fired {
             found.cost += plain_cost * if found.prefilter { 0.6 } else { 0.2 };
@@ -138,8 +140,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
 /// text must not be in it.
 fn may_be_joined(field: &Field, pattern: &Pattern) -> bool {
     let only_at_ends = ["\\A", "\\Z", "\\z", "\\G", "(?-", "(*", "(?^"];
-    let units = matches!(field, Field::Body | Field::RawBody | Field::Normalised | Field::Uri);
-    units && !only_at_ends.iter().any(|text| pattern.text.contains(text))
+    joins(field) && !only_at_ends.iter().any(|text| pattern.text.contains(text))
 }
 
 fn sample_kib(sample: &[&[u8]]) -> f64 {
@@ -190,8 +191,8 @@ struct Found {
     cost: f64,
 }
 
-/// Compiles the expression by itself: as it is, or else as a prefilter.
-fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<Found> {
+/// The expression by itself in a database: as it is, simplified, or else as libhs prefilters it.
+fn best_database(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<Found> {
     let joined = may_be_joined(field, pattern);
     let mut flags = hs::SINGLEMATCH | hs::ALLOWEMPTY;
     for (on, flag) in [
@@ -206,15 +207,44 @@ fn database_cost(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<F
     }
     let text =
         if pattern.extended { format!("(?x){}", pattern.text) } else { pattern.text.clone() };
-    let mut entry = Entry { octets: text.into_bytes(), flags, id: 0 };
-    let mode = if is_streamed(field) { Mode::Stream } else { Mode::Block };
-    let one = |entry: &Entry| hs::compile(std::slice::from_ref(entry), mode);
-    let (database, prefilter) = if let Ok(database) = one(&entry) {
-        (database, false)
-    } else {
-        entry.flags |= hs::PREFILTER;
-        (one(&entry).ok()?, true)
+    let entry = |text: String, flags| Entry { octets: text.into_bytes(), flags, id: 0 };
+    let alone = |entry, prefilter| measured(field, entry, prefilter, joined, sample);
+    let simple = simplify(pattern).and_then(|text| {
+        // Without anchors it may always run over many units at once.
+        let flags = (flags | hs::DOTALL) & !(hs::MULTILINE | hs::CASELESS);
+        let entry = entry(text, flags);
+        measured(field, entry, true, joins(field), sample)
+    });
+    if pattern.text.len() > LONG_EXPRESSION_BYTES && simple.is_some() {
+        return simple;
+    }
+    let whole = alone(entry(text.clone(), flags), false);
+    let whole = match (whole, &simple) {
+        (None, None) => alone(entry(text, flags | hs::PREFILTER), true),
+        (whole, _) => whole,
     };
+    match (whole, simple) {
+        (Some(whole), Some(simple)) if simple.cost < whole.cost * 0.7 && !simple.fired => {
+            Some(simple)
+        }
+        (whole, simple) => whole.or(simple),
+    }
+}
+
+/// Fields of many units.
+fn joins(field: &Field) -> bool {
+    matches!(field, Field::Body | Field::RawBody | Field::Normalised | Field::Uri)
+}
+
+fn measured(
+    field: &Field,
+    entry: Entry,
+    prefilter: bool,
+    joined: bool,
+    sample: &[&[u8]],
+) -> Option<Found> {
+    let mode = if is_streamed(field) { Mode::Stream } else { Mode::Block };
+    let database = hs::compile(std::slice::from_ref(&entry), mode).ok()?;
     let mut space = hs::Space::default();
     space.grow(&database).ok()?;
     let whole = sample.join(&b'\n');

@@ -99,7 +99,7 @@ fn named<'f, 'a>(
 }
 
 /// Gathers the units of a field; `false`: it is not gathered here.
-fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> bool {
+pub(super) fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> bool {
     match field {
         Field::AllHeaders(HeaderForm::Raw) => {
             out.unit(fields.raw.get(..fields.header_bytes).unwrap_or_default());
@@ -174,7 +174,7 @@ pub(super) fn has(fields: &Fields<'_>, field: &Field) -> bool {
     }
 }
 
-fn write_form(header: &HeaderField<'_>, form: HeaderForm, out: &mut Vec<u8>) {
+pub(super) fn write_form(header: &HeaderField<'_>, form: HeaderForm, out: &mut Vec<u8>) {
     match form {
         HeaderForm::Value => {
             out.extend_from_slice(header.value.as_bytes());

@@ -11,7 +11,7 @@ use crate::scan::patterns::rule::{Field, RuleIndex, Test};
 use super::{Scratch, State, gather};
 
 /// What PCRE2 could not finish.
-const STEPS: &str = "an expression reached its limit of steps";
+pub(super) const STEPS: &str = "an expression reached its limit of steps";
 
 impl Patterns {
     /// Texts that the message has ready.

@@ -2,6 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+/// Tags inside the values of tags.
+const DEPTH_MAX: usize = 5;
+/// Longest expression that comes of it.
+const OCTETS_MAX: usize = 1024 * 1024;
+
+/// What a rule puts around its tags.
+#[derive(Default)]
+struct Modifiers {
+    before: String,
+    between: String,
+    after: String,
+}
+
 /// Tags, and the rules in which they are replaced.
 #[derive(Debug)]
 pub(super) struct Tags {
@@ -68,12 +81,25 @@ impl Tags {
         let before = self.take_modifier(&mut text, "pre ", &self.before);
         let between = self.take_modifier(&mut text, "inter ", &self.between);
         let after = self.take_modifier(&mut text, "post ", &self.after);
+        let between = Modifiers { before, between, after };
+        let mut text = self.replaced(&text, &between);
+        // Tags in the values of tags; a tag in itself ends here.
+        for _ in 0..DEPTH_MAX {
+            let again = self.replaced(&text, &Modifiers::default());
+            if again == text || again.len() > OCTETS_MAX {
+                break;
+            }
+            text = again;
+        }
+        text
+    }
+
+    fn replaced(&self, text: &str, modifiers: &Modifiers) -> String {
         let mut out = String::new();
         let mut tag_before = false;
-        let mut rest = text.as_str();
+        let mut rest = text;
         while !rest.is_empty() {
-            let tag = self.tag_at(rest);
-            let Some((name, length)) = tag else {
+            let Some((value, length)) = self.tag_at(rest) else {
                 let c = rest.chars().next().unwrap_or_default();
                 out.push(c);
                 rest = rest.get(c.len_utf8()..).unwrap_or_default();
@@ -82,29 +108,23 @@ impl Tags {
             };
             if tag_before {
                 // Between two tags that touch: the plugin's split leaves an empty piece there.
-                out.push_str(&between);
+                out.push_str(&modifiers.between);
             }
-            out.push_str(&before);
-            match self.tags.get(name) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(rest.get(..length).unwrap_or_default()),
-            }
-            out.push_str(&after);
+            out.push_str(&modifiers.before);
+            out.push_str(value);
+            out.push_str(&modifiers.after);
             rest = rest.get(length..).unwrap_or_default();
             tag_before = true;
         }
         out
     }
 
-    /// A tag at the start of `rest`: its name, and its length with marks.
-    fn tag_at<'r>(&self, rest: &'r str) -> Option<(&'r str, usize)> {
+    /// A tag at the start of `rest`: its value, and its length with marks.
+    fn tag_at(&self, rest: &str) -> Option<(&str, usize)> {
         let inner = rest.strip_prefix(self.start.as_str())?;
         let (name, _) = inner.split_once(self.end.as_str())?;
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(fits) || !self.tags.contains_key(name) {
-            return None;
-        }
-        Some((name, self.start.len() + name.len() + self.end.len()))
+        let value = self.tags.get(name)?;
+        Some((value, self.start.len() + name.len() + self.end.len()))
     }
 
     fn take_modifier(
