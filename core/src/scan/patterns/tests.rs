@@ -451,6 +451,107 @@ fn literals_are_taken_only_where_every_match_has_one() {
 }
 
 #[test]
+fn tags_in_the_values_of_tags_are_replaced_and_circles_end() {
+    let rules = "
+replace_tag IN (?:x|y)
+replace_tag OUT a<IN>b
+replace_tag LOOP <LOOP>q
+body NESTED /1<OUT>2/
+body CIRCLE /<LOOP>/
+replace_rules NESTED CIRCLE
+";
+    assert_eq!(body_hits(rules, &["1ayb2"]), ["NESTED"]);
+}
+
+/// Rules of every tier, as `SpamAssassin` and others write them.
+const MANY: &str = r#"
+body LIT /order has been shipped/i
+body GATE /thank\s+you.{0,40}order/i
+body OBFU /(?:\b|\s)[_\W]{0,3}v[_\W]{0,3}[i1!|l\xEC-\xEF][_\W]{0,3}[a4@\xe0-\xe5][_\W]{0,3}g/i
+body LOOK /(?<!un)subscribe(?!d)/
+body BACK /(\w)\1\w\1/
+body CLASS /\d\d[-:]\d\d[-:.]?\d/
+body END /\.$/
+body START /^[A-Z]\w+:\s/
+body NEG /^(?!.*(?:budget|meeting)).*committee/
+body MANYS /\b[a-z]{4}\b/
+tflags MANYS multiple maxhits=7
+rawbody RAW /<td[^>]{1,40}class=/i
+rawbody LONGRAW /[A-Za-z0-9+\/]{70}/
+uri URI /^https?:\/\/\d+\.\d+/
+uri SLASHES /(?:\/[^\/]+){4}/
+full FULL /Content-Type: [a-z]+\/[a-z]+;\s+boundary/
+header SUBJ Subject =~ /\b(\d{4})-\d{4}\b/
+header FROMS From =~ /[^a-z]{3}/
+header RCVD Received =~ /\[192\.0\.2\.\d+\]/
+header NOX X-None !~ /x/
+header ALLH ALL =~ /^X-Mailer: .*\nList-/m
+replace_tag A (?:[a4\xe0]|\xc3[\xa0-\xa5]|&\#22[4-9];)
+replace_tag C (?:[ck]|\xc3\xa7|&\#231;)
+body FUZZY /(?!account)<A><C><C>ount/i
+replace_rules FUZZY
+meta SUM LIT + GATE + CLASS > 1
+meta NOT !FUZZY && (URI || RAW)
+"#;
+
+#[test]
+fn hits_equal_those_of_every_rule_run_ungated() {
+    let (patterns, report) = built("many.cf", MANY);
+    let sample = include_str!("sample.txt").replace('\n', "\r\n");
+    let more = [
+        sample.clone(),
+        sample.replace("account", "\u{e0}ccount"),
+        sample.replace("account", "&#224;k\u{e7}ount").replace("Urgent:", "v!@gra"),
+        sample.replace("unsubscribe", "subscribe").replace('.', "\r\n\r\n"),
+        sample.replace("\r\n\r\n", " ").replacen("Reply-To", "\r\n\r\nReply-To", 1),
+    ];
+    let mut scratch = patterns.scratch().unwrap();
+    let ungated = Ungated::new(&patterns);
+    let mut hits = 0;
+    for mail in &more {
+        let view =
+            crate::message::View::build(mail.as_bytes(), &crate::message::ViewLimits::shard());
+        let fields = Fields::of_view(&view, None, patterns.wanted());
+        let tiered = block_on(patterns.run_fields(&mut scratch, &fields, &async || {})).unwrap();
+        let plain = ungated.run(&mut scratch, &fields).unwrap();
+        assert_eq!(names(&patterns, &tiered), names(&patterns, &plain));
+        assert_eq!(tiered, plain);
+        hits += plain.rules.len();
+    }
+    assert!(hits > 45, "{hits} hits: the texts no longer try the rules");
+    for tier in [Outcome::TakenGated, Outcome::TakenExpression] {
+        assert!(report.count(|outcome| *outcome == tier) > 2, "{tier:?}: {report:?}");
+    }
+}
+
+#[test]
+fn a_simplified_expression_matches_wherever_the_original_does() {
+    let simple = |text: &str| {
+        let pattern = Pattern { text: text.into(), caseless: true, ..Pattern::default() };
+        simplify::simplify(&pattern)
+    };
+    for (text, subject) in [
+        ("(?:[a4\\xe0]|\\xc3[\\xa0-\\xa5]|&\\#22[4-9];)bcd", "x\u{e0}BCDx"),
+        ("(?:[a4\\xe0]|\\xc3[\\xa0-\\xa5]|&\\#22[4-9];)bcd", "x&#224;bcd"),
+        ("(?:\\b|\\s)[_\\W]{0,3}v[_\\W]{0,3}[i1l]agra\\s*", "..V__1agra"),
+        ("(?!abc)[a-c]{3}(?=d)\\w?", "xxbbcd"),
+    ] {
+        let text_simple = simple(text).unwrap();
+        for text in [text.to_owned(), text_simple.clone()] {
+            let caseless = text != text_simple;
+            let pattern = Pattern { text, caseless, dotall: true, ..Pattern::default() };
+            assert_eq!(
+                Confirm::new(&pattern).unwrap().matches(subject.as_bytes()),
+                Ok(true),
+                "{pattern:?}"
+            );
+        }
+    }
+    assert_eq!(simple("a?b?"), None);
+    assert_eq!(simple("ab|x"), None);
+}
+
+#[test]
 fn octets_above_ascii_are_octets_in_a_necessary_literal() {
     let pattern = Pattern { text: "\\xe5\\x81\\x9c[\\xe6-\\xe7]x".into(), ..Pattern::default() };
     let set = literals::necessary(&pattern).unwrap();
