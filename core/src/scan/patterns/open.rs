@@ -56,65 +56,15 @@ impl Patterns {
         if plan.platform != here {
             return Err(OpenError::Rebuild { built: plan.platform, here });
         }
-        let mut fields = Vec::new();
-        for field in &plan.fields {
-            let load = |blob: format::Blob| {
-                Database::deserialize(format::blob(blobs, blob)?)
-                    .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
-            };
-            let of_kind = |joined: bool| {
-                let blobs = field.expression_blobs.iter().filter(move |blob| blob.joined == joined);
-                blobs.map(|blob| load(blob.blob)).collect::<Result<Vec<_>, _>>()
-            };
-            fields.push(OpenField {
-                literals: field.literal_blob.map(load).transpose()?,
-                expressions: of_kind(false)?,
-                joined: of_kind(true)?,
-            });
-        }
+        let fields = plan
+            .fields
+            .iter()
+            .map(|field| load_field(field, blobs))
+            .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
-        let mut header_slots = HashMap::default();
-        let mut header_plans: Vec<Vec<usize>> = Vec::new();
-        for (index, field) in plan.fields.iter().enumerate() {
-            if let Field::Header(name, _) = &field.field {
-                let next = header_plans.len();
-                let slot = *header_slots.entry(name.clone()).or_insert(next);
-                if slot == next {
-                    header_plans.push(Vec::new());
-                }
-                if let Some(plans) = header_plans.get_mut(slot) {
-                    plans.push(index);
-                }
-            }
-        }
-        let mut part_parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState> =
-            HashMap::default();
-        for meta in &plan.part_metas {
-            if let Some(Test::PartMeta { expression, .. }) =
-                plan.rules.get(*meta as usize).map(|rule| &rule.test)
-            {
-                for sub in expression.rules.iter().flatten() {
-                    part_parents.entry(*sub).or_default().push(*meta);
-                }
-            }
-        }
-        let mut parents = vec![Vec::new(); plan.rules.len()];
-        let mut always = vec![false; plan.rules.len()];
-        for meta in &plan.metas {
-            let Some(Test::Meta(expression)) =
-                plan.rules.get(*meta as usize).map(|rule| &rule.test)
-            else {
-                continue;
-            };
-            if let Some(always) = always.get_mut(*meta as usize) {
-                *always = expression.holds(|_| 0);
-            }
-            for part in expression.rules.iter().flatten() {
-                if let Some(parents) = parents.get_mut(*part as usize) {
-                    parents.push(*meta);
-                }
-            }
-        }
+        let (header_slots, header_plans) = header_index(&plan);
+        let part_parents = part_parents(&plan);
+        let (parents, always) = meta_index(&plan);
         let wanted = wanted(&plan.fields);
         let id = OPENED.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
@@ -158,6 +108,74 @@ impl Patterns {
     pub fn wanted(&self) -> Wanted {
         self.wanted
     }
+}
+
+fn load_field(field: &FieldPlan, blobs: &[u8]) -> Result<OpenField, OpenError> {
+    let load = |blob: format::Blob| {
+        Database::deserialize(format::blob(blobs, blob)?)
+            .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
+    };
+    let of_kind = |joined: bool| {
+        let blobs = field.expression_blobs.iter().filter(move |blob| blob.joined == joined);
+        blobs.map(|blob| load(blob.blob)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(OpenField {
+        literals: field.literal_blob.map(load).transpose()?,
+        expressions: of_kind(false)?,
+        joined: of_kind(true)?,
+    })
+}
+
+type HeaderIndex = (HashMap<String, usize, ahash::RandomState>, Vec<Vec<usize>>);
+
+fn header_index(plan: &Plan) -> HeaderIndex {
+    let mut slots = HashMap::default();
+    let mut plans: Vec<Vec<usize>> = Vec::new();
+    for (index, field) in plan.fields.iter().enumerate() {
+        let Field::Header(name, _) = &field.field else { continue };
+        let next = plans.len();
+        let slot = *slots.entry(name.clone()).or_insert(next);
+        match plans.get_mut(slot) {
+            Some(plans) => plans.push(index),
+            None => plans.push(vec![index]),
+        }
+    }
+    (slots, plans)
+}
+
+fn part_parents(plan: &Plan) -> HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState> {
+    let mut parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState> = HashMap::default();
+    for meta in &plan.part_metas {
+        if let Some(Test::PartMeta { expression, .. }) =
+            plan.rules.get(*meta as usize).map(|rule| &rule.test)
+        {
+            for sub in expression.rules.iter().flatten() {
+                parents.entry(*sub).or_default().push(*meta);
+            }
+        }
+    }
+    parents
+}
+
+/// By rule: the metas that it is a part of; and if a meta may hold where none of its parts hits.
+fn meta_index(plan: &Plan) -> (Vec<Vec<RuleIndex>>, Vec<bool>) {
+    let mut parents = vec![Vec::new(); plan.rules.len()];
+    let mut always = vec![false; plan.rules.len()];
+    for meta in &plan.metas {
+        let Some(Test::Meta(expression)) = plan.rules.get(*meta as usize).map(|rule| &rule.test)
+        else {
+            continue;
+        };
+        if let Some(always) = always.get_mut(*meta as usize) {
+            *always = expression.holds(|_| 0);
+        }
+        for part in expression.rules.iter().flatten() {
+            if let Some(parents) = parents.get_mut(*part as usize) {
+                parents.push(*meta);
+            }
+        }
+    }
+    (parents, always)
 }
 
 fn wanted(fields: &[FieldPlan]) -> Wanted {
