@@ -8,7 +8,8 @@ use crate::policy::{self, ListEntry};
 use crate::tables::{self, SenderEntry, Snapshot};
 
 /// Entries for `recipient` that match the mailbox `sender`.
-pub(super) fn sender_entries(
+#[must_use]
+pub fn sender_entries(
     tables: &Snapshot,
     recipient: &Mailbox,
     sender: &Mailbox,
@@ -18,7 +19,8 @@ pub(super) fn sender_entries(
 }
 
 /// Entries for `recipient` that match the address of the client.
-pub(super) fn client_entries(
+#[must_use]
+pub fn client_entries(
     tables: &Snapshot,
     recipient: &Mailbox,
     client: IpAddr,
