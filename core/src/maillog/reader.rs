@@ -45,7 +45,7 @@ pub fn search(directory: &Path, query: &Query, rows_max: usize) -> Result<Answer
             let scan = reader::scan(&directory.join(shard.name))?;
             answer.damage.extend(scan.damage);
             // Written later within the same second comes first.
-            places.extend(scan.rows.into_iter().enumerate().map(|(order, place)| (order, place)));
+            places.extend(scan.rows.into_iter().enumerate());
         }
     }
     places.sort_by_key(|(order, place)| std::cmp::Reverse((place.stamp(), *order)));

@@ -128,8 +128,8 @@ impl Filter {
         };
         let reverse_path = held.envelope.reverse_path.as_ref();
         let reverse_path = reverse_path.map(ToString::to_string).unwrap_or_default();
-        let reasons = [&item.reason, &item.category, &item.main_class];
-        let reason = |text: &&Box<str>| text.eq_ignore_ascii_case(&self.reason);
+        let reasons: [&str; 3] = [&item.reason, &item.category, &item.main_class];
+        let reason = |text: &&str| text.eq_ignore_ascii_case(&self.reason);
         (self.with_hidden || !item.hidden)
             && part(&item.recipient.resolved.to_string(), &self.recipient)
             && (part(&reverse_path, &self.sender) || part(&held.author, &self.sender))

@@ -178,7 +178,7 @@ impl Place {
     }
 
     fn large(&self, name: &str) -> Result<LargeFile, SpoolError> {
-        let path = self.path.parent().unwrap_or(Path::new(".")).join("large").join(name);
+        let path = self.path.parent().unwrap_or_else(|| Path::new(".")).join("large").join(name);
         let opened = open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (bytes, file) = opened
             .map_err(|error| self.damaged(format!("its file {}: {error}", path.display())))?;

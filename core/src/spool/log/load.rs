@@ -12,6 +12,7 @@
 //! | two live records of one id | compaction was cut off: the newer one counts |
 //! | a file in `large/` that no live record names | removed |
 
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -274,18 +275,24 @@ impl<D: Disk> Inner<D> {
     /// Puts a segment's records into the index. Segments come newest first.
     fn admit(&self, number: u32, contents: &SegmentContents) {
         let mut state = self.state.borrow_mut();
+        let state = &mut *state;
         let now = state.now;
         let (mut live_blocks, mut newest, mut twin_died) = (0, 0, None);
         for entry in contents.entries.iter().filter(|entry| entry.kind >= kind::QUEUED) {
             newest = entry.stamp.max(newest);
             if entry.id.mail.0.is_nil() {
                 live_blocks += entry.blocks;
-            } else if state.index.contains_key(&entry.id) {
-                state.twins.entry(entry.id).or_default().push(number);
-                twin_died = Some(now);
-            } else {
-                live_blocks += entry.blocks;
-                state.index.insert(entry.id, Location::new(number, entry));
+                continue;
+            }
+            match state.index.entry(entry.id) {
+                Slot::Occupied(_) => {
+                    state.twins.entry(entry.id).or_default().push(number);
+                    twin_died = Some(now);
+                }
+                Slot::Vacant(slot) => {
+                    live_blocks += entry.blocks;
+                    slot.insert(Location::new(number, entry));
+                }
             }
         }
         if let Some(segment) = state.segments.get_mut(&number) {

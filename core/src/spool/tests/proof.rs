@@ -223,7 +223,7 @@ fn lives(seed: u64, faults: Faults) -> Result<u64, String> {
             disk.spawn(client(disk.clone(), log.clone(), Rc::clone(&model), Rc::clone(&old)));
         }
         disk.spawn(ticker(disk.clone(), log.clone()));
-        let polls = 50 + disk.random() % 3_000;
+        let polls = 50 + disk.random() % 1_500;
         let main = async {
             if eager {
                 let _ = log.load().await;
