@@ -40,7 +40,7 @@ fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (defau
 
 .PHONY: tables-figures
 tables-figures: build ## Figures for 10 million list entries and 1 million recipients.
-	@cargo bench --locked -p sekisho-bench --bench tables
+	@cargo run --release --locked -p sekisho-bench --example tables_scale
 
 .PHONY: rust
 rust:

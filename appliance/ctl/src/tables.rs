@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sekisho_core::control::Request;
-use sekisho_core::tables::{Generation, Report};
+use sekisho_core::tables::{Current, Generation, Report, Snapshot};
 use serde_json::Value;
 
 use crate::arguments::TablesCommand;
@@ -114,6 +114,15 @@ pub(crate) fn open(place: &Place, number: u64) -> Result<Arc<Generation>, Failur
     let adopted = Generation::adopt(&dir, &scratch, None);
     let _ = std::fs::remove_dir_all(&scratch);
     adopted.map_err(|error| Failure::new(&what, error))
+}
+
+/// The newest generation with its deltas, patterns included: what the engine judges by.
+pub(crate) fn in_force(place: &Place) -> Result<Arc<Snapshot>, Failure> {
+    let number = number(place, None)?;
+    let current = Current::new(open(place, number)?);
+    let dir = publish::publisher(place)?.generation_dir(number);
+    current.adopt_deltas(&dir).map_err(|error| Failure::new("deltas", error))?;
+    Ok(current.load())
 }
 
 fn verify(place: &Place, named: Option<u64>) -> Ran {

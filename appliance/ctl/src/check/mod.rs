@@ -25,18 +25,19 @@ use serde_json::json;
 
 use self::sender::Sender;
 use crate::arguments::CheckArguments;
-use crate::list::{mailbox, view};
+use crate::list::mailbox;
 use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown};
 use crate::place::Place;
 use crate::publish::progress_bar;
 use crate::quarantine::points;
+use crate::tables;
 
 /// Runs `check`.
 pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran {
     let files = files(&arguments.path)?;
-    let view = view(place)?;
-    let mut judge = Judge::new(view.snapshot(), arguments)?;
+    let snapshot = tables::in_force(place)?;
+    let mut judge = Judge::new(&snapshot, arguments)?;
     if let [file] = files.as_slice()
         && !arguments.path.is_dir()
     {
@@ -140,7 +141,7 @@ impl<'s> Judge<'s> {
         let tables = ScanTables {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
-            url_host: &|host| snapshot.url_host(host),
+            url_host: Some(&|host| snapshot.url_host(host)),
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
         let scan =

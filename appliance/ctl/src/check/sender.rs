@@ -87,7 +87,11 @@ mod tests {
     #[test]
     fn the_client_is_read_from_every_usual_way_of_writing_it() {
         for (value, helo, address) in [
-            ("from a.example (b.example [192.0.2.1]) by mx.test with ESMTP", "a.example", "192.0.2.1"),
+            (
+                "from a.example (b.example [192.0.2.1]) by mx.test with ESMTP",
+                "a.example",
+                "192.0.2.1",
+            ),
             ("from a.example ([192.0.2.1]) by mx.test", "a.example", "192.0.2.1"),
             ("from [192.0.2.7] (unknown [192.0.2.7]) by mx.test", "[192.0.2.7]", "192.0.2.7"),
             ("from a (b [IPv6:2001:db8::1]) by mx.test", "a", "2001:db8::1"),
@@ -96,7 +100,11 @@ mod tests {
             assert_eq!(received(value), want, "{value}");
         }
         assert_eq!(received("by mx.test with local"), None);
-        assert_eq!(received("from a by mx.test [192.0.2.1]"), None, "what follows `by` is the server");
+        assert_eq!(
+            received("from a by mx.test [192.0.2.1]"),
+            None,
+            "what follows `by` is the server"
+        );
     }
 
     #[test]
