@@ -130,15 +130,31 @@ impl<D: Disk> Inner<D> {
         // Known as present until the name is gone for good: tombstones depend on it.
         let synced = self.disk.sync_dir(&self.options.directory).await;
         synced.map_err(|error| SpoolError::io("fsync", &self.options.directory, &error))?;
+        for id in self.forget_segment(number) {
+            self.remove_files(id).await;
+        }
+        Ok(())
+    }
+}
+
+impl<D: Disk> Inner<D> {
+    /// Forgets a segment that is gone; gives the ids that lay there only because a flush had failed.
+    fn forget_segment(&self, number: u32) -> Vec<CopyId> {
         let mut state = self.state.borrow_mut();
+        let state = &mut *state;
         if let Some(segment) = state.segments.remove(&number) {
             self.options.budget.release(segment.bytes);
         }
-        state.twins.retain(|_, segments| {
+        let mut gone = Vec::new();
+        state.twins.retain(|id, segments| {
             segments.retain(|segment| *segment != number);
+            let alive = state.index.contains_key(id) || state.appending.contains(id);
+            if segments.is_empty() && !alive {
+                gone.push(*id);
+            }
             !segments.is_empty()
         });
-        Ok(())
+        gone
     }
 }
 

@@ -164,7 +164,9 @@ impl<D: Disk> Inner<D> {
             segment.bytes = format::offset(encoder.place.block);
         }
         if let Err(error) = written {
-            self.state.borrow_mut().failed_flushes += 1;
+            let mut state = self.state.borrow_mut();
+            state.failed_flushes += 1;
+            state.disown(active.number, pending);
             return Err(error);
         }
         let records: Vec<Entry> =
@@ -373,6 +375,18 @@ impl<D: Disk> State<D> {
                     self.pending.push(Pending::Note(note));
                     self.wanted = true;
                 }
+            }
+        }
+    }
+
+    /// A flush failed, but its records may lie in the closed segment all the same: their tombstones and
+    /// files must outlive that segment.
+    fn disown(&mut self, segment: u32, pending: &[Pending]) {
+        for item in pending {
+            if let Pending::Record(record) = item
+                && record.id != NOBODY
+            {
+                self.twins.entry(record.id).or_default().push(segment);
             }
         }
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::flush::SegmentMeta;
-use super::{Inner, Location, Log, ReadRecord, files_of, large_name};
+use super::{Inner, Location, Log, Pending, ReadRecord, files_of, large_name};
 use crate::content::{Content, Piece};
 use crate::limits::BLOCK_BYTES;
 use crate::spool::disk::Disk;
@@ -91,6 +91,9 @@ pub(crate) fn layout_pieces(layout: &[u8]) -> Result<Vec<LayoutPiece>, String> {
     serde_json::from_slice(layout).map_err(|error| format!("layout: {error}"))
 }
 
+/// Tombstones by id: when the record died, and the segments they name.
+type Tombstones = BTreeMap<CopyId, (u64, Vec<u32>)>;
+
 /// What one segment says.
 #[derive(Debug, Default)]
 pub(super) struct SegmentContents {
@@ -111,7 +114,7 @@ impl<D: Disk> Log<D> {
             (old.map(|(number, _)| *number).rev().collect::<Vec<u32>>(), state.first_own)
         };
         let mut notes: BTreeMap<(CopyId, u16), Note> = BTreeMap::new();
-        let mut tombstones: BTreeMap<CopyId, u64> = BTreeMap::new();
+        let mut tombstones = Tombstones::new();
         let mut lengths: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         for number in numbers {
             let contents = inner.contents_or_damage(number).await;
@@ -123,9 +126,11 @@ impl<D: Disk> Log<D> {
             inner.admit(number, &contents);
             inner.set_aside(contents.gaps).await;
             for note in contents.notes {
-                if note.tombstone.is_some() {
-                    let at = tombstones.entry(note.id).or_insert(note.at);
+                if let Some(segment) = note.tombstone {
+                    let (at, segments) =
+                        tombstones.entry(note.id).or_insert_with(|| (note.at, Vec::new()));
                     *at = note.at.min(*at);
+                    segments.push(segment);
                     continue;
                 }
                 match notes.get(&(note.id, note.slot)) {
@@ -176,6 +181,9 @@ impl<D: Disk> Inner<D> {
         if let Some(contents) = self.indexed(&file, &path, number, bytes).await? {
             return Ok(contents);
         }
+        // After a kill -9 this may show what is only in the page cache: nothing may be built on that. A
+        // failure changes nothing, the octets are read either way.
+        let _ = self.disk.fdatasync(&file).await;
         let octets = self.read_range(&file, &path, 0, bytes).await?;
         let mut contents = SegmentContents::default();
         let mut flushed = 0;
@@ -320,14 +328,20 @@ impl<D: Disk> Inner<D> {
     fn finish_load(
         &self,
         first_own: u32,
-        tombstones: &BTreeMap<CopyId, u64>,
+        tombstones: &Tombstones,
         notes: BTreeMap<(CopyId, u16), Note>,
     ) -> Loaded {
         let mut state = self.state.borrow_mut();
-        for (id, at) in tombstones {
-            if let Some(location) = state.index.remove(id) {
-                state.bury(location, *at);
-                state.twins.remove(id);
+        for (id, (at, named)) in tombstones {
+            let Some(location) = state.index.remove(id) else { continue };
+            state.bury(location, *at);
+            let mut holders = state.twins.remove(id).unwrap_or_default();
+            holders.push(location.segment);
+            // Killed while compaction moved it, and the power went before its new place got a
+            // tombstone: without one it would rise when the old place and its tombstone are gone.
+            for segment in holders.into_iter().filter(|segment| !named.contains(segment)) {
+                let note = state.tombstone(*id, segment);
+                state.pending.push(Pending::Note(note));
             }
         }
         state.loaded = true;
@@ -376,7 +390,11 @@ impl<D: Disk> Inner<D> {
             let id = id.and_then(|(id, _)| id.parse::<CopyId>().ok());
             let wanted = {
                 let state = self.state.borrow();
-                id.is_some_and(|id| state.index.contains_key(&id) || state.appending.contains(&id))
+                id.is_some_and(|id| {
+                    state.index.contains_key(&id)
+                        || state.appending.contains(&id)
+                        || state.twins.contains_key(&id)
+                })
             };
             if !wanted && self.disk.remove(&self.large().join(&entry.name)).await.is_ok() {
                 self.options.budget.release(entry.bytes);

@@ -161,7 +161,8 @@ struct Record {
 #[derive(Debug)]
 struct State<D: Disk> {
     index: BTreeMap<CopyId, Location>,
-    /// Segments in which older copies of a live record lie, after a crash during compaction.
+    /// Segments that hold further copies of a record, which count for nothing: compaction that was cut
+    /// off by a crash, flushes that failed.
     twins: BTreeMap<CopyId, Vec<u32>>,
     segments: BTreeMap<u32, Segment>,
     active: Option<Active<D>>,
@@ -293,8 +294,12 @@ impl<D: Disk> Log<D> {
             Err(error) => Err(error),
         };
         if files {
-            inner.state.borrow_mut().appending.remove(&id);
-            if result.is_err() {
+            let mut state = inner.state.borrow_mut();
+            state.appending.remove(&id);
+            // A record whose flush failed may turn up at the next start: its files go with its segment.
+            let gone = result.is_err() && !state.twins.contains_key(&id);
+            drop(state);
+            if gone {
                 inner.remove_files(id).await;
             }
         }

@@ -112,12 +112,12 @@ fn a_truncated_segment_is_noticed_by_the_one_after_it() {
             append(&log, number, 5_000).await.unwrap();
         }
     });
-    let path = damage_file(&disk, |octets| octets.truncate(20_000));
+    let path = damage_file(&disk, |octets| octets.truncate(17_000));
     let (_, loaded, damage) = start(&disk);
     assert_eq!(loaded.ids, [id(1), id(6)]);
     let truncated = damage.iter().find(|found| found.what.contains("truncated")).unwrap();
     assert_eq!(truncated.path, path);
-    assert_eq!(truncated.what, "truncated: 20000 octets, segment 2 says 45056");
+    assert_eq!(truncated.what, "truncated: 17000 octets, segment 2 says 45056");
     assert!(truncated.acknowledged);
 }
 

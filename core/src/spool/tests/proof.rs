@@ -47,7 +47,7 @@ fn directory() -> PathBuf {
 fn options(salt: u64) -> LogOptions {
     let budget = Arc::new(Budget::new("spool", u64::MAX, 0));
     let mut options = LogOptions::new(directory(), salt, budget);
-    options.segment_bytes = 96 << 10;
+    options.segment_bytes = 48 << 10;
     options.segment_age_ms = 40_000;
     options.dead_age_ms = 20_000;
     options
@@ -70,7 +70,7 @@ async fn append(disk: &SimDisk, log: &Log<SimDisk>, model: &Model, dice: u64) {
         let mut model = model.borrow_mut();
         let id = id_of(model.len() as u64);
         let large = dice.is_multiple_of(61);
-        let bytes = (dice >> 8) as usize % if dice.is_multiple_of(5) { 30_000 } else { 3_000 };
+        let bytes = (dice >> 8) as usize % if dice.is_multiple_of(5) { 9_000 } else { 1_500 };
         model.insert(id, Known { bytes, large, ..Known::default() });
         (id, bytes, large)
     };
@@ -201,7 +201,7 @@ fn lives(seed: u64, faults: Faults) -> Result<u64, String> {
     let disk = SimDisk::new(seed);
     let model: Model = Rc::default();
     let mut promises = 0;
-    for life in 0..4u64 {
+    for life in 0..3u64 {
         disk.set_faults(Faults::default());
         let log = disk
             .run(Log::open(disk.clone(), options(seed ^ life), UnixMillis(1)), 100_000)
@@ -223,7 +223,7 @@ fn lives(seed: u64, faults: Faults) -> Result<u64, String> {
             disk.spawn(client(disk.clone(), log.clone(), Rc::clone(&model), Rc::clone(&old)));
         }
         disk.spawn(ticker(disk.clone(), log.clone()));
-        let polls = 50 + disk.random() % 1_500;
+        let polls = 50 + disk.random() % 800;
         let main = async {
             if eager {
                 let _ = log.load().await;
