@@ -4,11 +4,12 @@
 //! started as `sekisho-engine analysis-worker` is one of the sandboxed processes that open what
 //! strangers packed (`sekisho_core::analysis`); only the engine starts it so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use sekisho_core::analysis::{WORKER_ARGUMENT, WorkerArguments, worker_main};
+use sekisho_core::config::Config;
 use sekisho_core::shard::{self, Options};
 
 #[global_allocator]
@@ -27,9 +28,10 @@ struct Arguments {
     /// Diagnostics as JSON lines instead of text.
     #[arg(long)]
     log_json: bool,
-    /// Level of diagnostics: error, warn, info, debug, trace.
-    #[arg(long, default_value = "info")]
-    log_level: String,
+    /// Level of diagnostics: error, warn, info, debug, trace; `log.level` of the configuration if
+    /// absent.
+    #[arg(long)]
+    log_level: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -51,7 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn diagnostics(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log_level)?;
+    let level = arguments.log_level.clone().unwrap_or_else(|| configured_level(&arguments.config));
+    let filter = tracing_subscriber::EnvFilter::try_new(level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if arguments.log_json {
         builder.json().init()
@@ -59,6 +62,13 @@ fn diagnostics(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> 
         builder.with_ansi(false).init()
     }
     Ok(())
+}
+
+/// `log.level`; mistakes in the file are told by the engine, once there are diagnostics.
+fn configured_level(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let config = Config::parse(&text, "").map_or_else(|_| Config::default(), |(config, _)| config);
+    config.log_level.as_str().to_owned()
 }
 
 /// The error and what caused it, in one line.

@@ -228,8 +228,10 @@ struct Driver<'d> {
 
 impl Driver<'_> {
     async fn run(&mut self) -> io::Result<()> {
+        let end = Now::read().mono.plus(self.listening.session_timeout);
         loop {
-            if self.pipeline.rooms().shared.is_draining() {
+            // An endless session keeps its place from others; a message under way is finished.
+            if self.pipeline.rooms().shared.is_draining() || Now::read().mono >= end {
                 self.session.shutdown();
             }
             match self.session.advance(Now::read()) {

@@ -15,7 +15,7 @@ use crate::clock::Now;
 use crate::control::server::Dispatch;
 use crate::control::{ItemOutcome, QueueRow, QueueWhyRow, Request, Response};
 use crate::shard::counters::Counter;
-use crate::tables::adopt::rebuild_patterns;
+use crate::tables::adopt::{rebuild_patterns, sweep};
 use crate::tables::{AdoptError, Current, Generation};
 
 /// A shard answers within this, or its part is missing and the answer says so.
@@ -235,6 +235,14 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
         }
     }
     shared.adopted_at.store(Now::read().unix.0, Ordering::Relaxed);
+    if let Some(current) = shared.tables() {
+        // Copies of generations that nobody holds any more. A worker that still reads one has it mapped.
+        let held = current.held();
+        let used: Vec<&Generation> = held.iter().map(|held| &**held).collect();
+        if let Err(error) = sweep(&engine, &used) {
+            tracing::warn!(%error, "old tables could not be removed");
+        }
+    }
     tracing::info!(generation = number, "generation adopted");
     Ok(())
 }
@@ -289,14 +297,15 @@ fn adopt_deltas(shared: &Shared) -> Result<(), String> {
     current.adopt_deltas(&directory).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// Reads configuration and certificates again. Listeners keep their addresses: a change of those
-/// needs a restart, and the answer says so.
+/// Reads configuration and certificates again: listeners' rules, `[smtp]`, `[admission]`, `[tls]`. What
+/// shards are built from needs a restart, and the answer says so.
 fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), String> {
     let mut config = start::read_config(&shared.config_file).map_err(|error| error.to_string())?;
     let old = shared.config.load_full();
     let (certificate, key) = start::certificate_files(&shared.config_file, &shared.data, &config);
     shared.certificates.reload(&certificate, &key).map_err(|error| error.to_string())?;
     let mut why = None;
+    config.engine.data_dir.clone_from(&old.engine.data_dir);
     if config.listeners.len() != old.listeners.len() {
         why = Some("the number of listeners changed");
         config.listeners.clone_from(&old.listeners);
@@ -307,8 +316,16 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
         }
         new.address = old.address;
     }
+    if config.delivery != old.delivery
+        || config.storage != old.storage
+        || config.analysis != old.analysis
+        || config.metrics != old.metrics
+        || config.engine != old.engine
+        || config.smtp.shard_memory_bytes_max != old.smtp.shard_memory_bytes_max
+    {
+        why = Some("[engine], [delivery], [storage], [analysis], [metrics] or the memory changed");
+    }
     config.metrics.clone_from(&old.metrics);
-    config.engine.data_dir.clone_from(&old.engine.data_dir);
     shared.config.store(Arc::new(config));
     for inbox in inboxes {
         if inbox.try_send(ShardCall::Reload).is_err() {

@@ -35,6 +35,8 @@ pub(super) struct Listening {
     pub(super) security: Security,
     /// Pause before the greeting in which an early talker shows himself.
     pub(super) greeting_delay: Duration,
+    /// A session may last this long.
+    pub(super) session_timeout: Duration,
     /// Early talkers are refused.
     pub(super) refuse_early: bool,
     listener: config::Listener,
@@ -51,6 +53,7 @@ impl Listening {
                 ListenerTls::None | ListenerTls::Starttls => Security::Clear,
             },
             greeting_delay: Duration::from_millis(smtp.greeting_delay_ms),
+            session_timeout: Duration::from_millis(smtp.session_timeout_ms),
             refuse_early: smtp.early_talkers == EarlyTalkers::Refuse,
             listener: listener.clone(),
             session: Arc::new(session_config(listener, config)),

@@ -25,6 +25,11 @@ use crate::spool::log::LogOptions;
 /// Sessions in DATA may take so long to end after a drain began.
 const DRAIN_SECONDS: u64 = 300;
 
+/// A budget is at least so many segments of one shard.
+const SEGMENTS_IN_BUDGET: u64 = 16;
+/// Segments are not made smaller than this.
+const SEGMENT_BYTES_MIN: u64 = 64 * 1024;
+
 /// What a shard is started with.
 pub(super) struct Start {
     pub(super) index: u16,
@@ -75,7 +80,11 @@ async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, 
     let random = Random::new(seed);
     let options = |kind: &str, budget: &Arc<crate::spool::budget::Budget>| {
         let directory = shared.data.join(kind).join(index.to_string());
-        LogOptions::new(directory, random.next(), Arc::clone(budget))
+        let mut options = LogOptions::new(directory, random.next(), Arc::clone(budget));
+        // Space comes back by whole segments: a small budget must not lie in one of them.
+        let share = budget.limit() / SEGMENTS_IN_BUDGET;
+        options.segment_bytes = options.segment_bytes.min(share.max(SEGMENT_BYTES_MIN));
+        options
     };
     let Budgets { spool, quarantine, maillog } = &shared.budgets;
     let store = SpoolStore::open(GlommioDisk, options("spool", spool), now.unix).await?;
@@ -136,7 +145,10 @@ fn gauges(rooms: &Rooms) {
     gauges.sessions.store(rooms.sessions.get(), Ordering::Relaxed);
     gauges.memory_bytes.store(rooms.memory.used(), Ordering::Relaxed);
     gauges.queue_mails.store(rooms.deliverer.waiting() as u64, Ordering::Relaxed);
-    for damage in rooms.spool.take_damage() {
+    gauges.lost_rows.store(rooms.maillog.lost_rows(), Ordering::Relaxed);
+    let damaged = rooms.spool.take_damage().into_iter();
+    let damaged = damaged.chain(rooms.quarantine.take_damage()).chain(rooms.maillog.take_damage());
+    for damage in damaged {
         tracing::error!(%damage, "a damaged record was set aside");
         gauges.damaged.fetch_add(1, Ordering::Relaxed);
     }

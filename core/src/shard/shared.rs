@@ -42,6 +42,8 @@ pub struct Gauges {
     pub queue_oldest: AtomicU64,
     /// Damaged records set aside since the start.
     pub damaged: AtomicU64,
+    /// Rows of the mail log that could not be written.
+    pub lost_rows: AtomicU64,
 }
 
 /// Budgets of the kinds of files.
@@ -180,6 +182,8 @@ impl Shared {
         let workers = (deaths > 0).then(|| format!("analysis workers died {deaths} times"));
         let damaged = self.sum(|gauges| &gauges.damaged);
         let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
+        let lost = self.sum(|gauges| &gauges.lost_rows);
+        let lost = (lost > 0).then(|| format!("{lost} rows of the mail log were lost"));
         vec![
             ("disk", disk),
             ("queue_age", queue),
@@ -188,6 +192,7 @@ impl Shared {
             ("generation_refused", refused),
             ("dead_worker", workers),
             ("damaged_records", damage),
+            ("lost_log_rows", lost),
         ]
     }
 }

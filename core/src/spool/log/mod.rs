@@ -294,11 +294,12 @@ impl<D: Disk> Log<D> {
             Err(error) => Err(error),
         };
         if files {
-            let mut state = inner.state.borrow_mut();
-            state.appending.remove(&id);
             // A record whose flush failed may turn up at the next start: its files go with its segment.
-            let gone = result.is_err() && !state.twins.contains_key(&id);
-            drop(state);
+            let gone = {
+                let mut state = inner.state.borrow_mut();
+                state.appending.remove(&id);
+                result.is_err() && !state.twins.contains_key(&id)
+            };
             if gone {
                 inner.remove_files(id).await;
             }
