@@ -88,6 +88,8 @@ struct Shared {
 struct Job {
     content: Content,
     envelope_from: Option<Vec<u8>>,
+    /// The generation to look with; the newest one if absent.
+    generation: Option<Arc<PathBuf>>,
     queued: Instant,
     answer: flume::Sender<Result<Examination, AnalysisError>>,
     #[cfg(test)]
@@ -142,19 +144,35 @@ impl Pool {
         content: Content,
         envelope_from: Option<Vec<u8>>,
     ) -> Result<Examination, AnalysisError> {
-        self.submit(content, envelope_from, None).await
+        self.submit(content, envelope_from, None, None).await
+    }
+
+    /// As [`Self::examine`], by the tables of the generation in `directory`: a transaction sees one
+    /// generation from its first to its last octet, in a worker too.
+    ///
+    /// # Errors
+    /// [`AnalysisError`], also when that generation is gone.
+    pub async fn examine_by(
+        &self,
+        content: Content,
+        envelope_from: Option<Vec<u8>>,
+        directory: PathBuf,
+    ) -> Result<Examination, AnalysisError> {
+        self.submit(content, envelope_from, Some(Arc::new(directory)), None).await
     }
 
     pub(super) async fn submit(
         &self,
         content: Content,
         envelope_from: Option<Vec<u8>>,
+        generation: Option<Arc<PathBuf>>,
         misbehave: Option<&str>,
     ) -> Result<Examination, AnalysisError> {
         let (answer, answered) = flume::bounded(1);
         let job = Job {
             content,
             envelope_from,
+            generation,
             queued: now(),
             answer,
             #[cfg(test)]
@@ -265,7 +283,7 @@ impl Slot {
             misbehave: job.misbehave.clone(),
         };
         let deadline = self.shared.settings.deadline;
-        let process = self.process()?;
+        let process = self.process(job.generation.clone())?;
         process.requests += 1;
         match process.ask(&request, &descriptors, deadline) {
             Ok(answer) => Ok(answer),
@@ -277,8 +295,8 @@ impl Slot {
     }
 
     /// The worker, started or replaced where needed.
-    fn process(&mut self) -> Result<&mut Process, AnalysisError> {
-        let wanted = self.shared.generation.load_full();
+    fn process(&mut self, generation: Option<Arc<PathBuf>>) -> Result<&mut Process, AnalysisError> {
+        let wanted = generation.or_else(|| self.shared.generation.load_full());
         let fits = self.worker.as_ref().is_some_and(|process| {
             process.generation == wanted && process.requests < REQUESTS_PER_WORKER_MAX
         });

@@ -81,7 +81,7 @@ fn a_content_on_which_workers_die_twice_is_a_finding_and_the_next_one_is_served(
     let pool = pool(Duration::from_secs(20), 4);
     for how in ["abort", "allocate", "socket", "open", "recurse"] {
         let before = pool.counters().deaths;
-        let seen = block_on(pool.submit(mail(), None, Some(how))).unwrap();
+        let seen = block_on(pool.submit(mail(), None, None, Some(how))).unwrap();
         let kinds: Vec<_> = seen.findings.iter().map(|finding| finding.kind).collect();
         assert_eq!(kinds, [FindingKind::WorkerDied], "{how}");
         assert_eq!(pool.counters().deaths - before, 2, "{how}");
@@ -92,7 +92,7 @@ fn a_content_on_which_workers_die_twice_is_a_finding_and_the_next_one_is_served(
 #[test]
 fn a_worker_that_spins_is_killed_at_its_deadline() {
     let pool = pool(Duration::from_secs(2), 4);
-    let seen = block_on(pool.submit(mail(), None, Some("spin"))).unwrap();
+    let seen = block_on(pool.submit(mail(), None, None, Some("spin"))).unwrap();
     assert_eq!(seen.findings[0].kind, FindingKind::WorkerDied);
 }
 
@@ -100,7 +100,7 @@ fn a_worker_that_spins_is_killed_at_its_deadline() {
 fn a_full_queue_is_our_own_fault_and_said_at_once() {
     let pool = pool(Duration::from_secs(2), 1);
     let mut waiting: Vec<_> =
-        (0..6).map(|_| Box::pin(pool.submit(mail(), None, Some("spin")))).collect();
+        (0..6).map(|_| Box::pin(pool.submit(mail(), None, None, Some("spin")))).collect();
     let mut full = 0;
     for job in &mut waiting {
         let polled = block_on(futures_lite::future::poll_once(job));

@@ -2,7 +2,7 @@
 //! place. serde's derive gives places too, but stops at the first mistake.
 //!
 //! A [`Section`] is one table of the file. Each reader names the key, its bounds and the slot to fill;
-//! the slot keeps its default when the key is absent or wrong. [`Section::finish`] reports the keys
+//! the slot keeps its default when the key is absent or wrong. `Section::finish` reports the keys
 //! that nobody asked for.
 
 use std::cell::RefCell;

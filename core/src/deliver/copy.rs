@@ -67,7 +67,7 @@ pub struct Copy {
     pub fallback: Box<HeldMail>,
 }
 
-/// What became of the recipients of the same message that are in no [`Copy`].
+/// What became of the recipients of the same message that are in no [`struct@Copy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
     /// There are none.

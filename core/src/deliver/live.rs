@@ -297,7 +297,11 @@ impl<D: Disk> Store for Kept<D> {
         content: &Content,
         now: UnixMillis,
     ) -> Result<(), SpoolError> {
-        self.quarantine.hold(held, content, now).await.map(drop)
+        match self.quarantine.hold(held, content, now).await {
+            // Held before a crash that lost the note of it: it is where it shall be.
+            Ok(_) | Err(SpoolError::AlreadyThere { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn log(&self, row: DeliveryRow) {

@@ -2,7 +2,7 @@
 //! will never arrive.
 //!
 //! It does **not** judge, rewrite or choose who gets what: the pipeline gives it finished copies
-//! ([`Copy`]: recipients, octets, route domain, and what to do when it fails). It does not know how
+//! ([`struct@Copy`]: recipients, octets, route domain, and what to do when it fails). It does not know how
 //! the spool lies on disk ([`store::Store`]) nor how octets travel ([`transport::World`]): both are
 //! traits with a real and a simulated implementation, and no clock, socket or random number is
 //! used but through them, so that every failure replays from a seed.

@@ -1,4 +1,4 @@
-//! What delivery keeps, and where: spool, quarantine, mail log. Two implementations: [`Kept`] (the
+//! What delivery keeps, and where: spool, quarantine, mail log. Two implementations: [`super::live::Kept`] (the
 //! real ones, on whatever disk they are) and the one of the tests that can be told to fail.
 
 use std::future::Future;

@@ -120,7 +120,12 @@ impl Pipeline {
         let hops_max = self.rooms.shared.config.load().smtp.received_hops_max as usize;
         if head.hops > hops_max {
             let text = "Too many hops, this message is looping";
-            return Reply::new(554, Enhanced(5, 4, 6), text);
+            let reply = Reply::new(554, Enhanced(5, 4, 6), text);
+            for one in &transaction.recipients {
+                let asked = &one.recipient.resolved;
+                self.log_refused_recipient(&transaction, asked, &reply, Now::read().unix);
+            }
+            return reply;
         }
         let examination = match self.examine(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
@@ -174,7 +179,10 @@ impl Pipeline {
         }
         self.rooms.count(Counter::ScansOnWorker);
         let envelope_from = Some(path.into_bytes());
-        let examined = self.rooms.shared.analysis.examine(content.clone(), envelope_from).await;
+        let shared = &self.rooms.shared;
+        let number = transaction.snapshot.number().to_string();
+        let tables = shared.data.join("generations").join(number);
+        let examined = shared.analysis.examine_by(content.clone(), envelope_from, tables).await;
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -246,10 +254,14 @@ impl Pipeline {
         for (judged, outcome) in judged.iter().zip(&mut outcomes) {
             match judged.decision.action {
                 Action::Drop => {
+                    self.rooms.count(Counter::RecipientsDropped);
                     *outcome = Outcome::Dropped;
                     dropped = true;
                 }
-                Action::Reject => *outcome = Outcome::Refused(rejection(judged)),
+                Action::Reject => {
+                    self.rooms.count(Counter::RecipientsRejected);
+                    *outcome = Outcome::Refused(rejection(judged));
+                }
                 _ => {}
             }
         }

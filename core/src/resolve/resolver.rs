@@ -31,7 +31,7 @@ struct Threads {
     requests: flume::Sender<Request>,
 }
 
-/// Looks hosts up. [`Resolver::for_shard`] gives each shard its own cache.
+/// Looks hosts up. [`ResolverThreads::for_shard`] gives each shard its own cache.
 #[derive(Clone)]
 pub struct Resolver {
     threads: Threads,

@@ -203,6 +203,10 @@ async fn turn_away(
     write_reply(pipeline, stream, &too_many(refusal)).await
 }
 
+fn no_memory() -> Reply {
+    Reply::new(452, Enhanced(4, 3, 1), "Insufficient memory, try again later")
+}
+
 fn too_many(refusal: Refusal) -> Reply {
     let text = match refusal {
         Refusal::Address => "Too many connections from your address",
@@ -314,7 +318,10 @@ impl Driver<'_> {
                 tracing::debug!(%error, "read failed");
                 self.session.peer_closed();
             }
-            Ok(Ok(())) => self.recharge(),
+            Ok(Ok(())) => {
+                self.recharge();
+                self.look();
+            }
         }
         Ok(())
     }
@@ -337,17 +344,21 @@ impl Driver<'_> {
     fn recharge(&mut self) {
         let held = self.session.content_bytes() as u64;
         if !self.charge.set(held) {
-            self.pipeline.rooms().count(Counter::MemoryRefusals);
-            self.session.refuse_content(Reply::new(
-                452,
-                Enhanced(4, 3, 1),
-                "Insufficient memory, try again later",
-            ));
+            self.refuse_content(no_memory());
         }
+    }
+
+    /// Refuses the content under way. What was moved to a file of it is void: no octet of it may
+    /// stand before the next message of this session.
+    fn refuse_content(&mut self, reply: Reply) {
+        self.pipeline.rooms().count(Counter::MemoryRefusals);
+        self.body = Body::default();
+        self.session.refuse_content(reply);
     }
 
     fn mail(&mut self) {
         let now = Now::read();
+        (self.transaction, self.body) = (None, Body::default());
         if self.pipeline.over_rate(&self.admitted, Rated::Message, now.mono) {
             let text = "Too many messages in a short time, try again later";
             self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
@@ -385,16 +396,22 @@ impl Driver<'_> {
         let octets = self.session.take_content();
         let Some(transaction) = &self.transaction else { return };
         let spilt = self.pipeline.spill(transaction.mail, &mut self.body, octets).await;
-        if let Err(reply) = spilt {
-            self.session.refuse_content(reply);
+        match spilt {
+            Ok(()) => self.recharge(),
+            Err(reply) => self.refuse_content(reply),
         }
-        self.recharge();
     }
 
     async fn message(&mut self, received: Received) {
         let rest = self.session.take_content();
         let body = std::mem::take(&mut self.body);
+        // The octets stay in memory until the answer: judged, perhaps rewritten, handed on.
+        let fits = self.charge.set(rest.len() as u64);
         let reply = match self.transaction.take() {
+            Some(_) if !fits => {
+                self.pipeline.rooms().count(Counter::MemoryRefusals);
+                no_memory()
+            }
             Some(transaction) => self.judge(transaction, received, body, rest).await,
             None => Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later"),
         };

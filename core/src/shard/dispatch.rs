@@ -34,9 +34,11 @@ fn answer(
     match request {
         Request::Ping => Response::Done,
         Request::Status => Response::Status { status: status(shared) },
-        Request::Adopt { generation } => outcome(adopt(shared, generation)),
-        Request::AdoptDeltas => outcome(adopt_deltas(shared)),
-        Request::Reload => outcome(reload(shared, inboxes)),
+        Request::Adopt { generation } => {
+            outcome(one_at_a_time(shared, || adopt(shared, generation)))
+        }
+        Request::AdoptDeltas => outcome(one_at_a_time(shared, || adopt_deltas(shared))),
+        Request::Reload => outcome(one_at_a_time(shared, || reload(shared, inboxes))),
         Request::Drain => {
             start::begin_drain(shared, inboxes);
             Response::Done
@@ -55,6 +57,14 @@ fn answer(
             by_shard(inboxes, items, |items| Request::QuarantineDelete { items })
         }
     }
+}
+
+/// Changes of tables and configuration one after the other: two at once could each put back what the
+/// other had just replaced, and both would be answered as done.
+fn one_at_a_time<T>(shared: &Shared, change: impl FnOnce() -> T) -> T {
+    // A poisoned lock means that a change before this one panicked; what it guards is swapped as a whole.
+    let _turn = shared.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    change()
 }
 
 fn outcome(result: Result<(), String>) -> Response {
@@ -223,7 +233,6 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
     let previous = shared.tables().map(Current::load);
     let previous = previous.as_ref().map(|snapshot| &**snapshot.generation());
     let generation = Generation::adopt(directory, &engine, previous)?;
-    shared.analysis.adopt(directory.to_owned());
     let number = generation.number();
     match shared.tables() {
         Some(current) => current.swap(generation, directory)?,
@@ -234,6 +243,7 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
             let _ = shared.tables.set(current);
         }
     }
+    shared.analysis.adopt(directory.to_owned());
     shared.adopted_at.store(Now::read().unix.0, Ordering::Relaxed);
     if let Some(current) = shared.tables() {
         // Copies of generations that nobody holds any more. A worker that still reads one has it mapped.
@@ -253,8 +263,16 @@ fn rebuild_beside(shared: &Arc<Shared>, directory: PathBuf) {
     let work = move || {
         let engine = rebuilt.data.join("engine");
         tracing::warn!("patterns are rebuilt for this machine; mail gets 451 until they are ready");
-        let done = rebuild_patterns(&directory, &engine)
-            .and_then(|()| adopt_directory(&rebuilt, &directory));
+        let done = rebuild_patterns(&directory, &engine).and_then(|()| {
+            one_at_a_time(&rebuilt, || {
+                // A newer generation may have come meanwhile; it stays.
+                if rebuilt.tables().is_some() {
+                    Ok(())
+                } else {
+                    adopt_directory(&rebuilt, &directory)
+                }
+            })
+        });
         if let Err(error) = done {
             tracing::error!(%error, "patterns could not be rebuilt; no mail is taken");
         }
@@ -276,7 +294,7 @@ pub(super) fn adopt_latest(shared: &Arc<Shared>) {
         .collect();
     numbers.sort_unstable_by(|a, b| b.cmp(a));
     for number in &numbers {
-        match adopt(shared, *number) {
+        match one_at_a_time(shared, || adopt(shared, *number)) {
             Ok(()) => return,
             Err(why) => tracing::error!(generation = number, why, "not adopted"),
         }

@@ -120,10 +120,17 @@ fn lines(problems: &[ConfigError]) -> String {
 pub fn run(options: &Options) -> Result<(), EngineError> {
     let start::Started { shared, inboxes, receivers, seeds } = start::prepare(options)?;
     let (ready, readied) = flume::bounded(receivers.len());
+    let (ended, ends) = flume::unbounded();
     let mut handles = Vec::new();
     for ((index, inbox), seed) in (0_u16..).zip(receivers).zip(seeds) {
-        let start =
-            run::Start { index, shared: Arc::clone(&shared), inbox, ready: ready.clone(), seed };
+        let start = run::Start {
+            index,
+            shared: Arc::clone(&shared),
+            inbox,
+            ready: ready.clone(),
+            seed,
+            ended: ended.clone(),
+        };
         let handle = LocalExecutorBuilder::new(placement(index))
             .name(&format!("shard-{index}"))
             .io_memory(4 << 20)
@@ -132,7 +139,7 @@ pub fn run(options: &Options) -> Result<(), EngineError> {
             .map_err(|error| EngineError::Executor { shard: index, text: error.to_string() })?;
         handles.push((index, handle));
     }
-    drop(ready);
+    drop((ready, ended));
     // Each shard says once whether its listeners are bound.
     for _ in &handles {
         match readied.recv() {
@@ -144,6 +151,16 @@ pub fn run(options: &Options) -> Result<(), EngineError> {
     }
     start::announce(&shared)?;
     start::signals(&shared, &inboxes)?;
+    // The death of any shard ends the process: its mails wait for a restart, not for ever.
+    for _ in &handles {
+        match ends.recv() {
+            Ok(run::Ended { in_order: true, .. }) => {}
+            Ok(run::Ended { shard, in_order: false }) => {
+                return Err(EngineError::ShardDied { shard });
+            }
+            Err(flume::RecvError::Disconnected) => return Err(EngineError::ShardDied { shard: 0 }),
+        }
+    }
     for (shard, handle) in handles {
         handle.join().map_err(|_| EngineError::ShardDied { shard })?;
     }

@@ -38,11 +38,35 @@ pub(super) struct Start {
     /// Told once the listeners are bound.
     pub(super) ready: flume::Sender<Result<(), EngineError>>,
     pub(super) seed: u64,
+    /// Told when the shard ends, in good order or by a panic.
+    pub(super) ended: flume::Sender<Ended>,
+}
+
+/// How a shard ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) shard: u16,
+    pub(super) in_order: bool,
+}
+
+/// Tells how the shard ended when it is dropped: also while a panic unwinds its executor.
+struct Obituary {
+    ended: flume::Sender<Ended>,
+    last: Ended,
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        // The main thread may have gone first.
+        let _ = self.ended.send(self.last);
+    }
 }
 
 /// Runs a shard to its end.
 pub(super) async fn run(start: Start) {
-    let Start { index, shared, inbox, ready, seed } = start;
+    let Start { index, shared, inbox, ready, seed, ended } = start;
+    let last = Ended { shard: index, in_order: false };
+    let mut obituary = Obituary { ended, last };
     let rooms = match open(index, &shared, seed).await {
         Ok(rooms) => rooms,
         Err(error) => {
@@ -72,6 +96,7 @@ pub(super) async fn run(start: Start) {
     rooms.spawn_delivery(async move { deliverer.run_queue().await });
     inbox::serve(&pipeline, &inbox).await;
     drain(&rooms).await;
+    obituary.last.in_order = true;
 }
 
 async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, EngineError> {

@@ -92,6 +92,9 @@ pub struct Shared {
     /// Analysis workers.
     pub analysis: analysis::Pool,
     pub(super) tables: OnceLock<Current>,
+    /// Held while tables or configuration change hands: by control threads, never by a shard.
+    #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
+    pub(super) changing: std::sync::Mutex<()>,
     pub(super) draining: AtomicBool,
     /// When the generation in force was adopted, UTC milliseconds.
     pub(super) adopted_at: AtomicU64,

@@ -79,6 +79,8 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         gauges: (0..count).map(|_| Arc::new(Gauges::default())).collect(),
         analysis,
         tables: OnceLock::new(),
+        #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
+        changing: std::sync::Mutex::new(()),
         draining: AtomicBool::new(false),
         adopted_at: AtomicU64::new(0),
         generation_refused: AtomicBool::new(false),

@@ -37,6 +37,20 @@ impl<D: Disk> Drop for Incoming<D> {
     }
 }
 
+impl<D: Disk> Drop for LargeWriter<D> {
+    /// A message that was not finished (the client left, RSET, no room) leaves nothing on the disk.
+    fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        let (disk, path) = (self.disk.clone(), std::mem::take(&mut self.path));
+        self.disk.spawn(async move {
+            // What stays is removed at the next start.
+            let _ = disk.remove(&path).await;
+        });
+    }
+}
+
 impl<D: Disk> LargeWriter<D> {
     /// Creates the file. `directory` is the `incoming` directory of the shard's spool, which exists.
     ///
@@ -70,17 +84,19 @@ impl<D: Disk> LargeWriter<D> {
     ///
     /// # Errors
     /// [`SpoolError::Io`]: temporary.
-    pub async fn finish(self) -> Result<Incoming<D>, SpoolError> {
-        let Self { disk, file, path, bytes } = self;
-        let sync = disk.fdatasync(&file).await;
-        sync.map_err(|error| SpoolError::io("fdatasync", &path, &error))?;
-        if let Some(directory) = path.parent() {
+    pub async fn finish(mut self) -> Result<Incoming<D>, SpoolError> {
+        let (disk, bytes) = (self.disk.clone(), self.bytes);
+        let sync = disk.fdatasync(&self.file).await;
+        sync.map_err(|error| SpoolError::io("fdatasync", &self.path, &error))?;
+        if let Some(directory) = self.path.parent() {
             let sync = disk.sync_dir(directory).await;
             sync.map_err(|error| SpoolError::io("fsync", directory, &error))?;
         }
-        let large = disk.open_large(&path).await;
-        let large = Arc::new(large.map_err(|error| SpoolError::io("open", &path, &error))?);
+        let large = disk.open_large(&self.path).await;
+        let large = Arc::new(large.map_err(|error| SpoolError::io("open", &self.path, &error))?);
         let content = Content { pieces: vec![Piece::File { file: large, offset: 0, bytes }] };
+        // From here on the file is the message's, not the writer's.
+        let path = std::mem::take(&mut self.path);
         Ok(Incoming { content, disk, path })
     }
 }

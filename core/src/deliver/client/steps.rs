@@ -68,7 +68,7 @@ pub enum Wait {
     Final,
 }
 
-/// What to do next. Flush [`Client::output`] first, always.
+/// What to do next. Flush `Client::output` first, always.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Read, then `fill`.
