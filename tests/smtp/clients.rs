@@ -77,19 +77,31 @@ fn smtplib(gateway: &Gateway, sent: &[Sent], dir: &Path) -> BTreeMap<String, u16
 
 /// Sends by swaks, one process a mail.
 fn swaks(gateway: &Gateway, mail: &Sent) -> u16 {
+    // Left alone, swaks replaces words in percent signs; told to change nothing, it wants to be given
+    // dots and the end of data too.
+    let wire = mail.file.with_extension("wire");
+    let mut octets = if mail.content.starts_with(b".") { b".".to_vec() } else { Vec::new() };
+    for line in mail.content.split_inclusive(|octet| *octet == b'\n') {
+        let dot = octets.ends_with(b"\r\n") && line.starts_with(b".");
+        octets.extend(dot.then_some(b'.'));
+        octets.extend_from_slice(line);
+    }
+    octets.extend_from_slice(b".\r\n");
+    std::fs::write(&wire, octets).unwrap();
     let output = Command::new("swaks")
         .args(["--server", "127.0.0.1", "--port", &gateway.smtp().port().to_string()])
         .args(["--from", "sender@example.com", "--to", &mail.to, "--helo", "swaks.example.com"])
         .arg("--data")
-        .arg(format!("@{}", mail.file.display()))
-        .args(["--no-data-fixup", "--timeout", "120"])
+        .arg(format!("@{}", wire.display()))
+        .args(["--no-data-fixup", "--timeout", "60"])
         .output()
         .expect("swaks runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     // The answer to the end of data: the first reply after the line with the dot.
     let answer = said
         .lines()
-        .skip_while(|line| line.trim() != "-> .")
+        .skip_while(|line| !line.starts_with("<-  354"))
+        .skip(1)
         .find(|line| line.starts_with("<-") || line.starts_with("<*"));
     let refused = said.lines().rfind(|line| line.starts_with("<*"));
     let code = answer.or(refused).and_then(|line| line.get(4..7)).unwrap_or("0");

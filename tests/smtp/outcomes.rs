@@ -29,14 +29,15 @@ fn through_answers_the_client_as_the_table_of_outcomes_says() {
         gateway.send("a@example.com", &[&to], &mail(&to)).reply.code
     };
     assert_eq!(one("user"), 250, "taken");
+    // Before the failures: a destination that backs off is not asked, so nothing is refused by it.
+    assert_eq!(one("reject"), 550, "5xx for every recipient: the same to the client");
+    assert_eq!(one("dotreject"), 554, "5xx to the final dot: the same to the client");
     assert_eq!(one("tempfail"), 250, "4xx before our final dot: spooled");
     assert_eq!(one("dotfail"), 250, "4xx to our final dot: spooled");
     assert_eq!(one("closercpt"), 250, "closed before our final dot: spooled");
     assert_eq!(one("nonsense"), 250, "nonsense before our final dot: spooled");
     assert_eq!(one("close"), 250, "closed after our final dot: outcome unknown, spooled");
     assert_eq!(one("hang"), 250, "silent after our final dot: outcome unknown, spooled");
-    assert_eq!(one("reject"), 550, "5xx for every recipient: the same to the client");
-    assert_eq!(one("dotreject"), 554, "5xx to the final dot: the same to the client");
     let queued = gateway.queued();
     assert_eq!(queued, 6, "what was spooled waits");
 }

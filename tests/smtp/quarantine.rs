@@ -83,7 +83,7 @@ fn a_held_mail_is_shown_exported_released_byte_for_byte_and_another_deleted_for_
     assert!(released.status.success(), "{}", words(&released));
     let mail = wait_for("the released mail arrives", || hop.mails().pop());
     assert_eq!(mail.envelope.rcpt_to, ["release-1@demo.test"]);
-    let body = exported.windows(4).position(|four| four == b"\r\n\r\n").expect("a body");
+    let body = exported.windows(4).position(|four| four == b"\r\n\r\n").expect("a body") + 4;
     assert!(below_added(&mail.content, &exported[body..]).is_some(), "the body is as it was held");
 
     let deleted = gateway.sekisho(&["quarantine", "delete", &delete, "--yes"]);

@@ -26,10 +26,11 @@ fn is_tests(path: &Path) -> bool {
     in_tests || path.file_name().is_some_and(|name| name == "tests.rs")
 }
 
-/// Lines before the tests at the end of a file.
+/// Lines of code before the tests at the end of a file; comments are welcome and do not count.
 fn code_lines(text: &str) -> usize {
     let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().count()
+    let lines = code.lines().map(str::trim_start);
+    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 #[test]
