@@ -119,6 +119,8 @@ fn lines(problems: &[ConfigError]) -> String {
 /// [`EngineError`]: why it could not start, or which shard died.
 pub fn run(options: &Options) -> Result<(), EngineError> {
     let start::Started { shared, inboxes, receivers, seeds } = start::prepare(options)?;
+    // Before the first listener: a SIGTERM right after the start drains like any other.
+    start::signals(&shared, &inboxes)?;
     let (ready, readied) = flume::bounded(receivers.len());
     let (ended, ends) = flume::unbounded();
     let mut handles = Vec::new();
@@ -150,7 +152,6 @@ pub fn run(options: &Options) -> Result<(), EngineError> {
         }
     }
     start::announce(&shared)?;
-    start::signals(&shared, &inboxes)?;
     // The death of any shard ends the process: its mails wait for a restart, not for ever.
     for _ in &handles {
         match ends.recv() {
