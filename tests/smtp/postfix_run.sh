@@ -23,8 +23,10 @@ trap 'rm -rf "$state"' EXIT
 export dir state listen next
 unshare --mount --pid --fork --kill-child --propagation private bash -euo pipefail -c '
   mkdir -p "$state/upper" "$state/work" "$state/m" "$state/queue"
-  mount -t overlay overlay -o "lowerdir=$dir/root:/,upperdir=$state/upper,workdir=$state/work" "$state/m"
+  mount -t overlay overlay -o "lowerdir=/,upperdir=$state/upper,workdir=$state/work" "$state/m"
   m=$state/m
+  # Through links such as /lib, not over them.
+  tar -C "$dir/root" -cf - . | tar -C "$m" -xf - --keep-directory-symlink
   mkdir -p "$m/state"
   mount --bind "$state/queue" "$m/state"
   mount -t proc proc "$m/proc"
