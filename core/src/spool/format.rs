@@ -291,6 +291,13 @@ pub(crate) struct Place {
     pub(crate) id: CopyId,
 }
 
+/// Fills up with zeros to `length`, at most a block.
+fn pad(out: &mut Vec<u8>, length: usize) {
+    const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    let missing = length.saturating_sub(out.len());
+    out.extend_from_slice(ZEROS.get(..missing).unwrap_or_default());
+}
+
 /// Appends one record, padded to whole blocks. The caller has checked the bounds.
 pub(crate) fn encode<'a>(
     out: &mut Vec<u8>,
@@ -332,7 +339,7 @@ pub(crate) fn encode<'a>(
     out.extend_from_slice(END_MAGIC);
     out.extend_from_slice(&head.meta_crc.to_le_bytes());
     out.extend_from_slice(&head.body_crc.to_le_bytes());
-    out.resize(padded, 0);
+    pad(out, padded);
     head
 }
 
@@ -407,7 +414,7 @@ impl Trailer {
         out.extend_from_slice(&[0; 4]);
         let crc = crc32c::crc32c(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&crc.to_le_bytes());
-        out.resize(start + BLOCK_BYTES, 0);
+        pad(out, start + BLOCK_BYTES);
     }
 
     /// The trailer, if this is one of `segment`.

@@ -95,6 +95,11 @@ impl World {
 }
 
 fn write_into(octets: &mut Vec<u8>, at: usize, new: &[u8]) {
+    // The usual case, and quick without optimisation, too.
+    if octets.len() == at {
+        octets.extend_from_slice(new);
+        return;
+    }
     if octets.len() < at + new.len() {
         octets.resize(at + new.len(), 0);
     }
