@@ -351,6 +351,11 @@ impl Gateway {
     /// The engine does not say.
     #[must_use]
     pub fn queued(&self) -> u64 {
+        // After a restart the queue is read while new mail is already taken: until then it counts less.
+        wait_longer("what the last run left is read", Duration::from_secs(60), || {
+            let status = self.status();
+            (status.pointer("/gauges/recovering") == Some(&Value::from(0))).then_some(())
+        });
         match self.control(Request::QueueList { domain: None, rows_max: 1 }) {
             Response::Queue { total, .. } => total,
             other => panic!("queue list: {other:?}"),

@@ -182,9 +182,18 @@ impl Admission {
         over
     }
 
+    /// Whether a key has too many connections. Two threads that meet a new key at the same moment may
+    /// have taken a slot each: all slots of the key count.
     fn held(&self, index: Option<usize>, limit: u32) -> bool {
-        let slot = index.and_then(|index| self.slots.get(index));
-        slot.is_some_and(|slot| over(slot.connections.load(Ordering::Relaxed), limit))
+        let Some(slot) = index.and_then(|index| self.slots.get(index)) else { return false };
+        let key = slot.key.load(Ordering::Acquire);
+        let open: u32 = self
+            .neighbourhood(key)
+            .filter_map(|index| self.slots.get(index))
+            .filter(|slot| slot.key.load(Ordering::Acquire) == key)
+            .map(|slot| slot.connections.load(Ordering::Acquire))
+            .sum();
+        over(open, limit)
     }
 
     fn key(&self, address: IpAddr) -> u64 {

@@ -88,6 +88,9 @@ pub(super) async fn run(start: Start) {
             }
         }
     }
+    if let Some(gauges) = shared.gauges.get(usize::from(index)) {
+        gauges.recovering.store(1, Ordering::Relaxed);
+    }
     let _ = ready.send(Ok(()));
     drop(ready);
     rooms.spawn_background(tick(Rc::clone(&rooms)));
@@ -192,6 +195,9 @@ fn oldest(rooms: &Rooms, now: Now) {
 async fn recover(rooms: Rc<Rooms>) {
     rooms.quarantine.recover().await;
     rooms.deliverer.recover(rooms.spool.recover()).await;
+    if let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) {
+        gauges.recovering.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Ends sessions between transactions, waits for those in DATA, then makes all rows durable.

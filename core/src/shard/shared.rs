@@ -42,6 +42,8 @@ pub struct Gauges {
     pub queue_oldest: AtomicU64,
     /// Damaged records set aside since the start.
     pub damaged: AtomicU64,
+    /// 1 until everything that the last run left is read.
+    pub recovering: AtomicU64,
     /// Rows of the mail log that could not be written.
     pub lost_rows: AtomicU64,
 }
@@ -211,11 +213,13 @@ impl Figures for Shared {
         let generation = self.tables().map_or(0, |tables| tables.load().number());
         let certificate = self.certificates.current().not_after.since(now.unix).as_secs();
         let budgets = &self.budgets;
+        let recovering = self.sum(|gauges| &gauges.recovering);
         vec![
             ("sessions", "Open sessions", figure(self.sum(|gauges| &gauges.sessions))),
             ("memory_bytes", "Memory of bodies", figure(self.sum(|gauges| &gauges.memory_bytes))),
             ("queue_mails", "Mails that wait", figure(self.sum(|gauges| &gauges.queue_mails))),
             ("queue_age_seconds", "Age of the oldest", figure(self.queue_age_seconds(now))),
+            ("recovering", "Shards that still read what the last run left", figure(recovering)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
             ("maillog_bytes", "Mail log on disk", figure(budgets.maillog.used())),
