@@ -70,7 +70,15 @@ CF
   chroot "$m" postconf -MX smtp/inet
   chroot "$m" postconf -MX pickup/unix 2> /dev/null || true
   chroot "$m" postconf -M "postlog/unix-dgram=postlog unix-dgram n - n - 1 postlogd"
-  chroot "$m" /usr/lib/postfix/sbin/post-install create-missing > /dev/null
+  chroot "$m" postconf -F "*/*/chroot = n"
+  q=$m/state/queue
+  mkdir -p "$q"/{active,bounce,corrupt,defer,deferred,flush,hold,incoming,pid,private,saved,trace,maildrop,public}
+  chroot "$m" chown -R postfix /state/queue
+  chroot "$m" chown root /state/queue /state/queue/pid
+  chroot "$m" chgrp postdrop /state/queue/maildrop /state/queue/public
+  chmod 700 "$q"/{active,bounce,corrupt,defer,deferred,flush,hold,incoming,private,saved,trace}
+  chmod 730 "$q/maildrop"
+  chmod 710 "$q/public"
   chroot "$m" postfix start-fg > "$state/queue/words" 2>&1 < /dev/null &
   echo STARTED
   # Until the test closes our input.
