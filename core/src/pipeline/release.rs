@@ -5,6 +5,7 @@
 //! (`quarantine.rescan`, TM-34) the mail is looked at again first, by the tables of now and
 //! without the reason that held it, and may be held again or dropped.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::message::{Head, Judged, Message};
@@ -188,13 +189,13 @@ impl Pipeline {
     ) -> Result<Option<String>, String> {
         let message = self.message_of(again, item, content, now).await?;
         let Some(accepted) = message.transaction.recipients.first() else { return Ok(None) };
-        let mut judged: Judged = message.judge(accepted);
-        judged.verdict.detections.retain(|one| one.reason.key() != &*item.reason);
-        let decision = message.decide(accepted, &judged.verdict);
+        let mut verdict = Rc::unwrap_or_clone(message.judge(accepted).verdict);
+        verdict.detections.retain(|one| one.reason.key() != &*item.reason);
+        let decision = message.decide(accepted, &verdict);
         match decision.action {
             Action::Drop | Action::Reject => Ok(Some("dropped by another rule".to_owned())),
             Action::Quarantine | Action::QuarantineHidden => {
-                let judged = Judged { decision, verdict: judged.verdict };
+                let judged = Judged { decision, verdict: Rc::new(verdict) };
                 let held = super::hold::held_mail(&message, &[judged], &[0], content.bytes());
                 let why = held.items.first().map(|item| item.reason.clone()).unwrap_or_default();
                 let quarantine = &self.rooms().quarantine;
