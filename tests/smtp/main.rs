@@ -22,6 +22,7 @@ mod limits;
 mod lists;
 mod outcomes;
 mod postfix;
+mod profiles;
 mod proxy;
 mod quarantine;
 mod starttls;
