@@ -135,7 +135,9 @@ impl Stream {
         let (_, connection) = stream.get_ref();
         let version = connection.protocol_version()?.as_str()?;
         let suite = connection.negotiated_cipher_suite()?.suite().as_str()?;
-        Some(format!("{} {}", version.replace("TLSv1_", "TLSv1."), suite).into())
+        // rustls spells `TLS13_AES_...`; everybody else, and the registry, `TLS_AES_...`.
+        let suite = suite.replace("TLS13_", "TLS_");
+        Some(format!("{} {suite}", version.replace("TLSv1_", "TLSv1.")).into())
     }
 
     /// Says goodbye (close_notify, FIN). Errors do not matter any more.

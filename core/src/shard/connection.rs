@@ -90,7 +90,13 @@ async fn converse(
             None => return Ok(()),
         }
     }
-    let admitted = match pipeline.admit(client.address.ip(), Now::read().mono) {
+    let address = client.address.ip();
+    // By the client's address, not the proxy's: where both settings name the same network, all the
+    // world behind the proxy could choose the address that lists and limits see.
+    let is_front = listening.may_xclient(address);
+    let now = Now::read().mono;
+    let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
     };
@@ -99,10 +105,7 @@ async fn converse(
         handshake(pipeline, stream, listening.tls()).await?;
         client.tls = stream.tls_text();
     }
-    let address = client.address.ip();
-    // By the client's address, not the proxy's: where both settings name the same network, all the
-    // world behind the proxy could choose the address that lists and limits see.
-    let xclient = if listening.may_xclient(address) { Xclient::Offered } else { Xclient::Refused };
+    let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
     match talks_early(listening, stream).await {
         None => {}
