@@ -257,7 +257,7 @@ impl Driver<'_> {
                 Step::AskMail => self.mail(),
                 Step::AskRcpt(recipient) => self.recipient(recipient).await?,
                 Step::AskData => {
-                    let answer = self.pipeline.data(self.transaction.as_ref());
+                    let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
                     self.session.answer(answer);
                 }
                 Step::ContentFull => self.spill().await,

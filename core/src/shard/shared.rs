@@ -19,7 +19,7 @@ use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::resolve::ResolverThreads;
 use crate::spool::SpoolError;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::tables::Current;
 
 /// Days before its end from which a certificate raises an alarm.
@@ -127,6 +127,14 @@ impl Shared {
         self.budgets.quarantine.check(bytes)
     }
 
+    /// Room for one large mail of `bytes` octets that begins to arrive, wherever it will be kept.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] of the kind that is full.
+    pub fn promise(&self, bytes: u64) -> Result<Arriving, SpoolError> {
+        Arriving::promise(&[&self.budgets.spool, &self.budgets.quarantine], bytes)
+    }
+
     /// Whether limits on single clients hold for `address`.
     #[must_use]
     pub fn is_exempt(&self, address: IpAddr) -> bool {
@@ -222,6 +230,7 @@ impl Figures for Shared {
             ("recovering", "Shards that still read what the last run left", figure(recovering)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
+            ("arriving_bytes", "Promised to large mails", figure(budgets.spool.arriving())),
             ("maillog_bytes", "Mail log on disk", figure(budgets.maillog.used())),
             ("generation", "Generation in force", figure(generation)),
             ("certificate_seconds", "Until the certificate ends", figure(certificate)),
