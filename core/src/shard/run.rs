@@ -88,9 +88,6 @@ pub(super) async fn run(start: Start) {
             }
         }
     }
-    if let Some(gauges) = shared.gauges.get(usize::from(index)) {
-        gauges.recovering.store(1, Ordering::Relaxed);
-    }
     let _ = ready.send(Ok(()));
     drop(ready);
     rooms.spawn_background(tick(Rc::clone(&rooms)));

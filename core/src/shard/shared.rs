@@ -48,6 +48,14 @@ pub struct Gauges {
     pub lost_rows: AtomicU64,
 }
 
+impl Gauges {
+    /// Those of a shard that has read nothing yet: until it says otherwise, nobody may take its queue and quarantine
+    /// for empty.
+    pub(super) fn at_start() -> Self {
+        Self { recovering: AtomicU64::new(1), ..Self::default() }
+    }
+}
+
 /// Budgets of the kinds of files.
 #[derive(Clone, Debug)]
 pub struct Budgets {
