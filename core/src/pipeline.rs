@@ -20,12 +20,15 @@
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
 pub mod entries;
+mod held_jobs;
 mod hold;
 mod message;
 mod recipient;
 mod release;
+mod rescan;
 mod rows;
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +50,8 @@ pub use recipient::Accepted;
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     rooms: Rc<Rooms>,
+    /// What operators asked of held items.
+    jobs: Rc<RefCell<held_jobs::Jobs>>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -104,7 +109,7 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms }
+        Self { rooms, jobs: Rc::default() }
     }
 
     /// The rooms of this shard.

@@ -86,7 +86,7 @@ impl Pipeline {
         rows
     }
 
-    fn delivery_row(
+    pub(super) fn delivery_row(
         &self,
         message: &Message,
         index: u16,
