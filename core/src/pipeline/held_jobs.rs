@@ -1,7 +1,7 @@
 //! What the operator asked of held items and what is not done yet, for one shard.
 //!
 //! A release may wait minutes for a slow next hop, and hundreds may be asked for at once. So what is asked becomes a job:
-//! at most [`AT_ONCE_MAX`] run, the others wait for their turn, and whoever asks for the same thing again while its
+//! at most [`AT_ONCE_MAX`] of a kind run, the others wait for their turn, and whoever asks for the same thing again while its
 //! job is there joins that job instead of making another one.
 //! Memory: about 100 octets a job, at most [`JOBS_MAX`] of them.
 
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::quarantine::ItemId;
 
-/// Jobs that run at the same time. Each may hold a connection to a next hop and a body of 256 KiB.
+/// Jobs of one kind that run at the same time; a deletion does not wait for slow hops. Each may hold a connection to a next hop and a body of 256 KiB.
 pub(super) const AT_ONCE_MAX: usize = 16;
 /// Jobs that are known at the same time: more than one call of 4 MiB can name.
 const JOBS_MAX: usize = 100_000;
@@ -59,8 +59,26 @@ impl Job {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     known: BTreeMap<(ItemId, Doing), Rc<Job>>,
+    releases: Lane,
+    deletions: Lane,
+}
+
+/// The jobs of one kind.
+#[derive(Debug, Default)]
+struct Lane {
     waiting: VecDeque<Rc<Job>>,
     running: usize,
+}
+
+impl Lane {
+    fn begin(&mut self) -> Option<Rc<Job>> {
+        if self.running >= AT_ONCE_MAX {
+            return None;
+        }
+        let job = self.waiting.pop_front()?;
+        self.running += 1;
+        Some(job)
+    }
 }
 
 impl Jobs {
@@ -77,30 +95,33 @@ impl Jobs {
         }
         let job = Rc::new(Job { item, doing, ended: RefCell::default() });
         self.known.insert((item, doing), Rc::clone(&job));
-        self.waiting.push_back(Rc::clone(&job));
+        self.lane(doing).waiting.push_back(Rc::clone(&job));
         Ok(job)
+    }
+
+    fn lane(&mut self, doing: Doing) -> &mut Lane {
+        match doing {
+            Doing::Release => &mut self.releases,
+            Doing::Delete => &mut self.deletions,
+        }
     }
 
     /// The next job, if one waits and another one may run.
     pub(super) fn begin(&mut self) -> Option<Rc<Job>> {
-        if self.running >= AT_ONCE_MAX {
-            return None;
-        }
-        let job = self.waiting.pop_front()?;
-        self.running += 1;
-        Some(job)
+        self.deletions.begin().or_else(|| self.releases.begin())
     }
 
     /// Ends a job that [`Jobs::begin`] gave.
     pub(super) fn end(&mut self, job: &Job, ended: Ended) {
-        self.running = self.running.saturating_sub(1);
+        let lane = self.lane(job.doing);
+        lane.running = lane.running.saturating_sub(1);
         self.known.remove(&(job.item, job.doing));
         job.ended.replace(Some(ended));
     }
 
     /// Jobs that run.
     pub(super) fn running(&self) -> usize {
-        self.running
+        self.releases.running + self.deletions.running
     }
 }
 
@@ -122,6 +143,8 @@ mod tests {
         assert!(Rc::ptr_eq(&again, &all[3]), "the same item, twice in one call or in two");
         let other = jobs.join(item(3), Doing::Delete).expect("room");
         assert!(!Rc::ptr_eq(&other, &all[3]), "something else is another job");
+        assert!(jobs.begin().is_some_and(|job| Rc::ptr_eq(&job, &other)), "waits for no release");
+        jobs.end(&other, Ended::done(""));
         let begun: Vec<_> = std::iter::from_fn(|| jobs.begin()).collect();
         assert_eq!((begun.len(), jobs.running()), (AT_ONCE_MAX, AT_ONCE_MAX));
         assert!(Rc::ptr_eq(&begun[3], &all[3]), "in the order of asking");
