@@ -299,21 +299,32 @@ impl<D: Disk> Quarantine<D> {
             let directory = self.inner.options.directory.clone();
             return Err(SpoolError::StillRead { directory });
         }
+        let mut unreadable = None;
         for log in self.logs() {
             for copy in log.copies_of(id.mail) {
-                let meta = log.read_meta(copy).await?;
-                let held: HeldMail =
-                    serde_json::from_slice(&meta).map_err(|error| SpoolError::Metadata {
-                        path: self.inner.options.directory.clone(),
-                        offset: 0,
-                        what: format!("{copy}: {error}"),
-                    })?;
+                // Another copy of the same mail that cannot be read is not this item's fault.
+                let held = match self.read_held(&log, copy).await {
+                    Ok(held) => held,
+                    Err(error) => {
+                        unreadable = Some(error);
+                        continue;
+                    }
+                };
                 let here = held.items.iter().any(|item| item.index == id.recipient);
                 if here && now < held.expires_at() && id.shard == self.inner.shard {
                     return Ok((log, copy, held));
                 }
             }
         }
-        Err(self.not_found(id))
+        Err(unreadable.unwrap_or_else(|| self.not_found(id)))
+    }
+
+    async fn read_held(&self, log: &Log<D>, copy: CopyId) -> Result<HeldMail, SpoolError> {
+        let meta = log.read_meta(copy).await?;
+        serde_json::from_slice(&meta).map_err(|error| SpoolError::Metadata {
+            path: self.inner.options.directory.clone(),
+            offset: 0,
+            what: format!("{copy}: {error}"),
+        })
     }
 }
