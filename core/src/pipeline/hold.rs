@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::Pipeline;
 use super::message::{Judged, Message, clip};
+use super::rescan::RULE;
+use crate::policy::{Action, Decision, DomainSettings};
 use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
 use crate::verdict::{Contribution, ListDecision, Verdict};
 
@@ -39,6 +41,8 @@ pub(super) fn held_mail(
         author: message.head.excerpt("from").into(),
         subject: message.head.excerpt("subject").into(),
         bytes,
+        received_bytes: message.received.bytes,
+        recipients_count: message.named,
         message_id: message.head.excerpt("message-id").into(),
         our_message_id: "".into(),
         attachments: attachments(message),
@@ -95,6 +99,21 @@ pub(super) fn list_entry(list: &ListDecision) -> String {
     }
 }
 
+/// Who asked for what is done: the key of the setting, or `rule` and the name of the administrator's rule; empty if
+/// nobody asked for more than delivery.
+pub(super) fn decided_by(decision: &Decision, settings: &DomainSettings) -> Box<str> {
+    let asked = || decision.matched.iter().filter(|matched| !matched.log_only);
+    let strongest = asked().map(|matched| matched.action).max().unwrap_or_default();
+    let first = asked().find(|matched| matched.action == strongest);
+    match first.filter(|_| strongest != Action::Deliver) {
+        None => "".into(),
+        Some(first) if settings.rules.iter().any(|rule| rule.name == first.name) => {
+            format!("{RULE}{}", first.name).into()
+        }
+        Some(first) => first.name.clone(),
+    }
+}
+
 fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
     let Judged { verdict, decision } = judged.get(usize::from(index))?;
     let accepted = message.transaction.recipients.get(usize::from(index))?;
@@ -105,6 +124,7 @@ fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
         hidden: decision.hold.as_ref().is_some_and(|hold| hold.hidden),
         category: reason.map_or("", |reason| reason.category().key()).into(),
         reason: reason.map_or("", |reason| reason.key()).into(),
+        held_by: decided_by(decision, accepted.settings()),
         main_class: verdict.main_class.name().into(),
         sub_class: verdict.sub_class.clone().unwrap_or_default(),
         extra_classes: verdict.extra_class.iter().cloned().collect(),

@@ -42,6 +42,8 @@ pub(super) struct Message {
     pub(super) head: Head,
     pub(super) examination: Examination,
     pub(super) at: Now,
+    /// Recipients of the mail. More than those of `transaction` where a held copy is looked at again.
+    pub(super) named: u32,
 }
 
 /// What the header section says.
@@ -137,7 +139,8 @@ impl Pipeline {
             Err(reply) => return reply,
         };
         let at = Now::read();
-        let message = Message { transaction, client, received, head, examination, at };
+        let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
+        let message = Message { transaction, client, received, head, examination, at, named };
         let mut judged = message.judge_all();
         self.count_classes(&judged);
         let mut decisions: Vec<Decision> =
@@ -425,7 +428,7 @@ impl Message {
             .collect();
         let facts = Facts {
             message_bytes: self.received.bytes,
-            recipients: u32::try_from(self.transaction.recipients.len()).unwrap_or(u32::MAX),
+            recipients: self.named,
             attachments: &attachments,
             headers: &headers,
             unread_names: &unread,

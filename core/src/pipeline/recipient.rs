@@ -150,7 +150,7 @@ impl Pipeline {
     }
 
     /// f and g: recipient allow list, then sender lists on the reverse-path and the client.
-    fn lists(
+    pub(super) fn lists(
         &self,
         transaction: &Transaction,
         mailbox: &Mailbox,

@@ -42,7 +42,7 @@ impl Outcome {
 
 /// What the verdict of the last row rests on: the next recipient's is mostly the same one.
 #[derive(Default)]
-struct Evidence(Option<(Rc<Verdict>, Vec<MatchedRule>)>);
+pub(super) struct Evidence(Option<(Rc<Verdict>, Vec<MatchedRule>)>);
 
 impl Evidence {
     fn rules(&mut self, message: &Message, verdict: &Rc<Verdict>) -> Vec<MatchedRule> {
@@ -110,7 +110,7 @@ impl Pipeline {
         rows
     }
 
-    fn delivery_row(
+    pub(super) fn delivery_row(
         &self,
         message: &Message,
         index: u16,

@@ -44,7 +44,7 @@ impl Receiver {
         }
     }
 
-    fn is_failed(&self, config: &SessionConfig) -> bool {
+    pub(super) fn is_failed(&self, config: &SessionConfig) -> bool {
         self.refusal.is_some()
             || self.canonical.bytes() > config.message_bytes_max
             || self.canonical.longest_line_bytes() > config.content_line_bytes_max

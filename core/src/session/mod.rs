@@ -490,6 +490,24 @@ impl Session {
         &self.envelope
     }
 
+    /// Whether what the driver holds for this transaction may still be asked for: false once it has ended, and
+    /// from the moment on at which its content is refused.
+    #[must_use]
+    pub fn needs_transaction(&self) -> bool {
+        match self.phase {
+            Phase::Data | Phase::Chunk { .. } => !self.receiver.is_failed(&self.config),
+            Phase::Mail | Phase::Chunks | Phase::Swallow { next: After::Mail, .. } => true,
+            Phase::Start
+            | Phase::Refused
+            | Phase::Greeted
+            | Phase::Identified
+            | Phase::ChunksFailed
+            | Phase::Swallow { .. }
+            | Phase::Handshake
+            | Phase::Closing(_) => self.question.is_some(),
+        }
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &SessionConfig {

@@ -31,10 +31,9 @@ const SETUP_SECONDS: u64 = 30;
 const WRITE_SECONDS: u64 = 300;
 /// How long a session may sleep before it looks at the rest of the world again.
 const LOOK_SECONDS: u64 = 60;
-/// A transaction this old ends with 451 when its tables keep too many old generations mapped.
+/// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
+/// old deltas in memory.
 const TRANSACTION_SECONDS_MAX: u64 = 600;
-/// Old generations that transactions may keep mapped.
-const OLD_GENERATIONS_MAX: usize = 2;
 /// PROXY protocol version 2: octets before the addresses.
 const PROXY_FIXED_BYTES: usize = 16;
 
@@ -244,6 +243,7 @@ impl Driver<'_> {
             }
             match self.session.advance(Now::read()) {
                 Step::Read { deadline } => {
+                    self.let_go();
                     self.flush().await?;
                     self.read(deadline).await?;
                 }
@@ -254,6 +254,7 @@ impl Driver<'_> {
                     self.session.tls_done(&text);
                 }
                 Step::Close { reason } => {
+                    self.let_go();
                     let flushed = self.flush().await;
                     return if reason == CloseReason::PeerClosed { Ok(()) } else { flushed };
                 }
@@ -261,7 +262,7 @@ impl Driver<'_> {
                 Step::AskMail => self.mail(),
                 Step::AskRcpt(recipient) => self.recipient(recipient).await?,
                 Step::AskData => {
-                    let answer = self.pipeline.data(self.transaction.as_ref());
+                    let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
                     self.session.answer(answer);
                 }
                 Step::ContentFull => self.spill().await,
@@ -271,6 +272,14 @@ impl Driver<'_> {
                 }
                 Step::AskMessage(received) => self.message(*received).await,
             }
+        }
+    }
+
+    /// A transaction that is over, or whose content is refused, is let go before anything is waited for: its
+    /// snapshot keeps old tables mapped, and room on the disk may be promised to it.
+    fn let_go(&mut self) {
+        if self.transaction.is_some() && !self.session.needs_transaction() {
+            (self.transaction, self.body) = (None, Body::default());
         }
     }
 
@@ -336,8 +345,7 @@ impl Driver<'_> {
         let age = Now::read().mono.since(transaction.begun.mono);
         let Some(current) = self.pipeline.rooms().shared.tables() else { return };
         if age > Duration::from_secs(TRANSACTION_SECONDS_MAX)
-            && transaction.snapshot.number() != current.load().number()
-            && current.old_bases_mapped() > OLD_GENERATIONS_MAX
+            && current.is_blocked_by(&transaction.snapshot)
         {
             let text = "Transaction took too long, try again";
             self.session.abort(&Reply::new(451, Enhanced(4, 3, 2), text));
