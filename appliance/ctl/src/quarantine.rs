@@ -39,6 +39,7 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
 }
 
 fn read(place: &Place, filter: &Filter) -> Result<Listing, Failure> {
+    place.must_exist()?;
     let directory = place.data.join("quarantine");
     if !directory.exists() {
         return Ok(Listing::default());
@@ -252,8 +253,7 @@ fn change(
             Response::Items { items } => Ok(outcomes(json, &items)),
             Response::Done => Ok(Outcome::Done),
             Response::Refused { why } => {
-                output::words(format_args!("sekisho: {what}: {why}"));
-                Ok(Outcome::No)
+                Ok(output::said(json, Outcome::No, format_args!("sekisho: {what}: {why}")))
             }
             other => Err(unexpected(what, &other)),
         };

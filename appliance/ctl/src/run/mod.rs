@@ -49,10 +49,19 @@ pub(crate) fn run(place: &Place, arguments: &RunArguments) -> Ran {
     let stop = stop_signals()?;
     let _lock = lock(place)?;
     setup::prepare(place)?;
-    let demo = start_demo(place, arguments)?;
+    let mut demo = start_demo(place, arguments)?;
     let (engine, taken_over) = match Engine::running(place) {
         Some(engine) => (engine, true),
-        None => (Engine::start(place, &program, &stop)?, false),
+        None => match Engine::start(place, &program, &stop) {
+            Ok(engine) => (engine, false),
+            Err(failure) => {
+                // Nothing is left behind by a start that failed.
+                if let Some(demo) = &mut demo {
+                    demo::stop(demo);
+                }
+                return Err(failure);
+            }
+        },
     };
     setup::say_where(place, &engine, taken_over, demo.is_some());
     let mut keeper = Keeper {
@@ -186,6 +195,7 @@ impl Keeper<'_> {
 
     fn restart_demo(&mut self) {
         let pause = self.demo_pauses.died(Instant::now());
+        output::words("sekisho: the demo's next hop died; started again");
         std::thread::sleep(pause);
         match demo::start(self.place) {
             Ok(process) => {
