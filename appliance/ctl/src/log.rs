@@ -71,11 +71,21 @@ fn condition(written: &str) -> Result<Condition, Failure> {
     if !known_fields().iter().any(|known| known == field) {
         return Err(fail(format!("no row has a field `{}`", shown(field))));
     }
+    let text = rest.get(1..).unwrap_or_default();
+    let text = if field == "mail" { mail_id(text) } else { text.to_owned() };
     Ok(Condition {
         field: field.to_owned(),
-        text: rest.get(1..).unwrap_or_default().to_owned(),
+        text,
         extent: if rest.starts_with('=') { Extent::Whole } else { Extent::Part },
     })
+}
+
+/// A mail's id as rows write it, whether it was copied from a reply, from `queue list`, or is the id of
+/// a held item (`SHARD-MAIL-RECIPIENT`); a part of one stays as it is.
+fn mail_id(text: &str) -> String {
+    let of_item = || text.split('-').nth(1)?.parse::<uuid::Uuid>().ok();
+    let id = text.parse::<uuid::Uuid>().ok().or_else(of_item);
+    id.map_or_else(|| text.to_owned(), |id| id.to_string())
 }
 
 /// Every field of a row, by asking an empty one of each kind.
@@ -141,6 +151,13 @@ mod tests {
         let want =
             Condition { field: "subject".into(), extent: Extent::Part, text: "in=voice".into() };
         assert_eq!(part, want);
+        let mail = "01a21747-8894-7d57-a4f7-8639a9202f68";
+        for written in
+            [mail, "01a2174788947d57a4f78639a9202f68", "1-01a2174788947d57a4f78639a9202f68-0"]
+        {
+            assert_eq!(condition(&format!("mail={written}")).unwrap().text, mail, "{written}");
+        }
+        assert_eq!(condition("mail~01a217").unwrap().text, "01a217");
         assert_eq!(condition("status=held").unwrap().extent, Extent::Whole);
         assert!(condition("nonsense=1").unwrap_err().to_string().contains("`nonsense`"));
         assert!(condition("held").is_err());

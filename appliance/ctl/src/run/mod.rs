@@ -105,7 +105,15 @@ fn stop_signals() -> Result<Arc<AtomicUsize>, Failure> {
 /// The lock that makes this the only control process of a data directory; gone with the process.
 fn lock(place: &Place) -> Result<File, Failure> {
     let path = place.run().join("control.lock");
-    let fail = |error: std::io::Error| Failure::new(path.display(), error);
+    let fail = |error: std::io::Error| {
+        let failure = Failure::new(path.display(), &error);
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                failure.next("--data DIR names a directory that you may write to")
+            }
+            _ => failure,
+        }
+    };
     std::fs::create_dir_all(place.run()).map_err(fail)?;
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
