@@ -54,3 +54,38 @@ fn a_reload_drops_no_session_and_a_broken_configuration_leaves_the_old_one_in_fo
     assert_eq!(gateway.send("a@example.com", &[&to], b"A: b\r\n\r\nc\r\n").reply.code, 250);
     assert_eq!(session.command("NOOP").unwrap().code, 250);
 }
+
+/// RFC 3030 content counts as content: between two chunks, and in the middle of one.
+#[test]
+fn chunks_under_way_finish_while_the_engine_drains_and_a_transaction_before_them_does_not() {
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup::to(hop.address()));
+    let rcpt = format!("RCPT TO:<user@{DOMAIN}>");
+    let transaction = || {
+        let mut client = gateway.client();
+        for line in ["MAIL FROM:<a@example.com>", &*rcpt] {
+            assert_eq!(client.command(line).unwrap().code, 250, "{line}");
+        }
+        client
+    };
+    let (mut before, mut between, mut inside) = (transaction(), transaction(), transaction());
+    between.raw(b"BDAT 8\r\nA: b\r\n\r\n").unwrap();
+    assert_eq!(between.reply().unwrap().code, 250);
+    inside.raw(b"BDAT 16\r\nC: d\r\n\r\nfir").unwrap();
+    let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(before.reply().map(|reply| reply.code).unwrap_or(421), 421, "told, or just closed");
+    between.raw(b"BDAT 6 LAST\r\nbetwee").unwrap();
+    assert_eq!(between.reply().unwrap().code, 250);
+    assert_eq!(between.reply().unwrap().code, 421);
+    inside.raw(b"st\r\n").unwrap();
+    inside.raw(b"xBDAT 6 LAST\r\ninside").unwrap();
+    let codes: Vec<u16> = (0..3).map(|_| inside.reply().unwrap().code).collect();
+    assert_eq!(codes, [250, 250, 421]);
+    gateway.drain();
+    let mut ends: Vec<_> = hop.mails().into_iter().map(|mail| mail.content).collect();
+    ends.sort_by_key(Vec::len);
+    assert_eq!(ends.len(), 2);
+    assert!(ends.iter().any(|content| content.ends_with(b"A: b\r\n\r\nbetwee\r\n")));
+    assert!(ends.iter().any(|content| content.ends_with(b"C: d\r\n\r\nfirst\r\nxinside\r\n")));
+}
