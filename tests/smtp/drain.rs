@@ -1,6 +1,8 @@
 //! SIGTERM: sessions in the middle of a mail finish, the others are told 421. Reload drops no session.
 
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sekisho_core::control::{Request, Response};
@@ -88,4 +90,41 @@ fn chunks_under_way_finish_while_the_engine_drains_and_a_transaction_before_them
     assert_eq!(ends.len(), 2);
     assert!(ends.iter().any(|content| content.ends_with(b"A: b\r\n\r\nbetwee\r\n")));
     assert!(ends.iter().any(|content| content.ends_with(b"C: d\r\n\r\nfirst\r\nxinside\r\n")));
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_keep_the_engine_from_ending() {
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup::to(hop.address()));
+    let mut stream = narrow(gateway.smtp());
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream.write_all(b"EHLO deaf.example.com\r\n").unwrap();
+    // About 2.3 MB of replies: more than both sides' buffers hold.
+    let rcpt = format!("RCPT TO:<u@{DOMAIN}>\r\n").repeat(1000);
+    let transaction = format!("MAIL FROM:<a@example.com>\r\n{rcpt}RSET\r\n");
+    for _ in 0..90 {
+        if stream.write_all(transaction.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let mut last = 0;
+    wait_for("the engine waits for the client to read", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let status = gateway.status();
+        let reads = status.pointer("/counters/reads").and_then(serde_json::Value::as_u64);
+        (reads.unwrap_or(0) == std::mem::replace(&mut last, reads.unwrap_or(0))).then_some(())
+    });
+    // `drain` waits for a minute; it took five.
+    let begun = Instant::now();
+    gateway.drain();
+    assert!(begun.elapsed() > Duration::from_secs(5), "{:?}: was it waiting?", begun.elapsed());
+}
+
+/// A connection whose receive buffer is as small as the kernel lets it be.
+fn narrow(address: std::net::SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
+    connect(&socket, &address).unwrap();
+    TcpStream::from(socket)
 }

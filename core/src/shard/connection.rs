@@ -29,6 +29,9 @@ use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
 const SETUP_SECONDS: u64 = 30;
 /// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
 const WRITE_SECONDS: u64 = 300;
+/// The same while the shard drains: one client that never read kept the engine from ending for the five
+/// minutes that sessions in content have.
+const LAST_WRITE_SECONDS: u64 = 10;
 /// How long a session may sleep before it looks at the rest of the world again.
 const LOOK_SECONDS: u64 = 60;
 /// A transaction this old ends with 451 when its tables keep too many old generations mapped.
@@ -70,8 +73,18 @@ async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) ->
 }
 
 async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &[u8]) -> io::Result<()> {
-    let deadlines = &pipeline.rooms().deadlines;
-    deadlines.run(after(WRITE_SECONDS), stream.write_all(octets)).await.map_err(timed_out)?
+    let rooms = pipeline.rooms();
+    let mut work = std::pin::pin!(stream.write_all(octets));
+    if !rooms.shared.is_draining() {
+        let written = rooms.deadlines.run_kickable(after(WRITE_SECONDS), work.as_mut()).await;
+        match written {
+            Ok(written) => return written,
+            // Kicked, not late: what is on its way (a 250, our goodbye) may still arrive.
+            Err(Elapsed) if rooms.shared.is_draining() => {}
+            Err(elapsed) => return Err(timed_out(elapsed)),
+        }
+    }
+    rooms.deadlines.run(after(LAST_WRITE_SECONDS), work).await.map_err(timed_out)?
 }
 
 async fn converse(
