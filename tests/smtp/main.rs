@@ -13,9 +13,11 @@
 
 mod clean;
 mod clients;
+mod content;
 mod control_plane;
 mod disk_full;
 mod drain;
+mod hostile;
 mod hostile_sender;
 mod kill;
 mod large;
