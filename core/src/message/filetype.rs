@@ -270,6 +270,24 @@ fn is_old_tar(octets: &[u8]) -> bool {
     header.first() != Some(&0) && wanted == sum
 }
 
+/// Fields that a mail begins with.
+const MAIL_FIELDS: [&[u8]; 14] = [
+    b"received:",
+    b"return-path:",
+    b"delivered-to:",
+    b"from: ",
+    b"mime-version:",
+    b"content-type:",
+    b"content-transfer-encoding:",
+    b"message-id:",
+    b"date: ",
+    b"to: ",
+    b"subject: ",
+    b"dkim-signature:",
+    b"arc-seal:",
+    b"x-mozilla-status:",
+];
+
 /// Text formats, by their first characters.
 fn by_text(octets: &[u8]) -> FileType {
     let head = octets.get(..1024).unwrap_or(octets);
@@ -292,10 +310,7 @@ fn by_text(octets: &[u8]) -> FileType {
     {
         return FileType::Script;
     }
-    if [&b"received:"[..], b"return-path:", b"delivered-to:", b"from: ", b"mime-version:"]
-        .iter()
-        .any(|mark| starts(mark))
-    {
+    if MAIL_FIELDS.iter().any(|mark| starts(mark)) {
         return FileType::Mail;
     }
     let odd = head.iter().filter(|&&octet| octet < 9 || (14..32).contains(&octet)).count();

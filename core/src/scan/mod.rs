@@ -15,6 +15,7 @@ mod attachment;
 mod examine;
 pub mod finding;
 pub mod patterns;
+mod pdf;
 #[cfg(test)]
 mod tests;
 mod zip;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod mime;
+
 use super::finding::FindingKind;
 use super::*;
 use crate::message::{View, ViewLimits};
