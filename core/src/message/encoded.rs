@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::field::decode_base64_lenient;
 use super::filetype::{FileType, detect, zip_end};
+use super::overlooked::base64_runs;
 use super::part::{Part, PartOrigin};
 use memchr::memmem;
 
@@ -13,11 +14,16 @@ pub(super) const BLOCKS_MAX: usize = 50;
 const BASE64_BYTES_MIN: usize = 40;
 
 /// The encoded blocks of a part, as parts of their own.
-pub(super) fn blocks(part: &Part<'_>) -> Vec<Part<'static>> {
+pub(super) fn blocks_of_part(part: &Part<'_>) -> Vec<Part<'static>> {
     if part.origin != PartOrigin::Mime {
         return Vec::new();
     }
-    blocks_of(&part.decoded)
+    let found = match &part.decoded {
+        // Lines that arrived as they are were looked at already (`overlooked`).
+        Cow::Borrowed(octets) => blocks(octets),
+        Cow::Owned(octets) => blocks_of(octets),
+    };
+    found
         .into_iter()
         .enumerate()
         .map(|(index, (name, octets))| {
@@ -53,6 +59,16 @@ fn data_uris(octets: &[u8]) -> Vec<Vec<u8>> {
 /// The encoded blocks of some octets: name (may be empty) and content.
 #[must_use]
 pub fn blocks_of(octets: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut out = blocks(octets);
+    for content in base64_runs(octets, BLOCKS_MAX.saturating_sub(out.len())) {
+        if !out.iter().any(|(_, known)| *known == content) {
+            out.push((String::new(), content));
+        }
+    }
+    out
+}
+
+fn blocks(octets: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut out: Vec<(String, Vec<u8>)> =
         data_uris(octets).into_iter().map(|content| (String::new(), content)).collect();
     let mut from = 0_usize;

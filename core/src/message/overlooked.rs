@@ -87,6 +87,25 @@ fn keep(content: Vec<u8>, out: &mut Vec<Vec<u8>>) {
     }
 }
 
+/// Runs of lines of base64 in a text, undone: what XML documents carry of others.
+pub(super) fn base64_runs(octets: &[u8], most: usize) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut at = 0_usize;
+    while at < octets.len() && out.len() < most {
+        let rest = octets.get(at..).unwrap_or_default();
+        let line_bytes = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let line = rest.get(..line_bytes).unwrap_or(rest);
+        if line_bytes >= LINE_BYTES_MIN && is_base64(line) {
+            let run = base64_run(rest);
+            keep(Transfer::Base64.undo(rest.get(..run).unwrap_or(rest)), &mut out);
+            at += run;
+        } else {
+            at += line_bytes;
+        }
+    }
+    out
+}
+
 /// The encoding that a field at the start of `rest` names, folds included.
 fn field_of(line: &[u8], rest: &[u8]) -> Option<Transfer> {
     let name = line.get(..FIELD.len())?;

@@ -72,7 +72,7 @@ pub fn entities_of(
 fn add_blocks(parts: &mut Vec<Part<'_>>, exceptions: &mut Vec<Exception>) {
     let mut found = Vec::new();
     for part in &*parts {
-        let blocks = encoded::blocks(part);
+        let blocks = encoded::blocks_of_part(part);
         if blocks.len() >= encoded::BLOCKS_MAX {
             let detail = format!("{} encoded blocks or more", blocks.len());
             exceptions.push(Exception::limit(&part.path, detail));

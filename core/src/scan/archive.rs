@@ -202,8 +202,9 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         _ => Vec::new(),
     };
     // The end of a ZIP that is itself a member of the tar does not make the tar a ZIP.
+    let role = if kind.is_zip() { zip::Role::Own } else { zip::Role::Behind };
     if kind.is_zip() || end.is_some_and(|end| end >= unread_bytes) {
-        out.append(&mut zip::members(octets, place, budget));
+        out.append(&mut zip::members(octets, role, place, budget));
     }
     out
 }
@@ -285,6 +286,8 @@ fn gzip(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
 fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> (Vec<Member>, usize) {
     let (mut out, mut end) = (Vec::new(), 0);
     let mut archive = tar::Archive::new(Cursor::new(octets));
+    // Several archives one after the other: some readers go on behind the end of the first.
+    archive.set_ignore_zeros(true);
     let Ok(entries) = archive.entries() else {
         budget.note(ExceptionKind::Malformed, place, "tar that cannot be read");
         return (out, end);

@@ -37,11 +37,28 @@ struct Reading<'z, 'b, 'l> {
     out: Vec<Member>,
     /// Ranges of the members that the directory names.
     covered: Vec<(usize, usize)>,
+    role: Role,
+}
+
+/// What the octets are besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A ZIP, which has to be in order.
+    Own,
+    /// Something else that a ZIP may be behind, or only a part of (a presentation that holds
+    /// documents): what is not in order proves nothing.
+    Behind,
 }
 
 /// The members of a ZIP.
-pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    let mut reading = Reading { octets, place, budget, out: Vec::new(), covered: Vec::new() };
+pub(super) fn members(
+    octets: &[u8],
+    role: Role,
+    place: &str,
+    budget: &mut Budget<'_>,
+) -> Vec<Member> {
+    let (out, covered) = (Vec::new(), Vec::new());
+    let mut reading = Reading { octets, place, budget, out, covered, role };
     match ZipArchive::new(Cursor::new(octets)) {
         Ok(mut archive) => {
             for index in 0..archive.len() {
@@ -59,6 +76,9 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
 
 impl<'z> Reading<'z, '_, '_> {
     fn malformed(&mut self, what: &str) {
+        if self.role == Role::Behind {
+            return;
+        }
         self.budget.note(ExceptionKind::Malformed, self.place, what);
     }
 
@@ -99,6 +119,9 @@ impl<'z> Reading<'z, '_, '_> {
         if encrypted || is_dir && bytes_in == 0 {
             return;
         }
+        if method.is_none() {
+            return self.not_read(name, compression);
+        }
         match archive.by_index(index) {
             Ok(mut member) => {
                 let (content, whole) = self.budget.read(&mut member, bytes_in, self.place);
@@ -107,13 +130,16 @@ impl<'z> Reading<'z, '_, '_> {
                 }
                 self.out.push(Member { name, octets: content });
             }
-            Err(ZipError::UnsupportedArchive(_)) => {
-                let detail = format!("zip method {compression} is not read here");
-                self.budget.note(ExceptionKind::NotScanned, self.place, detail);
-                self.out.push(Member { name, octets: Vec::new() });
-            }
+            Err(ZipError::UnsupportedArchive(_)) => self.not_read(name, compression),
             Err(_) => self.malformed("zip member that cannot be opened"),
         }
+    }
+
+    /// A member by a method that nobody here undoes; its name is still worth a look.
+    fn not_read(&mut self, name: Vec<u8>, compression: zip::CompressionMethod) {
+        let detail = format!("zip method {compression} is not read here");
+        self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+        self.out.push(Member { name, octets: Vec::new() });
     }
 
     /// Says where the local header contradicts the directory; true where that changes what is read.
@@ -129,7 +155,8 @@ impl<'z> Reading<'z, '_, '_> {
         if local.encrypted != encrypted {
             self.malformed("zip headers differ in whether a member is encrypted");
         }
-        let other_method = method.is_some_and(|method| method != local.method);
+        let read = matches!(local.method, 0 | 8);
+        let other_method = method.map_or(read, |method| method != local.method);
         if other_method {
             self.malformed("zip methods differ between its headers");
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod archives;
 mod mime;
 
 use super::finding::FindingKind;
