@@ -16,6 +16,7 @@ mod clients;
 mod control_plane;
 mod disk_full;
 mod drain;
+mod eicar;
 mod kill;
 mod limits;
 mod lists;

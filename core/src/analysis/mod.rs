@@ -42,6 +42,16 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Structure of a message that may cost more steps than this is read by a worker.
 const SHARD_STEPS_MAX: u64 = 20_000_000;
 
+/// Whether the parts with malware shall be told apart from the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Cleaning {
+    /// Nobody wants it.
+    #[default]
+    NotAsked,
+    /// Some recipient's domain cleans: [`Examination::cuts`] are looked for if there is malware.
+    Asked,
+}
+
 /// Why there is no examination. Always our own fault and temporary: 451.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnalysisError {

@@ -16,7 +16,7 @@ use super::account::Account;
 use super::deaths::{DEATHS_MAX, Deaths, hash_of};
 use super::wire::{Answer, Request, lay_out, receive_answer, send_request};
 use super::worker::WorkerArguments;
-use super::{AnalysisError, Examination, WORKER_ARGUMENT, now};
+use super::{AnalysisError, Cleaning, Examination, WORKER_ARGUMENT, now};
 use crate::content::Content;
 use crate::scan::finding::{Finding, FindingKind};
 
@@ -108,6 +108,7 @@ pub(super) struct Asked {
     pub(super) envelope_from: Option<Vec<u8>>,
     /// The generation to look with; the newest one if absent.
     pub(super) generation: Option<Arc<PathBuf>>,
+    pub(super) cleaning: Cleaning,
     #[cfg(test)]
     pub(super) misbehave: Option<String>,
 }
@@ -172,11 +173,13 @@ impl Pool {
         content: Content,
         envelope_from: Option<Vec<u8>>,
         directory: PathBuf,
+        cleaning: Cleaning,
     ) -> Result<Examination, AnalysisError> {
         let job = Asked {
             content,
             envelope_from,
             generation: Some(Arc::new(directory)),
+            cleaning,
             #[cfg(test)]
             misbehave: None,
         };
@@ -325,6 +328,7 @@ impl Slot {
         let request = Request {
             ranges,
             envelope_from: asked.envelope_from.clone(),
+            cleaning: asked.cleaning,
             #[cfg(test)]
             misbehave: asked.misbehave.clone(),
         };

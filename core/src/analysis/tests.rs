@@ -93,7 +93,13 @@ fn pool(deadline: Duration, queue_max: usize) -> Pool {
 
 fn asked(content: Content, misbehave: Option<&str>) -> Asked {
     let misbehave = misbehave.map(str::to_owned);
-    Asked { content, envelope_from: None, generation: None, misbehave }
+    Asked {
+        content,
+        envelope_from: None,
+        generation: None,
+        cleaning: Cleaning::NotAsked,
+        misbehave,
+    }
 }
 
 /// What the pool says of a content, however long that takes.

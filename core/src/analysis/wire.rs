@@ -15,7 +15,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ANSWER_BYTES_MAX, now};
+use super::{ANSWER_BYTES_MAX, Cleaning, now};
 use crate::content::{Content, Piece};
 use crate::scan::Examination;
 
@@ -37,6 +37,7 @@ pub(super) struct Range {
 pub(super) struct Request {
     pub(super) ranges: Vec<Range>,
     pub(super) envelope_from: Option<Vec<u8>>,
+    pub(super) cleaning: Cleaning,
     /// Only in tests: what the worker shall do instead.
     #[cfg(test)]
     #[serde(default)]

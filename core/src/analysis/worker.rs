@@ -5,12 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Cleaning;
 use super::account::Account;
 use super::sandbox;
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::patterns::{Patterns, Scratch};
-use crate::scan::{ArchiveLimits, Examination, ScanTables, examine, expand};
+use crate::scan::{ArchiveLimits, Examination, ScanTables, cuts, examine, expand};
 use crate::tables::{Digest, Generation};
 
 /// What a worker is started with, after [`super::WORKER_ARGUMENT`].
@@ -148,9 +149,18 @@ impl Worker {
         };
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());
-        match futures_lite::future::block_on(scan) {
-            Ok(examination) => Answer::Examined(Box::<Examination>::new(examination)),
-            Err(error) => Answer::Failed(error.to_string().into()),
+        let mut examination = match futures_lite::future::block_on(scan) {
+            Ok(examination) => examination,
+            Err(error) => return Answer::Failed(error.to_string().into()),
+        };
+        drop(view);
+        if request.cleaning == Cleaning::Asked && examination.virus().is_some() {
+            let found = cuts(raw, (&limits, &self.archive_limits), &tables, &mut self.scratch);
+            match futures_lite::future::block_on(found) {
+                Ok(found) => examination.cuts = found,
+                Err(error) => return Answer::Failed(error.to_string().into()),
+            }
         }
+        Answer::Examined(Box::<Examination>::new(examination))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::entries::sender_entries;
 use super::rows::Outcome;
 use super::{Accepted, Complete, Pipeline, Transaction, hold, rows};
-use crate::analysis;
+use crate::analysis::{self, Cleaning};
 use crate::clock::Now;
 use crate::content::{Content, Piece};
 use crate::deliver::{self, Disposition, Needs, Others};
@@ -174,15 +174,26 @@ impl Pipeline {
         view: Option<&View<'_>>,
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
+        let cleans = |one: &Accepted| one.settings().actions.virus == Action::Clean;
+        let cleaning = if transaction.recipients.iter().any(cleans) {
+            Cleaning::Asked
+        } else {
+            Cleaning::NotAsked
+        };
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
-            return self.examine_here(transaction, view, path.as_bytes()).await;
+            let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
+            // To find what can be taken out is a matter for a worker.
+            if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
+                return Ok(seen);
+            }
         }
         self.rooms.count(Counter::ScansOnWorker);
         let envelope_from = Some(path.into_bytes());
         let shared = &self.rooms.shared;
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
-        let examined = shared.analysis.examine_by(content.clone(), envelope_from, tables).await;
+        let content = content.clone();
+        let examined = shared.analysis.examine_by(content, envelope_from, tables, cleaning).await;
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -402,7 +413,7 @@ impl Message {
             attachments: &attachments,
             headers: &headers,
             unread_names: &unread,
-            cleaned: false,
+            cleaned: !self.examination.cuts.is_empty(),
         };
         policy::decide(verdict, accepted.settings(), &facts)
     }
@@ -488,6 +499,18 @@ impl Message {
             .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
             .map(|accepted| &accepted.recipient.original)
             .collect();
+        let removed: Vec<rewrite::Removed<'_>> = self
+            .examination
+            .cuts
+            .iter()
+            .map(|cut| rewrite::Removed {
+                start: cut.start,
+                end: cut.end,
+                name: &cut.name,
+                bytes: cut.bytes,
+                virus: &cut.virus,
+            })
+            .collect();
         let job = rewrite::Rewriting {
             decision: &one.decision,
             verdict: &one.verdict,
@@ -501,6 +524,7 @@ impl Message {
                 ListDecision::Bypass => rewrite::Scanned::No,
                 _ => rewrite::Scanned::Yes,
             },
+            removed: &removed,
         };
         rewrite::apply(content, &self.head.front, &job)
     }

@@ -8,6 +8,7 @@ use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
+use crate::policy::Action;
 use crate::quarantine::{Direction, ItemId};
 use crate::reply::{Enhanced, Reply};
 
@@ -124,6 +125,7 @@ impl Pipeline {
             list_entry: hold::list_entry(&verdict.list),
             rules: hold::rules(message, verdict),
             attachments: hold::attachments(message),
+            removed: removed(message, judged),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);
@@ -155,6 +157,15 @@ impl Pipeline {
         };
         self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
     }
+}
+
+/// What was taken out of this recipient's copy, for the log.
+fn removed(message: &Message, judged: &Judged) -> Vec<String> {
+    if judged.decision.action != Action::Clean {
+        return Vec::new();
+    }
+    let told = |cut: &crate::scan::Cut| format!("{} ({})", cut.name, cut.virus).trim().to_owned();
+    message.examination.cuts.iter().map(told).collect()
 }
 
 fn status_class(reply: &Reply) -> &'static str {

@@ -157,13 +157,15 @@ pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
     while let Some((at, depth)) = todo.pop_front() {
         let Some(part) = view.parts.get(at) else { break };
         let members = open(part, depth, &mut budget);
-        let path = part.path.clone();
+        let (path, span) = (part.path.clone(), part.span);
         for member in members {
             let name = display_name(&member.name);
             let place = child_place(&path, &name, view.parts.len());
             let octets = Cow::Owned(member.octets);
             todo.push_back((view.parts.len(), depth + 1));
-            view.parts.push(Part::of_octets(place, PartOrigin::Member, &name, octets));
+            let mut made = Part::of_octets(place, PartOrigin::Member, &name, octets);
+            made.span = span;
+            view.parts.push(made);
         }
     }
     view.exceptions.append(&mut budget.exceptions);
