@@ -1,6 +1,11 @@
 //! Tests of the analysis room. The worker is this test program itself, started again for the one
 //! test `worker_process`, which runs on its main thread.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests measure time, wait, and read what the kernel tells of processes"
+)]
+
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

@@ -344,31 +344,35 @@ impl<'r> Reader<'r> {
         }
         self.note_unread(octets, &part, &media, &made.path);
         made.content_type = media;
-        // A mail that was attached under another type (.eml as application/octet-stream).
-        let mail = (made.file_type() == FileType::Mail && !self.is_deep(&visit)).then(|| Place {
+        let depth = visit.depth + 1;
+        if made.file_type() == FileType::Mail && !self.is_deep(&visit) {
+            self.mail_by_another_name(made, depth, out);
+        } else {
+            out.push(made);
+        }
+    }
+
+    /// A mail that was attached under another type (.eml as application/octet-stream).
+    fn mail_by_another_name<'o>(&mut self, made: Part<'o>, depth: usize, out: &mut Vec<Part<'o>>) {
+        let inside = Place {
             path: format!("{}/mail", made.path),
-            depth: visit.depth + 1,
+            depth,
             base: 0,
             origin: Origin::Inside,
-            outer: span,
+            outer: made.span,
             outermost: false,
-        });
-        let Some(inside) = mail else {
-            out.push(made);
-            return;
         };
-        // Its texts are in this part already, and rules must not count them twice.
         let inner = made.decoded.to_vec();
         out.push(made);
         let first = out.len();
         self.inside(&inner, inside, out);
-        let mut inner_parts = out.split_off(first);
-        inner_parts.retain(|part| {
-            part.attachment || memchr::memmem::find(&inner, &part.decoded).is_none()
-        });
+        // Its texts are in that part already, and rules must not count them twice.
+        let inner_parts = out.split_off(first);
         for mut part in inner_parts {
-            part.origin = PartOrigin::Encoded;
-            out.push(part);
+            if part.attachment || memchr::memmem::find(&inner, &part.decoded).is_none() {
+                part.origin = PartOrigin::Encoded;
+                out.push(part);
+            }
         }
     }
 

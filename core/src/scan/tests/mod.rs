@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
 mod archives;
+mod cut;
 mod mime;
 
 use super::finding::FindingKind;
