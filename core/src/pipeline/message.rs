@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::entries::sender_entries;
 use super::rows::Outcome;
-use super::{Accepted, Complete, Pipeline, Transaction, hold, rows};
+use super::{Accepted, Complete, Pipeline, Transaction, clean, hold, rows};
 use crate::analysis::{self, Cleaning};
 use crate::clock::Now;
 use crate::content::{Content, Piece};
@@ -174,12 +174,7 @@ impl Pipeline {
         view: Option<&View<'_>>,
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
-        let cleans = |one: &Accepted| one.settings().actions.virus == Action::Clean;
-        let cleaning = if transaction.recipients.iter().any(cleans) {
-            Cleaning::Asked
-        } else {
-            Cleaning::NotAsked
-        };
+        let cleaning = clean::cleaning(transaction);
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
             let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
             // To find what can be taken out is a matter for a worker.
@@ -387,18 +382,8 @@ impl Message {
     pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let attachments: Vec<AttachmentFact> = self
-            .examination
-            .facts
-            .attachments
-            .iter()
-            .map(|one| AttachmentFact {
-                name: one.name.to_string(),
-                content_type: one.content_type.to_string(),
-                true_type: one.true_type.to_string(),
-                bytes: one.bytes,
-            })
-            .collect();
+        let attachments: Vec<AttachmentFact> =
+            self.examination.facts.attachments.iter().map(AttachmentFact::from).collect();
         let unread: Vec<&str> = self
             .examination
             .facts
@@ -499,18 +484,6 @@ impl Message {
             .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
             .map(|accepted| &accepted.recipient.original)
             .collect();
-        let removed: Vec<rewrite::Removed<'_>> = self
-            .examination
-            .cuts
-            .iter()
-            .map(|cut| rewrite::Removed {
-                start: cut.start,
-                end: cut.end,
-                name: &cut.name,
-                bytes: cut.bytes,
-                virus: &cut.virus,
-            })
-            .collect();
         let job = rewrite::Rewriting {
             decision: &one.decision,
             verdict: &one.verdict,
@@ -524,7 +497,7 @@ impl Message {
                 ListDecision::Bypass => rewrite::Scanned::No,
                 _ => rewrite::Scanned::Yes,
             },
-            removed: &removed,
+            removed: &clean::removed(&self.examination.cuts),
         };
         rewrite::apply(content, &self.head.front, &job)
     }

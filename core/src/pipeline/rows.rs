@@ -1,14 +1,13 @@
 //! Rows of the mail log: one delivery row for each recipient, one event row for each rule that
 //! matched. Written with the answer, not before it, except what a drop needs (rule of 250).
 
-use super::hold;
 use super::message::{Judged, Message};
 use super::{Pipeline, Transaction};
+use super::{clean, hold};
 use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
-use crate::policy::Action;
 use crate::quarantine::{Direction, ItemId};
 use crate::reply::{Enhanced, Reply};
 
@@ -125,7 +124,7 @@ impl Pipeline {
             list_entry: hold::list_entry(&verdict.list),
             rules: hold::rules(message, verdict),
             attachments: hold::attachments(message),
-            removed: removed(message, judged),
+            removed: clean::told(message, judged),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);
@@ -157,15 +156,6 @@ impl Pipeline {
         };
         self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
     }
-}
-
-/// What was taken out of this recipient's copy, for the log.
-fn removed(message: &Message, judged: &Judged) -> Vec<String> {
-    if judged.decision.action != Action::Clean {
-        return Vec::new();
-    }
-    let told = |cut: &crate::scan::Cut| format!("{} ({})", cut.name, cut.virus).trim().to_owned();
-    message.examination.cuts.iter().map(told).collect()
 }
 
 fn status_class(reply: &Reply) -> &'static str {
