@@ -55,8 +55,10 @@ pub(crate) fn outcomes(json: bool, items: &[ItemOutcome]) -> Outcome {
     for item in items {
         if json {
             output::json(item);
-        } else if item.done {
+        } else if item.done && item.why.is_empty() {
             output::data(format_args!("{}\tdone", item.item));
+        } else if item.done {
+            output::data(format_args!("{}\tdone: {}", item.item, item.why));
         } else {
             output::data(format_args!("{}\tnot done: {}", item.item, item.why));
         }

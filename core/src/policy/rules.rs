@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scan::finding::MilliPoints;
-use crate::verdict::{MainClass, Verdict};
+use crate::verdict::{MainClass, Reason, Verdict};
 
 use super::action::{Action, HoldReply};
 
@@ -201,6 +201,18 @@ impl PolicyRule {
             && (when.attachment_names.is_empty() || facts.attachments.iter().any(some_name))
             && (when.attachment_types.is_empty() || facts.attachments.iter().any(some_type))
             && when.headers.iter().all(field)
+    }
+
+    /// The reason of what it asks for.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        if self.is_about_attachments() {
+            Reason::Attachment
+        } else if self.conditions == Conditions::default() {
+            Reason::NoCriteria
+        } else {
+            Reason::Content
+        }
     }
 
     /// Whether it has a condition on attachments (reason `attachment` rather than `content`).

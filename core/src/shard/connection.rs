@@ -31,10 +31,9 @@ const SETUP_SECONDS: u64 = 30;
 const WRITE_SECONDS: u64 = 300;
 /// How long a session may sleep before it looks at the rest of the world again.
 const LOOK_SECONDS: u64 = 60;
-/// A transaction this old ends with 451 when its tables keep too many old generations mapped.
+/// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
+/// old deltas in memory.
 const TRANSACTION_SECONDS_MAX: u64 = 600;
-/// Old generations that transactions may keep mapped.
-const OLD_GENERATIONS_MAX: usize = 2;
 /// PROXY protocol version 2: octets before the addresses.
 const PROXY_FIXED_BYTES: usize = 16;
 
@@ -90,7 +89,13 @@ async fn converse(
             None => return Ok(()),
         }
     }
-    let admitted = match pipeline.admit(client.address.ip(), Now::read().mono) {
+    let address = client.address.ip();
+    // By the client's address, not the proxy's: where both settings name the same network, all the
+    // world behind the proxy could choose the address that lists and limits see.
+    let is_front = listening.may_xclient(address);
+    let now = Now::read().mono;
+    let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
     };
@@ -99,9 +104,7 @@ async fn converse(
         handshake(pipeline, stream, listening.tls()).await?;
         client.tls = stream.tls_text();
     }
-    let xclient =
-        if listening.may_xclient(peer.ip()) { Xclient::Offered } else { Xclient::Refused };
-    let address = client.address.ip();
+    let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
     match talks_early(listening, stream).await {
         None => {}
@@ -240,6 +243,7 @@ impl Driver<'_> {
             }
             match self.session.advance(Now::read()) {
                 Step::Read { deadline } => {
+                    self.let_go();
                     self.flush().await?;
                     self.read(deadline).await?;
                 }
@@ -250,6 +254,7 @@ impl Driver<'_> {
                     self.session.tls_done(&text);
                 }
                 Step::Close { reason } => {
+                    self.let_go();
                     let flushed = self.flush().await;
                     return if reason == CloseReason::PeerClosed { Ok(()) } else { flushed };
                 }
@@ -257,7 +262,7 @@ impl Driver<'_> {
                 Step::AskMail => self.mail(),
                 Step::AskRcpt(recipient) => self.recipient(recipient).await?,
                 Step::AskData => {
-                    let answer = self.pipeline.data(self.transaction.as_ref());
+                    let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
                     self.session.answer(answer);
                 }
                 Step::ContentFull => self.spill().await,
@@ -267,6 +272,14 @@ impl Driver<'_> {
                 }
                 Step::AskMessage(received) => self.message(*received).await,
             }
+        }
+    }
+
+    /// A transaction that is over, or whose content is refused, is let go before anything is waited for: its
+    /// snapshot keeps old tables mapped, and room on the disk may be promised to it.
+    fn let_go(&mut self) {
+        if self.transaction.is_some() && !self.session.needs_transaction() {
+            (self.transaction, self.body) = (None, Body::default());
         }
     }
 
@@ -332,8 +345,7 @@ impl Driver<'_> {
         let age = Now::read().mono.since(transaction.begun.mono);
         let Some(current) = self.pipeline.rooms().shared.tables() else { return };
         if age > Duration::from_secs(TRANSACTION_SECONDS_MAX)
-            && transaction.snapshot.number() != current.load().number()
-            && current.old_bases_mapped() > OLD_GENERATIONS_MAX
+            && current.is_blocked_by(&transaction.snapshot)
         {
             let text = "Transaction took too long, try again";
             self.session.abort(&Reply::new(451, Enhanced(4, 3, 2), text));
@@ -354,6 +366,9 @@ impl Driver<'_> {
         self.pipeline.rooms().count(Counter::MemoryRefusals);
         self.body = Body::default();
         self.session.refuse_content(reply);
+        // At once, not at the next arrival: many bodies that grow together would all find the budget
+        // full of those that were just refused, and all be refused.
+        let _ = self.charge.set(0);
     }
 
     fn mail(&mut self) {

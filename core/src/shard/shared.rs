@@ -19,7 +19,7 @@ use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::resolve::ResolverThreads;
 use crate::spool::SpoolError;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::tables::Current;
 
 /// Days before its end from which a certificate raises an alarm.
@@ -46,6 +46,14 @@ pub struct Gauges {
     pub recovering: AtomicU64,
     /// Rows of the mail log that could not be written.
     pub lost_rows: AtomicU64,
+}
+
+impl Gauges {
+    /// Those of a shard that has read nothing yet: until it says otherwise, nobody may take its queue and quarantine
+    /// for empty.
+    pub(super) fn at_start() -> Self {
+        Self { recovering: AtomicU64::new(1), ..Self::default() }
+    }
 }
 
 /// Budgets of the kinds of files.
@@ -125,6 +133,14 @@ impl Shared {
     pub fn admits(&self, bytes: u64) -> Result<(), SpoolError> {
         self.budgets.spool.check(bytes)?;
         self.budgets.quarantine.check(bytes)
+    }
+
+    /// Room for one large mail of `bytes` octets that begins to arrive, wherever it will be kept.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] of the kind that is full.
+    pub fn promise(&self, bytes: u64) -> Result<Arriving, SpoolError> {
+        Arriving::promise(&[&self.budgets.spool, &self.budgets.quarantine], bytes)
     }
 
     /// Whether limits on single clients hold for `address`.
@@ -222,6 +238,7 @@ impl Figures for Shared {
             ("recovering", "Shards that still read what the last run left", figure(recovering)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
+            ("arriving_bytes", "Promised to large mails", figure(budgets.spool.arriving())),
             ("maillog_bytes", "Mail log on disk", figure(budgets.maillog.used())),
             ("generation", "Generation in force", figure(generation)),
             ("certificate_seconds", "Until the certificate ends", figure(certificate)),

@@ -76,7 +76,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         certificates,
         hops,
         counters: (0..count).map(|_| Arc::default()).collect(),
-        gauges: (0..count).map(|_| Arc::new(Gauges::default())).collect(),
+        gauges: (0..count).map(|_| Arc::new(Gauges::at_start())).collect(),
         analysis,
         tables: OnceLock::new(),
         #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]

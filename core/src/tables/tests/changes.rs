@@ -73,6 +73,44 @@ fn single_changes_come_into_force_are_merged_and_survive_a_new_build() {
 }
 
 #[test]
+fn an_old_snapshot_is_in_the_way_by_its_generation_or_by_its_deltas_and_a_new_one_never_is() {
+    let at = Appliance::new();
+    let publisher = at.publisher();
+    let current = Current::new(at.build(vec![csv("gateway,sender,block,x.example\n", &at)]));
+    let add = |name: &str| {
+        let change = Change::RecipientAdd { address: format!("{name}@example.com").into() };
+        publisher.add_delta(&[change]).unwrap();
+        current.adopt_deltas(&at.dir(1)).unwrap();
+    };
+    let bare = current.load();
+    add("first");
+    let one = current.load();
+    add("second");
+    // The layers of `one` were merged with the second change: it alone keeps its own alive.
+    let now = current.load();
+    let blocked = |snapshot: &Snapshot, bases_max, bytes_max| {
+        current.is_blocked_within(snapshot, bases_max, bytes_max)
+    };
+    assert!(blocked(&one, usize::MAX, 0), "its deltas are not in force any more");
+    assert!(!blocked(&one, 0, usize::MAX), "its generation is");
+    assert!(!blocked(&one, 0, current.counts().delta_bytes), "all deltas fit");
+    assert!(!blocked(&now, 0, 0) && !blocked(&bare, 0, 0), "these keep nothing alive");
+    assert!(!current.is_blocked_by(&one), "far from the real bounds");
+
+    // As the engine does with its first one: it must not count twice when it is an old one.
+    current.swap(Arc::clone(now.generation()), &at.dir(1)).unwrap();
+    assert_eq!(publisher.merge(&mut |_| ()).unwrap(), Some(2));
+    current.swap(at.adopt(2).unwrap(), &at.dir(2)).unwrap();
+    assert_eq!(current.old_bases_mapped(), 1);
+    assert!(blocked(&bare, 0, usize::MAX), "an old generation, and none may be mapped");
+    assert!(!blocked(&bare, 1, usize::MAX), "one may");
+    assert!(blocked(&now, 1, 0), "what was in force is old now, its deltas, too");
+    let bytes = current.counts().delta_bytes;
+    drop((one, now));
+    assert!(bytes > 0 && current.counts().delta_bytes == 0, "let go, their memory is free");
+}
+
+#[test]
 fn o16_a_change_that_makes_no_sense_is_refused_and_none_of_its_fellows_is_added() {
     let at = Appliance::new();
     drop(at.build(vec![csv("domain:example.net,sender,allow,x.example\n", &at)]));
