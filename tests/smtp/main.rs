@@ -17,6 +17,7 @@ mod content;
 mod control_plane;
 mod disk_full;
 mod drain;
+mod eicar;
 mod hostile;
 mod hostile_sender;
 mod kill;

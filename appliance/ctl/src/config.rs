@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sekisho_core::analysis::worker_user;
 use sekisho_core::config::{Config, DEFAULT_TEXT, TableKind};
 use sekisho_core::control::{Request, Response};
 use sekisho_core::policy::source::parse_domains;
@@ -48,6 +49,9 @@ fn check(place: &Place, named: Option<&Path>, json: bool) -> Ran {
     match Config::parse(&text, &name) {
         Ok((config, read_warnings)) => {
             warnings.extend(read_warnings.iter().map(ToString::to_string));
+            if let Err(error) = worker_user(&config.analysis.user) {
+                mistakes.push(format!("{name}: {error}"));
+            }
             let own = own_hosts(&config);
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             for path in domain_files(file, &config) {

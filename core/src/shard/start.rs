@@ -200,6 +200,13 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
     settings.queue_max = section.queue_max as usize;
     settings.deadline = Duration::from_millis(section.deadline_ms);
     settings.memory_bytes_max = section.memory_bytes_max;
+    settings.user = match analysis::worker_user(&section.user).map_err(|error| failed(&error))? {
+        analysis::WorkerUser::Own(account) => Some(account),
+        analysis::WorkerUser::Engines(why) => {
+            tracing::info!(why, "analysis workers run as the engine's own user");
+            None
+        }
+    };
     analysis::Pool::start(settings, None).map_err(|error| failed(&error))
 }
 
