@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sekisho_core::control::{Request, Response};
@@ -73,7 +73,10 @@ fn chunks_under_way_finish_while_the_engine_drains_and_a_transaction_before_them
     let (mut before, mut between, mut inside) = (transaction(), transaction(), transaction());
     between.raw(b"BDAT 8\r\nA: b\r\n\r\n").unwrap();
     assert_eq!(between.reply().unwrap().code, 250);
-    inside.raw(b"BDAT 16\r\nC: d\r\n\r\nfir").unwrap();
+    // The first octet is answered, so content is under way whenever the rest of the second chunk comes.
+    inside.raw(b"BDAT 1\r\nC").unwrap();
+    assert_eq!(inside.reply().unwrap().code, 250);
+    inside.raw(b"BDAT 15\r\n: d\r\n\r\nfir").unwrap();
     let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(before.reply().map(|reply| reply.code).unwrap_or(421), 421, "told, or just closed");
@@ -109,15 +112,15 @@ fn a_client_that_never_reads_does_not_keep_the_engine_from_ending() {
     }
     let mut last = 0;
     wait_for("the engine waits for the client to read", || {
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_secs(1));
         let status = gateway.status();
-        let reads = status.pointer("/counters/reads").and_then(serde_json::Value::as_u64);
-        (reads.unwrap_or(0) == std::mem::replace(&mut last, reads.unwrap_or(0))).then_some(())
+        let taken = status.pointer("/counters/recipients_accepted");
+        let taken = taken.and_then(serde_json::Value::as_u64).unwrap_or(0);
+        assert!(taken < 90_000, "all was read: the buffers hold more than this test thinks");
+        (taken > 20_000 && taken == std::mem::replace(&mut last, taken)).then_some(())
     });
     // `drain` waits for a minute; it took five.
-    let begun = Instant::now();
     gateway.drain();
-    assert!(begun.elapsed() > Duration::from_secs(5), "{:?}: was it waiting?", begun.elapsed());
 }
 
 /// A connection whose receive buffer is as small as the kernel lets it be.
