@@ -219,6 +219,99 @@ fn every_form_of_the_corpus_is_held_marked_or_at_its_limit() {
     eprintln!("{}", classes.join("\n"));
 }
 
+/// A mail like `mail`, with other header lines for the second part.
+fn declared(fields: &str, text: &str) -> Vec<u8> {
+    mail(fields, &[TEXT, &format!("{fields}\r\n\r\n{text}")])
+}
+
+#[test]
+fn no_way_to_declare_an_attachment_hides_it_from_a_session() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup { files: starter_rules(), ..Setup::to(hop.address()) });
+    let type_ = "Content-Type: application/x";
+    let zip = sekisho_tests::corpus::folder("eicar")
+        .map_or_else(eicar, |folder| std::fs::read(folder.join("eicar.zip")).unwrap());
+    let encoded = base64(&zip);
+    let quoted: String = zip.iter().map(|octet| format!("={octet:02X}")).collect();
+    let quoted: Vec<&str> =
+        quoted.as_bytes().chunks(60).map(|c| std::str::from_utf8(c).unwrap()).collect();
+    let quoted = quoted.join("=\r\n");
+    let junk: String = encoded.chars().map(|letter| format!("{letter}*")).collect();
+    let inner = String::from_utf8(declared(
+        &format!("{type_}\r\nContent-Transfer-Encoding: base64"),
+        &encoded,
+    ));
+    let inner = inner.unwrap().replace("bnd", "inside");
+    let rows: Vec<(&str, Vec<u8>)> = vec![
+        (
+            "odd case",
+            declared(&format!("{type_}\r\nContent-Transfer-Encoding: BASE64  "), &encoded),
+        ),
+        (
+            "comment",
+            declared(&format!("{type_}\r\nContent-Transfer-Encoding: (x) base64"), &encoded),
+        ),
+        (
+            "twice",
+            declared(
+                &format!(
+                    "{type_}\r\nContent-Transfer-Encoding: base64\r\nContent-Transfer-Encoding: 8bit"
+                ),
+                &encoded,
+            ),
+        ),
+        ("junk", declared(&format!("{type_}\r\nContent-Transfer-Encoding: base64"), &junk)),
+        (
+            "no padding",
+            declared(
+                &format!("{type_}\r\nContent-Transfer-Encoding: base64"),
+                encoded.trim_end_matches('='),
+            ),
+        ),
+        (
+            "quoted-printable",
+            declared(&format!("{type_}\r\nContent-Transfer-Encoding: quoted-printable"), &quoted),
+        ),
+        (
+            "as text",
+            declared(
+                "Content-Type: text/plain; charset=iso-2022-jp\r\nContent-Transfer-Encoding: base64",
+                &encoded,
+            ),
+        ),
+        (
+            "as picture",
+            declared(
+                "Content-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64",
+                &encoded,
+            ),
+        ),
+        (
+            "RFC 2231 name",
+            declared(
+                "Content-Type: application/x\r\nContent-Disposition: attachment; filename*0*=utf-8''%e6; filename*1*=%97%a5.zip\r\nContent-Transfer-Encoding: base64",
+                &encoded,
+            ),
+        ),
+        ("a message", declared("Content-Type: message/rfc822", inner.trim_end())),
+        (
+            "a message in base64",
+            declared(
+                "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64",
+                &base64(inner.as_bytes()),
+            ),
+        ),
+    ];
+    for (index, (story, content)) in rows.into_iter().enumerate() {
+        let to = format!("way-{index}@demo.test");
+        let sent = gateway.send("a@client.example", &[&to], &content);
+        assert_eq!(sent.reply.code, 250, "{story}: {sent:?}");
+        let row = row(&gateway, &to);
+        assert_eq!(row["classification"], "Virus", "{story}: {row}");
+    }
+    assert!(hop.mails().is_empty());
+}
+
 #[test]
 fn workers_of_root_run_as_the_user_of_the_setting_and_a_missing_one_is_said() {
     let hop = Hop::start();

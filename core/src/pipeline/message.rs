@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::answer::{accepted, may_report, rejection};
 use super::entries::sender_entries;
 use super::rows::Outcome;
 use super::{Accepted, Complete, Pipeline, Transaction, clean, hold, rows};
@@ -560,33 +561,4 @@ fn header_bytes(octets: &[u8]) -> usize {
 /// The beginning of `text`, at most `bytes_max` octets.
 pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
-}
-
-/// Never a bounce for spam or virus.
-fn may_report(verdict: &Verdict) -> bool {
-    use verdict::MainClass as M;
-    match verdict.main_class {
-        M::NotSpam | M::Whitelisted | M::FalsePositive | M::Unknown | M::Greylist => true,
-        M::Blacklisted
-        | M::FalseNegative
-        | M::Phish
-        | M::Virus
-        | M::Spam
-        | M::Locked
-        | M::Unsure
-        | M::Error => false,
-    }
-}
-
-fn accepted(message: &Message) -> Reply {
-    Reply::new(250, Enhanced(2, 0, 0), format!("Ok: queued as {}", message.transaction.mail))
-}
-
-/// 550 for mail that policy refuses; says which kind of reason, nothing about rules.
-pub(super) fn rejection(judged: &Judged) -> Reply {
-    let why = judged.decision.reason.map_or("policy", |reason| reason.category().key());
-    if judged.decision.reason == Some(verdict::Reason::Oversize) {
-        return Reply::new(552, Enhanced(5, 3, 4), "Message larger than the recipient takes");
-    }
-    Reply::new(550, Enhanced(5, 7, 1), format!("Message refused by the recipient's policy ({why})"))
 }

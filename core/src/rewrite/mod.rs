@@ -68,8 +68,8 @@ pub enum Scanned {
     No,
 }
 
-/// The content as it is handed on; a part that is taken out leaves a text in its place. `front`: the first octets of `content`, with the whole header
-/// section if at all possible.
+/// The content as it is handed on; a part that is taken out leaves a text in its place. `front`: the
+/// first octets of `content`, with the whole header section if at all possible.
 ///
 /// # Panics
 /// When a part to be taken out is in the header section or in another one: what would be handed on

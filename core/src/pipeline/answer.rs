@@ -1,0 +1,34 @@
+//! What the client is told of a message, and whether its sender may be told later.
+
+use super::message::{Judged, Message};
+use crate::reply::{Enhanced, Reply};
+use crate::verdict::{self, Verdict};
+
+/// Never a bounce for spam or virus.
+pub(super) fn may_report(verdict: &Verdict) -> bool {
+    use verdict::MainClass as M;
+    match verdict.main_class {
+        M::NotSpam | M::Whitelisted | M::FalsePositive | M::Unknown | M::Greylist => true,
+        M::Blacklisted
+        | M::FalseNegative
+        | M::Phish
+        | M::Virus
+        | M::Spam
+        | M::Locked
+        | M::Unsure
+        | M::Error => false,
+    }
+}
+
+pub(super) fn accepted(message: &Message) -> Reply {
+    Reply::new(250, Enhanced(2, 0, 0), format!("Ok: queued as {}", message.transaction.mail))
+}
+
+/// 550 for mail that policy refuses; says which kind of reason, nothing about rules.
+pub(super) fn rejection(judged: &Judged) -> Reply {
+    let why = judged.decision.reason.map_or("policy", |reason| reason.category().key());
+    if judged.decision.reason == Some(verdict::Reason::Oversize) {
+        return Reply::new(552, Enhanced(5, 3, 4), "Message larger than the recipient takes");
+    }
+    Reply::new(550, Enhanced(5, 7, 1), format!("Message refused by the recipient's policy ({why})"))
+}
