@@ -127,6 +127,15 @@ impl Pipeline {
         shared.admission.connect(address, &shared.config.load().admission, now)
     }
 
+    /// The same for a front server that may use XCLIENT: its clients are limited when it names them.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_front(&self, now: MonoMillis) -> Result<Admitted, Refusal> {
+        let shared = &self.rooms.shared;
+        shared.admission.connect_front(&shared.config.load().admission, now)
+    }
+
     /// Whether one more of `what` is over the rate of this client.
     #[must_use]
     pub fn over_rate(&self, admitted: &Admitted, what: Rated, now: MonoMillis) -> bool {

@@ -4,6 +4,7 @@
 //! same are made once. The answer to the client follows the rule of 250 (`deliver::settle`); held
 //! copies and the records of drops are durable before the first final dot is sent.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::entries::sender_entries;
@@ -28,6 +29,9 @@ use crate::verdict::{self, Verdict};
 
 /// Octets of a large message that are read to find its header section.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
+/// Octets of a header field in a record: each recipient has records of its own, so a long field would
+/// be written as often as the mail has recipients.
+const EXCERPT_BYTES_MAX: usize = 1000;
 
 /// Everything that is known of one message while it is decided about.
 #[derive(Debug)]
@@ -85,17 +89,18 @@ impl Head {
         self.front.get(..self.header_bytes).unwrap_or_default()
     }
 
-    /// First field called `name`, decoded; empty if there is none.
-    pub(super) fn field(&self, name: &str) -> &str {
+    /// The beginning of the first field called `name`, decoded, for records; empty if there is none.
+    pub(super) fn excerpt(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-        field.map_or("", |(_, value)| value.trim())
+        field.map_or("", |(_, value)| clip(value.trim(), EXCERPT_BYTES_MAX))
     }
 }
 
 /// What is decided for one recipient.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
-    pub(super) verdict: Verdict,
+    /// Shared by the recipients that it is the same for.
+    pub(super) verdict: Rc<Verdict>,
     pub(super) decision: Decision,
 }
 
@@ -136,8 +141,7 @@ impl Pipeline {
         let at = Now::read();
         let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
         let message = Message { transaction, client, received, head, examination, at, named };
-        let mut judged: Vec<Judged> =
-            message.transaction.recipients.iter().map(|one| message.judge(one)).collect();
+        let mut judged = message.judge_all();
         self.count_classes(&judged);
         let mut decisions: Vec<Decision> =
             judged.iter().map(|judged| judged.decision.clone()).collect();
@@ -352,7 +356,7 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
             other.is_some_and(|(other, there)| {
                 there.domain.name == accepted.domain.name
                     && other.decision == one.decision
-                    && other.verdict == one.verdict
+                    && (Rc::ptr_eq(&other.verdict, &one.verdict) || other.verdict == one.verdict)
             })
         };
         match groups.iter_mut().find(same) {
@@ -364,15 +368,38 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
 }
 
 impl Message {
+    /// Verdicts and decisions of all recipients. Those with the same settings and the same list
+    /// decision are judged once: a thousand recipients times a thousand findings is a sender's choice.
+    fn judge_all(&self) -> Vec<Judged> {
+        let mut judged: Vec<Judged> = Vec::with_capacity(self.transaction.recipients.len());
+        let mut different: Vec<usize> = Vec::new();
+        for accepted in &self.transaction.recipients {
+            let list = self.lists(accepted);
+            let same = different.iter().find_map(|at| {
+                let (other, there) = judged.get(*at).zip(self.transaction.recipients.get(*at))?;
+                let settings = Arc::ptr_eq(there.settings(), accepted.settings());
+                (settings && other.verdict.list == list).then(|| other.clone())
+            });
+            judged.push(same.unwrap_or_else(|| {
+                different.push(judged.len());
+                self.judge_by(accepted, list)
+            }));
+        }
+        judged
+    }
+
     /// Verdict and decision for one recipient.
     pub(super) fn judge(&self, accepted: &Accepted) -> Judged {
+        self.judge_by(accepted, self.lists(accepted))
+    }
+
+    fn judge_by(&self, accepted: &Accepted, list: ListDecision) -> Judged {
         let settings = accepted.settings();
-        let list = self.lists(accepted);
         let mut findings = self.examination.findings.clone();
         findings.extend(self.network_findings());
         let verdict = verdict::judge(&findings, &settings.weights, list);
         let decision = self.decide(accepted, &verdict);
-        Judged { verdict, decision }
+        Judged { verdict: Rc::new(verdict), decision }
     }
 
     /// The decision for one recipient.
@@ -531,6 +558,11 @@ pub(super) fn cheap(content: &Content) -> Option<&Arc<[u8]>> {
 /// Octets of the header section with its empty line; all of them if there is none.
 fn header_bytes(octets: &[u8]) -> usize {
     memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
+}
+
+/// The beginning of `text`, at most `bytes_max` octets.
+pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
 /// Never a bounce for spam or virus.

@@ -14,12 +14,13 @@
 //! so that two rules cannot hold it in turn for ever. There is nobody to refuse it to any more: what would be rejected is
 //! held or dropped as `quarantine.mixed_reply` says (unified model 3.3). A drop is final only once its record is durable.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::hold::decided_by;
 use super::message::{Head, Judged, Message};
 use super::release::Came;
-use super::rows::Outcome;
+use super::rows::{Evidence, Outcome};
 use super::{Accepted, Pipeline, Transaction};
 use crate::clock::Now;
 use crate::content::Content;
@@ -54,12 +55,12 @@ impl Pipeline {
             domain: DomainRef { settings, ..accepted.domain.clone() },
             ..accepted.clone()
         };
-        let mut verdict = message.judge(&accepted).verdict;
+        let mut verdict = Rc::unwrap_or_clone(message.judge(&accepted).verdict);
         excuse(&mut verdict, &overruled);
         let mut decision = message.decide(&accepted, &verdict);
         // Nobody hears a refusal any more.
         refuse_nobody(&mut decision);
-        let judged = Judged { verdict, decision };
+        let judged = Judged { verdict: Rc::new(verdict), decision };
         let rule = decided_by(&judged.decision, accepted.settings());
         match judged.decision.action {
             Action::Deliver | Action::Header | Action::Stamp | Action::Tag | Action::Clean => {
@@ -92,7 +93,8 @@ impl Pipeline {
         judged: &Judged,
         item: &HeldItem,
     ) -> Result<(), String> {
-        let mut row = self.delivery_row(message, 0, judged, &Outcome::Dropped);
+        let mut row =
+            self.delivery_row(message, 0, judged, &Outcome::Dropped, &mut Evidence::default());
         if let Row::Delivery(row) = &mut row {
             row.recipient = item.index;
         }

@@ -89,7 +89,13 @@ async fn converse(
             None => return Ok(()),
         }
     }
-    let admitted = match pipeline.admit(client.address.ip(), Now::read().mono) {
+    let address = client.address.ip();
+    // By the client's address, not the proxy's: where both settings name the same network, all the
+    // world behind the proxy could choose the address that lists and limits see.
+    let is_front = listening.may_xclient(address);
+    let now = Now::read().mono;
+    let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
     };
@@ -98,9 +104,7 @@ async fn converse(
         handshake(pipeline, stream, listening.tls()).await?;
         client.tls = stream.tls_text();
     }
-    let xclient =
-        if listening.may_xclient(peer.ip()) { Xclient::Offered } else { Xclient::Refused };
-    let address = client.address.ip();
+    let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
     match talks_early(listening, stream).await {
         None => {}
@@ -362,6 +366,9 @@ impl Driver<'_> {
         self.pipeline.rooms().count(Counter::MemoryRefusals);
         self.body = Body::default();
         self.session.refuse_content(reply);
+        // At once, not at the next arrival: many bodies that grow together would all find the budget
+        // full of those that were just refused, and all be refused.
+        let _ = self.charge.set(0);
     }
 
     fn mail(&mut self) {
