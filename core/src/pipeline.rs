@@ -19,6 +19,7 @@
 //! | the message's own fault (limits, malformed, kills workers) | finding, judged by policy, held by default |
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
+mod clean;
 pub mod entries;
 mod held_jobs;
 mod hold;

@@ -13,9 +13,12 @@
 
 mod clean;
 mod clients;
+mod content;
 mod control_plane;
 mod disk_full;
 mod drain;
+mod eicar;
+mod hostile;
 mod hostile_sender;
 mod kill;
 mod large;

@@ -48,6 +48,7 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
 }
 
 fn read(place: &Place, filter: &Filter, rows_max: usize) -> Result<Listing, Failure> {
+    place.must_exist()?;
     let directory = place.data.join("quarantine");
     if !directory.exists() {
         return Ok(Listing::default());
@@ -309,8 +310,8 @@ fn carry_out(
             Response::Items { items } => items,
             Response::Refused { why } => {
                 bar.finish_and_clear();
-                output::words(format_args!("sekisho: {what}: {why}"));
-                return Ok(Outcome::No);
+                let why = format_args!("sekisho: {what}: {why}");
+                return Ok(output::said(json, Outcome::No, why));
             }
             other => return Err(unexpected(what, &other)),
         };

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::entries::sender_entries;
 use super::rows::Outcome;
-use super::{Accepted, Complete, Pipeline, Transaction, hold, rows};
-use crate::analysis;
+use super::{Accepted, Complete, Pipeline, Transaction, clean, hold, rows};
+use crate::analysis::{self, Cleaning};
 use crate::clock::Now;
 use crate::content::{Content, Piece};
 use crate::deliver::{self, Disposition, Needs, Others};
@@ -181,15 +181,21 @@ impl Pipeline {
         view: Option<&View<'_>>,
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
+        let cleaning = clean::cleaning(transaction);
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
-            return self.examine_here(transaction, view, path.as_bytes()).await;
+            let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
+            // To find what can be taken out is a matter for a worker.
+            if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
+                return Ok(seen);
+            }
         }
         self.rooms.count(Counter::ScansOnWorker);
         let envelope_from = Some(path.into_bytes());
         let shared = &self.rooms.shared;
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
-        let examined = shared.analysis.examine_by(content.clone(), envelope_from, tables).await;
+        let content = content.clone();
+        let examined = shared.analysis.examine_by(content, envelope_from, tables, cleaning).await;
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -406,18 +412,8 @@ impl Message {
     pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let attachments: Vec<AttachmentFact> = self
-            .examination
-            .facts
-            .attachments
-            .iter()
-            .map(|one| AttachmentFact {
-                name: one.name.to_string(),
-                content_type: one.content_type.to_string(),
-                true_type: one.true_type.to_string(),
-                bytes: one.bytes,
-            })
-            .collect();
+        let attachments: Vec<AttachmentFact> =
+            self.examination.facts.attachments.iter().map(AttachmentFact::from).collect();
         let unread: Vec<&str> = self
             .examination
             .facts
@@ -432,7 +428,7 @@ impl Message {
             attachments: &attachments,
             headers: &headers,
             unread_names: &unread,
-            cleaned: false,
+            cleaned: !self.examination.cuts.is_empty(),
         };
         policy::decide(verdict, accepted.settings(), &facts)
     }
@@ -531,6 +527,7 @@ impl Message {
                 ListDecision::Bypass => rewrite::Scanned::No,
                 _ => rewrite::Scanned::Yes,
             },
+            removed: &clean::removed(&self.examination.cuts),
         };
         rewrite::apply(content, &self.head.front, &job)
     }

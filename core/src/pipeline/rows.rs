@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use super::hold;
 use super::message::{Judged, Message};
 use super::{Pipeline, Transaction};
+use super::{clean, hold};
 use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
@@ -149,6 +149,7 @@ impl Pipeline {
             list_entry: hold::list_entry(&verdict.list),
             rules: evidence.rules(message, verdict),
             attachments: hold::attachments(message),
+            removed: clean::told(message, judged),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);

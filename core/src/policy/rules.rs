@@ -145,6 +145,17 @@ pub struct AttachmentFact {
     pub bytes: u64,
 }
 
+impl From<&crate::scan::Attachment> for AttachmentFact {
+    fn from(seen: &crate::scan::Attachment) -> Self {
+        Self {
+            name: seen.name.to_string(),
+            content_type: seen.content_type.to_string(),
+            true_type: seen.true_type.to_string(),
+            bytes: seen.bytes,
+        }
+    }
+}
+
 /// What is known of a message besides its verdict.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'m> {

@@ -29,6 +29,9 @@ use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
 const SETUP_SECONDS: u64 = 30;
 /// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
 const WRITE_SECONDS: u64 = 300;
+/// The same while the shard drains: one client that never read kept the engine from ending for the five
+/// minutes that sessions in content have.
+const LAST_WRITE_SECONDS: u64 = 10;
 /// How long a session may sleep before it looks at the rest of the world again.
 const LOOK_SECONDS: u64 = 60;
 /// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
@@ -40,11 +43,10 @@ const PROXY_FIXED_BYTES: usize = 16;
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
 pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stream: Stream) {
     let mut stream = stream;
-    let work = AssertUnwindSafe(converse(&pipeline, &listening, &mut stream)).catch_unwind();
-    match work.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
-        Err(_) => {
+    match survive(converse(&pipeline, &listening, &mut stream)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "connection lost"),
+        None => {
             pipeline.rooms().count(Counter::SessionPanics);
             tracing::error!("a session ended by a defect of ours (panic); see the message above");
             let reply = Reply::new(421, Enhanced(4, 3, 0), "Internal problem, closing connection");
@@ -52,6 +54,11 @@ pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stre
         }
     }
     let _ = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()).await;
+}
+
+/// What `work` gave, or nothing if it ended by a panic: that must not be the end of the shard.
+async fn survive<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 fn after(seconds: u64) -> MonoMillis {
@@ -69,8 +76,18 @@ async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) ->
 }
 
 async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &[u8]) -> io::Result<()> {
-    let deadlines = &pipeline.rooms().deadlines;
-    deadlines.run(after(WRITE_SECONDS), stream.write_all(octets)).await.map_err(timed_out)?
+    let rooms = pipeline.rooms();
+    let mut work = std::pin::pin!(stream.write_all(octets));
+    if !rooms.shared.is_draining() {
+        let written = rooms.deadlines.run_kickable(after(WRITE_SECONDS), work.as_mut()).await;
+        match written {
+            Ok(written) => return written,
+            // Kicked, not late: what is on its way (a 250, our goodbye) may still arrive.
+            Err(Elapsed) if rooms.shared.is_draining() => {}
+            Err(elapsed) => return Err(timed_out(elapsed)),
+        }
+    }
+    rooms.deadlines.run(after(LAST_WRITE_SECONDS), work).await.map_err(timed_out)?
 }
 
 async fn converse(
@@ -455,5 +472,33 @@ impl Driver<'_> {
             Ok(complete) => self.pipeline.message(transaction, client, received, complete).await,
             Err(reply) => reply,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glommio::timer::sleep;
+
+    #[test]
+    fn a_panic_ends_its_session_and_the_others_of_the_shard_go_on() {
+        let work = || async {
+            let other = glommio::spawn_local(async {
+                for _ in 0..20 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                7
+            });
+            let defect = glommio::spawn_local(survive(async {
+                sleep(Duration::from_millis(5)).await;
+                let none: Option<u8> = None;
+                none.expect("a defect of ours")
+            }));
+            assert_eq!(defect.await, None);
+            assert_eq!(survive(async { 8 }).await, Some(8), "the shard takes the next session");
+            assert_eq!(other.await, 7);
+        };
+        let shard = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound).spawn(work);
+        shard.unwrap().join().unwrap();
     }
 }

@@ -264,7 +264,7 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
         }
     }
     shared.analysis.adopt(directory.to_owned());
-    shared.adopted_at.store(Now::read().unix.0, Ordering::Relaxed);
+    shared.patterns_built_at.store(patterns_built_at(directory), Ordering::Relaxed);
     if let Some(current) = shared.tables() {
         // Copies of generations that nobody holds any more. A worker that still reads one has it mapped.
         let held = current.held();
@@ -275,6 +275,18 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
     }
     tracing::info!(generation = number, "generation adopted");
     Ok(())
+}
+
+/// When the patterns of a generation were built: a merge of single changes links the file, so their
+/// age is neither hidden by merging nor by a restart. Without patterns, when the generation was made.
+fn patterns_built_at(directory: &Path) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "control threads wait here, never a shard")]
+    let modified = ["patterns.table", "manifest.json"]
+        .iter()
+        .find_map(|name| std::fs::metadata(directory.join(name)).ok()?.modified().ok())
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let millis = modified.and_then(|since| u64::try_from(since.as_millis()).ok());
+    millis.unwrap_or_else(|| Now::read().unix.0)
 }
 
 /// Compiles patterns for this Hyperscan and CPU on a thread of its own, then adopts.

@@ -106,8 +106,10 @@ pub struct Shared {
     #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
     pub(super) changing: std::sync::Mutex<()>,
     pub(super) draining: AtomicBool,
-    /// When the generation in force was adopted, UTC milliseconds.
-    pub(super) adopted_at: AtomicU64,
+    /// When the patterns in force were built, UTC milliseconds; a merge of single changes keeps them.
+    pub(super) patterns_built_at: AtomicU64,
+    /// Deaths of analysis workers, as an alarm.
+    pub(super) worker_deaths: Recent,
     /// The last generation that was offered was refused.
     pub(super) generation_refused: AtomicBool,
     pub(super) started: Now,
@@ -186,12 +188,12 @@ impl Shared {
         let left = end.0.saturating_sub(now.unix.0) / 86_400_000;
         let certificate =
             (left < CERTIFICATE_DAYS).then(|| format!("the certificate ends in {left} days"));
-        let adopted = self.adopted_at.load(Ordering::Relaxed);
-        let old = now.unix.0.saturating_sub(adopted) / 86_400_000;
-        let stale = match (self.tables(), adopted) {
+        let built = self.patterns_built_at.load(Ordering::Relaxed);
+        let old = now.unix.0.saturating_sub(built) / 86_400_000;
+        let stale = match (self.tables(), built) {
             (None, _) => Some("no generation is in force: mail gets 451".to_owned()),
             (Some(_), 1..) if old >= SIGNATURE_DAYS => {
-                Some(format!("the generation in force is {old} days old"))
+                Some(format!("the rules and signatures in force were built {old} days ago"))
             }
             (Some(_), _) => None,
         };
@@ -200,7 +202,10 @@ impl Shared {
             .load(Ordering::Relaxed)
             .then(|| "the last generation was refused, see the log".to_owned());
         let deaths = self.analysis.counters().deaths;
-        let workers = (deaths > 0).then(|| format!("analysis workers died {deaths} times"));
+        let workers = self
+            .worker_deaths
+            .is_raised(deaths, now)
+            .then(|| format!("analysis workers died {deaths} times, lately within the hour"));
         let damaged = self.sum(|gauges| &gauges.damaged);
         let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
         let lost = self.sum(|gauges| &gauges.lost_rows);
@@ -215,6 +220,27 @@ impl Shared {
             ("damaged_records", damage),
             ("lost_log_rows", lost),
         ]
+    }
+}
+
+/// A count that only grows, as an alarm that ends: raised from when somebody sees it grow to an hour
+/// later. What died once and never again must not stand in the way of the next alarm for ever.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    seen: AtomicU64,
+    /// UTC milliseconds.
+    at: AtomicU64,
+}
+
+impl Recent {
+    const MILLIS: u64 = 3_600_000;
+
+    fn is_raised(&self, count: u64, now: Now) -> bool {
+        if self.seen.swap(count, Ordering::Relaxed) != count {
+            self.at.store(now.unix.0, Ordering::Relaxed);
+        }
+        let since = now.unix.0.saturating_sub(self.at.load(Ordering::Relaxed));
+        count > 0 && since < Self::MILLIS
     }
 }
 
@@ -253,5 +279,26 @@ impl Figures for Shared {
     fn alarms(&self) -> Vec<(&'static str, bool)> {
         let all = self.all_alarms(Now::read());
         all.into_iter().map(|(name, text)| (name, text.is_some())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Now, Recent};
+    use crate::clock::UnixMillis;
+
+    #[test]
+    fn an_alarm_for_deaths_ends_an_hour_after_the_last_one() {
+        let at = |minutes: u64| Now {
+            unix: UnixMillis(1_800_000_000_000 + minutes * 60_000),
+            ..Now::default()
+        };
+        let recent = Recent::default();
+        assert!(!recent.is_raised(0, at(0)));
+        assert!(recent.is_raised(1, at(10)));
+        assert!(recent.is_raised(1, at(69)));
+        assert!(!recent.is_raised(1, at(70)));
+        assert!(recent.is_raised(2, at(100)));
+        assert!(!recent.is_raised(2, at(161)));
     }
 }

@@ -13,6 +13,7 @@ use super::delta::{self, EntryChange, Layer, RecipientChange, slot};
 use super::recipients::{ChainEnd, RecipientFlags, Record, follow};
 use super::senders::{
     EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
+    list_stem,
 };
 use super::{
     AdoptError, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
@@ -121,6 +122,34 @@ impl Snapshot {
                 each(value);
             }
         }
+    }
+
+    /// How many entries are in the list (owner, side, polarity) that `entry` would be added to. Reads
+    /// the whole table: for the writing side only.
+    pub(super) fn list_length(&self, entry: &Entry) -> usize {
+        let stem = list_stem(entry);
+        let place = slot(entry.polarity);
+        let mut changed = Layer::default();
+        for layer in &self.overlay.layers {
+            changed = Layer::merged(&changed, layer);
+        }
+        let change = |key: &[u8]| changed.entries.get(key).and_then(|both| both.get(place));
+        let base = self.generation.senders().into_iter().flat_map(|table| table.flat.records());
+        let old = base
+            .filter(|(key, _)| key.starts_with(&stem))
+            .filter(|(key, value)| {
+                EntryValue::decode(value).is_some_and(|value| value.polarity == entry.polarity)
+                    && matches!(change(key), None | Some(EntryChange::Untouched))
+            })
+            .count();
+        let new = changed
+            .entries
+            .iter()
+            .filter(|(key, both)| {
+                key.starts_with(&stem) && matches!(both.get(place), Some(EntryChange::Put(_)))
+            })
+            .count();
+        old + new
     }
 
     /// Every recipient with the target of an alias, in no order.
