@@ -158,6 +158,7 @@ fn find(place: &Place, item: &str) -> Result<Option<Listed>, Failure> {
 }
 
 fn find_all(place: &Place, ids: &[ItemId]) -> Result<BTreeMap<ItemId, Listed>, Failure> {
+    place.must_exist()?;
     let directory = place.data.join("quarantine");
     if !directory.exists() {
         return Ok(BTreeMap::new());

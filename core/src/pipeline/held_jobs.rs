@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use crate::quarantine::ItemId;
 
-/// Jobs of one kind that run at the same time; a deletion does not wait for slow hops. Each may
-/// hold a connection to a next hop and a body of 256 KiB.
+/// Jobs of one kind that run at the same time: a deletion does not wait for slow hops. Each may hold a connection to a
+/// next hop and a body of 256 KiB.
 pub(super) const AT_ONCE_MAX: usize = 16;
 /// Jobs that are known at the same time: more than one call of 4 MiB can name.
 const JOBS_MAX: usize = 100_000;

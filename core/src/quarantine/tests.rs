@@ -217,6 +217,94 @@ fn an_item_is_released_once_however_often_it_is_asked_for_and_after_a_crash_once
     });
 }
 
+/// What was told to somebody before the power went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    held: bool,
+    releasing: bool,
+    released: bool,
+    other_deleted: bool,
+}
+
+#[test]
+fn a_power_cut_at_any_step_of_a_release_leaves_a_state_that_may_be_gone_on_from() {
+    let root = PathBuf::from("/quarantine");
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..400_u64 {
+        let disk = SimDisk::new(seed);
+        let told = std::cell::Cell::new(Told::default());
+        let tell = |change: fn(&mut Told)| {
+            let mut now = told.get();
+            change(&mut now);
+            told.set(now);
+        };
+        let work = async {
+            let quarantine = open(&disk, &root).await;
+            let content = Content::from_octets(*b"mail");
+            let ids = quarantine.hold(&held(1, 30, &[0, 1]), &content, NOW).await.unwrap();
+            tell(|told| told.held = true);
+            quarantine.delete(ids[1], "admin", NOW).await.unwrap();
+            tell(|told| told.other_deleted = true);
+            let releasing = quarantine.begin_release(ids[0], "admin", NOW).await.unwrap();
+            tell(|told| told.releasing = true);
+            releasing.end(by("released"), NOW).await.unwrap();
+            tell(|told| told.released = true);
+        };
+        // Anywhere, the end included.
+        let _ = disk.run(work, 10 + seed % 97);
+        disk.crash();
+        let told = told.get();
+        run(&disk, async {
+            let quarantine = open(&disk, &root).await;
+            quarantine.recover().await;
+            let id =
+                |recipient| ItemId { shard: 0, mail: MailId(uuid::Uuid::from_u128(1)), recipient };
+            let state = match quarantine.load(id(0), NOW).await {
+                Ok((_, state, _)) => state,
+                Err(error) => {
+                    assert!(!told.held, "seed {seed}: held, and gone: {error}");
+                    return;
+                }
+            };
+            seen.insert(state.name());
+            assert!(
+                !told.other_deleted || quarantine.load(id(1), NOW).await.is_err(),
+                "seed {seed}: deleted, and back"
+            );
+            if told.releasing {
+                assert_ne!(state, ItemState::Held, "seed {seed}: nobody knows whether it went out");
+            }
+            if told.released {
+                assert_eq!(state, by("released"), "seed {seed}");
+            }
+            match quarantine.begin_release(id(0), "again", NOW).await {
+                Ok(releasing) => releasing.end(by("released"), NOW).await.unwrap(),
+                Err(error) => assert_eq!(state, by("released"), "seed {seed}: {error}"),
+            }
+        });
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["held", "released", "releasing"]);
+}
+
+#[test]
+fn an_item_is_found_beside_another_copy_of_the_same_mail_that_cannot_be_read() {
+    let disk = SimDisk::new(5);
+    let root = PathBuf::from("/quarantine");
+    run(&disk, async {
+        let quarantine = open(&disk, &root).await;
+        let content = Content::from_octets(*b"mail");
+        let damaged = quarantine.hold(&held(1, 30, &[0]), &content, NOW).await.unwrap()[0];
+        let whole = quarantine.hold(&held(1, 30, &[1]), &content, NOW).await.unwrap()[0];
+        let (path, mut octets) = disk.files(&root).remove(0);
+        let at = memchr::memmem::find(&octets, b"phishing").expect("metadata of the first");
+        octets[at] ^= 4;
+        disk.set_file(&path, octets);
+        assert!(quarantine.load(whole, NOW).await.is_ok());
+        let error = quarantine.load(damaged, NOW).await.unwrap_err();
+        assert!(matches!(error, SpoolError::Damaged { .. }), "not \"not found\": {error}");
+    });
+}
+
 #[test]
 fn a_release_that_is_dropped_half_way_leaves_an_item_that_may_be_released() {
     let disk = SimDisk::new(8);
