@@ -71,8 +71,9 @@ pub(super) fn collect(
     for (number, source) in numbered().filter(|(_, source)| source.kind == SourceKind::Domains) {
         all.domains_file(number, source, &own_hosts);
     }
-    let files = sources.files.iter().filter(|source| source.kind == SourceKind::Domains);
-    if let (true, true, Some(last)) = (all.domains.is_empty(), all.errors.is_empty(), files.last())
+    let mut files = sources.files.iter().filter(|source| source.kind == SourceKind::Domains);
+    if let (true, true, Some(last)) =
+        (all.domains.is_empty(), all.errors.is_empty(), files.next_back())
     {
         // An emptied file would have every recipient refused for good: 550, and senders give up.
         let text = "names no domain: every recipient would be refused";
