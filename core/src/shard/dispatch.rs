@@ -280,7 +280,6 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
 /// When the patterns of a generation were built: a merge of single changes links the file, so their
 /// age is neither hidden by merging nor by a restart. Without patterns, when the generation was made.
 fn patterns_built_at(directory: &Path) -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "control threads wait here, never a shard")]
     let modified = ["patterns.table", "manifest.json"]
         .iter()
         .find_map(|name| std::fs::metadata(directory.join(name)).ok()?.modified().ok())

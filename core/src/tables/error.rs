@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// One mistake in a source file. A build reports all of them and builds nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}:{column}: {text}", file.display())]
+#[error("{}{}: {text}", file.display(), place(*line, *column))]
 pub struct SourceError {
     /// The file as it was named in the configuration.
     pub file: PathBuf,
@@ -14,6 +14,15 @@ pub struct SourceError {
     pub column: u64,
     /// What is wrong, with the value.
     pub text: String,
+}
+
+/// `:12:3`; a file as a whole has no line.
+fn place(line: u64, column: u64) -> String {
+    match (line, column) {
+        (0, _) => String::new(),
+        (line, 0) => format!(":{line}"),
+        (line, column) => format!(":{line}:{column}"),
+    }
 }
 
 impl SourceError {

@@ -71,6 +71,14 @@ pub(super) fn collect(
     for (number, source) in numbered().filter(|(_, source)| source.kind == SourceKind::Domains) {
         all.domains_file(number, source, &own_hosts);
     }
+    let mut files = sources.files.iter().filter(|source| source.kind == SourceKind::Domains);
+    if let (true, true, Some(last)) =
+        (all.domains.is_empty(), all.errors.is_empty(), files.next_back())
+    {
+        // An emptied file would have every recipient refused for good: 550, and senders give up.
+        let text = "names no domain: every recipient would be refused";
+        all.errors.push(SourceError::new(&last.path, 0, 0, text));
+    }
     // Addresses in the domains' own lists may belong to any of the domains: read them last.
     let domains = std::mem::take(&mut all.domains);
     for (number, domain) in &domains {
@@ -111,6 +119,14 @@ fn full(_: Full) -> LineError {
     (0, "the table is full: it holds at most 1.7 GB of keys and values".to_owned())
 }
 
+/// Line and column, from 1, of the first octet that is no UTF-8.
+fn first_bad_octet(content: &[u8]) -> (u64, u64) {
+    let good = content.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let line = good.matches('\n').count() as u64 + 1;
+    let last = good.rsplit('\n').next().unwrap_or_default();
+    (line, last.chars().count() as u64 + 1)
+}
+
 impl Collected {
     fn whole(&mut self, path: &Path) -> Option<Vec<u8>> {
         disk::read(path, WHOLE_FILE_BYTES_MAX)
@@ -121,9 +137,13 @@ impl Collected {
     fn domains_file(&mut self, number: u32, source: &Source, own_hosts: &[&str]) {
         let path = &source.path;
         let Some(content) = self.whole(path) else { return };
-        let Ok(text) = String::from_utf8(content) else {
-            self.errors.push(SourceError::new(path, 0, 0, "is not UTF-8"));
-            return;
+        let text = match String::from_utf8(content) {
+            Ok(text) => text,
+            Err(error) => {
+                let (line, column) = first_bad_octet(error.as_bytes());
+                self.errors.push(SourceError::new(path, line, column, "is not UTF-8"));
+                return;
+            }
         };
         match parse_domains(&text, &path.display().to_string(), own_hosts) {
             Ok((domains, _warnings)) => {

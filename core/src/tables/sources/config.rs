@@ -45,7 +45,7 @@ const DEPTH_MAX: usize = 8;
 /// that nobody runs look like mail that nobody finds fault with.
 fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>> {
     if !path.exists() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let missing = std::io::Error::from(rustix::io::Errno::NOENT);
         return if source.optional { Ok(Vec::new()) } else { Err(missing) };
     }
     if !path.is_dir() {

@@ -134,3 +134,20 @@ fn headers_of_another_kind_or_version_are_refused_by_value() {
     let found = file::verify(&content, Kind::Senders).map(drop).map_err(error);
     assert_eq!(found, Err("x: kind of table: found 9, expected 2".to_owned()));
 }
+
+#[test]
+fn a_domains_file_that_is_empty_or_not_utf_8_is_a_mistake_with_its_place() {
+    let at = Appliance::new();
+    for (content, want) in [
+        (&b"# nothing yet\n"[..], "d.toml: names no domain: every recipient would be refused"),
+        (b"[[domain]]\nname = \"\xe6\x97\xa5\xff.test\"\n", "d.toml:2:10: is not UTF-8"),
+    ] {
+        fs::write(at.path("d.toml"), content).unwrap();
+        let file = Source { path: at.path("d.toml"), kind: SourceKind::Domains };
+        let sources = Sources { files: vec![file], ..Sources::default() };
+        let errors = build_generation(&sources, &at.path("1"), &mut |_| ()).unwrap_err();
+        let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].ends_with(want), "{said:?}, expected {want}");
+    }
+}

@@ -331,7 +331,7 @@ fn every_mistake_of_every_source_is_reported_with_its_place_and_nothing_is_built
         "n.zone:3:1: `1.2.3.9-4`: the range ends before it begins",
         "h.hsb:1:1: `zz` is not an MD5, SHA-1 or SHA-256 in hexadecimal",
         "bom.txt:1:1: begins with a byte order mark; save it as plain UTF-8",
-        "missing.txt:0:0: No such file or directory (os error 2)",
+        "missing.txt: No such file or directory (os error 2)",
     ];
     for line in expected {
         assert!(errors.iter().any(|error| error == line), "missing: {line}\nin {errors:#?}");
