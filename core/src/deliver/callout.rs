@@ -167,7 +167,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             after_content: Duration::ZERO,
         };
         let mut last = Reply::new(450, Enhanced(4, 4, 4), "no route to the recipient's domain");
-        for hop in self.inner.outlet.hops(&mailbox.domain, false) {
+        for hop in self.inner.outlet.hops(&mailbox.domain) {
             if self.world().now().mono >= deadline {
                 break;
             }

@@ -26,7 +26,7 @@ use crate::clock::{MonoMillis, Now, UnixMillis};
 use crate::content::{Content, LargeFile};
 use crate::maillog::{DeliveryRow, MailLog};
 use crate::quarantine::Quarantine;
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{MailHosts, ResolveError, Resolver};
 use crate::spool::disk::Disk;
 use crate::spool::held::HeldMail;
 use crate::spool::{CopyId, Deferral, Outcome, QueuedMail, SpoolError, SpoolStore};
@@ -101,6 +101,16 @@ impl Live {
             valid: Arc::clone(&tls.valid),
             chance: Rc::new(Cell::new(seed)),
         }
+    }
+}
+
+impl Live {
+    async fn in_time<T>(
+        &self,
+        look_up: impl Future<Output = Result<T, ResolveError>>,
+    ) -> Result<T, ResolveError> {
+        let deadline = self.now().mono.plus(LOOK_UP_TIMEOUT);
+        within(self, deadline, look_up).await.unwrap_or(Err(ResolveError::TimedOut))
     }
 }
 
@@ -193,9 +203,15 @@ impl World for Live {
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let looked_up = self.resolver.addresses(host, || self.now().mono);
-        let deadline = self.now().mono.plus(LOOK_UP_TIMEOUT);
-        within(self, deadline, looked_up).await.unwrap_or(Err(ResolveError::TimedOut))
+        self.in_time(self.resolver.addresses(host, || self.now().mono)).await
+    }
+
+    async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, ResolveError> {
+        self.in_time(self.resolver.mail_hosts(domain, || self.now().mono)).await
+    }
+
+    async fn mail_host_addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.in_time(self.resolver.mail_host_addresses(host, || self.now().mono)).await
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<HopStream> {

@@ -8,7 +8,8 @@
 //! used but through them, so that every failure replays from a seed.
 //!
 //! Parts: `client` is the SMTP client without I/O; `connection` runs it over a stream; `pool` keeps
-//! idle connections; `attempt` tries the hops of a route; `through` answers the client by the rule
+//! idle connections; `way` says where a letter goes; `attempt`
+//! tries the hops of a route; `through` answers the client by the rule
 //! of 250; `queue` and `worker` retry what is spooled; `destinations` is what the whole box knows
 //! about each hop; `dsn` writes reports; `callout` asks a hop about a recipient.
 //!
@@ -41,6 +42,7 @@ mod tests;
 mod through;
 pub mod transport;
 mod wake;
+mod way;
 mod worker;
 
 use std::cell::{Cell, RefCell};

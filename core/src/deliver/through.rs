@@ -90,8 +90,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 needs: copy.needs,
                 content: &copy.content,
             };
-            let hops = self.inner.outlet.hops(&copy.domain, false);
-            let attempt = self.inner.outlet.attempt(letter, &hops, patience).await;
+            let way = self.inner.outlet.way(&copy.domain, false).await;
+            let attempt = self.inner.outlet.attempt(letter, way, patience).await;
             Way::tried(copy, attempt)
         }))
         .await

@@ -10,6 +10,7 @@ use super::queue::{Overdue, Taken, Waiting};
 use super::report::Failed;
 use super::store::Store;
 use super::transport::{World, within};
+use super::way::{self, Way};
 use super::{Deliverer, record};
 use crate::clock::MonoMillis;
 use crate::content::Content;
@@ -197,8 +198,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
             content: &content,
         };
         let outlet = &self.inner.outlet;
-        let hops = outlet.hops(&mail.route_domain, mail.client.is_none());
-        let attempt = outlet.attempt(letter, &hops, patience).await;
+        let way = outlet.way(&mail.route_domain, mail.client.is_none()).await;
+        let attempt = outlet.attempt(letter, way, patience).await;
         if let Some(until) = attempt.hops_down_until
             && !attempt.tried.iter().any(|tried| matches!(tried.fate, Fate::Never(_)))
         {
@@ -330,11 +331,19 @@ impl<W: World, S: Store> Deliverer<W, S> {
         !copies.is_empty()
     }
 
+    /// Forgets the back-off of a domain's next hops. Those of other people's domains may have to be
+    /// looked up for that, so it happens beside; it is asked before the deliveries that follow ask.
     fn forgive(&self, domain: &str) {
-        let now = self.world().now().mono;
-        for hop in self.inner.outlet.hops(domain, true) {
-            self.inner.outlet.destinations.forgive((&hop.host, hop.port), now);
-        }
+        let (this, domain) = (self.clone(), domain.to_owned());
+        self.world().spawn(async move {
+            let outlet = &this.inner.outlet;
+            let Way::Hops(hops, origin) = outlet.way(&domain, true).await else { return };
+            let now = this.world().now().mono;
+            for hop in hops {
+                let name = way::destination(&hop, origin);
+                outlet.destinations.forgive((&name, hop.port), now);
+            }
+        });
     }
 
     /// Removes one mail without a report to its sender. False if it does not wait on this shard (or

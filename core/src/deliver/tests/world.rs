@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::clock::{MonoMillis, Now, UnixMillis};
 use crate::content::LargeFile;
 use crate::deliver::transport::{Certificate, Stream, World};
-use crate::resolve::ResolveError;
+use crate::resolve::{MailHost, MailHosts, ResolveError};
 
 /// Wall clock at the start of every world.
 pub(in crate::deliver) const START: u64 = 1_790_000_000_000;
@@ -97,6 +97,8 @@ struct Inner {
     tasks: RefCell<Vec<Task>>,
     random: Cell<u64>,
     hops: RefCell<HashMap<String, Rc<Hop>>>,
+    mail_hosts: RefCell<HashMap<String, Result<MailHosts, ResolveError>>>,
+    looked_up: Cell<u32>,
 }
 
 #[derive(Clone)]
@@ -118,7 +120,23 @@ impl Sim {
             tasks: RefCell::default(),
             random: Cell::new(seed),
             hops: RefCell::default(),
+            mail_hosts: RefCell::default(),
+            looked_up: Cell::new(0),
         }))
+    }
+
+    /// What the DNS says of a domain's mail; by default that it has no MX.
+    pub(in crate::deliver) fn mail_hosts_of(
+        &self,
+        domain: &str,
+        hosts: Result<MailHosts, ResolveError>,
+    ) {
+        self.0.mail_hosts.borrow_mut().insert(domain.to_owned(), hosts);
+    }
+
+    /// How often mail hosts were asked for.
+    pub(in crate::deliver) fn looked_up(&self) -> u32 {
+        self.0.looked_up.get()
     }
 
     /// A hop under a host name; offers the usual.
@@ -287,6 +305,17 @@ impl World for Sim {
         names.sort();
         let index = names.iter().position(|name| *name == host).ok_or(ResolveError::NoAddress)?;
         Ok(vec![IpAddr::from([192, 0, 2, index as u8])])
+    }
+
+    async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, ResolveError> {
+        self.0.looked_up.set(self.0.looked_up.get() + 1);
+        let scripted = self.0.mail_hosts.borrow().get(domain).cloned();
+        let own = MailHost { preference: 0, host: domain.into() };
+        scripted.unwrap_or(Ok(MailHosts::Hosts(vec![own])))
+    }
+
+    async fn mail_host_addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.addresses(host).await
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {
