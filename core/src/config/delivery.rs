@@ -123,6 +123,9 @@ pub struct Delivery {
     pub back_off_seconds_min: u64,
     /// Longest pause of it.
     pub back_off_seconds_max: u64,
+    /// PEM file of certificate authorities that hops with `verify` may also be certified by, beside the
+    /// system's.
+    pub trusted_certificates: Option<PathBuf>,
     /// Smart hosts for reports to domains that are not ours; none: the mail hosts of those domains.
     pub report_route: Vec<SmartHost>,
     /// Port of other domains' mail hosts.
@@ -150,6 +153,7 @@ impl Default for Delivery {
             mails_per_connection_max: 100,
             back_off_seconds_min: 5,
             back_off_seconds_max: 600,
+            trusted_certificates: None,
             report_route: Vec::new(),
             report_port: 25,
             report_refused_networks: REFUSED_NETWORKS
@@ -189,6 +193,8 @@ impl Delivery {
         section.number("mails_per_connection_max", 1..=1_000_000, mails);
         section.number("back_off_seconds_min", 1..=3_600, &mut delivery.back_off_seconds_min);
         section.number("back_off_seconds_max", 1..=86_400, &mut delivery.back_off_seconds_max);
+        let file = section.text("trusted_certificates").filter(|text| !text.value.is_empty());
+        delivery.trusted_certificates = file.map(|text| text.value.into());
         delivery.report_route = section.tables("report_route", SmartHost::read);
         if delivery.report_route.len() > SMART_HOSTS_MAX {
             let text = format_args!("more than {SMART_HOSTS_MAX}");
