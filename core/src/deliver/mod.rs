@@ -75,6 +75,8 @@ struct Inner<W: World, S: Store> {
     callouts: RefCell<callout::Callouts>,
     /// Queued mails under way: of healthy domains, of doubtful ones.
     under_way: [Cell<usize>; 2],
+    /// Those of them that go to strangers' mail hosts.
+    to_strangers: Cell<usize>,
     stopping: Cell<bool>,
 }
 
@@ -111,6 +113,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 wake: wake::Wake::default(),
                 callouts: RefCell::default(),
                 under_way: [Cell::new(0), Cell::new(0)],
+                to_strangers: Cell::new(0),
                 stopping: Cell::new(false),
             }),
         }

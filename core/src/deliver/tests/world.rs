@@ -69,6 +69,8 @@ pub(in crate::deliver) struct Hop {
     pub taken: RefCell<Vec<Taken>>,
     pub lines: RefCell<Vec<String>>,
     pub connections: Cell<u32>,
+    interruption: Cell<Option<&'static str>>,
+    slow_writes: Cell<u64>,
 }
 
 impl Hop {
@@ -78,6 +80,16 @@ impl Hop {
 
     pub(in crate::deliver) fn offer(&self, offers: &[&'static str]) {
         *self.offers.borrow_mut() = offers.to_vec();
+    }
+
+    /// Says this when the first octets of a content are there.
+    pub(in crate::deliver) fn interrupt(&self, text: &'static str) {
+        self.interruption.set(Some(text));
+    }
+
+    /// Every write takes that many milliseconds.
+    pub(in crate::deliver) fn slow_writes(&self, millis: u64) {
+        self.slow_writes.set(millis);
     }
 
     pub(in crate::deliver) fn said(&self, beginning: &str) -> usize {
@@ -147,6 +159,8 @@ impl Sim {
             taken: RefCell::default(),
             lines: RefCell::default(),
             connections: Cell::new(0),
+            interruption: Cell::new(None),
+            slow_writes: Cell::new(0),
         });
         self.0.hops.borrow_mut().insert(host.to_owned(), Rc::clone(&hop));
         hop
@@ -555,8 +569,16 @@ impl Stream for Wire {
     }
 
     async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        let slow = self.hop.slow_writes.get();
+        if slow > 0 {
+            self.sim.at(self.sim.millis() + slow).await;
+        }
         self.input.extend_from_slice(octets);
         self.work();
+        let halfway = self.in_content.is_some() && !self.input.is_empty();
+        if halfway && let Some(text) = self.hop.interruption.take() {
+            self.output.push_back((self.sim.millis(), format!("{text}\r\n").into_bytes()));
+        }
         Ok(())
     }
 
