@@ -6,14 +6,17 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stderr,
     reason = "a test harness: what goes wrong here is the test's failure, and its words are read"
 )]
 
 pub mod account;
 pub mod corpus;
+pub mod dns;
 pub mod gateway;
 pub mod hop;
+pub mod script;
 pub mod wait;
 
 /// Prints plainly that something is left out, and why. The gate's log shows it.
