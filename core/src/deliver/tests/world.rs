@@ -325,7 +325,7 @@ impl World for Sim {
         self.0.looked_up.set(self.0.looked_up.get() + 1);
         let scripted = self.0.mail_hosts.borrow().get(domain).cloned();
         let own = MailHost { preference: 0, host: domain.into() };
-        scripted.unwrap_or(Ok(MailHosts::Hosts(vec![own])))
+        scripted.unwrap_or_else(|| Ok(MailHosts::Hosts(vec![own])))
     }
 
     async fn mail_host_addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
