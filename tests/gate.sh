@@ -33,6 +33,10 @@ case $mode in
   *) echo "gate.sh: unknown suite $mode" >&2; exit 2 ;;
 esac
 
+# The only step that asks the network: sources of every dependency, those of other platforms too, whose
+# licences are looked at.
+step "sources of dependencies"
+cargo fetch --locked --quiet
 step "formatting"
 cargo fmt --all --check
 step "lints"

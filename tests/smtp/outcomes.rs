@@ -1,11 +1,13 @@
 //! What the client is told when the next hop misbehaves, and that every mail is accounted for.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use sekisho_tests::account::{Told, account};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
 use sekisho_tests::hop::Hop;
+use sekisho_tests::script::{Act, Phase, Script, ScriptHop};
 use sekisho_tests::wait::wait_longer;
 
 fn mail(id: &str) -> Vec<u8> {
@@ -116,4 +118,117 @@ fn the_queue_is_listed_explained_held_and_emptied_by_command() {
     assert_eq!(gateway.queued(), 1, "without --yes it only says what it would do");
     assert!(gateway.sekisho(&["queue", "remove", &id, "--yes"]).status.success());
     assert_eq!(gateway.queued(), 0);
+}
+
+/// One domain per hop.
+fn domains(hops: &[ScriptHop]) -> String {
+    let mut text = String::new();
+    for (number, hop) in hops.iter().enumerate() {
+        let _ = write!(
+            text,
+            "[[domain]]\nname = \"d{number}.test\"\nprofile = \"securemail\"\n[[domain.route]]\n\
+             host = \"127.0.0.1\"\nport = {}\ntls = \"never\"\n[domain.settings]\n\
+             recipient.verify = \"off\"\n",
+            hop.address().port()
+        );
+    }
+    text
+}
+
+/// Rows 2 to 4 of the table: everything that can go wrong, in each phase, over real sockets.
+#[test]
+fn a_hop_that_hangs_closes_or_talks_nonsense_in_any_phase_costs_no_mail() {
+    let say = |text: &str| Act::Say(text.to_owned());
+    let mut cases: Vec<(Phase, Act, u16)> = Vec::new();
+    for phase in
+        [Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Body, Phase::Dot]
+    {
+        for act in [Act::Silent, Act::Close] {
+            cases.push((phase, act, 250));
+        }
+        if phase == Phase::Body {
+            continue;
+        }
+        for text in ["good morning", "199 what", "999 what", "250-a\r\n251 b", "\0\u{1}\u{2}"] {
+            cases.push((phase, say(text), 250));
+        }
+        cases.push((phase, say("451 4.3.0 later"), 250));
+        cases.push((phase, say("421 4.3.2 closing"), 250));
+        cases.push((phase, Act::Endless("250-and so on".to_owned()), 250));
+        cases.push((phase, Act::Endless("x".repeat(1000)), 250));
+        // About the connection up to EHLO (which HELO may mend), about the mail from MAIL on.
+        let code = if phase > Phase::Ehlo { 554 } else { 250 };
+        cases.push((phase, say("554 5.7.1 no"), code));
+    }
+    let hops: Vec<_> = cases
+        .iter()
+        .map(|(phase, act, _)| ScriptHop::start(Script::default().with(*phase, act.clone())))
+        .collect();
+    let gateway = Gateway::start(&Setup {
+        delivery: "response_timeout_ms = 1000\nfinal_dot_wait_ms = 1000".to_owned(),
+        domains: domains(&hops),
+        ..Setup::default()
+    });
+    // Larger than all buffers between us and a hop that does not read.
+    let large = [mail("large"), b"0123456789abcdef0123456789abcdef\r\n".repeat(500_000)].concat();
+    let mut spooled = 0;
+    for (number, (phase, act, code)) in cases.iter().enumerate() {
+        let to = format!("u@d{number}.test");
+        let content = if *phase == Phase::Body { &large } else { &mail(&to) };
+        let began = std::time::Instant::now();
+        let sent = gateway.send("a@example.com", &[&to], content);
+        let told = sent.reply.text();
+        assert_eq!(sent.reply.code, *code, "{phase:?} {act:?}: {told}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{phase:?} {act:?}");
+        let mended = *phase == Phase::Ehlo && hops[number].taken() == [false];
+        spooled += u64::from(*code == 250 && !mended);
+    }
+    assert_eq!(gateway.queued(), spooled, "what no hop took waits, and nothing else");
+    // All hops are well again: everything arrives.
+    hops.iter().for_each(|hop| hop.behave(Script::default()));
+    wait_longer("the queue empties", Duration::from_secs(120), || {
+        let _ = gateway.sekisho(&["queue", "flush"]);
+        (gateway.queued() == 0).then_some(())
+    });
+    for (number, (phase, act, code)) in cases.iter().enumerate() {
+        let taken = hops[number].taken().len();
+        // Whoever takes a mail and answers nonsense gets it twice.
+        let unclear =
+            *phase == Phase::Dot && matches!(act, Act::Say(text) if text.starts_with('2'));
+        let expected = usize::from(*code == 250) + usize::from(unclear);
+        assert_eq!(taken, expected, "{phase:?} {act:?}: a duplicate, never a loss");
+    }
+}
+
+/// Row 3: the answer that comes after we told our client 250 settles the spooled copy.
+#[test]
+fn a_late_answer_to_the_final_dot_settles_the_spooled_copy_and_nothing_arrives_twice() {
+    let late = Script::default().with(Phase::Dot, Act::Late(Duration::from_secs(4)));
+    let hops = [ScriptHop::start(late)];
+    let gateway = Gateway::start(&Setup {
+        delivery: "final_dot_wait_ms = 1000".to_owned(),
+        domains: domains(&hops),
+        ..Setup::default()
+    });
+    let sent = gateway.send("a@example.com", &["u@d0.test"], &mail("late"));
+    assert_eq!(sent.reply.code, 250);
+    assert_eq!(hops[0].taken().len(), 0, "the hop has not answered yet");
+    assert_eq!(gateway.queued(), 1, "durable meanwhile");
+    wait_longer("the late answer settles it", Duration::from_secs(30), || {
+        (gateway.queued() == 0).then_some(())
+    });
+    assert_eq!(hops[0].taken().len(), 1);
+    assert_eq!(hops[0].connections(), 1, "it was not tried again");
+}
+
+/// A hop whose dialogue is out of step says yes to a content that it does not have yet.
+#[test]
+fn a_yes_before_the_content_is_nobodys_yes() {
+    let hops = [ScriptHop::start(
+        Script::default().with(Phase::Data, Act::Say("354 go\r\n250 2.0.0 taken".to_owned())),
+    )];
+    let gateway = Gateway::start(&Setup { domains: domains(&hops), ..Setup::default() });
+    let sent = gateway.send("a@example.com", &["u@d0.test"], &mail("early"));
+    assert_eq!(sent.reply.code, 250);
+    assert_eq!(gateway.queued(), 1, "spooled, not believed");
 }

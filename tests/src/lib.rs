@@ -12,8 +12,10 @@
 
 pub mod account;
 pub mod corpus;
+pub mod dns;
 pub mod gateway;
 pub mod hop;
+pub mod script;
 pub mod wait;
 
 /// Prints plainly that something is left out, and why. The gate's log shows it.

@@ -1,9 +1,81 @@
 //! `[delivery]` and `[tls]`: towards the next hops, and the certificate we show to clients.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::Network;
 use super::engine::host_name;
 use super::walk::Section;
+
+/// Networks that another domain's mail hosts have no business to lead us to: this host, this link, and
+/// what is no single host at all. Private networks are left out: some gateways live behind one.
+const REFUSED_NETWORKS: [&str; 9] = [
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "224.0.0.0/3",
+    "::/128",
+    "::1/128",
+    "::ffff:0:0/96",
+    "fe80::/10",
+    "ff00::/8",
+];
+/// Smart hosts of one list.
+const SMART_HOSTS_MAX: usize = 16;
+
+/// TLS towards a smart host; the words of a domain's routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HopTls {
+    /// Never STARTTLS.
+    Never,
+    /// STARTTLS where offered, any certificate.
+    #[default]
+    Opportunistic,
+    /// No TLS, no mail; any certificate.
+    Required,
+    /// No TLS or no valid certificate for the host name, no mail.
+    Verify,
+}
+
+/// `[[delivery.report_route]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmartHost {
+    /// Host name, A-labels, or an address.
+    pub host: Box<str>,
+    /// TCP port.
+    pub port: u16,
+    /// Lower is tried first; equal ones share the load.
+    pub preference: u16,
+    /// TLS rule.
+    pub tls: HopTls,
+}
+
+impl SmartHost {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let mut route = Self { host: "".into(), port: 25, preference: 10, tls: HopTls::default() };
+        section.number("port", 1..=u16::MAX, &mut route.port);
+        section.number("preference", 0..=u16::MAX, &mut route.preference);
+        let tls = [
+            ("never", HopTls::Never),
+            ("opportunistic", HopTls::Opportunistic),
+            ("required", HopTls::Required),
+            ("verify", HopTls::Verify),
+        ];
+        section.choice("tls", &tls, &mut route.tls);
+        match section.text("host") {
+            None if section.has("host") => {}
+            None => section.wrong("host", section.start(), "is missing"),
+            Some(text) => {
+                let address = text.value.parse::<IpAddr>().map(|one| one.to_string().into());
+                match address.ok().or_else(|| host_name(text.value)) {
+                    Some(host) => route.host = host,
+                    None => section.wrong("host", text.start, "is not a host name or address"),
+                }
+            }
+        }
+        route
+    }
+}
 
 /// When a mail is handed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +123,15 @@ pub struct Delivery {
     pub back_off_seconds_min: u64,
     /// Longest pause of it.
     pub back_off_seconds_max: u64,
+    /// PEM file of certificate authorities that hops with `verify` may also be certified by, beside the
+    /// system's.
+    pub trusted_certificates: Option<PathBuf>,
+    /// Smart hosts for reports to domains that are not ours; none: the mail hosts of those domains.
+    pub report_route: Vec<SmartHost>,
+    /// Port of other domains' mail hosts.
+    pub report_port: u16,
+    /// Addresses that other domains' mail hosts may not have.
+    pub report_refused_networks: Vec<Network>,
 }
 
 impl Default for Delivery {
@@ -72,6 +153,13 @@ impl Default for Delivery {
             mails_per_connection_max: 100,
             back_off_seconds_min: 5,
             back_off_seconds_max: 600,
+            trusted_certificates: None,
+            report_route: Vec::new(),
+            report_port: 25,
+            report_refused_networks: REFUSED_NETWORKS
+                .iter()
+                .filter_map(|one| one.parse().ok())
+                .collect(),
         }
     }
 }
@@ -105,6 +193,15 @@ impl Delivery {
         section.number("mails_per_connection_max", 1..=1_000_000, mails);
         section.number("back_off_seconds_min", 1..=3_600, &mut delivery.back_off_seconds_min);
         section.number("back_off_seconds_max", 1..=86_400, &mut delivery.back_off_seconds_max);
+        let file = section.text("trusted_certificates").filter(|text| !text.value.is_empty());
+        delivery.trusted_certificates = file.map(|text| text.value.into());
+        delivery.report_route = section.tables("report_route", SmartHost::read);
+        if delivery.report_route.len() > SMART_HOSTS_MAX {
+            let text = format_args!("more than {SMART_HOSTS_MAX}");
+            section.wrong("report_route", section.place_of("report_route"), text);
+        }
+        section.number("report_port", 1..=u16::MAX, &mut delivery.report_port);
+        section.all_parsed("report_refused_networks", &mut delivery.report_refused_networks);
         delivery.check(section);
         delivery
     }

@@ -8,6 +8,7 @@
 mod admission;
 mod default;
 mod delivery;
+mod dns;
 mod engine;
 mod listener;
 mod problem;
@@ -21,7 +22,8 @@ mod tests;
 
 pub use admission::{Admission, Allowance};
 pub use default::DEFAULT_TEXT;
-pub use delivery::{Delivery, DeliveryMode, Tls};
+pub use delivery::{Delivery, DeliveryMode, HopTls, SmartHost, Tls};
+pub use dns::Dns;
 pub use engine::{Analysis, Engine, LogLevel, Metrics, host_name};
 pub use listener::{Listener, ListenerTls};
 pub use problem::{Problem, did_you_mean};
@@ -70,6 +72,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[storage]`
     pub storage: Storage,
     /// `[tables]`
@@ -91,6 +95,7 @@ impl Default for Config {
             admission: Admission::default(),
             tls: Tls::default(),
             delivery: Delivery::default(),
+            dns: Dns::default(),
             storage: Storage::default(),
             tables: Tables::default(),
             analysis: Analysis::default(),
@@ -121,6 +126,7 @@ impl Config {
             set(&mut config.admission, root.table("admission", Admission::read));
             set(&mut config.tls, root.table("tls", Tls::read));
             set(&mut config.delivery, root.table("delivery", Delivery::read));
+            set(&mut config.dns, root.table("dns", Dns::read));
             set(&mut config.storage, root.table("storage", Storage::read));
             set(&mut config.tables, root.table("tables", Tables::read));
             set(&mut config.analysis, root.table("analysis", Analysis::read));

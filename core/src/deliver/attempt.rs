@@ -11,9 +11,10 @@ use super::connection::{Connection, Patience, Sent};
 use super::copy::{HopAnswer, Needs};
 use super::destinations::{Denied, Destinations, Permit};
 use super::pool::{Key, Pool};
-use super::route::{Hop, Routes, TlsRule, in_order};
+use super::route::{Hop, Routes, TlsRule};
 use super::settings::Settings;
 use super::transport::World;
+use super::way::{self, Origin, Way};
 use crate::clock::MonoMillis;
 use crate::content::Content;
 use crate::envelope::{Envelope, Recipient};
@@ -71,9 +72,19 @@ pub(super) struct Attempt<W: World> {
     pub hops_down_until: Option<MonoMillis>,
 }
 
+impl<W: World> Attempt<W> {
+    /// The same for everybody, and no hop was asked.
+    fn without_hops(letter: Letter<'_>, fate: Fate, answer: HopAnswer) -> Self {
+        let one = Tried { fate, answer, hop_reports: false };
+        let tried = vec![one; letter.recipients.len()];
+        Self { tried, waiting: None, hops_down_until: None }
+    }
+}
+
 /// The state of one attempt.
 struct Round<'l, W: World> {
     letter: Letter<'l>,
+    origin: Origin,
     patience: Patience,
     open: Vec<usize>,
     tried: Vec<Option<Tried>>,
@@ -84,34 +95,26 @@ struct Round<'l, W: World> {
 }
 
 impl<W: World> Outlet<W> {
-    /// The next hops of a domain in order of trying. Reports go to other people's domains: by the
-    /// smart host, or to the domain's own addresses.
-    pub(super) fn hops(&self, domain: &str, is_report: bool) -> Vec<Hop> {
-        match (self.routes)(domain) {
-            Some(hops) => in_order(&hops, || self.world.random()),
-            None if !is_report => Vec::new(),
-            None if !self.settings.report_route.is_empty() => {
-                in_order(&self.settings.report_route, || self.world.random())
-            }
-            None => vec![Hop {
-                host: domain.into(),
-                port: self.settings.report_port,
-                preference: 0,
-                tls: TlsRule::Opportunistic,
-            }],
-        }
-    }
-
-    /// Tries `hops` until everybody has an answer.
+    /// Goes `way` until everybody has an answer.
     pub(super) async fn attempt(
         &self,
         letter: Letter<'_>,
-        hops: &[Hop],
+        way: Way,
         patience: Patience,
     ) -> Attempt<W> {
+        let (hops, origin) = match way {
+            Way::Hops(hops, origin) => (hops, origin),
+            Way::Later(answer) => {
+                return Attempt::without_hops(letter, Fate::Later(answer.reply.clone()), answer);
+            }
+            Way::Never(answer) => {
+                return Attempt::without_hops(letter, Fate::Never(answer.reply.clone()), answer);
+            }
+        };
         let no_route = Reply::new(450, Enhanced(4, 4, 4), "no route to the recipient's domain");
         let mut round = Round {
             letter,
+            origin,
             patience,
             open: (0..letter.recipients.len()).collect(),
             tried: vec![None; letter.recipients.len()],
@@ -120,7 +123,7 @@ impl<W: World> Outlet<W> {
             answered: false,
             down_until: None,
         };
-        for hop in hops {
+        for hop in &hops {
             if round.open.is_empty() || round.waiting.is_some() {
                 break;
             }
@@ -140,11 +143,12 @@ impl<W: World> Outlet<W> {
 
     async fn try_hop(&self, hop: &Hop, round: &mut Round<'_, W>) {
         let now = self.world.now().mono;
-        let permit = match self.destinations.admit((&hop.host, hop.port), now) {
+        let name = way::destination(hop, round.origin);
+        let permit = match self.destinations.admit((&name, hop.port), now) {
             Ok(permit) => permit,
             Err(denied) => return round.denied(hop, denied, now),
         };
-        let looked_up = self.world.addresses(&hop.host).await;
+        let looked_up = self.addresses(hop, round.origin).await;
         let addresses = match looked_up {
             Ok(addresses) => addresses,
             Err(error) => {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::client::Form;
 use super::transport::{Stream, World, within};
+use crate::clock::MonoMillis;
 use crate::content::{Content, LargeFile, Piece};
 
 /// Octets gathered before they are written.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Stuffs dots. The content has canonical line ends, so a line begins after a LF; the state
 /// is that alone, whatever the cuts between the pieces.
@@ -56,14 +57,23 @@ pub(super) enum Unsent {
     Io(io::Error),
 }
 
-/// Writes `content` behind what waits in `buffer` already (the BDAT command). Calls `commit` just
-/// before the last octets, so that a failure of theirs counts as "unknown".
+/// How long writing may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// One write.
+    pub write: Duration,
+    /// All of them.
+    pub until: MonoMillis,
+}
+
+/// Writes `content` behind what waits in `buffer` already (the BDAT command), all but its end, which is
+/// left in `buffer` for [`write`]: from there on a failure counts as "unknown".
 pub(super) async fn send<W: World>(
     world: &W,
     stream: &mut W::Stream,
     buffer: &mut Vec<u8>,
     (content, form): (&Content, Form),
-    (patience, commit): (Duration, impl FnOnce()),
+    pace: Pace,
 ) -> Result<(), Unsent> {
     let mut stuffer = Stuffer::new();
     let mut push = |octets: &[u8], buffer: &mut Vec<u8>| match form {
@@ -73,11 +83,11 @@ pub(super) async fn send<W: World>(
     for piece in &content.pieces {
         let mut reader = PieceReader { piece, offset: 0 };
         loop {
-            // Written before the next stretch, never after it: what is last has to wait for `commit`.
+            // Written before the next stretch, never after it: what is last has to wait.
             let stretch = reader.next(world).await.map_err(Unsent::Io)?;
             let Some(stretch) = stretch else { break };
             if buffer.len() + stretch.len() > BUFFER_BYTES && !buffer.is_empty() {
-                write(world, stream, buffer, patience).await?;
+                write(world, stream, buffer, pace).await?;
             }
             push(&stretch, buffer);
         }
@@ -85,17 +95,17 @@ pub(super) async fn send<W: World>(
     if form == Form::Data {
         stuffer.finish(buffer);
     }
-    commit();
-    write(world, stream, buffer, patience).await
+    Ok(())
 }
 
-async fn write<W: World>(
+/// Writes and empties `buffer`.
+pub(super) async fn write<W: World>(
     world: &W,
     stream: &mut W::Stream,
     buffer: &mut Vec<u8>,
-    patience: Duration,
+    pace: Pace,
 ) -> Result<(), Unsent> {
-    let deadline = world.now().mono.plus(patience);
+    let deadline = world.now().mono.plus(pace.write).min(pace.until);
     match within(world, deadline, stream.write_all(buffer)).await {
         Some(Ok(())) => {
             buffer.clear();

@@ -165,9 +165,11 @@ impl<W: World, S: Store> Deliverer<W, S> {
             command: settings.response_timeout,
             until_content: deadline,
             after_content: Duration::ZERO,
+            // There is no content.
+            content_pace: 1,
         };
         let mut last = Reply::new(450, Enhanced(4, 4, 4), "no route to the recipient's domain");
-        for hop in self.inner.outlet.hops(&mailbox.domain, false) {
+        for hop in self.inner.outlet.hops(&mailbox.domain) {
             if self.world().now().mono >= deadline {
                 break;
             }

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::body::{self, Unsent};
+use super::body::{self, Pace, Unsent};
 use super::client::{Client, ClientSettings, Failure, Fate, Form, Step, Transaction, Wait};
 use super::route::{Hop, TlsRule};
 use super::transport::{Certificate, Stream, World, within};
 use crate::clock::MonoMillis;
 use crate::content::Content;
+
+/// For an answer that seems to be there already.
+const EARLY_WAIT: Duration = Duration::from_millis(100);
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +20,11 @@ pub(super) struct Patience {
     pub connect: Duration,
     /// For one answer, and for one write.
     pub command: Duration,
-    /// Until the final dot is on its way, everything together.
+    /// Until the final dot is on its way, everything together; for a large content as much longer
+    /// as `content_pace` gives it.
     pub until_content: MonoMillis,
+    /// Octets per second, at least 1.
+    pub content_pace: u64,
     /// For the answer to the final dot, counted from it.
     pub after_content: Duration,
 }
@@ -235,19 +241,61 @@ impl<W: World> Connection<W> {
 
     async fn send_content(&mut self, content: &Content, form: Form, patience: Patience) {
         let mut buffer = std::mem::take(self.client.output());
+        // A hop that drains its window octet by octet keeps every single write within its time; the
+        // client waits for all of them together.
+        let extra = Duration::from_secs(content.bytes() / patience.content_pace.max(1));
+        let pace = Pace { write: patience.command, until: patience.until_content.plus(extra) };
         let Some(stream) = &mut self.stream else {
             return self.client.close(Failure::Closed);
         };
-        let client = &mut self.client;
-        let rest = (patience.command, || client.commit());
-        let sent = body::send(&self.world, stream, &mut buffer, (content, form), rest).await;
+        let mut sent = body::send(&self.world, stream, &mut buffer, (content, form), pace).await;
+        if sent.is_ok() {
+            // In a large content there was time to say no before its end. And only DATA has an answer of its
+            // own between the envelope and the content, which would show a hop that is out of step.
+            if form == Form::Bdat || content.bytes() > body::BUFFER_BYTES as u64 {
+                self.hear_early().await;
+            }
+            if !matches!(self.client.advance(), Step::Content(_)) {
+                return;
+            }
+            self.client.commit();
+            let Some(stream) = &mut self.stream else {
+                return self.client.close(Failure::Closed);
+            };
+            sent = body::write(&self.world, stream, &mut buffer, pace).await;
+        }
         buffer.clear();
         *self.client.output() = buffer;
         match sent {
             Ok(()) => {}
             Err(Unsent::TimedOut) => self.client.close(Failure::TimedOut),
-            Err(Unsent::Io(error)) => self.client.close(Failure::Io(error.to_string())),
+            // Who refuses a content half way often closes at once, and then the write fails first.
+            Err(Unsent::Io(error)) => {
+                if !self.client.committed() {
+                    self.hear_early().await;
+                }
+                self.client.close(Failure::Io(error.to_string()));
+            }
         }
+    }
+
+    /// Reads what the hop says before the end of the content.
+    async fn hear_early(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        if stream.is_quiet() {
+            return;
+        }
+        self.input.clear();
+        let deadline = self.world.now().mono.plus(EARLY_WAIT);
+        match within(&self.world, deadline, stream.read(&mut self.input)).await {
+            Some(Ok(0)) => self.client.close(Failure::Closed),
+            Some(Ok(_)) => self.client.fill(&self.input),
+            Some(Err(error)) => self.client.close(Failure::Io(error.to_string())),
+            // TLS has messages of its own.
+            None => {}
+        }
+        // Takes the answer, if it is one.
+        let _ = self.client.advance();
     }
 
     async fn start_tls(&mut self, patience: Patience) {

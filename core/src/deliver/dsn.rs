@@ -15,6 +15,8 @@ use crate::reply::{Enhanced, Reply};
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Largest message that is returned whole, with RET=FULL; above it the header section is.
 const FULL_BYTES_MAX: usize = 256 * 1024;
+/// Most octets of a hop's reply in one field: RFC 5322 has lines of 998.
+const REPLY_BYTES_MAX: usize = 800;
 
 /// RFC 3464 section 2.3.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +77,18 @@ impl Dsn<'_> {
     pub fn to_content(&self, beginning: &[u8], original_bytes: u64) -> Content {
         let utf8 = self.is_utf8();
         let boundary = format!("=_{}", self.id);
+        let returned = self.returned(beginning, original_bytes);
         let mut out = String::new();
-        self.header(&mut out, &boundary, utf8);
+        // RFC 2045 section 6.4: what holds an 8-bit part says so itself.
+        let eight_bit = utf8 || !returned.is_ascii();
+        self.header(&mut out, &boundary, (utf8, eight_bit));
         self.explanation(&mut out, &boundary);
         self.fields(&mut out, &boundary, utf8);
         let mut octets = out.into_bytes();
-        self.returned(&mut octets, (beginning, original_bytes), &boundary, utf8);
+        octets.extend_from_slice(
+            self.returned_head(returned, original_bytes, &boundary, utf8).as_bytes(),
+        );
+        octets.extend_from_slice(returned);
         octets.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         Content::from_octets(octets)
     }
@@ -101,7 +109,8 @@ impl Dsn<'_> {
                 .any(|one| !one.recipient.resolved.is_ascii() || !one.recipient.original.is_ascii())
     }
 
-    fn header(&self, out: &mut String, boundary: &str, utf8: bool) {
+    fn header(&self, out: &mut String, boundary: &str, (utf8, eight_bit): (bool, bool)) {
+        let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
         let status = if utf8 { "global-delivery-status" } else { "delivery-status" };
         let subject = match self.action {
             DsnAction::Failed => {
@@ -120,7 +129,7 @@ impl Dsn<'_> {
              Message-ID: <{id}@{host}>\r\n\
              MIME-Version: 1.0\r\n\
              Auto-Submitted: auto-replied\r\n\
-             Content-Type: multipart/report; report-type={status};\r\n\tboundary=\"{boundary}\"\r\n\
+             {encoding}Content-Type: multipart/report; report-type={status};\r\n\tboundary=\"{boundary}\"\r\n\
              \r\n",
             host = self.host_name,
             to = self.to.to_path(),
@@ -155,9 +164,9 @@ impl Dsn<'_> {
         for one in self.recipients {
             let _ = write!(text, "<{}>\r\n", one.recipient.original.to_path());
             if one.remote.is_empty() {
-                let _ = write!(text, "    {}\r\n", one.reply);
+                let _ = write!(text, "    {}\r\n", shortened(one.reply));
             } else {
-                let _ = write!(text, "    {}: {}\r\n", one.remote, one.reply);
+                let _ = write!(text, "    {}: {}\r\n", one.remote, shortened(one.reply));
             }
         }
         let _ = write!(text, "\r\nID: {}\r\n", self.about);
@@ -179,7 +188,7 @@ impl Dsn<'_> {
             self.host_name
         );
         if let Some(envid) = self.envelope.envid.as_deref() {
-            let _ = write!(out, "Original-Envelope-Id: {}\r\n", from_xtext(envid));
+            let _ = write!(out, "Original-Envelope-Id: {}\r\n", ascii(&from_xtext(envid)));
         }
         let _ = write!(out, "Arrival-Date: {}\r\n", rfc5322_date(self.arrived_at));
         for one in self.recipients {
@@ -192,7 +201,7 @@ impl Dsn<'_> {
     fn recipient_fields(&self, out: &mut String, one: &Reported<'_>, address: &str) {
         if let Some(orcpt) = one.recipient.orcpt.as_deref() {
             let (kind, value) = orcpt.split_once(';').unwrap_or(("rfc822", orcpt));
-            let _ = write!(out, "Original-Recipient: {kind};{}\r\n", from_xtext(value));
+            let _ = write!(out, "Original-Recipient: {kind};{}\r\n", ascii(&from_xtext(value)));
         }
         let (action, class) = match self.action {
             DsnAction::Failed => ("failed", 5),
@@ -209,7 +218,8 @@ impl Dsn<'_> {
             let _ = write!(
                 out,
                 "Remote-MTA: dns; {}\r\nDiagnostic-Code: smtp; {}\r\n",
-                one.remote, one.reply
+                one.remote,
+                ascii(&shortened(one.reply))
             );
         }
         let _ = write!(out, "Last-Attempt-Date: {}\r\n", rfc5322_date(self.now));
@@ -219,36 +229,37 @@ impl Dsn<'_> {
     }
 
     /// The mail itself with RET=FULL (failures only, RFC 3461 section 6.2), else its header section.
-    fn returned(
+    fn returned<'b>(&self, beginning: &'b [u8], original_bytes: u64) -> &'b [u8] {
+        if self.is_full(original_bytes) {
+            return beginning;
+        }
+        // A header section longer than what we have ends with the last line that is whole.
+        let end = header_end(beginning)
+            .or_else(|| memchr::memmem::rfind(beginning, b"\r\n").map(|at| at + 2));
+        beginning.get(..end.unwrap_or(0)).unwrap_or_default()
+    }
+
+    fn returned_head(
         &self,
-        out: &mut Vec<u8>,
-        (beginning, original_bytes): (&[u8], u64),
+        returned: &[u8],
+        original_bytes: u64,
         boundary: &str,
         utf8: bool,
-    ) {
-        let full = self.is_full(original_bytes);
-        let octets = match header_end(beginning) {
-            Some(end) if !full => beginning.get(..end).unwrap_or_default(),
-            _ => beginning,
-        };
-        let kind = match (full, utf8) {
+    ) -> String {
+        let kind = match (self.is_full(original_bytes), utf8) {
             (true, false) => "message/rfc822",
             (true, true) => "message/global",
             (false, false) => "text/rfc822-headers",
             (false, true) => "message/global-headers",
         };
-        let encoding = match octets.is_ascii() {
+        let encoding = match returned.is_ascii() {
             true => "",
             false => "Content-Transfer-Encoding: 8bit\r\n",
         };
-        out.extend_from_slice(
-            format!(
-                "--{boundary}\r\nContent-Type: {kind}\r\n{encoding}\
-                 Content-Description: Undelivered message\r\n\r\n"
-            )
-            .as_bytes(),
-        );
-        out.extend_from_slice(octets);
+        format!(
+            "--{boundary}\r\nContent-Type: {kind}\r\n{encoding}\
+             Content-Description: Undelivered message\r\n\r\n"
+        )
     }
 }
 
@@ -263,6 +274,18 @@ fn status(reply: &Reply, class: u8) -> Enhanced {
         Some(Enhanced(_, subject, detail)) => Enhanced(class, subject, detail),
         None => Enhanced(class, 0, 0),
     }
+}
+
+/// A reply in at most `REPLY_BYTES_MAX` octets: a hop may say 32 KiB, and a field is one line.
+fn shortened(reply: &Reply) -> String {
+    let mut text = reply.to_string();
+    text.truncate(text.floor_char_boundary(REPLY_BYTES_MAX));
+    text
+}
+
+/// These fields are ASCII in both forms of the report (RFC 3464 section 2.1, RFC 6533 section 3).
+fn ascii(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// `+41` back to `A`, RFC 3461 section 4; what would break a header line is dropped.

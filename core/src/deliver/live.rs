@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::clock::{MonoMillis, Now, UnixMillis};
 use crate::content::{Content, LargeFile};
 use crate::maillog::{DeliveryRow, MailLog};
 use crate::quarantine::Quarantine;
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::{MailHosts, ResolveError, Resolver};
 use crate::spool::disk::Disk;
 use crate::spool::held::HeldMail;
 use crate::spool::{CopyId, Deferral, Outcome, QueuedMail, SpoolError, SpoolStore};
@@ -71,16 +72,30 @@ impl HopTls {
     /// The system's roots, for hops whose certificate must be valid. A root that cannot be read is
     /// left out; without any every `verify` hop fails, which is temporary and named.
     ///
+    /// `trusted`: a PEM file of further roots, for hops inside that are certified by their owner.
+    ///
     /// # Errors
-    /// rustls takes none of our protocol versions: a defect of ours.
-    pub fn new() -> Result<Self, rustls::Error> {
+    /// That file cannot be read or holds no certificate: the operator is at fault. Or rustls takes none
+    /// of our protocol versions: a defect of ours.
+    pub fn new(trusted: Option<&Path>) -> io::Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         let (_, _) = roots.add_parsable_certificates(found.certs);
+        if let Some(path) = trusted {
+            let wrong = |why: String| io::Error::other(format!("{}: {why}", path.display()));
+            let own = rustls_native_certs::load_certs_from_paths(Some(path), None);
+            if let Some(error) = own.errors.first() {
+                return Err(wrong(error.to_string()));
+            }
+            if roots.add_parsable_certificates(own.certs).0 == 0 {
+                return Err(wrong("no certificate in it".to_owned()));
+            }
+        }
         let builder = || {
             ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()
+                .map_err(io::Error::other)
         };
         let valid = builder()?.with_root_certificates(roots).with_no_client_auth();
         let trusting = Arc::new(AnyCertificate::new(&provider));
@@ -101,6 +116,16 @@ impl Live {
             valid: Arc::clone(&tls.valid),
             chance: Rc::new(Cell::new(seed)),
         }
+    }
+}
+
+impl Live {
+    async fn in_time<T>(
+        &self,
+        look_up: impl Future<Output = Result<T, ResolveError>>,
+    ) -> Result<T, ResolveError> {
+        let deadline = self.now().mono.plus(LOOK_UP_TIMEOUT);
+        within(self, deadline, look_up).await.unwrap_or(Err(ResolveError::TimedOut))
     }
 }
 
@@ -193,9 +218,15 @@ impl World for Live {
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let looked_up = self.resolver.addresses(host, || self.now().mono);
-        let deadline = self.now().mono.plus(LOOK_UP_TIMEOUT);
-        within(self, deadline, looked_up).await.unwrap_or(Err(ResolveError::TimedOut))
+        self.in_time(self.resolver.addresses(host, || self.now().mono)).await
+    }
+
+    async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, ResolveError> {
+        self.in_time(self.resolver.mail_hosts(domain, || self.now().mono)).await
+    }
+
+    async fn mail_host_addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.in_time(self.resolver.mail_host_addresses(host, || self.now().mono)).await
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<HopStream> {
@@ -218,7 +249,12 @@ impl World for Live {
             Certificate::Any => &self.any,
             Certificate::Valid => &self.valid,
         };
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let name = match (ServerName::try_from(host.to_owned()), certificate) {
+            (Ok(name), _) => name,
+            // An address literal, or an underscore: no name to verify, and none is needed then.
+            (Err(_), Certificate::Any) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
+            (Err(error), Certificate::Valid) => return Err(io::Error::other(error)),
+        };
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
         Ok(HopStream::Tls(Box::new(stream)))
     }

@@ -8,7 +8,8 @@
 //! used but through them, so that every failure replays from a seed.
 //!
 //! Parts: `client` is the SMTP client without I/O; `connection` runs it over a stream; `pool` keeps
-//! idle connections; `attempt` tries the hops of a route; `through` answers the client by the rule
+//! idle connections; `way` says where a letter goes; `attempt`
+//! tries the hops of a route; `through` answers the client by the rule
 //! of 250; `queue` and `worker` retry what is spooled; `destinations` is what the whole box knows
 //! about each hop; `dsn` writes reports; `callout` asks a hop about a recipient.
 //!
@@ -41,6 +42,7 @@ mod tests;
 mod through;
 pub mod transport;
 mod wake;
+mod way;
 mod worker;
 
 use std::cell::{Cell, RefCell};
@@ -73,6 +75,8 @@ struct Inner<W: World, S: Store> {
     callouts: RefCell<callout::Callouts>,
     /// Queued mails under way: of healthy domains, of doubtful ones.
     under_way: [Cell<usize>; 2],
+    /// Those of them that go to strangers' mail hosts.
+    to_strangers: Cell<usize>,
     stopping: Cell<bool>,
 }
 
@@ -109,6 +113,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 wake: wake::Wake::default(),
                 callouts: RefCell::default(),
                 under_way: [Cell::new(0), Cell::new(0)],
+                to_strangers: Cell::new(0),
                 stopping: Cell::new(false),
             }),
         }

@@ -152,7 +152,7 @@ fn queued_report(dsn: &Dsn<'_>, to: &Mailbox, content: &Content, now: UnixMillis
         client: None,
         envelope: Envelope {
             body: if needs.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
-            smtputf8: dsn.is_utf8(),
+            smtputf8: !to.is_ascii(),
             ..Envelope::default()
         },
         route_domain: to.domain.clone(),
@@ -164,6 +164,8 @@ fn queued_report(dsn: &Dsn<'_>, to: &Mailbox, content: &Content, now: UnixMillis
         subject: "".into(),
         message_id: "".into(),
         bytes: content.bytes(),
-        extra: record::extra(Needs { utf8_header: dsn.is_utf8(), ..needs }),
+        // Only our own header section asks for SMTPUTF8. The parts behind it are 8-bit content: a sender
+        // with an ASCII address, whose server knows no SMTPUTF8, hears of it as well (RFC 6533 section 3).
+        extra: record::extra(Needs { utf8_header: !to.is_ascii(), ..needs }),
     }
 }

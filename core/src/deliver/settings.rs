@@ -56,10 +56,12 @@ pub struct Settings {
     pub chunking: bool,
     /// 8-bit content to a hop without 8BITMIME.
     pub eight_bit: EightBitRule,
-    /// Smart hosts for reports to domains that are not ours; empty: the domain's own addresses.
+    /// Smart hosts for reports to domains that are not ours; empty: the domain's own mail hosts.
     pub report_route: Vec<Hop>,
-    /// Port for reports that go to the domain's own addresses.
+    /// Port for reports that go to the domain's own mail hosts.
     pub report_port: u16,
+    /// Addresses that such mail hosts may not have.
+    pub report_refused_networks: Vec<ipnet::IpNet>,
 }
 
 impl Default for Settings {
@@ -87,6 +89,7 @@ impl Default for Settings {
             eight_bit: EightBitRule::AsIs,
             report_route: Vec::new(),
             report_port: 25,
+            report_refused_networks: Vec::new(),
         }
     }
 }

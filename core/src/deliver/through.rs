@@ -16,6 +16,10 @@ use crate::envelope::Recipient;
 use crate::reply::{Enhanced, Reply};
 use crate::spool::{Deferral, Mark, Outcome, QueuedMail, SpoolError};
 
+/// Octets per second that a hop must take of a large mail while the client waits: 2 GiB in 256 s,
+/// so that with everything else the client has its answer within its own ten minutes.
+const THROUGH_PACE: u64 = 8 * 1024 * 1024;
+
 /// One recipient of one copy on its way to an outcome.
 struct Line {
     recipient: u16,
@@ -77,6 +81,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             command: settings.response_timeout,
             until_content: self.world().now().mono.plus(settings.through_timeout),
             after_content: settings.final_dot_wait,
+            content_pace: THROUGH_PACE,
         };
         wake::all(copies.iter().map(|copy| async move {
             let recipients: Vec<Recipient> = copy
@@ -90,8 +95,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 needs: copy.needs,
                 content: &copy.content,
             };
-            let hops = self.inner.outlet.hops(&copy.domain, false);
-            let attempt = self.inner.outlet.attempt(letter, &hops, patience).await;
+            let way = self.inner.outlet.way(&copy.domain, false).await;
+            let attempt = self.inner.outlet.attempt(letter, way, patience).await;
             Way::tried(copy, attempt)
         }))
         .await
@@ -200,6 +205,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             command: settings.response_timeout,
             until_content: self.world().now().mono,
             after_content: rest,
+            content_pace: THROUGH_PACE,
         };
         self.world().spawn(async move {
             let asked: Vec<_> = waiting

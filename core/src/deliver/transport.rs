@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::{MonoMillis, Now};
 use crate::content::LargeFile;
-use crate::resolve::ResolveError;
+use crate::resolve::{MailHosts, ResolveError};
 
 /// A connection to a hop, in clear or under TLS.
 pub trait Stream: 'static {
@@ -44,8 +44,15 @@ pub trait World: Clone + 'static {
     fn random(&self) -> u64;
     /// Runs `task` to its end beside the caller.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
-    /// Addresses of a host name or address.
+    /// Addresses of a host name or address that the operator gave.
     fn addresses(&self, host: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>>;
+    /// Mail hosts of a domain that is not ours.
+    fn mail_hosts(&self, domain: &str) -> impl Future<Output = Result<MailHosts, ResolveError>>;
+    /// Addresses of a host that `mail_hosts` named.
+    fn mail_host_addresses(
+        &self,
+        host: &str,
+    ) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>>;
     /// Opens a connection.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
     /// Does the client's half of a TLS handshake.

@@ -10,6 +10,7 @@ use super::queue::{Overdue, Taken, Waiting};
 use super::report::Failed;
 use super::store::Store;
 use super::transport::{World, within};
+use super::way::{self, Origin, Way};
 use super::{Deliverer, record};
 use crate::clock::MonoMillis;
 use crate::content::Content;
@@ -24,8 +25,12 @@ use std::time::Duration;
 
 /// Entries looked at for their lifetime, each second: a million mails in some four minutes.
 const SWEEP: usize = 4_096;
+/// Octets per second that a hop must take of a large mail, beside the hour that any mail has.
+const QUEUE_PACE: u64 = 64 * 1024;
 /// Pause before a mail is read again that the disk did not give.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// Pause of a report when many of them are under way.
+const STRANGERS_PAUSE: Duration = Duration::from_secs(5);
 /// How often the queue is looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -189,6 +194,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             command: settings.response_timeout.max(Duration::from_secs(300)),
             until_content: self.world().now().mono.plus(Duration::from_secs(3_600)),
             after_content: settings.final_dot_timeout,
+            content_pace: QUEUE_PACE,
         };
         let letter = Letter {
             envelope: &mail.envelope,
@@ -197,8 +203,20 @@ impl<W: World, S: Store> Deliverer<W, S> {
             content: &content,
         };
         let outlet = &self.inner.outlet;
-        let hops = outlet.hops(&mail.route_domain, mail.client.is_none());
-        let attempt = outlet.attempt(letter, &hops, patience).await;
+        let way = outlet.way(&mail.route_domain, mail.client.is_none()).await;
+        // A stranger's host may answer for an hour, octet by octet. A crowd of them must leave
+        // room for the mail of our customers.
+        let stranger = matches!(way, Way::Hops(_, Origin::Stranger));
+        let strangers = &self.inner.to_strangers;
+        if stranger && strangers.get() >= (settings.deliveries_max / 4).max(1) {
+            let until = self.world().now().mono.plus(STRANGERS_PAUSE);
+            let text = "many reports to other domains are under way";
+            self.inner.queue.borrow_mut().block(taken.slot, until, text);
+            return;
+        }
+        strangers.set(strangers.get() + usize::from(stranger));
+        let attempt = outlet.attempt(letter, way, patience).await;
+        strangers.set(strangers.get() - usize::from(stranger));
         if let Some(until) = attempt.hops_down_until
             && !attempt.tried.iter().any(|tried| matches!(tried.fate, Fate::Never(_)))
         {
@@ -330,11 +348,19 @@ impl<W: World, S: Store> Deliverer<W, S> {
         !copies.is_empty()
     }
 
+    /// Forgets the back-off of a domain's next hops. Those of other people's domains may have to be
+    /// looked up for that, so it happens beside; it is asked before the deliveries that follow ask.
     fn forgive(&self, domain: &str) {
-        let now = self.world().now().mono;
-        for hop in self.inner.outlet.hops(domain, true) {
-            self.inner.outlet.destinations.forgive((&hop.host, hop.port), now);
-        }
+        let (this, domain) = (self.clone(), domain.to_owned());
+        self.world().spawn(async move {
+            let outlet = &this.inner.outlet;
+            let Way::Hops(hops, origin) = outlet.way(&domain, true).await else { return };
+            let now = this.world().now().mono;
+            for hop in hops {
+                let name = way::destination(&hop, origin);
+                outlet.destinations.forgive((&name, hop.port), now);
+            }
+        });
     }
 
     /// Removes one mail without a report to its sender. False if it does not wait on this shard (or

@@ -1,5 +1,6 @@
 //! What can go wrong with a look-up. All of it is temporary: a name that does not exist today may
 //! tomorrow, and mail is never bounced for somebody's DNS (decision table of the architecture, row 2).
+//! What the DNS says plainly is no error but an answer: [`super::MailHosts`].
 
 /// Why a host has no address for us now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

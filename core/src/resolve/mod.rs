@@ -1,15 +1,26 @@
-//! Host look-ups beside the shards: side threads with the system's resolver, a cache in front.
+//! Look-ups beside the shards, on side threads, with caches in front: addresses of configured hosts
+//! by the system's resolver, and mail hosts of other people's domains by our own DNS client.
 //!
-//! It does **not** do MX, TXT or DNSSEC: next hops are configured by name, and what authentication
-//! needs is looked up by `authn`. A look-up may block for as long as the system's resolver is set to, so
-//! it never runs on a shard; the shard waits with a deadline and takes that for a temporary failure.
-//! Bounds: `THREADS_MAX` threads, `REQUESTS_MAX` waiting requests, `ENTRIES_MAX` cached names.
+//! It does **not** do TXT or DNSSEC: what authentication needs is looked up by `authn`. A look-up
+//! may block, so it never runs on a shard; the shard waits with a deadline and takes that for a temporary
+//! failure. The two kinds have threads of their own: strangers' slow servers must not keep a customer's next
+//! hop waiting for its address. Bounds: `THREADS_MAX` threads and `REQUESTS_MAX` waiting requests of
+//! each kind; per shard `HOSTS_MAX` names of hosts and `DOMAINS_MAX` domains with at most 16 mail hosts
+//! each (some 10 MiB at the worst).
 
 mod cache;
+mod dns;
 mod error;
+mod mail_hosts;
 mod resolver;
+mod servers;
 #[cfg(test)]
 mod tests;
 
+pub use dns::{DnsClient, DnsSettings};
 pub use error::ResolveError;
+pub use mail_hosts::{MailHost, MailHosts};
 pub use resolver::{Lookup, Resolver, ResolverThreads, system_lookup};
+
+/// Addresses kept of one answer.
+const ADDRESSES_MAX: usize = 16;

@@ -2,11 +2,14 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 
-use super::cache::{Cache, ENTRIES_MAX};
-use super::{Lookup, ResolveError, Resolver};
+use super::cache::Cache;
+use super::resolver::HOSTS_MAX;
+use super::servers::parse;
+use super::{DnsClient, DnsSettings, Lookup, ResolveError, Resolver, ResolverThreads};
 use crate::clock::MonoMillis;
 
 fn counting(answers: Vec<io::Result<Vec<IpAddr>>>) -> (Lookup, Arc<AtomicU32>) {
@@ -20,6 +23,12 @@ fn counting(answers: Vec<io::Result<Vec<IpAddr>>>) -> (Lookup, Arc<AtomicU32>) {
     (lookup, calls)
 }
 
+/// Without any DNS.
+fn start(threads: usize, lookup: &Lookup) -> ResolverThreads {
+    let dns = DnsClient::new(DnsSettings::default(), || MonoMillis(0));
+    Resolver::start(threads, lookup, &dns).unwrap()
+}
+
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -27,7 +36,7 @@ fn address(text: &str) -> IpAddr {
 #[test]
 fn addresses_and_literals_are_not_looked_up() {
     let (lookup, calls) = counting(vec![Err(io::ErrorKind::Other.into())]);
-    let resolver = Resolver::start(1, &lookup).unwrap().for_shard();
+    let resolver = start(1, &lookup).for_shard();
     for (host, expected) in [
         ("192.0.2.7", "192.0.2.7"),
         ("[192.0.2.7]", "192.0.2.7"),
@@ -45,7 +54,7 @@ fn addresses_and_literals_are_not_looked_up() {
 fn a_name_is_looked_up_once_a_minute_and_doubles_are_dropped() {
     let one = address("192.0.2.1");
     let (lookup, calls) = counting(vec![Ok(vec![one, one, address("192.0.2.2")])]);
-    let resolver = Resolver::start(2, &lookup).unwrap().for_shard();
+    let resolver = start(2, &lookup).for_shard();
     for at in [0, 59_999] {
         let found = block_on(resolver.addresses("mx.example.com", || MonoMillis(at)));
         assert_eq!(found, Ok(vec![one, address("192.0.2.2")]));
@@ -59,7 +68,7 @@ fn a_name_is_looked_up_once_a_minute_and_doubles_are_dropped() {
 fn a_failed_look_up_is_temporary_and_an_old_answer_bridges_it() {
     let old = address("192.0.2.1");
     let (lookup, _) = counting(vec![Ok(vec![old]), Err(io::ErrorKind::Other.into())]);
-    let resolver = Resolver::start(1, &lookup).unwrap().for_shard();
+    let resolver = start(1, &lookup).for_shard();
     let ask = |host: &str, at| block_on(resolver.addresses(host, || MonoMillis(at)));
     assert_eq!(ask("a.example", 0), Ok(vec![old]));
     assert_eq!(ask("a.example", 60_001), Ok(vec![old]), "stale, but better than none");
@@ -71,7 +80,7 @@ fn a_failed_look_up_is_temporary_and_an_old_answer_bridges_it() {
 #[test]
 fn a_name_without_addresses_is_said_to_have_none() {
     let (lookup, _) = counting(vec![Ok(Vec::new())]);
-    let resolver = Resolver::start(1, &lookup).unwrap().for_shard();
+    let resolver = start(1, &lookup).for_shard();
     let found = block_on(resolver.addresses("a.example", || MonoMillis(0)));
     assert_eq!(found, Err(ResolveError::NoAddress));
 }
@@ -84,7 +93,7 @@ fn a_full_queue_is_busy_and_never_grows() {
         let _ = held.recv();
         Ok(Vec::new())
     });
-    let resolver = Resolver::start(1, &lookup).unwrap().for_shard();
+    let resolver = start(1, &lookup).for_shard();
     let mut waiting = Vec::new();
     let busy = loop {
         let host = format!("h{}.example", waiting.len());
@@ -101,10 +110,41 @@ fn a_full_queue_is_busy_and_never_grows() {
 }
 
 #[test]
-fn the_cache_is_bounded() {
-    let mut cache = Cache::default();
-    for n in 0..=ENTRIES_MAX + 10 {
-        let _ = cache.note(&format!("h{n}.example"), Ok(vec![address("::1")]), MonoMillis(0));
-        assert!(cache.len() <= ENTRIES_MAX);
+fn the_cache_is_bounded_and_believes_no_ttl_for_more_than_a_day() {
+    let mut cache = Cache::new(HOSTS_MAX, Duration::ZERO);
+    let century = Duration::from_secs(u32::MAX.into());
+    for n in 0..=HOSTS_MAX + 10 {
+        let _ = cache.note(&format!("h{n}.example"), Ok((n, century)), MonoMillis(0));
+        assert!(cache.len() <= HOSTS_MAX);
     }
+    let last = format!("h{}.example", HOSTS_MAX + 10);
+    assert_eq!(cache.find(&last, MonoMillis(86_399_999)), Some(Ok(HOSTS_MAX + 10)));
+    assert_eq!(cache.find(&last, MonoMillis(86_400_000)), None);
+}
+
+#[test]
+fn an_answer_with_a_ttl_of_zero_is_told_and_not_kept() {
+    let mut cache = Cache::new(10, Duration::ZERO);
+    assert_eq!(cache.note("a.example", Ok((1, Duration::ZERO)), MonoMillis(7)), Ok(1));
+    assert_eq!(cache.find("a.example", MonoMillis(7)), None);
+    let failed = cache.note("a.example", Err(ResolveError::Failed), MonoMillis(8));
+    assert_eq!(failed, Err(ResolveError::Failed), "a stranger's old answer bridges nothing");
+}
+
+#[test]
+fn the_servers_of_a_resolv_conf_are_read_as_the_c_library_does() {
+    for (text, expected) in [
+        ("", vec!["127.0.0.1:53"]),
+        ("# nameserver 192.0.2.9\nsearch example.com\n", vec!["127.0.0.1:53"]),
+        (
+            "nameserver 192.0.2.1\nnameserver\t2001:db8::1 \noptions ndots:1\n",
+            vec!["192.0.2.1:53", "[2001:db8::1]:53"],
+        ),
+        ("nameserver fe80::1%2\nnameserver fe80::1%eth0\n", vec!["[fe80::1%2]:53"]),
+        ("nameserver\nnameserver what\n nameserver 192.0.2.3", vec!["192.0.2.3:53"]),
+    ] {
+        let found: Vec<String> = parse(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{text:?}");
+    }
+    assert_eq!(parse(&"nameserver 192.0.2.1\n".repeat(1_000)).len(), 8);
 }

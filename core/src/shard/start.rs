@@ -22,7 +22,7 @@ use crate::config::{Config, ListenerTls};
 use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
-use crate::resolve::{Resolver, system_lookup};
+use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup};
 use crate::spool::budget::Budget;
 
 /// Open files that the engine asks for: sessions, hops, segments.
@@ -68,7 +68,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     tls::ensure_self_signed(&config.engine.host_name, &certificate, &key)?;
     let certificates = Certificates::load(&certificate, &key)?;
     let analysis = analysis(&data, &config)?;
-    let hops = hops(&config)?;
+    let hops = hops(&options.config, &config)?;
     let seeds = seeds(usize::from(count) + 1);
     let shared = Arc::new(Shared {
         budgets: budgets(&data, &config),
@@ -210,16 +210,23 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
     analysis::Pool::start(settings, None).map_err(|error| failed(&error))
 }
 
-/// Threads for look-ups.
+/// Threads for look-ups, of each kind.
 const LOOK_UP_THREADS: usize = 4;
 
-fn hops(config: &Config) -> Result<Hops, EngineError> {
+fn hops(file: &Path, config: &Config) -> Result<Hops, EngineError> {
     let failed = |error: &dyn std::fmt::Display| EngineError::Delivery(error.to_string());
     let settings = delivery::settings(config);
+    let dns = DnsSettings {
+        servers: config.dns.servers.clone(),
+        timeout: Duration::from_millis(config.dns.timeout_ms),
+        attempts: config.dns.attempts,
+    };
+    let dns = DnsClient::new(dns, || Now::read().mono);
+    let trusted = config.delivery.trusted_certificates.as_ref().map(|path| beside(file, path));
     Ok(Hops {
-        resolver: Resolver::start(LOOK_UP_THREADS, &system_lookup())
+        resolver: Resolver::start(LOOK_UP_THREADS, &system_lookup(), &dns)
             .map_err(|error| failed(&error))?,
-        tls: HopTls::new().map_err(|error| failed(&error))?,
+        tls: HopTls::new(trusted.as_deref()).map_err(|error| failed(&error))?,
         destinations: Destinations::new(
             settings.connections_per_destination_max,
             settings.back_off,

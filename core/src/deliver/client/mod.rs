@@ -147,7 +147,11 @@ impl Client {
                 State::Closed(failure) => return Step::Closed(failure.clone()),
                 State::Handshake => return Step::StartTls,
                 State::Ready if self.answers.is_empty() => return Step::Ready,
-                State::Content(form) => return Step::Content(*form),
+                State::Content(form) if self.answers.is_empty() => return Step::Content(*form),
+                State::Content(_) => {
+                    self.on_early();
+                    continue;
+                }
                 State::Done => return Step::Done,
                 State::Talking | State::Ready | State::Envelope | State::Final => {}
             }
@@ -450,6 +454,20 @@ impl Client {
             self.refuse_named(reply);
         } else {
             self.finish();
+        }
+    }
+
+    /// The hop speaks before the content has its end. A no is its answer, and ends the connection, on
+    /// which half a content stands. A yes to what it does not have yet is a reply out of step: taken for
+    /// the answer to the content it would lose a mail that the hop refuses a moment later.
+    fn on_early(&mut self) {
+        match self.answers.next() {
+            Ok(Some(reply)) if Fate::of_refusal(&reply).is_some() => {
+                self.refuse_named(reply.clone());
+                self.state = State::Closed(Failure::Shutdown(reply));
+            }
+            Ok(_) => self.close(Failure::Nonsense(Nonsense::Unasked)),
+            Err(nonsense) => self.close(Failure::Nonsense(nonsense)),
         }
     }
 

@@ -5,6 +5,7 @@ mod memory;
 mod queue;
 mod simulation;
 mod table;
+mod ways;
 mod wire;
 mod world;
 

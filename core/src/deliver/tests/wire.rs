@@ -277,6 +277,65 @@ fn a_reply_that_never_ends_is_nonsense_and_bounded() {
     }
 }
 
+/// Replies out of step: the hop answers MAIL twice. Whatever it says afterwards is taken for the answer
+/// to something else, and with CHUNKING nothing would stop its "ok" to RCPT from being one to the content.
+#[test]
+fn an_answer_before_the_content_is_out_is_never_taken_for_the_answer_to_it() {
+    for offers in [vec!["PIPELINING", "CHUNKING"], vec!["PIPELINING"]] {
+        let bench = bench();
+        let hop = &bench.hops["a.example"];
+        hop.offer(&offers);
+        hop.behave(|moment| match moment {
+            Moment::Command(line) if line.starts_with("MAIL") => Act::Say("250 ok\r\n250 ok"),
+            Moment::Content(_) => Act::Say("554 5.5.1 no recipients"),
+            _ => Act::Normal,
+        });
+        let settled = settle(&bench, &message(1, FROM, &["u@a.example"]));
+        assert_eq!(settled.outcomes[0].disposition, D::Queued, "{offers:?}");
+        let text = settled.outcomes[0].answer.reply.to_string();
+        assert!(text.contains("does not speak SMTP"), "{text}");
+    }
+}
+
+#[test]
+fn a_refusal_in_the_middle_of_a_large_content_is_the_answer_and_ends_the_connection() {
+    for (says, code, disposition) in
+        [("552 5.3.4 too much", 552, D::Refused), ("452 4.3.1 full", 250, D::Queued)]
+    {
+        let bench = bench();
+        let hop = &bench.hops["a.example"];
+        hop.interrupt(says);
+        let message = message(1, FROM, &["u@a.example"]);
+        let mut copy = copy(&message, &[0], true);
+        copy.content = Content::from_octets("x".repeat(100).as_bytes());
+        let line = [b"y".repeat(998), b"\r\n".to_vec()].concat();
+        let pieces = (0..300).flat_map(|_| Content::from_octets(&*line).pieces);
+        copy.content.pieces.extend(pieces);
+        let settled = bench.sim.run(bench.deliverer.settle(&message, &[copy], Others::None));
+        assert_eq!(settled.reply.code, code, "{}", settled.reply);
+        assert_eq!(settled.outcomes[0].disposition, disposition);
+        assert!(hop.taken.borrow().is_empty(), "the end of the content was not sent");
+    }
+}
+
+/// A hop that drains a large mail slowly keeps each write within its time; the client must not
+/// wait for days.
+#[test]
+fn a_hop_that_drains_slowly_makes_the_client_wait_no_longer_than_one_that_hangs() {
+    let bench = bench();
+    let hop = &bench.hops["a.example"];
+    hop.slow_writes(5_000);
+    let message = message(1, FROM, &["u@a.example"]);
+    let mut copy = copy(&message, &[0], true);
+    let line = [b"y".repeat(998), b"\r\n".to_vec()].concat();
+    copy.content.pieces = (0..4_000).flat_map(|_| Content::from_octets(&*line).pieces).collect();
+    let started = bench.sim.millis();
+    let settled = bench.sim.run(bench.deliverer.settle(&message, &[copy], Others::None));
+    assert_eq!(settled.outcomes[0].disposition, D::Queued);
+    let waited = bench.sim.millis() - started;
+    assert!(waited <= 60_000, "{waited} ms");
+}
+
 #[test]
 fn a_mailbox_with_a_line_end_in_it_cannot_make_a_command() {
     let bench = bench();

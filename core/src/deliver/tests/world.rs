@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::clock::{MonoMillis, Now, UnixMillis};
 use crate::content::LargeFile;
 use crate::deliver::transport::{Certificate, Stream, World};
-use crate::resolve::ResolveError;
+use crate::resolve::{MailHost, MailHosts, ResolveError};
 
 /// Wall clock at the start of every world.
 pub(in crate::deliver) const START: u64 = 1_790_000_000_000;
@@ -69,6 +69,8 @@ pub(in crate::deliver) struct Hop {
     pub taken: RefCell<Vec<Taken>>,
     pub lines: RefCell<Vec<String>>,
     pub connections: Cell<u32>,
+    interruption: Cell<Option<&'static str>>,
+    slow_writes: Cell<u64>,
 }
 
 impl Hop {
@@ -78,6 +80,16 @@ impl Hop {
 
     pub(in crate::deliver) fn offer(&self, offers: &[&'static str]) {
         *self.offers.borrow_mut() = offers.to_vec();
+    }
+
+    /// Says this when the first octets of a content are there.
+    pub(in crate::deliver) fn interrupt(&self, text: &'static str) {
+        self.interruption.set(Some(text));
+    }
+
+    /// Every write takes that many milliseconds.
+    pub(in crate::deliver) fn slow_writes(&self, millis: u64) {
+        self.slow_writes.set(millis);
     }
 
     pub(in crate::deliver) fn said(&self, beginning: &str) -> usize {
@@ -97,6 +109,8 @@ struct Inner {
     tasks: RefCell<Vec<Task>>,
     random: Cell<u64>,
     hops: RefCell<HashMap<String, Rc<Hop>>>,
+    mail_hosts: RefCell<HashMap<String, Result<MailHosts, ResolveError>>>,
+    looked_up: Cell<u32>,
 }
 
 #[derive(Clone)]
@@ -118,7 +132,23 @@ impl Sim {
             tasks: RefCell::default(),
             random: Cell::new(seed),
             hops: RefCell::default(),
+            mail_hosts: RefCell::default(),
+            looked_up: Cell::new(0),
         }))
+    }
+
+    /// What the DNS says of a domain's mail; by default that it has no MX.
+    pub(in crate::deliver) fn mail_hosts_of(
+        &self,
+        domain: &str,
+        hosts: Result<MailHosts, ResolveError>,
+    ) {
+        self.0.mail_hosts.borrow_mut().insert(domain.to_owned(), hosts);
+    }
+
+    /// How often mail hosts were asked for.
+    pub(in crate::deliver) fn looked_up(&self) -> u32 {
+        self.0.looked_up.get()
     }
 
     /// A hop under a host name; offers the usual.
@@ -129,6 +159,8 @@ impl Sim {
             taken: RefCell::default(),
             lines: RefCell::default(),
             connections: Cell::new(0),
+            interruption: Cell::new(None),
+            slow_writes: Cell::new(0),
         });
         self.0.hops.borrow_mut().insert(host.to_owned(), Rc::clone(&hop));
         hop
@@ -287,6 +319,17 @@ impl World for Sim {
         names.sort();
         let index = names.iter().position(|name| *name == host).ok_or(ResolveError::NoAddress)?;
         Ok(vec![IpAddr::from([192, 0, 2, index as u8])])
+    }
+
+    async fn mail_hosts(&self, domain: &str) -> Result<MailHosts, ResolveError> {
+        self.0.looked_up.set(self.0.looked_up.get() + 1);
+        let scripted = self.0.mail_hosts.borrow().get(domain).cloned();
+        let own = MailHost { preference: 0, host: domain.into() };
+        scripted.unwrap_or_else(|| Ok(MailHosts::Hosts(vec![own])))
+    }
+
+    async fn mail_host_addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.addresses(host).await
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Wire> {
@@ -526,8 +569,16 @@ impl Stream for Wire {
     }
 
     async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+        let slow = self.hop.slow_writes.get();
+        if slow > 0 {
+            self.sim.at(self.sim.millis() + slow).await;
+        }
         self.input.extend_from_slice(octets);
         self.work();
+        let halfway = self.in_content.is_some() && !self.input.is_empty();
+        if halfway && let Some(text) = self.hop.interruption.take() {
+            self.output.push_back((self.sim.millis(), format!("{text}\r\n").into_bytes()));
+        }
         Ok(())
     }
 
