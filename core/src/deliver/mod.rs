@@ -73,6 +73,8 @@ struct Inner<W: World, S: Store> {
     callouts: RefCell<callout::Callouts>,
     /// Queued mails under way: of healthy domains, of doubtful ones.
     under_way: [Cell<usize>; 2],
+    /// Mails whose lifetime or warning is being dealt with.
+    overdue: Cell<usize>,
     stopping: Cell<bool>,
 }
 
@@ -109,6 +111,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 wake: wake::Wake::default(),
                 callouts: RefCell::default(),
                 under_way: [Cell::new(0), Cell::new(0)],
+                overdue: Cell::new(0),
                 stopping: Cell::new(false),
             }),
         }

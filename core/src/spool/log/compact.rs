@@ -27,7 +27,8 @@ impl<D: Disk> Inner<D> {
             let active = state.active.as_ref().map(|active| active.number);
             let now = state.now;
             let due = state.segments.iter().find(|(number, segment)| {
-                Some(**number) != active && !segment.busy && self.is_due(segment, now)
+                let free = !segment.busy && !state.is_unread(**number);
+                Some(**number) != active && free && self.is_due(segment, now)
             });
             let Some(number) = due.map(|(number, _)| *number) else { return };
             state.compacting = true;
