@@ -16,7 +16,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) swaks python3 xz-utils
 
 .PHONY: help
 help: ## This text.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo domain, data in ./var.
@@ -41,6 +41,11 @@ fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (defau
 .PHONY: tables-figures
 tables-figures: build ## Figures for 10 million list entries and 1 million recipients.
 	@cargo run --release --locked -p sekisho-bench --example tables_scale
+
+.PHONY: queue-figures
+queue-figures: build ## Figures for a million mails that wait for dead hops; 10 GB in target/queue-million.
+	@rm -rf target/queue-million target/queue-million.empty
+	@bench/queue-million.sh target/queue-million all
 
 .PHONY: rust
 rust:
