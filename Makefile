@@ -16,7 +16,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) swaks python3 xz-utils
 
 .PHONY: help
 help: ## This text.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo domain, data in ./var.
@@ -47,16 +47,22 @@ queue-figures: build ## Figures for a million mails that wait for dead hops; 10 
 	@rm -rf target/queue-million target/queue-million.empty
 	@bench/queue-million.sh target/queue-million all
 
+# The line that fixes it depends on what is there: Debian 12 has no package rustup, a Rust of a
+# distribution does not update itself, and rustup's own directory may just not be in PATH.
 .PHONY: rust
 rust:
-	@command -v cargo > /dev/null || { \
-	  echo "Rust is missing:  sudo apt-get install rustup && rustup default stable" >&2; \
-	  echo "                  (or https://rustup.rs; $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later)" >&2; \
-	  exit 2; }
 	@wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
-	found=$$(rustc --version | cut -d' ' -f2); \
-	if [ "$$(printf '%s\n%s\n' "$$wanted" "$$found" | sort -V | head -n1)" != "$$wanted" ]; then \
-	  echo "Rust $$found is older than $$wanted:  rustup update stable" >&2; exit 2; fi
+	if command -v cargo > /dev/null; then found=$$(rustc --version | cut -d' ' -f2); else found=; fi; \
+	newest=$$(printf '%s\n%s\n' "$$wanted" "$$found" | sort -V | tail -n1); \
+	[ -n "$$found" ] && [ "$$newest" = "$$found" ] && exit 0; \
+	if [ -n "$$found" ]; then echo "Rust $$found is older than $$wanted:" >&2; \
+	else echo "Rust $$wanted or later is missing:" >&2; fi; \
+	if [ -z "$$found" ] && [ -x "$$HOME/.cargo/bin/cargo" ]; then echo '  . "$$HOME/.cargo/env"' >&2; \
+	elif command -v rustup > /dev/null; then echo "  rustup update stable" >&2; \
+	elif apt-cache policy rustup 2> /dev/null | grep -q 'Candidate: [0-9]'; then \
+	  echo "  sudo apt-get install rustup && rustup default stable" >&2; \
+	else echo '  curl --proto =https -sSf https://sh.rustup.rs | sh -s -- -y && . "$$HOME/.cargo/env"' >&2; fi; \
+	exit 2
 
 .PHONY: packages
 packages:

@@ -10,7 +10,7 @@
 # ratios within one run only: a busy neighbour makes caches cold and figures large.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-format=${1:-none} rules=${2:-}
+format=${1:-} rules=${2:-}
 mails=${MAILS:-4000} sessions=${SESSIONS:-20} repeats=${REPEATS:-3}
 programs=$PWD/target/release
 dir=$(mktemp -d)
@@ -18,48 +18,16 @@ pids=()
 finish() { for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done; wait; rm -rf "$dir"; }
 trap finish EXIT
 
-mkdir -p "$dir/etc"
-cat > "$dir/etc/sekisho.toml" << EOF
-[engine]
-data_dir = ".."
-shards = 1
-host_name = "bench.example.com"
-[[listener]]
-address = "127.0.0.1:2625"
-[analysis]
-workers = 1
-[metrics]
-address = "off"
-[[tables.source]]
-path = "domains.toml"
-kind = "domains"
-format = "toml"
-EOF
-if [ "$format" != none ]; then
-  printf '[[tables.source]]\npath = "%s"\nkind = "patterns"\nformat = "%s"\n' \
-    "$(realpath "$rules")" "$format" >> "$dir/etc/sekisho.toml"
-fi
-cat > "$dir/etc/domains.toml" << EOF
-[[domain]]
-name = "demo.test"
-profile = "securemail"
-[[domain.route]]
-host = "127.0.0.1"
-port = 2626
-tls = "never"
-[domain.settings]
-recipient.verify = "off"
-quarantine.reply = "accept"
-spam.action = "header"
-EOF
-"$programs/sekisho" --data "$dir" tables build > "$dir/build.log" 2>&1 || { cat "$dir/build.log"; exit 2; }
 taskset -c 1 "$programs/sekisho-loadgen" sink --listen 127.0.0.1:2626 > "$dir/sink.log" 2>&1 &
 pids+=($!)
-taskset -c 0 "$programs/sekisho-engine" --config "$dir/etc/sekisho.toml" --data "$dir" \
+taskset -c 0 bench/engine.sh 127.0.0.1:2625 127.0.0.1:2626 "$dir" demo.test ${rules:+"$format" "$rules"} \
   > "$dir/engine.log" 2>&1 &
 engine=$!
 pids+=($engine)
-until "$programs/sekisho" --data "$dir" status > /dev/null 2>&1; do sleep 0.2; done
+until "$programs/sekisho" --data "$dir" status > /dev/null 2>&1; do
+  kill -0 $engine 2> /dev/null || { cat "$dir/engine.log" >&2; exit 2; }
+  sleep 0.2
+done
 
 # User and system ticks of the engine and its workers; a tick is 10 ms.
 ticks() {

@@ -19,13 +19,17 @@
 //! | the message's own fault (limits, malformed, kills workers) | finding, judged by policy, held by default |
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
+mod clean;
 pub mod entries;
+mod held_jobs;
 mod hold;
 mod message;
 mod recipient;
 mod release;
+mod rescan;
 mod rows;
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +42,7 @@ use crate::limits::BODY_IN_MEMORY_BYTES_MAX;
 use crate::reply::{Enhanced, Reply};
 use crate::session::Answer;
 use crate::shard::rooms::{Incoming, LargeWriter, Rooms};
+use crate::spool::budget::Arriving;
 use crate::tables::Snapshot;
 
 pub use recipient::Accepted;
@@ -46,6 +51,8 @@ pub use recipient::Accepted;
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     rooms: Rc<Rooms>,
+    /// What operators asked of held items.
+    jobs: Rc<RefCell<held_jobs::Jobs>>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -71,10 +78,12 @@ pub struct Transaction {
     pub recipients: Vec<Accepted>,
 }
 
-/// The octets of a message while it comes in: in the session's buffer, or in a file of its own.
+/// The octets of a message while it comes in: in the session's buffer, or in a file of its own, and the room on
+/// disk that is promised to it.
 #[derive(Debug, Default)]
 pub struct Body {
     file: Option<LargeWriter>,
+    room: Arriving,
 }
 
 /// The octets of a complete message; a file of its own goes when this does.
@@ -101,7 +110,7 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms }
+        Self { rooms, jobs: Rc::default() }
     }
 
     /// The rooms of this shard.
@@ -117,6 +126,15 @@ impl Pipeline {
     pub fn admit(&self, address: IpAddr, now: MonoMillis) -> Result<Admitted, Refusal> {
         let shared = &self.rooms.shared;
         shared.admission.connect(address, &shared.config.load().admission, now)
+    }
+
+    /// The same for a front server that may use XCLIENT: its clients are limited when it names them.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_front(&self, now: MonoMillis) -> Result<Admitted, Refusal> {
+        let shared = &self.rooms.shared;
+        shared.admission.connect_front(&shared.config.load().admission, now)
     }
 
     /// Whether one more of `what` is over the rate of this client.
@@ -146,16 +164,28 @@ impl Pipeline {
         recipient::begin(self, client, envelope, now)
     }
 
-    /// Before 354: is there room on disk and in memory? 452 comes before the reserve is touched.
+    /// Before 354: is there room on disk and in memory? 452 comes before the reserve is touched. What goes to a file
+    /// of its own has its room from here on, so that others that come at the same time do not get it, too.
     #[must_use]
-    pub fn data(&self, transaction: Option<&Transaction>) -> Answer {
+    pub fn data(&self, transaction: Option<&Transaction>, body: &mut Body) -> Answer {
+        *body = Body::default();
+        let shared = &self.rooms.shared;
         let declared = transaction.and_then(|transaction| transaction.declared_bytes).unwrap_or(0);
-        if let Err(error) = self.rooms.shared.admits(declared) {
-            tracing::warn!(%error, "no room for new mail");
-            let text = "Insufficient system storage, try again later";
-            return Answer::Reply(Reply::new(452, Enhanced(4, 3, 1), text));
+        let promised = if declared > BODY_IN_MEMORY_BYTES_MAX as u64 {
+            shared.promise(declared)
+        } else {
+            shared.admits(declared).map(|()| Arriving::default())
+        };
+        match promised {
+            Ok(room) => body.room = room,
+            Err(error) => {
+                tracing::warn!(%error, "no room for new mail");
+                let text = "Insufficient system storage, try again later";
+                return Answer::Reply(Reply::new(452, Enhanced(4, 3, 1), text));
+            }
         }
         if !self.rooms.memory.fits(BODY_IN_MEMORY_BYTES_MAX as u64) {
+            body.room = Arriving::default();
             let text = "Insufficient memory, try again later";
             return Answer::Reply(Reply::new(452, Enhanced(4, 3, 1), text));
         }
@@ -170,7 +200,14 @@ impl Pipeline {
         let written = async {
             let file = match &mut body.file {
                 Some(file) => file,
-                None => body.file.insert(self.rooms.spool.incoming(mail).await?),
+                None => {
+                    let room = match std::mem::take(&mut body.room) {
+                        room if room.is_promised() => room,
+                        // No size was declared, or a small one.
+                        _ => self.rooms.shared.promise(0)?,
+                    };
+                    body.file.insert(self.rooms.spool.incoming(mail, room).await?)
+                }
             };
             file.write(octets).await
         };

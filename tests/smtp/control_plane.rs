@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sekisho_core::control::{Request, Response};
 use sekisho_loadgen::client::Client;
-use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, program};
+use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, program, words};
 use sekisho_tests::hop::Hop;
 use sekisho_tests::wait::{wait_for, wait_longer};
 use serde_json::Value;
@@ -22,6 +23,7 @@ struct Run {
 impl Run {
     fn start(gateway: &Gateway) -> Self {
         let path = gateway.data().join("run/control.log");
+        let before = Self::words(gateway).matches("Ctrl-C stops").count();
         let words = File::options().create(true).append(true).open(path).unwrap();
         let child = Command::new(program("sekisho"))
             .arg("--data")
@@ -37,7 +39,10 @@ impl Run {
             if let Ok(Some(status)) = run.child.try_wait() {
                 panic!("sekisho run ended ({status}): {}", Self::words(gateway));
             }
-            up(gateway).then_some(())
+            // Not only that the port answers: an engine that dies in its very first moment is a start that
+            // failed, and ends `run`.
+            let says = Self::words(gateway).matches("Ctrl-C stops").count() > before;
+            (says && up(gateway)).then_some(())
         });
         run
     }
@@ -160,4 +165,97 @@ fn a_first_start_writes_what_it_needs_and_a_broken_configuration_is_named_with_l
     assert!(words.contains("sekisho.toml:2:1"), "{words}");
     assert!(words.contains("did you mean `shards`"), "{words}");
     assert!(words.contains("sekisho.toml:4:"), "all mistakes at once: {words}");
+}
+
+/// A port that is taken: `run` used to say that it runs, and then started the engine again for ever.
+#[test]
+fn a_start_that_fails_says_why_and_what_to_do_and_leaves_nothing_running() {
+    let gateway = Gateway::prepare(&Setup::default());
+    let _taken = std::net::TcpListener::bind(gateway.smtp()).unwrap();
+    let run = gateway.sekisho(&["run", "--no-demo-sink"]);
+    let said = words(&run);
+    assert_eq!(run.status.code(), Some(2), "{said}");
+    assert!(said.contains("Address already in use"), "{said}");
+    assert!(said.contains("try: ss -ltnp"), "{said}");
+    assert!(!said.contains("Sekisho runs"), "{said}");
+    assert_eq!(gateway.sekisho(&["status"]).status.code(), Some(2), "no engine is left");
+}
+
+#[test]
+fn a_single_change_is_called_in_force_only_where_the_engine_has_its_generation() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let build = gateway.sekisho(&["tables", "build", "--no-adopt"]);
+    assert!(build.status.success(), "{}", words(&build));
+    let add = gateway.sekisho(&["list", "add", "block", "bad@example.com"]);
+    assert_eq!(add.status.code(), Some(1), "{}", words(&add));
+    assert!(words(&add).contains("not in force"), "{}", words(&add));
+    let again = gateway.sekisho(&["list", "add", "block", "bad@example.com"]);
+    assert_eq!(again.status.code(), Some(1), "there already: {}", words(&again));
+    let build = gateway.sekisho(&["tables", "build"]);
+    assert!(words(&build).contains("in force"), "{}", words(&build));
+    let remove = gateway.sekisho_json(&["list", "remove", "block", "bad@example.com"]);
+    assert_eq!(remove[0]["in_force"], true, "{remove:?}");
+}
+
+#[test]
+fn a_backup_brings_single_changes_back_and_is_never_overwritten_by_accident() {
+    let gateway = Gateway::prepare(&Setup::default());
+    for change in
+        [&["list", "add", "block", "bad@example.com"][..], &["recipient", "add", "new@demo.test"]]
+    {
+        let added = gateway.sekisho(change);
+        assert!(added.status.success(), "{}", words(&added));
+    }
+    let file = gateway.data().join("run/backup.tar.zst").display().to_string();
+    assert!(gateway.sekisho(&["backup", &file]).status.success());
+    assert_eq!(gateway.sekisho(&["backup", &file]).status.code(), Some(1), "it is there");
+    assert!(gateway.sekisho(&["backup", &file, "--yes"]).status.success());
+
+    let dir = tempfile::tempdir().unwrap();
+    let other = |arguments: &[&str]| {
+        let mut command = Command::new(program("sekisho"));
+        command.arg("--data").arg(dir.path().join("var")).args(arguments);
+        command.output().unwrap()
+    };
+    for arguments in [&["restore", &file, "--yes"][..], &["tables", "build"]] {
+        let done = other(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", words(&done));
+    }
+    let shown = String::from_utf8(other(&["list", "show"]).stdout).unwrap();
+    assert!(shown.contains("bad@example.com"), "{shown}");
+    let shown = String::from_utf8(other(&["recipient", "show"]).stdout).unwrap();
+    assert!(shown.contains("new@demo.test"), "{shown}");
+}
+
+#[test]
+fn stale_signatures_raise_an_alarm_that_a_new_build_ends_and_a_restart_does_not() {
+    const RULE: &str = "[[rule]]\nname = \"ONE\"\nfield = \"subject\"\npattern = 'one'\n";
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup {
+        files: vec![("rules/one.toml".to_owned(), RULE.to_owned())],
+        ..Setup::to(hop.address())
+    });
+    let stale = |gateway: &Gateway| {
+        let status = gateway.status();
+        let alarms = status["alarms"].as_array().unwrap().clone();
+        alarms.iter().any(|alarm| alarm["name"] == "stale_signatures")
+    };
+    assert!(!stale(&gateway));
+    assert!(gateway.sekisho(&["tables", "build", "--no-adopt"]).status.success());
+    let patterns = gateway.data().join("generations/2/patterns.table");
+    let eight_days = Duration::from_secs(8 * 86_400);
+    let then = std::time::SystemTime::now() - eight_days;
+    File::options().append(true).open(patterns).unwrap().set_modified(then).unwrap();
+    let adopted = gateway.control(Request::Adopt { generation: 2 });
+    assert_eq!(adopted, Response::Done);
+    assert!(stale(&gateway));
+    let said = gateway.sekisho(&["status"]);
+    assert_eq!(said.status.code(), Some(1));
+    assert!(words(&said).contains("ALARM stale_signatures: the rules"), "{}", words(&said));
+    gateway.kill();
+    gateway.up();
+    assert!(stale(&gateway), "a restart does not make signatures young");
+    assert!(gateway.sekisho(&["tables", "build"]).status.success());
+    assert!(!stale(&gateway), "built anew");
 }

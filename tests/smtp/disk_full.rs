@@ -42,3 +42,45 @@ fn mail_is_refused_with_452_before_the_reserve_is_touched_and_taken_again_when_t
         (sent.reply.code == 250).then_some(())
     });
 }
+
+#[test]
+fn a_full_quarantine_refuses_new_mail_keeps_every_held_one_and_recovers_by_itself() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        files: crate::quarantine::starter_rules(),
+        storage: "quarantine_bytes_max = 4194304".to_owned(),
+        shards: 1,
+        ..Setup::to(hop.address())
+    });
+    let to = format!("user@{DOMAIN}");
+    let line = "x".repeat(70) + "\r\n";
+    let gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+    let content = format!("Subject: held\r\n\r\n{gtube}\r\n{}", line.repeat(2000));
+    let held = || gateway.sekisho_json(&["quarantine", "list"]);
+    let mut taken = 0;
+    let refused = loop {
+        let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+        if sent.reply.code != 250 {
+            break sent.reply;
+        }
+        taken += 1;
+        assert!(taken < 60, "8 MiB were held under a budget of 4 MiB");
+    };
+    assert_eq!(refused.code, 452, "{}", refused.text());
+    let clean = gateway.send("a@example.com", &[&to], b"Subject: clean\r\n\r\nx\r\n");
+    assert_eq!(clean.reply.code, 452, "what it will be is not known before it is here");
+    assert_eq!(held().len(), taken, "held mail is never dropped to make room");
+
+    let ids: Vec<String> =
+        held().iter().map(|item| item["item"].as_str().unwrap().to_owned()).collect();
+    let mut delete = vec!["quarantine", "delete", "--yes"];
+    delete.extend(ids.iter().skip(1).map(String::as_str));
+    assert!(gateway.sekisho(&delete).status.success());
+    assert_eq!(held().len(), 1);
+    wait_longer("it takes mail again", Duration::from_secs(60), || {
+        let sent = gateway.send("a@example.com", &[&to], content.as_bytes());
+        (sent.reply.code == 250).then_some(())
+    });
+    let exported = gateway.sekisho(&["quarantine", "export", &ids[0]]);
+    assert!(exported.stdout.ends_with(line.as_bytes()), "the one that was kept is whole");
+}

@@ -1,6 +1,8 @@
 //! SIGTERM: sessions in the middle of a mail finish, the others are told 421. Reload drops no session.
 
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sekisho_core::control::{Request, Response};
@@ -53,4 +55,76 @@ fn a_reload_drops_no_session_and_a_broken_configuration_leaves_the_old_one_in_fo
     let to = format!("user@{DOMAIN}");
     assert_eq!(gateway.send("a@example.com", &[&to], b"A: b\r\n\r\nc\r\n").reply.code, 250);
     assert_eq!(session.command("NOOP").unwrap().code, 250);
+}
+
+/// RFC 3030 content counts as content: between two chunks, and in the middle of one.
+#[test]
+fn chunks_under_way_finish_while_the_engine_drains_and_a_transaction_before_them_does_not() {
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup::to(hop.address()));
+    let rcpt = format!("RCPT TO:<user@{DOMAIN}>");
+    let transaction = || {
+        let mut client = gateway.client();
+        for line in ["MAIL FROM:<a@example.com>", &*rcpt] {
+            assert_eq!(client.command(line).unwrap().code, 250, "{line}");
+        }
+        client
+    };
+    let (mut before, mut between, mut inside) = (transaction(), transaction(), transaction());
+    between.raw(b"BDAT 8\r\nA: b\r\n\r\n").unwrap();
+    assert_eq!(between.reply().unwrap().code, 250);
+    inside.raw(b"BDAT 16\r\nC: d\r\n\r\nfir").unwrap();
+    let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(before.reply().map(|reply| reply.code).unwrap_or(421), 421, "told, or just closed");
+    between.raw(b"BDAT 6 LAST\r\nbetwee").unwrap();
+    assert_eq!(between.reply().unwrap().code, 250);
+    assert_eq!(between.reply().unwrap().code, 421);
+    inside.raw(b"st\r\n").unwrap();
+    inside.raw(b"xBDAT 6 LAST\r\ninside").unwrap();
+    let codes: Vec<u16> = (0..3).map(|_| inside.reply().unwrap().code).collect();
+    assert_eq!(codes, [250, 250, 421]);
+    gateway.drain();
+    let mut ends: Vec<_> = hop.mails().into_iter().map(|mail| mail.content).collect();
+    ends.sort_by_key(Vec::len);
+    assert_eq!(ends.len(), 2);
+    assert!(ends.iter().any(|content| content.ends_with(b"A: b\r\n\r\nbetwee\r\n")));
+    assert!(ends.iter().any(|content| content.ends_with(b"C: d\r\n\r\nfirst\r\nxinside\r\n")));
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_keep_the_engine_from_ending() {
+    let hop = Hop::start();
+    let mut gateway = Gateway::start(&Setup::to(hop.address()));
+    let mut stream = narrow(gateway.smtp());
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream.write_all(b"EHLO deaf.example.com\r\n").unwrap();
+    // About 2.3 MB of replies: more than both sides' buffers hold.
+    let rcpt = format!("RCPT TO:<u@{DOMAIN}>\r\n").repeat(1000);
+    let transaction = format!("MAIL FROM:<a@example.com>\r\n{rcpt}RSET\r\n");
+    for _ in 0..90 {
+        if stream.write_all(transaction.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let mut last = 0;
+    wait_for("the engine waits for the client to read", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let status = gateway.status();
+        let reads = status.pointer("/counters/reads").and_then(serde_json::Value::as_u64);
+        (reads.unwrap_or(0) == std::mem::replace(&mut last, reads.unwrap_or(0))).then_some(())
+    });
+    // `drain` waits for a minute; it took five.
+    let begun = Instant::now();
+    gateway.drain();
+    assert!(begun.elapsed() > Duration::from_secs(5), "{:?}: was it waiting?", begun.elapsed());
+}
+
+/// A connection whose receive buffer is as small as the kernel lets it be.
+fn narrow(address: std::net::SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 1).unwrap();
+    connect(&socket, &address).unwrap();
+    TcpStream::from(socket)
 }

@@ -8,9 +8,13 @@ use sekisho_tests::wait::DEADLINE;
 #[test]
 fn it_is_never_an_open_relay() {
     let hop = Hop::start();
-    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let gateway = Gateway::start(&Setup {
+        smtp: "errors_max = 1000\nunknown_recipients_max = 1000".to_owned(),
+        domain: "aliases = [\"alias.test\"]".to_owned(),
+        ..Setup::to(hop.address())
+    });
     let mut client = gateway.client();
-    assert_eq!(client.command("MAIL FROM:<a@example.com>").unwrap().code, 250);
+    assert_eq!(client.command("MAIL FROM:<a@example.com> SMTPUTF8").unwrap().code, 250);
     for path in [
         "<victim@example.org>",
         "<victim%example.org@example.net>",
@@ -21,6 +25,39 @@ fn it_is_never_an_open_relay() {
         "<example.org!victim@example.net>",
         "<victim@example.org@demo.test.example.org>",
         "<victim>",
+        "<victim@sub.demo.test>",
+        "<victim@demo.test.>",
+        "<victim@.demo.test>",
+        "<victim@demo.test.example.org>",
+        "<victim@xdemo.test>",
+        "<victim@d\u{435}mo.test>",
+        "<victim@demo\u{3002}test\u{3002}example.org>",
+        "<victim@demo.test@example.org>",
+        "<victim@example.org@demo.test>",
+        "<@example.org:victim@example.org>",
+        "<@demo.test,@example.net:victim@example.org>",
+        "<example.org:victim@demo.test>",
+        "<victim @demo.test>",
+        "<victim@ demo.test>",
+        "<victim@demo.test >",
+        "<victim(@demo.test)@example.org>",
+        "<victim@(demo.test)example.org>",
+        "<\"victim\"@example.org\"@demo.test>",
+        "<\"victim\" <victim@example.org>@demo.test>",
+        "<victim@[127.0.0.1]>",
+        "<victim@[IPv6:::1]>",
+        "<victim@[IPv6:::ffff:127.0.0.1]>",
+        "<victim@127.0.0.1>",
+        "<victim@localhost>",
+        "<victim@gateway.test>",
+        "<victim%example.org@[127.0.0.1]>",
+        "<victim%example.org@alias.test>",
+        "<example.org!victim@demo.test>",
+        "<example.org!victim@alias.test>",
+        "<\"victim@example.org\"@alias.test>",
+        "<\"victim\\@example.org\"@demo.test>",
+        "<@alias.test:victim%example.org@demo.test>",
+        "<victim@alias.test.example.org>",
     ] {
         let reply = client.command(&format!("RCPT TO:{path}")).unwrap();
         assert!((500..600).contains(&reply.code), "{path}: {}", reply.text());
@@ -32,6 +69,69 @@ fn it_is_never_an_open_relay() {
     }
     client.quit();
     assert!(hop.mails().is_empty());
+}
+
+/// RFC 5321 section 4.5.1: always, also where recipients are listed and nobody listed him.
+#[test]
+fn postmaster_is_taken_in_every_spelling_and_goes_to_the_domain_of_our_own_name() {
+    let hop = Hop::start();
+    let hosts_domain = "[[domain]]\nname = \"gateway.test\"\nprofile = \"securemail\"\n[[domain.route]]\n\
+                        host = \"127.0.0.1\"\nport = 9\ntls = \"never\"\n[domain.settings]\n\
+                        recipient.verify = \"off\"\n";
+    let gateway = Gateway::start(&Setup {
+        settings: "recipient.verify = \"list\"".to_owned(),
+        domains: hosts_domain.to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let mut client = gateway.client();
+    assert_eq!(client.command("MAIL FROM:<>").unwrap().code, 250);
+    for path in ["<postmaster@demo.test>", "<POSTMASTER@Demo.Test>", "<\"Postmaster\"@demo.test>"] {
+        assert_eq!(client.command(&format!("RCPT TO:{path}")).unwrap().code, 250, "{path}");
+    }
+    for path in ["<postmaster@other.test>", "<postmaster2@demo.test>", "<nobody@demo.test>"] {
+        assert_eq!(client.command(&format!("RCPT TO:{path}")).unwrap().code, 550, "{path}");
+    }
+    // Our name is gateway.test, so <Postmaster> alone is its postmaster, whose hop is down here; after
+    // demo.test was named it is demo.test's.
+    assert_eq!(client.command("RCPT TO:<pOsTmAsTeR>").unwrap().code, 250);
+    assert_eq!(client.command("DATA").unwrap().code, 354);
+    assert_eq!(client.command("Subject: a\r\n\r\nb\r\n.").unwrap().code, 250);
+    assert!(hop.mails()[0].envelope.rcpt_to.iter().all(|to| to.ends_with("@demo.test")));
+    for line in ["MAIL FROM:<>", "RCPT TO:<Postmaster>"] {
+        assert_eq!(client.command(line).unwrap().code, 250, "{line}");
+    }
+    assert_eq!(client.command("DATA").unwrap().code, 354);
+    assert_eq!(client.command("Subject: a\r\n\r\nb\r\n.").unwrap().code, 250);
+    let waiting = gateway.sekisho_json(&["queue", "list"]);
+    assert!(format!("{waiting:?}").contains("gateway.test"), "{waiting:?}");
+    assert_eq!(hop.mails().len(), 1);
+}
+
+/// A listener on [::] sees clients with IPv4 as ::ffff:127.0.0.1; they are those of 127.0.0.0/8.
+#[test]
+fn a_listener_for_both_families_knows_ipv4_clients_by_their_own_address() {
+    let hop = Hop::start();
+    let Ok(both) = std::net::TcpListener::bind("[::]:0").and_then(|socket| socket.local_addr())
+    else {
+        sekisho_tests::left_out("a listener on [::]", "this machine has no IPv6");
+        return;
+    };
+    let gateway = Gateway::start(&Setup {
+        listener: format!("[[listener]]\naddress = \"{both}\""),
+        config: "[admission]\nexempt = [\"127.0.0.0/8\"]\n[admission.address]\n\
+                 connections_max = 1\n[admission.network]\nconnections_max = 1\n"
+            .to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let by_v4 = std::net::SocketAddr::from(([127, 0, 0, 1], both.port()));
+    let open: Vec<_> =
+        (0..5).map(|_| Client::hello(by_v4, "v4.example.com", DEADLINE).unwrap()).collect();
+    drop(open);
+    let by_v6 = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, both.port()));
+    let first = Client::hello(by_v6, "v6.example.com", DEADLINE).unwrap();
+    assert!(Client::hello(by_v6, "v6.example.com", DEADLINE).is_err(), "not exempt");
+    drop(first);
+    assert_eq!(gateway.client().command("NOOP").unwrap().code, 250);
 }
 
 #[test]

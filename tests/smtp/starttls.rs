@@ -137,3 +137,94 @@ fn the_implicit_tls_listener_takes_mail() {
     dialogue(&mut encrypted);
     assert_eq!(hop.mails().len(), 1);
 }
+
+/// Reads until the peer closes.
+fn rest(stream: &mut impl Read) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let _ = stream.read_to_end(&mut octets);
+    octets
+}
+
+#[test]
+fn starttls_forgets_everything_and_plain_text_in_place_of_a_handshake_ends_the_session() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let open = || {
+        let mut stream = TcpStream::connect(gateway.smtp()).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        assert!(reply(&mut stream).starts_with("220"));
+        stream
+    };
+    let say = |stream: &mut TcpStream, line: &str, code: &str| {
+        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let text = reply(stream);
+        assert!(text.starts_with(code), "{line}: {text}");
+    };
+    // Injected in a packet of its own, before the handshake: an alert, and nothing is obeyed.
+    let mut stream = open();
+    say(&mut stream, "EHLO c.example.com", "250");
+    say(&mut stream, "STARTTLS", "220");
+    stream
+        .write_all(b"MAIL FROM:<injected@example.com>\r\nRCPT TO:<user@demo.test>\r\nDATA\r\n")
+        .unwrap();
+    let said = rest(&mut stream);
+    assert!(said.is_empty() || said.starts_with(&[0x15, 3]), "a TLS alert at most: {said:?}");
+
+    // In the middle of a transaction: what was said before does not count after it.
+    let mut stream = open();
+    say(&mut stream, "STARTTLS now", "501");
+    say(&mut stream, "EHLO c.example.com", "250");
+    say(&mut stream, "MAIL FROM:<before@example.com>", "250");
+    say(&mut stream, "RCPT TO:<user@demo.test>", "250");
+    say(&mut stream, "STARTTLS", "220");
+    let mut encrypted = tls(stream);
+    for (line, code) in [
+        ("DATA", "503"),
+        ("RCPT TO:<user@demo.test>", "503"),
+        ("MAIL FROM:<a@example.com>", "503"),
+        ("STARTTLS", "503"),
+        ("BDAT 6 LAST\r\nNOOP", "503"),
+        ("EHLO c.example.com", "250"),
+        ("STARTTLS", "503"),
+    ] {
+        encrypted.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let text = reply(&mut encrypted);
+        assert!(text.starts_with(code), "{line:?}: {text}");
+    }
+    dialogue(&mut encrypted);
+    assert_eq!(hop.mails().len(), 1);
+}
+
+/// RFC 8996. OpenSSL is told to go as low as it can, so that it is us who refuse.
+#[test]
+fn tls_1_2_and_1_3_are_spoken_and_older_ones_refused() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let openssl = |version: &str| {
+        let mut child = std::process::Command::new("openssl")
+            .args(["s_client", "-starttls", "smtp", "-quiet", "-cipher", "ALL:@SECLEVEL=0"])
+            .args([version, "-connect", &gateway.smtp().to_string()])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        // It may have ended already; then its pipe is closed.
+        let _ =
+            child.stdin.take().map(|mut pipe| pipe.write_all(b"EHLO c.example.com\r\nQUIT\r\n"));
+        let output = child.wait_with_output()?;
+        let words = [output.stdout, output.stderr].concat();
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&words).into_owned())
+    };
+    if let Err(error) = openssl("-tls1_3") {
+        sekisho_tests::left_out("versions of TLS by OpenSSL", &error.to_string());
+        return;
+    }
+    for version in ["-tls1_2", "-tls1_3"] {
+        let said = openssl(version).unwrap();
+        assert!(said.contains("221 2.0.0 Bye"), "{version}: {said}");
+    }
+    for version in ["-tls1", "-tls1_1"] {
+        let said = openssl(version).unwrap();
+        assert!(!said.contains("221 "), "{version}: {said}");
+    }
+}

@@ -34,6 +34,36 @@ fn ten_generations_are_swapped_in_under_load_and_no_mail_is_refused_or_lost() {
 }
 
 #[test]
+fn a_transaction_that_is_over_lets_its_tables_go_at_once() {
+    // A client that had said RSET and stayed kept its tables until its next MAIL: with many such clients every
+    // generation of the day was still mapped.
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup::to(hop.address()));
+    let mapped = || gateway.status()["old_generations_mapped"].as_u64().unwrap();
+    let mut client = gateway.client();
+    let begin = |client: &mut sekisho_loadgen::client::Client| {
+        assert_eq!(client.command("MAIL FROM:<a@example.com>").unwrap().code, 250);
+        assert_eq!(client.command("RCPT TO:<user@demo.test>").unwrap().code, 250);
+        assert!(gateway.sekisho(&["tables", "build"]).status.success());
+        assert_eq!(mapped(), 1, "a transaction under way keeps what it began with");
+    };
+    for end in ["RSET", "EHLO again.test"] {
+        begin(&mut client);
+        assert_eq!(client.command(end).unwrap().code, 250);
+        assert_eq!(mapped(), 0, "{end}");
+    }
+    begin(&mut client);
+    // A content that is refused: the rest of it may take its time.
+    assert_eq!(client.command("DATA").unwrap().code, 354);
+    let line = "x".repeat(70_000) + "\r\n";
+    client.raw(line.as_bytes()).unwrap();
+    wait_longer("a refused content", Duration::from_secs(10), || (mapped() == 0).then_some(()));
+    client.raw(b".\r\n").unwrap();
+    assert!(client.reply().unwrap().code >= 500);
+    assert_eq!(client.command("NOOP").unwrap().code, 250);
+}
+
+#[test]
 fn a_broken_generation_is_refused_with_file_and_value_and_the_last_good_one_stays() {
     let hop = Hop::start();
     let gateway = Gateway::start(&Setup::to(hop.address()));

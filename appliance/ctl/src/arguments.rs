@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Sekisho, the mail gateway: its operator's command line.
 #[derive(Debug, Parser)]
-#[command(name = "sekisho", version, disable_help_subcommand = true)]
+#[command(name = "sekisho", version, disable_help_subcommand = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Data directory: generations, spool, quarantine, log, control socket.
     #[arg(long, global = true, default_value = "var")]
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Backup {
         /// The file to write (`.tar.zst`).
         file: PathBuf,
+        /// Overwrite a file that is there.
+        #[arg(long)]
+        yes: bool,
     },
     /// Bring back what `backup` saved.
     Restore {
@@ -94,6 +97,12 @@ pub(crate) struct RunArguments {
     pub(crate) engine: Option<PathBuf>,
 }
 
+/// An address or a prefix.
+fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    let address = text.parse::<IpAddr>().map(ipnet::IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| "neither an IP address nor a prefix".to_owned())
+}
+
 /// `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
@@ -113,7 +122,7 @@ pub(crate) struct CheckArguments {
     pub(crate) to: Option<String>,
     /// Take client, HELO and reverse-path from the trace fields that hosts of this address or prefix
     /// wrote.
-    #[arg(long)]
+    #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
 }
 
@@ -186,9 +195,12 @@ pub(crate) struct EntryArguments {
     /// Whom the pattern is about.
     #[arg(long, value_enum, default_value = "sender")]
     pub(crate) side: SideWord,
-    /// What a sender's address is compared with.
-    #[arg(long, value_enum, default_value = "both")]
-    pub(crate) match_on: MatchOnWord,
+    /// What a sender's address is compared with [default: as the owner's domain says, else both].
+    #[arg(long, value_enum)]
+    pub(crate) match_on: Option<MatchOnWord>,
+    /// An account's entry works at once, whatever `lists.delay_seconds` of its domain says.
+    #[arg(long)]
+    pub(crate) at_once: bool,
 }
 
 /// `list`.
@@ -269,7 +281,7 @@ pub(crate) struct HeldFilter {
     /// Held before.
     #[arg(long)]
     pub(crate) until: Option<String>,
-    /// Released and deleted items too.
+    /// Released items too; of deleted ones only the log knows.
     #[arg(long)]
     pub(crate) all: bool,
 }

@@ -2,13 +2,16 @@
 //! and log are the box's own, and generations are built again from their sources.
 //!
 //! The file is a zstd-compressed tar with the paths `config/sekisho.toml`, `config/...` (sources beside
-//! it) and `secrets/...`. Sources elsewhere on the disk (a package's rules) are named and left out.
+//! it), `secrets/...` and `changes.json`: the single changes of `list` and `recipient`, which stand in
+//! no source. Sources elsewhere on the disk (a package's rules) are named and left out.
 //! It is made with mode 0600, for it holds private keys.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
+
+use sekisho_core::tables::Change;
 
 use crate::outcome::{Failure, Outcome, Ran};
 use crate::output;
@@ -21,8 +24,12 @@ const CONFIG_DIR: &str = "config";
 /// The directory of the data directory that is saved.
 const SECRETS: &str = "secrets";
 
+/// Single changes to the tables, net.
+const CHANGES_NAME: &str = "changes.json";
+const CHANGES_BYTES_MAX: u64 = 2 << 30;
+
 /// Runs `backup`.
-pub(crate) fn backup(place: &Place, json: bool, file: &Path) -> Ran {
+pub(crate) fn backup(place: &Place, json: bool, file: &Path, yes: bool) -> Ran {
     let what = format!("backup {}", file.display());
     let fail = |error: io::Error| Failure::new(&what, error);
     if !place.config.is_file() {
@@ -32,6 +39,12 @@ pub(crate) fn backup(place: &Place, json: bool, file: &Path) -> Ran {
         )
         .next("--data and --config name what is saved"));
     }
+    if file.exists() && !yes {
+        let said = format!("sekisho: {what}: is there already; --yes overwrites it");
+        return Ok(output::said(json, Outcome::No, said));
+    }
+    let changes = publish::publisher(place)?.changes();
+    let changes = changes.map_err(|error| publish::failed(place, &what, &error))?;
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
@@ -51,6 +64,14 @@ pub(crate) fn backup(place: &Place, json: bool, file: &Path) -> Ran {
             .append_path_with_name(&path, name)
             .map_err(|error| Failure::new(path.display(), error))?;
         saved.push(path.display().to_string());
+    }
+    if let Some(changes) = changes {
+        let text = serde_json::to_vec(&changes).map_err(io::Error::other).map_err(fail)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o600);
+        archive.append_data(&mut header, CHANGES_NAME, text.as_slice()).map_err(fail)?;
+        saved.push(publish::counted(changes.len(), "single change"));
     }
     let mut out = archive.into_inner().and_then(zstd::Encoder::finish).map_err(fail)?;
     out.flush().map_err(fail)?;
@@ -117,6 +138,10 @@ pub(crate) fn restore(place: &Place, json: bool, file: &Path, yes: bool) -> Ran 
     for entry in archive.entries().map_err(fail)? {
         let mut entry = entry.map_err(fail)?;
         let name = entry.path().map_err(fail)?.into_owned();
+        if name == Path::new(CHANGES_NAME) {
+            written.push(restore_changes(place, &what, entry, yes)?);
+            continue;
+        }
         let Some(target) = target(place, &name) else {
             return Err(Failure::new(
                 &what,
@@ -144,9 +169,27 @@ pub(crate) fn restore(place: &Place, json: bool, file: &Path, yes: bool) -> Ran 
     if yes {
         output::words(format_args!("restored; now: sekisho{} tables build", place.arguments()));
     } else {
-        output::words("would overwrite these files; --yes does it");
+        output::words("would write these, over what is there; --yes does it");
     }
     Ok(Outcome::Done)
+}
+
+/// The single changes, for the next build to take in place of those that there are; how many.
+fn restore_changes(
+    place: &Place,
+    what: &str,
+    entry: impl io::Read,
+    yes: bool,
+) -> Result<String, Failure> {
+    let changes: Vec<Change> = serde_json::from_reader(entry.take(CHANGES_BYTES_MAX))
+        .map_err(|error| Failure::new(what, format_args!("{CHANGES_NAME}: {error}")))?;
+    if yes {
+        fs::create_dir_all(&place.data)
+            .map_err(|error| Failure::new(place.data.display(), error))?;
+        let restored = publish::publisher(place)?.restore_changes(&changes);
+        restored.map_err(|error| publish::failed(place, what, &error))?;
+    }
+    Ok(publish::counted(changes.len(), "single change"))
 }
 
 /// Where an entry goes; none for a name that no backup of ours holds (`..`, absolute, unknown).
@@ -202,7 +245,9 @@ mod tests {
         fs::write(from.data.join("secrets/key.pem"), "k\n").unwrap();
         fs::write(from.data.join("spool/mail"), "m\n").unwrap();
         let file = dir.path().join("backup.tar.zst");
-        assert_eq!(backup(&from, true, &file), Ok(Outcome::Done));
+        assert_eq!(backup(&from, true, &file, false), Ok(Outcome::Done));
+        assert_eq!(backup(&from, true, &file, false), Ok(Outcome::No), "it is there already");
+        assert_eq!(backup(&from, true, &file, true), Ok(Outcome::Done));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
         let to = Place::new(&dir.path().join("b"), None);
@@ -235,6 +280,6 @@ mod tests {
         fs::write(&file, "nonsense").unwrap();
         let place = Place::new(dir.path(), None);
         assert!(restore(&place, true, &file, true).is_err());
-        assert!(backup(&Place::new(&dir.path().join("none"), None), true, &file).is_err());
+        assert!(backup(&Place::new(&dir.path().join("none"), None), true, &file, true).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sekisho_core::analysis::worker_user;
 use sekisho_core::config::{Config, DEFAULT_TEXT, TableKind};
 use sekisho_core::control::{Request, Response};
 use sekisho_core::policy::source::parse_domains;
@@ -16,19 +17,18 @@ use crate::publish::own_hosts;
 /// Runs one `config` command.
 pub(crate) fn run(place: &Place, json: bool, command: &ConfigCommand) -> Ran {
     match command {
-        ConfigCommand::Check { file } => check(file.as_ref().unwrap_or(&place.config), json),
+        ConfigCommand::Check { file } => check(place, file.as_deref(), json),
         ConfigCommand::Default => {
             output::data(DEFAULT_TEXT.trim_end());
             Ok(Outcome::Done)
         }
         ConfigCommand::Reload => match ask(place, "config reload", Request::Reload)? {
             Response::Done => {
-                output::words("read again; no session was dropped");
-                Ok(Outcome::Done)
+                Ok(output::said(json, Outcome::Done, "read again; no session was dropped"))
             }
             Response::Refused { why } => {
-                output::words(format_args!("sekisho: config reload: {why}; the old one stays"));
-                Ok(Outcome::No)
+                let said = format!("sekisho: config reload: {why}; the old one stays");
+                Ok(output::said(json, Outcome::No, said))
             }
             other => Err(unexpected("config reload", &other)),
         },
@@ -37,14 +37,21 @@ pub(crate) fn run(place: &Place, json: bool, command: &ConfigCommand) -> Ran {
 
 /// All mistakes of the file and of the domain files that it names, by the same code that the engine
 /// and the table builder run.
-fn check(file: &Path, json: bool) -> Ran {
+fn check(place: &Place, named: Option<&Path>, json: bool) -> Ran {
+    let file = named.unwrap_or(&place.config);
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::new(&name, error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let failure = Failure::new(&name, error);
+        if named.is_some() { failure } else { place.first_start(failure) }
+    })?;
     let mut mistakes = Vec::new();
     let mut warnings = Vec::new();
     match Config::parse(&text, &name) {
         Ok((config, read_warnings)) => {
             warnings.extend(read_warnings.iter().map(ToString::to_string));
+            if let Err(error) = worker_user(&config.analysis.user) {
+                mistakes.push(format!("{name}: {error}"));
+            }
             let own = own_hosts(&config);
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             for path in domain_files(file, &config) {

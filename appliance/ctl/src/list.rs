@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use sekisho_core::clock::Now;
+use sekisho_core::clock::{Now, UnixMillis};
 use sekisho_core::envelope::Mailbox;
+use sekisho_core::policy;
 use sekisho_core::tables::publish::View;
 use sekisho_core::tables::sources::item;
-use sekisho_core::tables::{Change, Entry, MatchOn, Polarity, SenderEntry, Side};
+use sekisho_core::tables::{Change, Entry, MatchOn, Owner, Polarity, SenderEntry, Side};
 
 use crate::arguments::{EntryArguments, ListCommand, MatchOnWord, PolarityWord, SideWord};
 use crate::outcome::{Failure, Outcome, Ran};
@@ -20,12 +21,15 @@ const COLUMNS: &[&str] = &["side", "polarity", "owner", "pattern", "match on", "
 pub(crate) fn run(place: &Place, json: bool, command: &ListCommand) -> Ran {
     match command {
         ListCommand::Add(arguments) => {
-            let entry = entry("list add", arguments)?;
-            in_force(json, publish::change(place, Change::EntryAdd { entry })?)
+            let entry = added(place, arguments)?;
+            let from = entry.active_from.0;
+            let told = publish::change(place, "list add", Change::EntryAdd { entry })?;
+            in_force(json, &told, from)
         }
         ListCommand::Remove(arguments) => {
             let entry = entry("list remove", arguments)?;
-            in_force(json, publish::change(place, Change::EntryRemove { entry })?)
+            let told = publish::change(place, "list remove", Change::EntryRemove { entry })?;
+            in_force(json, &told, 0)
         }
         ListCommand::Show { sender, recipient } => {
             show(place, json, sender.as_deref(), recipient.as_deref())
@@ -33,19 +37,54 @@ pub(crate) fn run(place: &Place, json: bool, command: &ListCommand) -> Ran {
     }
 }
 
-/// Says whether a change is in force.
-pub(crate) fn in_force(json: bool, told: Told) -> Ran {
+/// Says whether a change is in force; `from` is when it begins to work, 0 for at once.
+pub(crate) fn in_force(json: bool, told: &Told, from: u64) -> Ran {
+    let later = if from == 0 { String::new() } else { format!("; works from {}", time(from)) };
     let (words, outcome) = match told {
-        Told::InForce => ("in force".to_owned(), Outcome::Done),
-        Told::NobodyThere => ("noted; no engine runs".to_owned(), Outcome::Done),
-        Told::Refused(why) => (format!("noted, but the engine refused it: {why}"), Outcome::No),
+        Told::InForce => (format!("in force{later}"), Outcome::Done),
+        Told::NobodyThere => (format!("noted; no engine runs{later}"), Outcome::Done),
+        Told::Refused(why) => (format!("noted, but not in force: {why}"), Outcome::No),
+        Told::Pointless(why) => (why.clone(), Outcome::No),
     };
     if json {
-        output::json(&serde_json::json!({"in_force": outcome == Outcome::Done, "said": words}));
+        output::json(&serde_json::json!({
+            "in_force": *told == Told::InForce, "said": words, "active_from": from,
+        }));
     } else {
         output::words(words);
     }
     Ok(outcome)
+}
+
+/// An entry to add, with what the settings of its owner's domain say where the command does not: what
+/// addresses are compared with (C26), and for a mailbox user's list from when it works (C28).
+fn added(place: &Place, arguments: &EntryArguments) -> Result<Entry, Failure> {
+    let mut entry = entry("list add", arguments)?;
+    let (name, is_account) = match &entry.owner {
+        Owner::Gateway | Owner::Tenant(_) => return Ok(entry),
+        Owner::Domain(name) => (&**name, false),
+        Owner::Account(address) => (address.rsplit_once('@').map_or("", |(_, name)| name), true),
+    };
+    // An unknown domain is refused by name when the change is checked.
+    let view = view(place)?;
+    let Some(domain) = view.snapshot().domain(name) else { return Ok(entry) };
+    let lists = &domain.settings.lists;
+    if arguments.match_on.is_none() {
+        let setting = match entry.polarity {
+            Polarity::Allow => lists.match_on,
+            Polarity::Block => lists.block_match_on,
+        };
+        entry.match_on = match setting {
+            policy::MatchOn::Envelope => MatchOn::Envelope,
+            policy::MatchOn::Header => MatchOn::Header,
+            policy::MatchOn::Both | policy::MatchOn::Setting => MatchOn::Both,
+        };
+    }
+    if is_account && lists.delay_seconds > 0 && !arguments.at_once {
+        let delay = u64::from(lists.delay_seconds) * 1000;
+        entry.active_from = UnixMillis(Now::read().unix.0.saturating_add(delay));
+    }
+    Ok(entry)
 }
 
 fn entry(what: &str, arguments: &EntryArguments) -> Result<Entry, Failure> {
@@ -62,12 +101,11 @@ fn entry(what: &str, arguments: &EntryArguments) -> Result<Entry, Failure> {
         },
         pattern: item::pattern(&arguments.pattern).map_err(fail)?,
         match_on: match arguments.match_on {
-            MatchOnWord::Envelope => MatchOn::Envelope,
-            MatchOnWord::Header => MatchOn::Header,
-            MatchOnWord::Both => MatchOn::Both,
+            Some(MatchOnWord::Envelope) => MatchOn::Envelope,
+            Some(MatchOnWord::Header) => MatchOn::Header,
+            Some(MatchOnWord::Both) | None => MatchOn::Both,
         },
-        // The command line is the operator: no waiting time (C28 is for users' forms).
-        active_from: Now::default().unix,
+        active_from: UnixMillis(0),
     })
 }
 
@@ -82,7 +120,7 @@ pub(crate) fn mailbox(what: &str, text: &str) -> Result<Mailbox, Failure> {
 
 /// The newest generation with its deltas.
 pub(crate) fn view(place: &Place) -> Result<View, Failure> {
-    publish::publisher(place)?.view().map_err(|error| publish::failed("tables", &error))
+    publish::publisher(place)?.view().map_err(|error| publish::failed(place, "tables", &error))
 }
 
 /// Every entry, by owner and pattern.

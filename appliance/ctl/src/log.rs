@@ -1,7 +1,7 @@
 //! `log search`: rows of the mail log by any field, part of a text, and time.
 
 use sekisho_core::clock::{Now, UnixMillis};
-use sekisho_core::maillog::reader::{Query, search};
+use sekisho_core::maillog::reader::{Condition, Extent, Query, search};
 use sekisho_core::maillog::{DeliveryRow, EventRow, Row};
 use serde_json::Value;
 
@@ -10,17 +10,6 @@ use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown, time};
 use crate::period;
 use crate::place::Place;
-
-/// Rows that are looked through where a condition is "equal": the reader finds by part only.
-const CANDIDATES_MAX: usize = 1_000_000;
-
-/// One condition as it is written.
-#[derive(Debug, PartialEq, Eq)]
-struct Condition {
-    field: String,
-    text: String,
-    whole: bool,
-}
 
 /// Runs one `log` command.
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
@@ -36,31 +25,31 @@ pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
             RowKind::Delivery => "delivery",
             RowKind::Event => "event",
         };
-        conditions.push(Condition { field: "row".into(), text: text.into(), whole: true });
+        conditions.push(Condition {
+            field: "row".into(),
+            extent: Extent::Whole,
+            text: text.into(),
+        });
     }
     let now = Now::read().unix.0;
     let query = Query {
         from: period::point("--since", since.as_deref(), now)?.map(UnixMillis),
         to: period::point("--until", until.as_deref(), now)?.map(UnixMillis),
-        fields: conditions.iter().map(|one| (one.field.clone(), one.text.clone())).collect(),
+        conditions,
     };
-    let whole: Vec<&Condition> = conditions.iter().filter(|one| one.whole).collect();
-    let candidates = if whole.is_empty() { *rows_max } else { CANDIDATES_MAX };
+    place.must_exist()?;
     let directory = place.data.join("maillog");
     if !directory.exists() {
         output::words(format_args!("{}: no log yet", directory.display()));
         return Ok(Outcome::No);
     }
-    let mut answer = search(&directory, &query, candidates)
-        .map_err(|error| Failure::new("log search", error))?;
+    let answer =
+        search(&directory, &query, *rows_max).map_err(|error| Failure::new("log search", error))?;
     for damage in &answer.damage {
         output::words(format_args!("sekisho: log: damaged: {damage:?}"));
     }
-    answer.rows.retain(|row| whole.iter().all(|condition| is_whole(row, condition)));
-    let more = answer.more || answer.rows.len() > *rows_max;
-    answer.rows.truncate(*rows_max);
     print(&answer.rows, json);
-    if more {
+    if answer.more {
         output::words("there are more; --rows-max, --since and --until choose");
     }
     if answer.rows.is_empty() {
@@ -82,11 +71,21 @@ fn condition(written: &str) -> Result<Condition, Failure> {
     if !known_fields().iter().any(|known| known == field) {
         return Err(fail(format!("no row has a field `{}`", shown(field))));
     }
+    let text = rest.get(1..).unwrap_or_default();
+    let text = if field == "mail" { mail_id(text) } else { text.to_owned() };
     Ok(Condition {
         field: field.to_owned(),
-        text: rest.get(1..).unwrap_or_default().to_owned(),
-        whole: rest.starts_with('='),
+        text,
+        extent: if rest.starts_with('=') { Extent::Whole } else { Extent::Part },
     })
+}
+
+/// A mail's id as rows write it, whether it was copied from a reply, from `queue list`, or is the id of
+/// a held item (`SHARD-MAIL-RECIPIENT`); a part of one stays as it is.
+fn mail_id(text: &str) -> String {
+    let of_item = || text.split('-').nth(1)?.parse::<uuid::Uuid>().ok();
+    let id = text.parse::<uuid::Uuid>().ok().or_else(of_item);
+    id.map_or_else(|| text.to_owned(), |id| id.to_string())
 }
 
 /// Every field of a row, by asking an empty one of each kind.
@@ -102,22 +101,6 @@ fn known_fields() -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-fn is_whole(row: &Row, condition: &Condition) -> bool {
-    let row = serde_json::to_value(row).unwrap_or_default();
-    let equal = |value: &Value| match value {
-        Value::String(text) => text.eq_ignore_ascii_case(&condition.text),
-        Value::Null => condition.text.is_empty(),
-        other => other.to_string().eq_ignore_ascii_case(&condition.text),
-    };
-    match row.get(&condition.field) {
-        Some(value) => equal(value),
-        None if condition.field == "any" => {
-            row.as_object().is_some_and(|fields| fields.values().any(equal))
-        }
-        None => condition.text.is_empty(),
-    }
 }
 
 fn print(rows: &[Row], json: bool) {
@@ -147,7 +130,7 @@ fn print(rows: &[Row], json: bool) {
                 row.filter_type.clone(),
                 shown(&row.condition),
                 row.by.clone(),
-                shown(&row.action),
+                shown(format!("{} {}", row.action, row.action_details).trim_end()),
                 shown(&row.memo),
             ],
         })
@@ -160,30 +143,26 @@ fn print(rows: &[Row], json: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Condition, condition, is_whole, known_fields};
-    use sekisho_core::maillog::{DeliveryRow, Row};
+    use super::{Condition, Extent, condition, known_fields};
 
     #[test]
     fn a_condition_is_a_field_that_rows_have_and_a_text() {
         let part = condition("subject~in=voice").unwrap();
-        let want = Condition { field: "subject".into(), text: "in=voice".into(), whole: false };
+        let want =
+            Condition { field: "subject".into(), extent: Extent::Part, text: "in=voice".into() };
         assert_eq!(part, want);
-        assert!(condition("status=held").unwrap().whole);
+        let mail = "01a21747-8894-7d57-a4f7-8639a9202f68";
+        for written in
+            [mail, "01a2174788947d57a4f78639a9202f68", "1-01a2174788947d57a4f78639a9202f68-0"]
+        {
+            assert_eq!(condition(&format!("mail={written}")).unwrap().text, mail, "{written}");
+        }
+        assert_eq!(condition("mail~01a217").unwrap().text, "01a217");
+        assert_eq!(condition("status=held").unwrap().extent, Extent::Whole);
         assert!(condition("nonsense=1").unwrap_err().to_string().contains("`nonsense`"));
         assert!(condition("held").is_err());
         for field in ["status", "subject", "filter_type", "any", "source_address"] {
             assert!(known_fields().iter().any(|known| known == field), "{field}");
-        }
-    }
-
-    #[test]
-    fn equal_is_the_whole_field_and_not_a_part_of_it() {
-        let row = DeliveryRow { status: "held".to_owned(), bytes: 12, ..DeliveryRow::default() };
-        let row = Row::Delivery(Box::new(row));
-        for (written, want) in
-            [("status=held", true), ("status=hel", false), ("bytes=12", true), ("any=HELD", true)]
-        {
-            assert_eq!(is_whole(&row, &condition(written).unwrap()), want, "{written}");
         }
     }
 }

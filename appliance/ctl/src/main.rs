@@ -29,14 +29,18 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
-use outcome::{Outcome, Ran};
+use outcome::{Failure, Outcome, Ran};
 use place::Place;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match command(Arguments::parse()) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
+    match command(arguments) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(failure) => {
@@ -44,6 +48,42 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Help and version as clap prints them; a mistake in the form of every other failure.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            output::words(mistake(&error.render().to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// clap's paragraphs in one line; the next step is the help of the verb that was meant.
+fn mistake(text: &str) -> Failure {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let ours = lines.take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    let why: Vec<&str> =
+        ours.map(|line| line.trim_start_matches("error: ").trim_start_matches("tip: ")).collect();
+    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
+    let verb: Vec<&str> = usage
+        .unwrap_or("sekisho")
+        .split_whitespace()
+        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    Failure::new("arguments", why.join("; ")).next(format_args!("{} --help", verb.join(" ")))
 }
 
 fn command(arguments: Arguments) -> Ran {
@@ -61,8 +101,36 @@ fn command(arguments: Arguments) -> Ran {
         Command::Queue(command) => queue::run(&place, json, command),
         Command::Status => status::run(&place, json),
         Command::Send(arguments) => send::run(&place, json, &arguments),
-        Command::Backup { file } => backup::backup(&place, json, &file),
+        Command::Backup { file, yes } => backup::backup(&place, json, &file, yes),
         Command::Restore { file, yes } => backup::restore(&place, json, &file, yes),
         Command::DemoSink { listen, store } => run::serve_demo_sink(listen, &store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mistake;
+    use crate::arguments::Arguments;
+    use clap::Parser;
+
+    #[test]
+    fn a_mistake_in_the_arguments_is_one_line_and_the_help_that_fits_it() {
+        for (words, said) in [
+            (
+                &["list", "add", "alow", "x"][..],
+                "sekisho: arguments: invalid value 'alow' for '<POLARITY>'; [possible values: \
+                 allow, block]; a similar value exists: 'allow'\ntry: sekisho --help",
+            ),
+            (
+                &["list", "add", "allow"],
+                "sekisho: arguments: the following required arguments were not provided:; \
+                 <PATTERN>\ntry: sekisho list add --help",
+            ),
+            (&["frob"], "sekisho: arguments: unrecognized subcommand 'frob'\ntry: sekisho --help"),
+        ] {
+            let words = std::iter::once("sekisho").chain(words.iter().copied());
+            let error = Arguments::try_parse_from(words).unwrap_err();
+            assert_eq!(mistake(&error.render().to_string()).to_string(), said);
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::outcome::Outcome;
+
 /// One line of data.
 pub(crate) fn data(line: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{line}");
@@ -23,6 +25,18 @@ pub(crate) fn json<T: Serialize>(value: &T) {
         Ok(text) => data(text),
         Err(error) => words(format_args!("sekisho: output: {error}")),
     }
+}
+
+/// What came of a command that has no data to show: words, or an object with the same words.
+pub(crate) fn said(as_json: bool, outcome: Outcome, words_said: impl std::fmt::Display) -> Outcome {
+    if as_json {
+        json(&serde_json::json!({
+            "done": outcome == Outcome::Done, "said": words_said.to_string(),
+        }));
+    } else {
+        words(words_said);
+    }
+    outcome
 }
 
 /// A table of columns: aligned for people, tab-separated where it is not a terminal, so that `cut`

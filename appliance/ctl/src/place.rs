@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::outcome::Failure;
+
 /// The data directory where none is named.
 const DEFAULT_DATA: &str = "var";
 
@@ -52,6 +54,23 @@ impl Place {
     /// What the engine says.
     pub(crate) fn engine_log(&self) -> PathBuf {
         self.run().join("engine.log")
+    }
+
+    /// The data directory of something that is only read: a mistyped `--data` must not look like an
+    /// empty box, and must not be made by looking at it.
+    pub(crate) fn must_exist(&self) -> Result<(), Failure> {
+        if self.data.is_dir() {
+            return Ok(());
+        }
+        Err(self.first_start(Failure::new(self.data.display(), "no such data directory")))
+    }
+
+    /// The same failure with the step that makes a data directory.
+    pub(crate) fn first_start(&self, failure: Failure) -> Failure {
+        failure.next(format_args!(
+            "--data DIR names another one; sekisho{} run makes it",
+            self.arguments()
+        ))
     }
 
     /// Arguments that name this place to another command, with a space before each; empty for the

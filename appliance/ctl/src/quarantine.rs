@@ -1,16 +1,19 @@
 //! `quarantine list|show|release|delete|export`: read from the segments, with or without an engine;
 //! released and deleted by the engine, which is the only one that writes them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sekisho_core::clock::Now;
 use sekisho_core::content::{Content, Piece};
 use sekisho_core::control::{Request, Response};
+use sekisho_core::quarantine::ItemId;
 use sekisho_core::quarantine::reader::{self, Filter, Listed, Listing};
-use sekisho_core::quarantine::{ItemId, ItemState};
+use sekisho_core::spool::Damage;
 use serde_json::{Value, json};
 
 use crate::arguments::{HeldFilter, QuarantineCommand};
@@ -19,7 +22,13 @@ use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, bytes, shown, time};
 use crate::period;
 use crate::place::Place;
+use crate::publish::progress_bar;
 use crate::queue::outcomes;
+
+/// Items of one call: well below the 4 MiB that a call may have.
+const ITEMS_MAX: usize = 10_000;
+/// A release that has come to no end for so long is left to itself: it goes on, and `quarantine show` tells.
+const IDLE_MAX: Duration = Duration::from_secs(180);
 
 /// Runs one `quarantine` command.
 pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran {
@@ -38,17 +47,22 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
     }
 }
 
-fn read(place: &Place, filter: &Filter) -> Result<Listing, Failure> {
+fn read(place: &Place, filter: &Filter, rows_max: usize) -> Result<Listing, Failure> {
+    place.must_exist()?;
     let directory = place.data.join("quarantine");
     if !directory.exists() {
         return Ok(Listing::default());
     }
-    let listing = reader::list(&directory, filter, Now::read().unix)
+    let listing = reader::list(&directory, filter, rows_max, Now::read().unix)
         .map_err(|error| Failure::new("quarantine", error))?;
-    for damage in &listing.damage {
-        output::words(format_args!("sekisho: quarantine: damaged: {damage:?}"));
-    }
+    say_damage(&listing.damage);
     Ok(listing)
+}
+
+fn say_damage(damage: &[Damage]) {
+    for damage in damage {
+        output::words(format_args!("sekisho: quarantine: damaged: {damage}"));
+    }
 }
 
 fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran {
@@ -61,16 +75,11 @@ fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran 
         reason: wanted.reason.clone().unwrap_or_default(),
         from: unix(period::point("--since", wanted.since.as_deref(), now)?),
         to: unix(period::point("--until", wanted.until.as_deref(), now)?),
+        class: wanted.class.clone().unwrap_or_default(),
         with_hidden: true,
+        without_released: !wanted.all,
     };
-    let mut items = read(place, &filter)?.items;
-    items.retain(|listed| {
-        let class = wanted.class.as_ref();
-        (wanted.all || !matches!(listed.state, ItemState::Released { .. }))
-            && class.is_none_or(|class| listed.item.main_class.eq_ignore_ascii_case(class))
-    });
-    let total = items.len();
-    items.truncate(rows_max);
+    let Listing { items, total, .. } = read(place, &filter, rows_max)?;
     if json {
         items.iter().map(summary).for_each(|item| output::json(&item));
     } else {
@@ -80,7 +89,7 @@ fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran 
             rows,
         );
     }
-    if total > items.len() {
+    if total > items.len() as u64 {
         let count = items.len();
         output::words(format_args!("{count} of {total} items shown; --rows-max shows more"));
     }
@@ -141,12 +150,26 @@ fn id(item: &str) -> Result<ItemId, Failure> {
 /// The item, or a "no" that says so.
 fn find(place: &Place, item: &str) -> Result<Option<Listed>, Failure> {
     let id = id(item)?;
-    let filter = Filter { with_hidden: true, ..Filter::default() };
-    let found = read(place, &filter)?.items.into_iter().find(|listed| listed.id == id);
-    if found.is_none() {
-        output::words(format_args!("sekisho: {id}: not held: never was, deleted or expired"));
+    let mut found = find_all(place, &[id])?;
+    if found.is_empty() {
+        not_held(id);
     }
+    Ok(found.remove(&id))
+}
+
+fn find_all(place: &Place, ids: &[ItemId]) -> Result<BTreeMap<ItemId, Listed>, Failure> {
+    let directory = place.data.join("quarantine");
+    if !directory.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let (found, damage) = reader::find_all(&directory, ids, Now::read().unix)
+        .map_err(|error| Failure::new("quarantine", error))?;
+    say_damage(&damage);
     Ok(found)
+}
+
+fn not_held(id: ItemId) {
+    output::words(format_args!("sekisho: {id}: not held: never was, deleted or expired"));
 }
 
 fn show(place: &Place, json: bool, item: &str) -> Ran {
@@ -156,6 +179,7 @@ fn show(place: &Place, json: bool, item: &str) -> Ran {
         if let Value::Object(fields) = &mut all {
             fields.insert("client".to_owned(), json!(listed.held.client));
             fields.insert("original_recipient".to_owned(), json!(listed.item.recipient.original));
+            fields.insert("held_by".to_owned(), json!(listed.item.held_by));
             fields.insert("rules".to_owned(), json!(listed.item.rules));
             fields.insert("list_entry".to_owned(), json!(listed.item.list_entry));
             fields.insert("attachments".to_owned(), json!(listed.held.attachments));
@@ -180,6 +204,9 @@ fn show(place: &Place, json: bool, item: &str) -> Ran {
     let item = &listed.item;
     line("class", format!("{} {}", item.main_class, item.sub_class).trim_end().to_owned());
     line("reason", format!("{} ({})", item.reason, item.category));
+    if !item.held_by.is_empty() {
+        line("held by", shown(&item.held_by));
+    }
     line("likelihood", item.likelihood.to_string());
     line("points", points(item.points));
     if !item.list_entry.is_empty() {
@@ -248,27 +275,60 @@ fn change(
     request: impl Fn(Vec<String>) -> Request,
 ) -> Ran {
     if yes {
-        return match ask(place, what, request(items))? {
-            Response::Items { items } => Ok(outcomes(json, &items)),
-            Response::Done => Ok(Outcome::Done),
-            Response::Refused { why } => {
-                output::words(format_args!("sekisho: {what}: {why}"));
-                Ok(Outcome::No)
-            }
-            other => Err(unexpected(what, &other)),
-        };
+        return carry_out(place, json, what, items, &request);
     }
-    let mut all = true;
-    for item in &items {
-        match find(place, item)? {
+    let ids = items.iter().map(|item| id(item)).collect::<Result<Vec<_>, _>>()?;
+    let found = find_all(place, &ids)?;
+    for id in &ids {
+        match found.get(id) {
             Some(listed) => output::words(format_args!(
-                "would {verb}: {item} for {}, \"{}\"; --yes does it",
+                "would {verb}: {id} for {}, \"{}\"; --yes does it",
                 shown(&listed.item.recipient.resolved.to_string()),
                 shown(&listed.held.subject)
             )),
-            None => all = false,
+            None => not_held(*id),
         }
     }
+    Ok(Outcome::done_if(ids.iter().all(|id| found.contains_key(id))))
+}
+
+/// Has the engine do it, and asks again for what is still under way, as long as something comes of it.
+fn carry_out(
+    place: &Place,
+    json: bool,
+    what: &str,
+    items: Vec<String>,
+    request: &impl Fn(Vec<String>) -> Request,
+) -> Ran {
+    let bar = progress_bar();
+    bar.set_length(items.len() as u64);
+    let (mut all, mut idle_since) = (true, Instant::now());
+    let mut left = items;
+    while !left.is_empty() {
+        let asked: Vec<String> = left.drain(..left.len().min(ITEMS_MAX)).collect();
+        let answered = match ask(place, what, request(asked))? {
+            Response::Items { items } => items,
+            Response::Refused { why } => {
+                bar.finish_and_clear();
+                let why = format_args!("sekisho: {what}: {why}");
+                return Ok(output::said(json, Outcome::No, why));
+            }
+            other => return Err(unexpected(what, &other)),
+        };
+        let (open, ended): (Vec<_>, Vec<_>) = answered.into_iter().partition(|item| item.under_way);
+        bar.inc(ended.len() as u64);
+        if !ended.is_empty() {
+            idle_since = Instant::now();
+            all &= bar.suspend(|| outcomes(json, &ended)) == Outcome::Done;
+        }
+        if idle_since.elapsed() > IDLE_MAX {
+            bar.finish_and_clear();
+            outcomes(json, &open);
+            return Ok(Outcome::No);
+        }
+        left.extend(open.into_iter().map(|item| item.item));
+    }
+    bar.finish_and_clear();
     Ok(Outcome::done_if(all))
 }
 

@@ -15,36 +15,32 @@ pub(crate) fn run(place: &Place, json: bool, command: QueueCommand) -> Ran {
         QueueCommand::Why { domain } => why(place, json, domain),
         QueueCommand::Hold { domain } => {
             let said = format!("{domain} is held: its mail waits until `queue unhold {domain}`");
-            done(place, "queue hold", Request::QueueHold { domain }, &said)
+            done(place, json, "queue hold", Request::QueueHold { domain }, &said)
         }
         QueueCommand::Unhold { domain } => {
             let said = format!("{domain} is delivered to again");
-            done(place, "queue unhold", Request::QueueUnhold { domain }, &said)
+            done(place, json, "queue unhold", Request::QueueUnhold { domain }, &said)
         }
         QueueCommand::Flush { domain } => {
             let whom = domain.clone().unwrap_or_else(|| "every domain".to_owned());
             let said = format!("everything for {whom} is tried now");
-            done(place, "queue flush", Request::QueueFlush { domain }, &said)
+            done(place, json, "queue flush", Request::QueueFlush { domain }, &said)
         }
         QueueCommand::Retry { mail } => {
             let said = format!("{mail} is tried now");
-            done(place, "queue retry", Request::QueueRetry { mail }, &said)
+            done(place, json, "queue retry", Request::QueueRetry { mail }, &said)
         }
-        QueueCommand::Remove { mail, yes } => remove(place, mail, yes),
+        QueueCommand::Remove { mail, yes } => remove(place, json, mail, yes),
     }
 }
 
 /// A request that is answered `Done`, `Items` of one, or `Refused`.
-fn done(place: &Place, what: &str, request: Request, said: &str) -> Ran {
+fn done(place: &Place, json: bool, what: &str, request: Request, said: &str) -> Ran {
     match ask(place, what, request)? {
-        Response::Done => {
-            output::words(said);
-            Ok(Outcome::Done)
-        }
-        Response::Items { items } => Ok(outcomes(false, &items)),
+        Response::Done => Ok(output::said(json, Outcome::Done, said)),
+        Response::Items { items } => Ok(outcomes(json, &items)),
         Response::Refused { why } => {
-            output::words(format_args!("sekisho: {what}: {why}"));
-            Ok(Outcome::No)
+            Ok(output::said(json, Outcome::No, format_args!("sekisho: {what}: {why}")))
         }
         other => Err(unexpected(what, &other)),
     }
@@ -55,8 +51,10 @@ pub(crate) fn outcomes(json: bool, items: &[ItemOutcome]) -> Outcome {
     for item in items {
         if json {
             output::json(item);
-        } else if item.done {
+        } else if item.done && item.why.is_empty() {
             output::data(format_args!("{}\tdone", item.item));
+        } else if item.done {
+            output::data(format_args!("{}\tdone: {}", item.item, item.why));
         } else {
             output::data(format_args!("{}\tnot done: {}", item.item, item.why));
         }
@@ -83,7 +81,7 @@ fn list(place: &Place, json: bool, domain: Option<String>, rows_max: usize) -> R
                     bytes(row.bytes),
                     row.attempts.to_string(),
                     time(row.queued_at),
-                    time(row.next_attempt_at),
+                    next_attempt(row.next_attempt_at),
                     shown(&row.last_answer),
                 ]
             })
@@ -119,7 +117,7 @@ fn why(place: &Place, json: bool, domain: Option<String>) -> Ran {
                     row.mails.to_string(),
                     bytes(row.bytes),
                     age(row.oldest_seconds),
-                    time(row.next_attempt_at),
+                    next_attempt(row.next_attempt_at),
                     shown(&row.why),
                 ]
             })
@@ -132,10 +130,10 @@ fn why(place: &Place, json: bool, domain: Option<String>) -> Ran {
     Ok(Outcome::done_if(found))
 }
 
-fn remove(place: &Place, mail: String, yes: bool) -> Ran {
+fn remove(place: &Place, json: bool, mail: String, yes: bool) -> Ran {
     if yes {
         let said = format!("{mail} is removed; its sender gets no report");
-        return done(place, "queue remove", Request::QueueRemove { mail }, &said);
+        return done(place, json, "queue remove", Request::QueueRemove { mail }, &said);
     }
     let request = Request::QueueList { domain: None, rows_max: usize::MAX };
     let Response::Queue { rows, .. } = ask(place, "queue remove", request)? else {
@@ -157,6 +155,11 @@ fn remove(place: &Place, mail: String, yes: bool) -> Ran {
             Ok(Outcome::No)
         }
     }
+}
+
+/// 0 stands for a mail that is not tried until somebody says so.
+fn next_attempt(unix_millis: u64) -> String {
+    if unix_millis == 0 { "-".to_owned() } else { time(unix_millis) }
 }
 
 /// Seconds in the two largest units.

@@ -22,11 +22,12 @@ pub(crate) fn run(place: &Place, json: bool, command: &RecipientCommand) -> Ran 
                 Some(target) => Change::AliasAdd { address, target: key("recipient add", target)? },
                 None => Change::RecipientAdd { address },
             };
-            in_force(json, publish::change(place, change)?)
+            in_force(json, &publish::change(place, "recipient add", change)?, 0)
         }
         RecipientCommand::Remove { address } => {
             let address = key("recipient remove", address)?;
-            in_force(json, publish::change(place, Change::RecipientRemove { address })?)
+            let change = Change::RecipientRemove { address };
+            in_force(json, &publish::change(place, "recipient remove", change)?, 0)
         }
         RecipientCommand::Show { address: Some(address) } => show(place, json, address),
         RecipientCommand::Show { address: None } => show_all(place, json),

@@ -40,7 +40,7 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &SendArguments) -> Ran {
     };
     let failed = |error: std::io::Error| {
         Failure::new(format_args!("send to {server}"), error)
-            .next(format_args!("sekisho{} status", place.arguments()))
+            .next(format_args!("sekisho{} run, or --server HOST:PORT", place.arguments()))
     };
     let mut client = Client::hello(server, "sekisho-send.localhost", TIMEOUT).map_err(failed)?;
     let to: Vec<&str> = arguments.to.iter().map(String::as_str).collect();
@@ -60,10 +60,13 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &SendArguments) -> Ran {
             "envelope_id": id,
         }));
     } else {
-        for (to, reply) in to.iter().zip(&sent.recipients) {
+        // A reverse-path that is refused ends it; what RCPT is told then says nothing.
+        let began = sent.recipients.iter().any(|reply| reply.code != 503);
+        for (to, reply) in to.iter().zip(&sent.recipients).filter(|_| began) {
             output::data(format_args!("{to}\t{}", shown(&reply.text())));
         }
-        output::data(format_args!("end of data\t{}", shown(&sent.reply.text())));
+        let what = if began { "end of data" } else { "MAIL" };
+        output::data(format_args!("{what}\t{}", shown(&sent.reply.text())));
     }
     Ok(Outcome::done_if(sent.accepted()))
 }

@@ -25,7 +25,12 @@ pub(crate) fn run(place: &Place, json: bool) -> Ran {
             output::words(format_args!("ALARM {}", output::shown(alarm)));
         }
         let mut rows = Vec::new();
-        flatten("", &status, &mut rows);
+        let mut figures = status;
+        if let Value::Object(fields) = &mut figures {
+            // They were said above, in words.
+            fields.remove("alarms");
+        }
+        flatten("", &figures, &mut rows);
         output::table(&["figure", "value"], rows);
     }
     Ok(Outcome::done_if(alarms.is_empty()))
@@ -33,7 +38,11 @@ pub(crate) fn run(place: &Place, json: bool) -> Ran {
 
 /// The alarms as text, whatever their shape.
 fn alarms(status: &Value) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| match (value, value.get("name"), value.get("text")) {
+        (Value::String(text), ..) => text.clone(),
+        (_, Some(Value::String(name)), Some(Value::String(text))) => format!("{name}: {text}"),
+        (other, ..) => other.to_string(),
+    };
     match status.get("alarms") {
         Some(Value::Array(alarms)) => alarms.iter().map(text).collect(),
         Some(Value::Object(alarms)) => alarms
@@ -93,6 +102,8 @@ mod tests {
         assert_eq!(row("shards.1.mails").as_deref(), Some("2"));
         assert_eq!(row("listeners").as_deref(), Some("127.0.0.1:2525"));
         assert_eq!(alarms(&status), ["disk: spool at its reserve"]);
+        let named = json!({"alarms": [{"name": "certificate", "text": "ends in 2 days"}]});
+        assert_eq!(alarms(&named), ["certificate: ends in 2 days"], "as the engine says it");
         assert_eq!(alarms(&json!({"alarms": {"disk": false, "worker": "dead"}})), ["worker: dead"]);
     }
 }

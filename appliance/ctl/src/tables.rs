@@ -1,5 +1,6 @@
 //! `tables build|show|verify`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_core::control::Request;
@@ -17,7 +18,7 @@ pub(crate) fn run(place: &Place, json: bool, command: &TablesCommand) -> Ran {
     match command {
         TablesCommand::Build { no_adopt, rules } => build(place, json, *no_adopt, *rules),
         TablesCommand::Show { generation, rules } => show(place, json, *generation, *rules),
-        TablesCommand::Verify { generation } => verify(place, *generation),
+        TablesCommand::Verify { generation } => verify(place, json, *generation),
     }
 }
 
@@ -33,7 +34,7 @@ fn build(place: &Place, json: bool, no_adopt: bool, rules: bool) -> Ran {
         Told::NobodyThere => {
             output::words("no engine runs; the next one starts with it");
         }
-        Told::Refused(why) => {
+        Told::Refused(why) | Told::Pointless(why) => {
             output::words(format_args!("sekisho: the engine refused it: {why}"));
             return Ok(Outcome::No);
         }
@@ -47,7 +48,7 @@ pub(crate) fn number(place: &Place, named: Option<u64>) -> Result<u64, Failure> 
         return Ok(number);
     }
     let latest = publish::publisher(place)?.latest();
-    let latest = latest.map_err(|error| publish::failed("tables", &error))?;
+    let latest = latest.map_err(|error| publish::failed(place, "tables", &error))?;
     latest.ok_or_else(|| {
         Failure::new("tables", format_args!("{}: no generation yet", place.generations().display()))
             .next(format_args!("sekisho{} tables build", place.arguments()))
@@ -81,27 +82,57 @@ fn print(number: u64, report: &Report, json: bool, rules: bool) {
     print_rules(&report.patterns, rules);
 }
 
-/// The rules as `scan::patterns` reports them: an object of counts, and a list of rules with what
-/// became of each. Refused ones are named always, the others on request.
+/// The rules as `scan::patterns` reports them: how many were taken and how, each refused one with its
+/// place and why, and every one on request. Other lists (notes, unknown lines) on request too.
 fn print_rules(patterns: &Value, all: bool) {
     let Value::Object(fields) = patterns else { return };
-    for (name, value) in fields.iter().filter(|(_, value)| value.is_number()) {
-        output::words(format_args!("rules {name}: {value}"));
-    }
     for (name, list) in fields {
         let Value::Array(list) = list else { continue };
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), shown);
+        if name != "rules" {
+            if all {
+                list.iter().for_each(|one| output::data(format_args!("{name}\t{}", text(one))));
+            } else if !list.is_empty() {
+                output::words(format_args!("rules, {name}: {}; --rules lists them", list.len()));
+            }
+            continue;
+        }
+        if !list.is_empty() {
+            output::words(format_args!("rules: {}", outcome_counts(list)));
+        }
         for rule in list {
-            let outcome = rule.get("outcome").or_else(|| rule.get("state"));
-            let outcome = outcome.map_or_else(|| name.clone(), text);
-            if all || outcome.contains("refused") {
-                let rule_name = rule.get("name").or_else(|| rule.get("rule"));
-                let rule_name = rule_name.map_or_else(|| text(rule), text);
-                let why = rule.get("why").map(text).unwrap_or_default();
-                output::data(format_args!("{rule_name}\t{outcome}\t{why}"));
+            let (outcome, why) = outcome_words(rule);
+            if all || outcome == "refused" {
+                let field = |name: &str| rule.get(name).map(text).unwrap_or_default();
+                let (name, place) = (field("name"), field("place"));
+                output::data(format_args!("{name}\t{outcome}\t{why}\t{place}"));
             }
         }
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), shown)
+}
+
+/// What became of a rule, and why: `"taken_plain"` or `{"refused": "why"}`.
+fn outcome_words(rule: &Value) -> (String, String) {
+    match rule.get("outcome") {
+        Some(Value::Object(outcome)) => {
+            outcome.iter().next().map(|(name, why)| (name.clone(), text(why))).unwrap_or_default()
+        }
+        Some(outcome) => (text(outcome), String::new()),
+        None => (String::new(), String::new()),
+    }
+}
+
+fn outcome_counts(rules: &[Value]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for rule in rules {
+        *counts.entry(outcome_words(rule).0).or_default() += 1;
+    }
+    let counts: Vec<String> =
+        counts.into_iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    counts.join(", ")
 }
 
 /// Copies, verifies and maps a generation as the engine does, in a directory of our own: the
@@ -125,16 +156,41 @@ pub(crate) fn in_force(place: &Place) -> Result<Arc<Snapshot>, Failure> {
     Ok(current.load())
 }
 
-fn verify(place: &Place, named: Option<u64>) -> Ran {
+fn verify(place: &Place, json: bool, named: Option<u64>) -> Ran {
     let number = number(place, named)?;
-    match open(place, number) {
+    Ok(match open(place, number) {
         Ok(_) => {
-            output::words(format_args!("generation {number}: every file is what it says"));
-            Ok(Outcome::Done)
+            let said = format!("generation {number}: every file is what it says");
+            output::said(json, Outcome::Done, said)
         }
-        Err(failure) => {
-            output::words(failure);
-            Ok(Outcome::No)
+        Err(failure) => output::said(json, Outcome::No, failure),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{outcome_counts, outcome_words};
+    use serde_json::json;
+
+    #[test]
+    fn what_became_of_a_rule_is_said_in_words() {
+        for (outcome, word, why) in [
+            (json!("taken_gated"), "taken_gated", ""),
+            (json!({"refused": "too costly"}), "refused", "too costly"),
+            (json!({"not_taken": "eval:check"}), "not_taken", "eval:check"),
+        ] {
+            let (found, reason) = outcome_words(&json!({"name": "A", "outcome": outcome}));
+            assert_eq!((found.as_str(), reason.as_str()), (word, why));
         }
+    }
+
+    #[test]
+    fn rules_are_counted_by_what_became_of_them() {
+        let rules = [
+            json!({"name": "A", "outcome": "taken_plain"}),
+            json!({"name": "B", "outcome": "taken_plain"}),
+            json!({"name": "C", "outcome": {"refused": "x"}}),
+        ];
+        assert_eq!(outcome_counts(&rules), "1 refused, 2 taken_plain");
     }
 }

@@ -42,6 +42,10 @@ impl std::fmt::Debug for Stream {
     }
 }
 
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 impl Stream {
     /// Reads what is there and hands it to `take`; 0 octets mean that the peer closed.
     ///
@@ -79,11 +83,16 @@ impl Stream {
         }
     }
 
-    /// Addresses of the peer and of our side.
+    /// Addresses of the peer and of our side, in canonical form: a listener on `[::]` sees clients
+    /// with IPv4 as `::ffff:192.0.2.1`. Taken as it is, the whole of IPv4 is one network of admission
+    /// (a /64), and no list of addresses ever finds its entry.
     #[must_use]
     pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
-            Self::Plain(stream) => Some((stream.peer_addr().ok()?, stream.local_addr().ok()?)),
+            Self::Plain(stream) => {
+                let (peer, local) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
+                Some((canonical(peer), canonical(local)))
+            }
             Self::Tls(_) | Self::Gone => None,
         }
     }
@@ -126,7 +135,9 @@ impl Stream {
         let (_, connection) = stream.get_ref();
         let version = connection.protocol_version()?.as_str()?;
         let suite = connection.negotiated_cipher_suite()?.suite().as_str()?;
-        Some(format!("{} {}", version.replace("TLSv1_", "TLSv1."), suite).into())
+        // rustls spells `TLS13_AES_...`; everybody else, and the registry, `TLS_AES_...`.
+        let suite = suite.replace("TLS13_", "TLS_");
+        Some(format!("{} {suite}", version.replace("TLSv1_", "TLSv1.")).into())
     }
 
     /// Says goodbye (close_notify, FIN). Errors do not matter any more.

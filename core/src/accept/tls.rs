@@ -3,7 +3,6 @@
 //! The configuration is replaced as a whole (`Certificates::reload`); sessions that are under way
 //! keep the one they began with. An unreadable certificate never replaces a good one.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -126,13 +125,19 @@ pub fn ensure_self_signed(host: &str, certificate: &Path, key: &Path) -> Result<
         what: "self-signed certificate",
         source,
     };
-    let made = rcgen::generate_simple_self_signed([host.to_owned()])
-        .map_err(|source| failed(certificate, source.into()))?;
-    write_private(key, &made.signing_key.serialize_pem())
-        .map_err(|source| failed(key, source.into()))?;
-    let mut text = String::new();
-    let _ = write!(text, "{}", made.cert.pem());
-    write_private(certificate, &text).map_err(|source| failed(certificate, source.into()))
+    let (pem, private) = self_signed(host).map_err(|source| failed(certificate, source.into()))?;
+    write_private(key, &private).map_err(|source| failed(key, source.into()))?;
+    write_private(certificate, &pem).map_err(|source| failed(certificate, source.into()))
+}
+
+/// Certificate and key, PEM. The subject names the host too: it is what a peer's log shows.
+fn self_signed(host: &str) -> Result<(String, String), rcgen::Error> {
+    let signing_key = rcgen::KeyPair::generate()?;
+    let mut wanted = rcgen::CertificateParams::new([host.to_owned()])?;
+    wanted.distinguished_name = rcgen::DistinguishedName::new();
+    wanted.distinguished_name.push(rcgen::DnType::CommonName, host);
+    let certificate = wanted.self_signed(&signing_key)?;
+    Ok((certificate.pem(), signing_key.serialize_pem()))
 }
 
 /// A secret is readable for its owner only from its first moment on.
@@ -160,6 +165,9 @@ mod tests {
         assert_eq!(std::fs::metadata(&certificate).unwrap().modified().unwrap(), first);
         let loaded = Certificates::load(&certificate, &key).unwrap();
         assert!(loaded.current().not_after.0 > 1_700_000_000_000);
+        let chain = CertificateDer::from_pem_file(&certificate).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&chain).unwrap();
+        assert_eq!(parsed.subject().to_string(), "CN=mx.example.com");
     }
 
     #[test]

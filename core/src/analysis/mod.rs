@@ -8,15 +8,18 @@
 //! take every shard along.
 //!
 //! On the engine's side each worker has one thread of its own here that writes the request, waits,
-//! kills and restarts. Shards never wait in it: [`Pool::examine`] puts a job into a bounded queue
-//! and awaits the answer.
+//! kills and restarts. Shards never wait in it: [`Pool::examine_by`] puts a job into a bounded queue
+//! and awaits the answer. Where the engine may (root), a worker becomes another user after its tables
+//! are mapped and before it reads anything: what breaks out of it owns none of the engine's files.
 //!
-//! What the sender answers for: a content on which a worker died twice in a row is the finding
-//! `WorkerDied`. What we answer for: a full queue, a worker that does not start, a pool that ends
+//! What the sender answers for: a content on which two workers died is the finding `WorkerDied`, also
+//! when it comes again (`deaths`). What we answer for: a full queue, a worker that does not start, a pool that ends
 //! are [`AnalysisError`]: 451 for the client.
 //!
 //! Bounds: `waiting <= queue_max`, `running <= workers`, one answer at most [`ANSWER_BYTES_MAX`].
 
+mod account;
+mod deaths;
 mod pool;
 mod sandbox;
 #[cfg(test)]
@@ -24,6 +27,7 @@ mod tests;
 mod wire;
 mod worker;
 
+pub use account::{Account, AccountError, WorkerUser, worker_user};
 pub use pool::{Pool, PoolCounters, PoolSettings};
 pub use sandbox::SandboxError;
 pub use worker::{WorkerArguments, worker_main};
@@ -37,6 +41,16 @@ pub const WORKER_ARGUMENT: &str = "analysis-worker";
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Structure of a message that may cost more steps than this is read by a worker.
 const SHARD_STEPS_MAX: u64 = 20_000_000;
+
+/// Whether the parts with malware shall be told apart from the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Cleaning {
+    /// Nobody wants it.
+    #[default]
+    NotAsked,
+    /// Some recipient's domain cleans: [`Examination::cuts`] are looked for if there is malware.
+    Asked,
+}
 
 /// Why there is no examination. Always our own fault and temporary: 451.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +72,14 @@ pub enum AnalysisError {
     Ended,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "deadlines of processes, on threads beside the shards"
+)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// Whether `raw` must not even be parsed on a shard: too large, or a structure that takes more than
 /// linear time.
 #[must_use]
@@ -71,5 +93,5 @@ pub fn too_costly(raw: &[u8]) -> bool {
 /// Images do not count: nothing in this release decodes them.
 #[must_use]
 pub fn needs_worker(view: &View<'_>) -> bool {
-    view.parts.iter().any(|part| part.file_type().is_container())
+    view.parts.iter().any(crate::message::Part::is_container)
 }

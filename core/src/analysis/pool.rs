@@ -3,24 +3,32 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::account::Account;
+use super::deaths::{DEATHS_MAX, Deaths, hash_of};
 use super::wire::{Answer, Request, lay_out, receive_answer, send_request};
 use super::worker::WorkerArguments;
-use super::{AnalysisError, Examination, WORKER_ARGUMENT};
+use super::{AnalysisError, Cleaning, Examination, WORKER_ARGUMENT, now};
 use crate::content::Content;
 use crate::scan::finding::{Finding, FindingKind};
 
 /// Requests after which a worker is replaced, so that leaks and fragmentation have an end.
 const REQUESTS_PER_WORKER_MAX: u32 = 5_000;
+
+/// Failures in a row (deaths, failed starts) that cost no pause: one bad content has two.
+const FAILURES_FREE: u32 = 2;
+/// First pause after more of them; doubled each time, so that a loop of crashes is not one of forks.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How workers are run.
 #[derive(Clone, Debug)]
@@ -33,12 +41,13 @@ pub struct PoolSettings {
     pub workers: usize,
     /// Contents that may wait.
     pub queue_max: usize,
-    /// Longest time for one content, and for its wait in the queue.
+    /// Longest time for one content from its hand-over to its last octet of answer, and, by itself, for
+    /// its wait in the queue and for the start of a worker.
     pub deadline: Duration,
     /// Address space of one worker above its tables.
     pub memory_bytes_max: u64,
-    /// User and group of the workers, where the engine may change them (root).
-    pub user: Option<(u32, u32)>,
+    /// What workers become once their tables are mapped; `None`: they stay the engine's user.
+    pub user: Option<Account>,
     /// The engine's own directory, which holds its copy of the tables.
     pub engine_dir: PathBuf,
 }
@@ -83,17 +92,32 @@ struct Shared {
     /// Directory of the generation that workers use.
     generation: ArcSwapOption<PathBuf>,
     counters: Counters,
+    deaths: Deaths,
+    started: Instant,
+}
+
+impl Shared {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What shall be examined.
+pub(super) struct Asked {
+    pub(super) content: Content,
+    pub(super) envelope_from: Option<Vec<u8>>,
+    /// The generation to look with; the newest one if absent.
+    pub(super) generation: Option<Arc<PathBuf>>,
+    pub(super) cleaning: Cleaning,
+    #[cfg(test)]
+    pub(super) misbehave: Option<String>,
 }
 
 struct Job {
-    content: Content,
-    envelope_from: Option<Vec<u8>>,
-    /// The generation to look with; the newest one if absent.
-    generation: Option<Arc<PathBuf>>,
-    queued: Instant,
+    asked: Asked,
+    /// Set by whoever is first: the worker's thread that takes it, or the shard that waited too long.
+    claimed: Arc<AtomicBool>,
     answer: flume::Sender<Result<Examination, AnalysisError>>,
-    #[cfg(test)]
-    misbehave: Option<String>,
 }
 
 /// Handle of all workers; cheap to clone. When the last one is dropped, the workers end.
@@ -124,9 +148,12 @@ impl Pool {
             settings,
             generation: ArcSwapOption::from(generation.map(Arc::new)),
             counters: Counters::default(),
+            deaths: Deaths::default(),
+            started: now(),
         });
         for number in 0..workers {
-            let slot = Slot { queue: queue.clone(), shared: shared.clone(), worker: None };
+            let (queue, shared) = (queue.clone(), Arc::clone(&shared));
+            let slot = Slot { queue, shared, worker: None, failures: 0 };
             std::thread::Builder::new()
                 .name(format!("analysis-{number}"))
                 .spawn(move || slot.run())
@@ -135,58 +162,58 @@ impl Pool {
         Ok(Self { jobs, shared })
     }
 
-    /// Has `content` examined by a worker. Never blocks; answers within three deadlines.
+    /// Has `content` examined by a worker, by the tables of the generation in `directory`: a transaction
+    /// sees one generation from its first to its last octet, in a worker too. Never blocks; at most one
+    /// deadline in the queue, then at most two for starts and two for the content.
     ///
     /// # Errors
-    /// [`AnalysisError`]: our own fault, temporary.
-    pub async fn examine(
-        &self,
-        content: Content,
-        envelope_from: Option<Vec<u8>>,
-    ) -> Result<Examination, AnalysisError> {
-        self.submit(content, envelope_from, None, None).await
-    }
-
-    /// As [`Self::examine`], by the tables of the generation in `directory`: a transaction sees one
-    /// generation from its first to its last octet, in a worker too.
-    ///
-    /// # Errors
-    /// [`AnalysisError`], also when that generation is gone.
+    /// [`AnalysisError`]: our own fault, temporary; also when that generation is gone.
     pub async fn examine_by(
         &self,
         content: Content,
         envelope_from: Option<Vec<u8>>,
         directory: PathBuf,
+        cleaning: Cleaning,
     ) -> Result<Examination, AnalysisError> {
-        self.submit(content, envelope_from, Some(Arc::new(directory)), None).await
-    }
-
-    pub(super) async fn submit(
-        &self,
-        content: Content,
-        envelope_from: Option<Vec<u8>>,
-        generation: Option<Arc<PathBuf>>,
-        misbehave: Option<&str>,
-    ) -> Result<Examination, AnalysisError> {
-        let (answer, answered) = flume::bounded(1);
-        let job = Job {
+        let job = Asked {
             content,
             envelope_from,
-            generation,
-            queued: now(),
-            answer,
+            generation: Some(Arc::new(directory)),
+            cleaning,
             #[cfg(test)]
-            misbehave: misbehave.map(str::to_owned),
+            misbehave: None,
         };
-        let _ = misbehave;
+        self.submit(job, glommio::timer::sleep(self.shared.settings.deadline)).await
+    }
+
+    /// As [`Self::examine_by`]; `waited`: ends when it has waited long enough for a free worker.
+    pub(super) async fn submit(
+        &self,
+        asked: Asked,
+        waited: impl Future<Output = ()>,
+    ) -> Result<Examination, AnalysisError> {
+        let (answer, answered) = flume::bounded(1);
+        let claimed = Arc::new(AtomicBool::new(false));
+        let job = Job { asked, claimed: Arc::clone(&claimed), answer };
         match self.jobs.try_send(job) {
-            Ok(()) => answered.recv_async().await.unwrap_or(Err(AnalysisError::Ended)),
+            Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.shared.counters.full.fetch_add(1, Ordering::Relaxed);
-                Err(AnalysisError::QueueFull(self.shared.settings.queue_max))
+                return Err(AnalysisError::QueueFull(self.shared.settings.queue_max));
             }
-            Err(TrySendError::Disconnected(_)) => Err(AnalysisError::Ended),
+            Err(TrySendError::Disconnected(_)) => return Err(AnalysisError::Ended),
         }
+        let answer = async { answered.recv_async().await.unwrap_or(Err(AnalysisError::Ended)) };
+        let too_late = async {
+            waited.await;
+            if claimed.swap(true, Ordering::AcqRel) {
+                // A worker has it; its own deadlines end that.
+                std::future::pending::<()>().await;
+            }
+            let waited = self.shared.settings.deadline.as_millis();
+            Err(AnalysisError::Waited(u64::try_from(waited).unwrap_or(u64::MAX)))
+        };
+        futures_lite::future::or(answer, too_late).await
     }
 
     /// Workers use another generation from their next content on.
@@ -204,14 +231,6 @@ impl Pool {
             full: counters.full.load(Ordering::Relaxed),
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "deadlines of processes, on threads beside the shards"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// A running worker process.
@@ -235,57 +254,88 @@ struct Slot {
     queue: Receiver<Job>,
     shared: Arc<Shared>,
     worker: Option<Process>,
+    /// Deaths and failed starts since the last examination.
+    failures: u32,
 }
 
 impl Slot {
     fn run(mut self) {
-        while let Ok(job) = self.queue.recv() {
-            let answer = self.answer(&job);
+        while let Ok(Job { asked, claimed, answer }) = self.queue.recv() {
+            if claimed.swap(true, Ordering::AcqRel) {
+                continue;
+            }
             // The shard may have stopped waiting (its client has gone); that is no fault.
-            let _ = job.answer.send(answer);
+            let _ = answer.send(self.answer(&asked));
+            drop(asked);
+            self.pause();
         }
     }
 
-    fn answer(&mut self, job: &Job) -> Result<Examination, AnalysisError> {
-        let deadline = self.shared.settings.deadline;
-        if job.queued.elapsed() > deadline {
-            let waited = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-            return Err(AnalysisError::Waited(waited));
-        }
-        // Once may be chance, or a worker that was ill before; twice is the content.
-        for _ in 0..2 {
-            match self.attempt(job)? {
-                Answer::Examined(examination) => {
+    /// Waits after failures in a row. The queue is served by the other threads meanwhile.
+    fn pause(&self) {
+        let Some(more) = self.failures.checked_sub(FAILURES_FREE + 1) else { return };
+        let pause = PAUSE_FIRST.saturating_mul(1 << more.min(16)).min(PAUSE_MAX);
+        #[expect(clippy::disallowed_methods, reason = "a thread beside the shards")]
+        std::thread::sleep(pause);
+    }
+
+    fn answer(&mut self, asked: &Asked) -> Result<Examination, AnalysisError> {
+        // Once may be chance, or a worker that was ill before; twice is the content, also if another
+        // thread has seen one of the deaths.
+        for _ in 0..DEATHS_MAX {
+            let hash = || self.hash(asked);
+            if self.shared.deaths.of(self.shared.now_ms(), hash) >= DEATHS_MAX {
+                return Ok(died_twice());
+            }
+            match self.attempt(asked) {
+                Ok(Answer::Examined(examination)) => {
+                    self.failures = 0;
                     self.shared.counters.examined.fetch_add(1, Ordering::Relaxed);
                     return Ok(*examination);
                 }
-                Answer::Failed(reason) => {
+                Ok(Answer::Failed(reason)) => {
                     self.worker = None;
                     return Err(AnalysisError::Scan(reason));
                 }
-                Answer::Ready => {
+                Ok(Answer::Ready) => {
                     self.worker = None;
+                    self.failures = self.failures.saturating_add(1);
                     self.shared.counters.deaths.fetch_add(1, Ordering::Relaxed);
+                    if let Some(hash) = self.hash(asked) {
+                        self.shared.deaths.add(hash, self.shared.now_ms());
+                    }
+                }
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    return Err(error);
                 }
             }
         }
         Ok(died_twice())
     }
 
+    /// `None` if the content cannot be read; then it cannot be looked at either.
+    fn hash(&self, asked: &Asked) -> Option<u64> {
+        let newest = self.shared.generation.load_full();
+        let generation = asked.generation.as_ref().or(newest.as_ref());
+        hash_of(&asked.content, generation.map(|path| path.as_path())).ok()
+    }
+
     /// One request to a worker; [`Answer::Ready`] stands for a worker that died or was too slow.
-    fn attempt(&mut self, job: &Job) -> Result<Answer, AnalysisError> {
+    fn attempt(&mut self, asked: &Asked) -> Result<Answer, AnalysisError> {
         let ours = |error: io::Error| AnalysisError::Start(error.to_string().into());
-        let (descriptors, ranges) = lay_out(&job.content).map_err(ours)?;
+        let (descriptors, ranges) = lay_out(&asked.content).map_err(ours)?;
         let request = Request {
             ranges,
-            envelope_from: job.envelope_from.clone(),
+            envelope_from: asked.envelope_from.clone(),
+            cleaning: asked.cleaning,
             #[cfg(test)]
-            misbehave: job.misbehave.clone(),
+            misbehave: asked.misbehave.clone(),
         };
         let deadline = self.shared.settings.deadline;
-        let process = self.process(job.generation.clone())?;
+        let process = self.process(asked.generation.clone())?;
         process.requests += 1;
-        match process.ask(&request, &descriptors, deadline) {
+        match process.ask(&request, &descriptors, now() + deadline) {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 tracing::warn!(%error, "an analysis worker died or was killed at its deadline");
@@ -316,8 +366,10 @@ impl Process {
         let tables = generation
             .as_ref()
             .map(|generation| (generation.as_ref().clone(), settings.engine_dir.clone()));
+        let user = settings.user;
         let arguments =
-            WorkerArguments { memory_bytes_max: settings.memory_bytes_max, tables }.to_arguments();
+            WorkerArguments { memory_bytes_max: settings.memory_bytes_max, user, tables }
+                .to_arguments();
         let mut command = Command::new(&settings.program);
         command
             .args(&settings.arguments)
@@ -326,35 +378,27 @@ impl Process {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        if let Some((user, group)) = settings.user {
-            command.uid(user).gid(group);
-        }
         let child = command.spawn()?;
         drop(command);
         let process = Self { child, socket, generation, requests: 0 };
         process.socket.set_write_timeout(Some(settings.deadline))?;
-        match process.await_answer(settings.deadline)? {
+        match receive_answer(&process.socket, now() + settings.deadline)? {
             Answer::Ready => Ok(process),
             Answer::Failed(reason) => Err(io::Error::other(reason.into_string())),
             Answer::Examined(_) => Err(io::Error::other("worker answered before it was asked")),
         }
     }
 
+    /// `until` holds for everything from here to the last octet of the answer: a worker that drips
+    /// its answer gains nothing.
     fn ask(
         &self,
         request: &Request,
         descriptors: &[OwnedFd],
-        deadline: Duration,
+        until: Instant,
     ) -> io::Result<Answer> {
         send_request(&self.socket, request, descriptors)?;
-        self.await_answer(deadline)
-    }
-
-    /// The deadline holds for the first octet and again for the rest: an honest worker writes its
-    /// answer at once, and a dishonest one can only reach twice the deadline for each read.
-    fn await_answer(&self, deadline: Duration) -> io::Result<Answer> {
-        self.socket.set_read_timeout(Some(deadline))?;
-        receive_answer(&self.socket)
+        receive_answer(&self.socket, until)
     }
 }
 

@@ -5,11 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use rustix::fs::{Gid, Uid};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
+
+use super::account::Account;
 
 /// CPU seconds of one worker's life; it is replaced long before by count of requests.
 const CPU_SECONDS_MAX: u64 = 3_600;
@@ -22,9 +30,41 @@ pub enum SandboxError {
     /// A limit was refused by the kernel.
     #[error("resource limit: {0}")]
     Limit(#[from] rustix::io::Errno),
+    /// A right could not be given up.
+    #[error("{what}: {errno}")]
+    Rights {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        errno: rustix::io::Errno,
+    },
     /// The filter was refused.
     #[error("system call filter: {0}")]
     Filter(String),
+}
+
+/// Becomes `account` for good, without any other group, and gives up every capability. The calling
+/// thread must be the only one: these are rights of threads.
+///
+/// # Errors
+/// [`SandboxError::Rights`]; nothing may be read then.
+pub(super) fn give_up_rights(account: Option<Account>) -> Result<(), SandboxError> {
+    let rights = |what| move |errno| SandboxError::Rights { what, errno };
+    if let Some(Account { user, group }) = account {
+        // What no program that is started could get back. Refused only to those who cannot anyway.
+        for capability in CapabilitySet::all().iter() {
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        set_thread_groups(&[]).map_err(rights("supplementary groups"))?;
+        set_thread_res_gid(group, group, group).map_err(rights("group"))?;
+        set_thread_res_uid(user, user, user).map_err(rights("user"))?;
+    }
+    clear_ambient_capability_set().map_err(rights("ambient capabilities"))?;
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, none).map_err(rights("capabilities"))?;
+    set_no_new_privs(true).map_err(rights("no new privileges"))
 }
 
 /// Closes the sandbox around the calling thread, which must be the only one. `memory_bytes_max` is

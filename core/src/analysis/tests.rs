@@ -1,16 +1,26 @@
 //! Tests of the analysis room. The worker is this test program itself, started again for the one
 //! test `worker_process`, which runs on its main thread.
 
-use std::time::Duration;
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests measure time, wait, and read what the kernel tells of processes"
+)]
 
-use futures_lite::future::block_on;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use futures_lite::future::{block_on, pending};
+
+use super::pool::Asked;
 use super::*;
 use crate::content::Content;
 use crate::scan::finding::FindingKind;
 
 /// What a worker is told to do in a test instead of its work.
-pub(super) fn misbehave(how: Option<&str>) {
+pub(super) fn misbehave(how: Option<&str>, mut socket: &UnixStream) {
     match how {
         None => {}
         Some("abort") => std::process::abort(),
@@ -32,6 +42,17 @@ pub(super) fn misbehave(how: Option<&str>) {
         Some("recurse") => {
             let _ = descend(0);
         }
+        Some("drip") => {
+            // A long answer, one octet after the other: each read of it succeeds in time.
+            socket.write_all(&1_000_000_u32.to_le_bytes()).unwrap();
+            loop {
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(100) {
+                    std::hint::spin_loop();
+                }
+                socket.write_all(b" ").unwrap();
+            }
+        }
         Some(other) => panic!("unknown misbehaviour {other}"),
     }
 }
@@ -45,21 +66,69 @@ fn descend(depth: usize) -> usize {
 #[test]
 #[ignore = "is the worker process of the other tests"]
 fn worker_process() {
-    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, tables: None };
+    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, user: None, tables: None };
     worker_main(&arguments).unwrap();
 }
 
-fn pool(deadline: Duration, queue_max: usize) -> Pool {
+/// As Debian has it; a number, so that the test needs no entry for it.
+const NOBODY: Account = Account { user: 65_534, group: 65_534 };
+
+#[test]
+#[ignore = "is the worker process of the test of users"]
+fn nobodys_worker_process() {
+    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, user: Some(NOBODY), tables: None };
+    worker_main(&arguments).unwrap();
+}
+
+fn settings(test: &str, deadline: Duration, queue_max: usize) -> PoolSettings {
     let mut settings = PoolSettings::new(std::env::current_exe().unwrap(), "".into());
     // The test program takes no further arguments: the limit comes from `worker_process`, and what
-    // the pool appends is read as one more name that no test has.
+    // the pool appends is read as more names that no test has.
     settings.arguments =
-        ["--ignored", "--test-threads=1", "--nocapture", "analysis::tests::worker_process"]
-            .map(Into::into)
-            .to_vec();
+        ["--ignored", "--test-threads=1", "--nocapture", test].map(Into::into).to_vec();
     settings.deadline = deadline;
     settings.queue_max = queue_max;
+    settings
+}
+
+fn pool(deadline: Duration, queue_max: usize) -> Pool {
+    let settings = settings("analysis::tests::worker_process", deadline, queue_max);
     Pool::start(settings, None).unwrap()
+}
+
+fn asked(content: Content, misbehave: Option<&str>) -> Asked {
+    let misbehave = misbehave.map(str::to_owned);
+    Asked {
+        content,
+        envelope_from: None,
+        generation: None,
+        cleaning: Cleaning::NotAsked,
+        misbehave,
+    }
+}
+
+/// What the pool says of a content, however long that takes.
+fn examine(pool: &Pool, content: Content) -> Result<Examination, AnalysisError> {
+    block_on(pool.submit(asked(content, None), pending()))
+}
+
+fn provoke(pool: &Pool, content: Content, how: &str) -> Result<Examination, AnalysisError> {
+    block_on(pool.submit(asked(content, Some(how)), pending()))
+}
+
+/// A mail of its own for each way to die: a content that killed is remembered.
+fn other_mail(text: &str) -> Content {
+    Content::from_octets(format!("Subject: {text}\r\n\r\nhello\r\n").into_bytes())
+}
+
+/// Ends after so long, without an executor.
+async fn after(pause: Duration) {
+    let (ended, waits) = flume::bounded::<()>(1);
+    std::thread::spawn(move || {
+        std::thread::sleep(pause);
+        drop(ended);
+    });
+    let _ = waits.recv_async().await;
 }
 
 fn mail() -> Content {
@@ -70,7 +139,7 @@ fn mail() -> Content {
 fn a_content_is_examined_in_a_worker_and_the_worker_is_kept() {
     let pool = pool(Duration::from_secs(20), 4);
     for _ in 0..3 {
-        let seen = block_on(pool.examine(mail(), None)).unwrap();
+        let seen = examine(&pool, mail()).unwrap();
         assert_eq!((&*seen.facts.subject, seen.findings.len()), ("x", 0));
     }
     assert_eq!(pool.counters(), PoolCounters { examined: 3, deaths: 0, full: 0 });
@@ -81,26 +150,80 @@ fn a_content_on_which_workers_die_twice_is_a_finding_and_the_next_one_is_served(
     let pool = pool(Duration::from_secs(20), 4);
     for how in ["abort", "allocate", "socket", "open", "recurse"] {
         let before = pool.counters().deaths;
-        let seen = block_on(pool.submit(mail(), None, None, Some(how))).unwrap();
+        let seen = provoke(&pool, other_mail(how), how).unwrap();
         let kinds: Vec<_> = seen.findings.iter().map(|finding| finding.kind).collect();
         assert_eq!(kinds, [FindingKind::WorkerDied], "{how}");
         assert_eq!(pool.counters().deaths - before, 2, "{how}");
     }
-    assert_eq!(&*block_on(pool.examine(mail(), None)).unwrap().facts.subject, "x");
+    assert_eq!(&*examine(&pool, mail()).unwrap().facts.subject, "x");
 }
 
 #[test]
-fn a_worker_that_spins_is_killed_at_its_deadline() {
-    let pool = pool(Duration::from_secs(2), 4);
-    let seen = block_on(pool.submit(mail(), None, None, Some("spin"))).unwrap();
-    assert_eq!(seen.findings[0].kind, FindingKind::WorkerDied);
+fn a_worker_that_spins_or_drips_its_answer_is_killed_at_its_deadline() {
+    // The deadline once held for each read of the answer: a worker that sent an octet in each of them
+    // had no end, and its slot was gone for good.
+    let deadline = Duration::from_secs(2);
+    let pool = pool(deadline, 4);
+    for how in ["spin", "drip"] {
+        let begun = Instant::now();
+        let seen = provoke(&pool, other_mail(how), how).unwrap();
+        assert_eq!(seen.findings[0].kind, FindingKind::WorkerDied, "{how}");
+        // Two deadlines for two workers, and what a busy machine needs to start them.
+        assert!(begun.elapsed() < deadline * 6, "{how}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_content_that_killed_two_workers_kills_no_third() {
+    let pool = pool(Duration::from_secs(20), 4);
+    for _ in 0..3 {
+        let seen = provoke(&pool, mail(), "abort").unwrap();
+        assert_eq!(seen.findings[0].kind, FindingKind::WorkerDied);
+    }
+    assert_eq!(pool.counters().deaths, 2);
+    assert_eq!(&*examine(&pool, other_mail("y")).unwrap().facts.subject, "y");
+}
+
+#[test]
+fn a_loop_of_crashes_pauses_and_then_serves_again() {
+    let pool = pool(Duration::from_secs(20), 4);
+    let begun = Instant::now();
+    for number in 0..3 {
+        provoke(&pool, other_mail(&number.to_string()), "abort").unwrap();
+    }
+    // After the second content: 4 deaths, the second pause (100 ms) comes before the third content.
+    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert_eq!(&*examine(&pool, mail()).unwrap().facts.subject, "x");
+    assert_eq!(pool.counters(), PoolCounters { examined: 1, deaths: 6, full: 0 });
+}
+
+#[test]
+fn waiting_for_a_free_worker_ends_and_what_a_worker_has_goes_on() {
+    // With all workers busy, a content once waited until one of them took it, only to hear then that
+    // it had waited too long: its client was gone by that time.
+    let pool = pool(Duration::from_secs(3), 4);
+    let first =
+        pool.submit(asked(other_mail("s"), Some("spin")), after(Duration::from_millis(500)));
+    let second = async {
+        after(Duration::from_millis(300)).await;
+        let begun = Instant::now();
+        let answer = pool.submit(asked(mail(), None), after(Duration::from_millis(500))).await;
+        (answer, begun.elapsed())
+    };
+    let (first, (second, took)) = block_on(futures_lite::future::zip(first, second));
+    assert_eq!(first.unwrap().findings[0].kind, FindingKind::WorkerDied, "claimed: not given up");
+    assert_eq!(second, Err(AnalysisError::Waited(3_000)));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // It was not examined behind its client's back.
+    assert_eq!(&*examine(&pool, other_mail("next")).unwrap().facts.subject, "next");
+    assert_eq!(pool.counters().examined, 1);
 }
 
 #[test]
 fn a_full_queue_is_our_own_fault_and_said_at_once() {
     let pool = pool(Duration::from_secs(2), 1);
     let mut waiting: Vec<_> =
-        (0..6).map(|_| Box::pin(pool.submit(mail(), None, None, Some("spin")))).collect();
+        (0..6).map(|_| Box::pin(pool.submit(asked(mail(), Some("spin")), pending()))).collect();
     let mut full = 0;
     for job in &mut waiting {
         let polled = block_on(futures_lite::future::poll_once(job));
@@ -110,29 +233,68 @@ fn a_full_queue_is_our_own_fault_and_said_at_once() {
     assert_eq!(pool.counters().full, full as u64);
 }
 
+/// The status of the thread that is locked in, of the child of this process whose command line names
+/// `test`. The test harness may run it on a thread of its own; the engine's worker has one thread.
+fn status_of_worker(test: &str) -> Option<String> {
+    let ours = format!("PPid:\t{}\n", std::process::id());
+    let child = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find(|entry| {
+        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        status.contains(&ours) && memchr::memmem::find(&command, test.as_bytes()).is_some()
+    })?;
+    std::fs::read_dir(child.path().join("task")).ok()?.filter_map(Result::ok).find_map(|task| {
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        status.contains("NoNewPrivs:\t1").then_some(status)
+    })
+}
+
+#[test]
+fn a_worker_of_root_is_nobody_without_groups_and_capabilities() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("LEFT OUT: only root can change the user of a worker");
+        return;
+    }
+    let test = "analysis::tests::nobodys_worker_process";
+    let pool = Pool::start(settings(test, Duration::from_secs(20), 4), None).unwrap();
+    assert_eq!(&*examine(&pool, mail()).unwrap().facts.subject, "x");
+    let status = status_of_worker(test).expect("a worker that waits for its next content");
+    let field = |name: &str| -> Vec<&str> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("absent");
+        line.split_whitespace().collect()
+    };
+    assert_eq!((field("Uid:"), field("Gid:")), (vec!["65534"; 4], vec!["65534"; 4]));
+    assert_eq!(field("Groups:"), [""; 0]);
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), ["0000000000000000"], "{set}");
+    }
+    assert_eq!((field("NoNewPrivs:"), field("Seccomp:")), (vec!["1"], vec!["2"]));
+    // The engine can still end it.
+    let seen = provoke(&pool, other_mail("abort"), "abort").unwrap();
+    assert_eq!(seen.findings[0].kind, FindingKind::WorkerDied);
+}
+
 #[test]
 fn a_program_that_is_no_worker_is_our_own_fault() {
     let mut settings = PoolSettings::new("/nonexistent/program".into(), "".into());
     settings.deadline = Duration::from_secs(2);
     let pool = Pool::start(settings, None).unwrap();
-    let answer = block_on(pool.examine(mail(), None));
+    let answer = examine(&pool, mail());
     assert!(matches!(answer, Err(AnalysisError::Start(_))), "{answer:?}");
 }
 
 #[test]
 fn a_content_of_memory_and_file_pieces_arrives_whole() {
     use crate::content::{LargeFile, Piece};
-    use std::io::Write;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"skip From: file@example\r\n\r\nbody\r\n").unwrap();
     let large = LargeFile { file: file.reopen().unwrap(), path: file.path().into(), bytes: 33 };
     let content = Content {
         pieces: vec![
             Piece::Memory(b"Subject: both\r\n"[..].into()),
-            Piece::File { file: std::sync::Arc::new(large), offset: 5, bytes: 28 },
+            Piece::File { file: Arc::new(large), offset: 5, bytes: 28 },
         ],
     };
-    let seen = block_on(pool(Duration::from_secs(20), 1).examine(content, None)).unwrap();
+    let seen = examine(&pool(Duration::from_secs(20), 1), content).unwrap();
     assert_eq!((&*seen.facts.subject, &*seen.facts.author), ("both", "file@example"));
 }
 
@@ -150,11 +312,13 @@ fn only_what_may_stall_leaves_the_shard() {
 
 #[test]
 fn worker_arguments_survive_the_command_line() {
-    for tables in [None, Some(("/g".into(), "/e".into()))] {
-        let arguments = WorkerArguments { memory_bytes_max: 5, tables };
+    let tables: Option<(PathBuf, PathBuf)> = Some(("/g".into(), "/e".into()));
+    for (user, tables) in [(None, None), (Some(NOBODY), tables.clone()), (None, tables)] {
+        let arguments = WorkerArguments { memory_bytes_max: 5, user, tables };
         let read = WorkerArguments::read(arguments.to_arguments().into_iter());
         assert_eq!(read, Ok(arguments));
     }
-    assert!(WorkerArguments::read(["x".into()].into_iter()).is_err());
-    assert!(WorkerArguments::read(["1".into(), "/g".into()].into_iter()).is_err());
+    let read = |words: &[&str]| WorkerArguments::read(words.iter().map(Into::into));
+    assert!(read(&["x"]).is_err() && read(&["1"]).is_err() && read(&["1", "0"]).is_err());
+    assert!(read(&["1", "-", "/g"]).is_err());
 }

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{
@@ -14,7 +15,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ANSWER_BYTES_MAX;
+use super::{ANSWER_BYTES_MAX, Cleaning, now};
 use crate::content::{Content, Piece};
 use crate::scan::Examination;
 
@@ -36,6 +37,7 @@ pub(super) struct Range {
 pub(super) struct Request {
     pub(super) ranges: Vec<Range>,
     pub(super) envelope_from: Option<Vec<u8>>,
+    pub(super) cleaning: Cleaning,
     /// Only in tests: what the worker shall do instead.
     #[cfg(test)]
     #[serde(default)]
@@ -149,7 +151,8 @@ pub(super) fn receive_request(socket: &UnixStream) -> io::Result<Option<(Request
     if let Some(rest) = length.get_mut(received.bytes..) {
         (&*socket).read_exact(rest)?;
     }
-    let body = read_body(socket, length, REQUEST_BYTES_MAX)?;
+    let mut source = socket;
+    let body = read_body(&mut source, length, REQUEST_BYTES_MAX)?;
     Ok(Some((serde_json::from_slice(&body)?, descriptors)))
 }
 
@@ -161,20 +164,39 @@ pub(super) fn send_answer(mut socket: &UnixStream, answer: &Answer) -> io::Resul
     socket.write_all(&body)
 }
 
-/// Waits for an answer, as long as the socket's time-out allows for each read.
-pub(super) fn receive_answer(mut socket: &UnixStream) -> io::Result<Answer> {
+/// Waits for an answer, `until` then at most, whatever the number of reads that it comes in.
+pub(super) fn receive_answer(socket: &UnixStream, until: Instant) -> io::Result<Answer> {
+    let mut source = Until { socket, until };
     let mut length = [0_u8; 4];
-    socket.read_exact(&mut length)?;
-    let body = read_body(socket, length, ANSWER_BYTES_MAX)?;
+    source.read_exact(&mut length)?;
+    let body = read_body(&mut source, length, ANSWER_BYTES_MAX)?;
     Ok(serde_json::from_slice(&body)?)
 }
 
-fn read_body(mut socket: &UnixStream, length: [u8; 4], bytes_max: usize) -> io::Result<Vec<u8>> {
+/// A socket of which every read ends at one and the same time.
+struct Until<'s> {
+    socket: &'s UnixStream,
+    until: Instant,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "deadline of the worker"));
+        }
+        self.socket.set_read_timeout(Some(left))?;
+        let mut socket = self.socket;
+        socket.read(room)
+    }
+}
+
+fn read_body(source: &mut impl Read, length: [u8; 4], bytes_max: usize) -> io::Result<Vec<u8>> {
     let bytes = u32::from_le_bytes(length) as usize;
     if bytes > bytes_max {
         return Err(io::Error::other(format!("{bytes} octets, {bytes_max} are allowed")));
     }
     let mut body = vec![0_u8; bytes];
-    socket.read_exact(&mut body)?;
+    source.read_exact(&mut body)?;
     Ok(body)
 }

@@ -5,11 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Cleaning;
+use super::account::Account;
 use super::sandbox;
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::patterns::{Patterns, Scratch};
-use crate::scan::{ArchiveLimits, Examination, ScanTables, examine, expand};
+use crate::scan::{ArchiveLimits, Examination, ScanTables, cuts, examine, expand};
 use crate::tables::{Digest, Generation};
 
 /// What a worker is started with, after [`super::WORKER_ARGUMENT`].
@@ -17,6 +19,8 @@ use crate::tables::{Digest, Generation};
 pub struct WorkerArguments {
     /// Address space above the tables, in octets.
     pub memory_bytes_max: u64,
+    /// Who the worker becomes before it reads anything; `None`: nobody else.
+    pub user: Option<Account>,
     /// The generation's directory and the engine's own; none before the first generation.
     pub tables: Option<(PathBuf, PathBuf)>,
 }
@@ -30,18 +34,32 @@ impl WorkerArguments {
         let memory = arguments.next().and_then(|text| text.into_string().ok());
         let memory = memory.and_then(|text| text.parse().ok());
         let memory_bytes_max = memory.ok_or("memory limit missing")?;
+        let user = match arguments.next().and_then(|text| text.into_string().ok()).as_deref() {
+            Some("-") => None,
+            Some(text) => {
+                let ids = text.split_once(':');
+                let ids = ids.and_then(|(user, group)| user.parse().ok().zip(group.parse().ok()));
+                let (user, group) = ids.ok_or("user and group are not two numbers")?;
+                Some(Account { user, group })
+            }
+            None => return Err("user missing".to_owned()),
+        };
         let tables = match (arguments.next(), arguments.next()) {
             (Some(generation), Some(engine)) => Some((generation.into(), engine.into())),
             (None, None) => None,
             _ => return Err("generation without the engine's directory".to_owned()),
         };
-        Ok(Self { memory_bytes_max, tables })
+        Ok(Self { memory_bytes_max, user, tables })
     }
 
     /// As command line arguments.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<std::ffi::OsString> {
-        let mut out = vec![self.memory_bytes_max.to_string().into()];
+        let user = match self.user {
+            Some(Account { user, group }) => format!("{user}:{group}"),
+            None => "-".to_owned(),
+        };
+        let mut out = vec![self.memory_bytes_max.to_string().into(), user.into()];
         if let Some((generation, engine)) = &self.tables {
             out.extend([generation.clone().into(), engine.clone().into()]);
         }
@@ -91,6 +109,7 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     // Everything that is built on first use and needs more than memory is used once now.
     crate::scan::fuzz_zip(b"");
     crate::message::fuzz_view(b"Subject: x\r\n\r\n<a href=http://example.com/>x</a>");
+    sandbox::give_up_rights(arguments.user).map_err(|error| error.to_string())?;
     sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
     // A message, its decoded parts and three texts fit in the memory that is allowed.
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
@@ -106,7 +125,7 @@ impl Worker {
             receive_request(socket).map_err(|error| error.to_string())?
         {
             #[cfg(test)]
-            super::tests::misbehave(request.misbehave.as_deref());
+            super::tests::misbehave(request.misbehave.as_deref(), socket);
             let answer = match gather(descriptors, &request.ranges, self.message_bytes_max + 1) {
                 Ok(raw) => self.look(&raw, &request),
                 Err(error) => Answer::Failed(error.to_string().into()),
@@ -130,9 +149,18 @@ impl Worker {
         };
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());
-        match futures_lite::future::block_on(scan) {
-            Ok(examination) => Answer::Examined(Box::<Examination>::new(examination)),
-            Err(error) => Answer::Failed(error.to_string().into()),
+        let mut examination = match futures_lite::future::block_on(scan) {
+            Ok(examination) => examination,
+            Err(error) => return Answer::Failed(error.to_string().into()),
+        };
+        drop(view);
+        if request.cleaning == Cleaning::Asked && examination.virus().is_some() {
+            let found = cuts(raw, (&limits, &self.archive_limits), &tables, &mut self.scratch);
+            match futures_lite::future::block_on(found) {
+                Ok(found) => examination.cuts = found,
+                Err(error) => return Answer::Failed(error.to_string().into()),
+            }
         }
+        Answer::Examined(Box::<Examination>::new(examination))
     }
 }

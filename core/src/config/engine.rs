@@ -127,11 +127,19 @@ pub struct Analysis {
     pub deadline_ms: u64,
     /// Address space of one worker.
     pub memory_bytes_max: u64,
+    /// User that workers become where the engine may change users (root); empty = the engine's.
+    pub user: Box<str>,
 }
 
 impl Default for Analysis {
     fn default() -> Self {
-        Self { workers: 0, queue_max: 64, deadline_ms: 30_000, memory_bytes_max: 512 << 20 }
+        Self {
+            workers: 0,
+            queue_max: 64,
+            deadline_ms: 30_000,
+            memory_bytes_max: 512 << 20,
+            user: "nobody".into(),
+        }
     }
 }
 
@@ -143,6 +151,13 @@ impl Analysis {
         section.number("deadline_ms", 100..=600_000, &mut analysis.deadline_ms);
         let memory = (64 << 20)..=(64 << 30);
         section.number("memory_bytes_max", memory, &mut analysis.memory_bytes_max);
+        if let Some(user) = section.text("user") {
+            if user.value.contains([':', '\n', '\0']) {
+                section.wrong("user", user.start, "is not the name of a user");
+            } else {
+                analysis.user = user.value.into();
+            }
+        }
         analysis
     }
 }

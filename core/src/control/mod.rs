@@ -135,8 +135,27 @@ pub struct ItemOutcome {
     pub item: String,
     /// Whether it was done.
     pub done: bool,
-    /// Why not; empty if done.
+    /// Why not, or what else there is to say.
     pub why: String,
+    /// Not done yet, and it goes on. Asking for it again is harmless.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub under_way: bool,
+}
+
+impl Response {
+    /// Whether it says all that there is to say: while something is under way, the same question has a better answer
+    /// later.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Items { items } => !items.iter().any(|item| item.under_way),
+            Self::Done
+            | Self::Refused { .. }
+            | Self::Status { .. }
+            | Self::Queue { .. }
+            | Self::QueueWhy { .. } => true,
+        }
+    }
 }
 
 /// One mail that waits in the queue.

@@ -142,7 +142,7 @@ fn answer(
         Request::Ping | Request::Status | Request::QueueList { .. } | Request::QueueWhy { .. }
     );
     let answer = Answer { id: call.id, response: dispatch(call.request) };
-    if !asks_only && !answer.id.is_empty() {
+    if !asks_only && !answer.id.is_empty() && answer.response.is_final() {
         with(remember, remembered, |answers| {
             if answers.len() >= ANSWERS_KEPT {
                 answers.pop_front();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::{Row, RowsMeta};
 use crate::clock::UnixMillis;
 use crate::spool::disk::list_blocking;
@@ -15,9 +17,28 @@ pub struct Query {
     pub from: Option<UnixMillis>,
     /// Rows before.
     pub to: Option<UnixMillis>,
-    /// Field names as in the JSON of a [`Row`], and the text that the field must contain, without regard
-    /// to case. All have to match. The name `any` stands for every field.
-    pub fields: Vec<(String, String)>,
+    /// All have to match.
+    pub conditions: Vec<Condition>,
+}
+
+/// What one field of a row must say, without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its name as in the JSON of a [`Row`]; `any` stands for every field.
+    pub field: String,
+    /// How much of it the text is.
+    pub extent: Extent,
+    /// The text.
+    pub text: String,
+}
+
+/// How much of a field a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, or of one of the values in it.
+    Whole,
+    /// Part of it.
+    Part,
 }
 
 /// Rows that match, and what could not be read.
@@ -85,38 +106,91 @@ fn rows_of(place: &Place, query: &Query) -> Result<Vec<Row>, SpoolError> {
     }
     let (_, content) = place.read()?;
     let lines = content.as_memory().map(|octets| &**octets).unwrap_or_default();
+    let tests: Vec<Test<'_>> = query.conditions.iter().map(Test::new).collect();
     let mut rows = Vec::new();
     for line in lines.split(|octet| *octet == b'\n').rev().filter(|line| !line.is_empty()) {
+        if tests.iter().any(|test| test.cannot_hold(line)) {
+            continue;
+        }
         // A row of a newer version that we cannot read is left out rather than stopping the search.
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
+        let Ok(value) = serde_json::from_slice::<Value>(line) else { continue };
+        if !tests.iter().all(|test| test.holds(&value)) {
+            continue;
+        }
         let Ok(row) = serde_json::from_slice::<Row>(line) else { continue };
         let in_time = query.from.is_none_or(|from| row.at() >= from)
             && query.to.is_none_or(|to| row.at() < to);
-        if in_time && query.fields.iter().all(|(name, text)| matches(&value, name, text)) {
+        if in_time {
             rows.push(row);
         }
     }
     Ok(rows)
 }
 
-fn matches(row: &serde_json::Value, name: &str, text: &str) -> bool {
-    let text = text.to_lowercase();
-    if name == "any" {
-        return row.as_object().is_some_and(|row| row.values().any(|value| holds(value, &text)));
-    }
-    row.get(name).is_some_and(|value| holds(value, &text))
+/// A condition made ready for millions of rows.
+struct Test<'q> {
+    condition: &'q Condition,
+    /// In lower case.
+    text: String,
+    /// The text stands in a line of JSON as it is, but for the case of ASCII letters.
+    is_plain: bool,
 }
 
-/// Whether a value, or any within it, contains `text` (lower case).
-fn holds(value: &serde_json::Value, text: &str) -> bool {
-    match value {
-        serde_json::Value::Null => text.is_empty(),
-        serde_json::Value::Bool(value) => value.to_string().contains(text),
-        serde_json::Value::Number(value) => value.to_string().contains(text),
-        serde_json::Value::String(value) => value.to_lowercase().contains(text),
-        serde_json::Value::Array(values) => {
-            (text.is_empty() && values.is_empty()) || values.iter().any(|value| holds(value, text))
+impl<'q> Test<'q> {
+    fn new(condition: &'q Condition) -> Self {
+        let text = condition.text.to_lowercase();
+        let plain =
+            |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'\\') || octet == b' ';
+        let is_plain = !text.is_empty() && text.bytes().all(plain);
+        Self { condition, text, is_plain }
+    }
+
+    /// A row that does not hold the text anywhere need not be parsed. Lines with other than ASCII are:
+    /// a letter of theirs may become an ASCII one in lower case.
+    fn cannot_hold(&self, line: &[u8]) -> bool {
+        let Some((first, rest)) = self.text.as_bytes().split_first().filter(|_| self.is_plain)
+        else {
+            return false;
+        };
+        if !line.is_ascii() {
+            return false;
         }
-        serde_json::Value::Object(values) => values.values().any(|value| holds(value, text)),
+        !memchr::memchr2_iter(*first, first.to_ascii_uppercase(), line).any(|at| {
+            let after = line.get(at + 1..at + 1 + rest.len());
+            after.is_some_and(|after| after.eq_ignore_ascii_case(rest))
+        })
+    }
+
+    fn holds(&self, row: &Value) -> bool {
+        let extent = self.condition.extent;
+        if self.condition.field == "any" {
+            let mut values = row.as_object().into_iter().flat_map(serde_json::Map::values);
+            return values.any(|value| holds(value, &self.text, extent));
+        }
+        match row.get(&self.condition.field) {
+            Some(value) => holds(value, &self.text, extent),
+            // Rows of the other kind have no such field: as good as an empty one.
+            None => extent == Extent::Whole && self.text.is_empty(),
+        }
+    }
+}
+
+/// Whether a value, or any within it, is or contains `text` (lower case).
+fn holds(value: &Value, text: &str, extent: Extent) -> bool {
+    let says = |value: &str| match extent {
+        Extent::Whole => value == text,
+        Extent::Part => value.contains(text),
+    };
+    match value {
+        Value::Null => text.is_empty(),
+        Value::Bool(value) => says(&value.to_string()),
+        Value::Number(value) => says(&value.to_string()),
+        Value::String(value) => says(&value.to_lowercase()),
+        Value::Array(values) => {
+            (text.is_empty() && values.is_empty())
+                || values.iter().any(|value| holds(value, text, extent))
+                || (extent == Extent::Whole && says(&value.to_string().to_lowercase()))
+        }
+        Value::Object(values) => values.values().any(|value| holds(value, text, extent)),
     }
 }

@@ -103,6 +103,8 @@ pub struct DeliveryRow {
     pub rules: Vec<MatchedRule>,
     /// Attachments.
     pub attachments: Vec<Attachment>,
+    /// Parts that were taken out of the copy: name and virus of each.
+    pub removed: Vec<String>,
     /// Results of sender authentication.
     pub auth: Vec<AuthResult>,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reader::{Query, search};
+use super::reader::{Condition, Extent, Query, search};
 use super::{DeliveryRow, EventRow, MailLog, Row};
 use crate::clock::UnixMillis;
 use crate::spool::budget::Budget;
@@ -142,8 +142,15 @@ fn a_search_finds_rows_of_all_shards_newest_first_by_any_field_time_and_part() {
             }
         });
     let find = |fields: &[(&str, &str)], from, to| {
-        let fields = fields.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
-        search(&root, &Query { from, to, fields }, 1000).unwrap().rows
+        let conditions = fields
+            .iter()
+            .map(|(field, text)| Condition {
+                field: field.trim_start_matches('=').to_owned(),
+                extent: if field.starts_with('=') { Extent::Whole } else { Extent::Part },
+                text: (*text).to_owned(),
+            })
+            .collect();
+        search(&root, &Query { from, to, conditions }, 1000).unwrap().rows
     };
     let all = find(&[], None, None);
     assert_eq!(all.len(), 102);
@@ -154,6 +161,12 @@ fn a_search_finds_rows_of_all_shards_newest_first_by_any_field_time_and_part() {
     assert_eq!(find(&[("to", "user42@"), ("subject", "invoice")], None, None).len(), 0);
     assert_eq!(find(&[("any", "192.0.2.7")], None, None).len(), 100);
     assert_eq!(find(&[("row", "event"), ("by", "admin")], None, None).len(), 2);
+    // The whole field, a value within it, a field that rows of the other kind do not have.
+    assert_eq!(find(&[("=to", "USER42@example.com")], None, None).len(), 1);
+    assert_eq!(find(&[("=to", "user42@")], None, None).len(), 0);
+    assert_eq!(find(&[("=subject", "請求書 invoice")], None, None).len(), 2);
+    assert_eq!(find(&[("=any", "hello")], None, None).len(), 98);
+    assert_eq!(find(&[("=by", "")], None, None).len(), 100);
     let second = |second: u64| Some(UnixMillis(NOW.0 + second * 1000));
     assert_eq!(find(&[], second(10), second(20)).len(), 10);
     let few = search(&root, &Query::default(), 5).unwrap();

@@ -1,27 +1,57 @@
-//! Encoded blocks inside text: uuencode, and a text that is nothing but base64.
+//! Encoded blocks inside text: uuencode, `data:` URIs, and a text that is nothing but base64.
 
 use std::borrow::Cow;
 
 use super::field::decode_base64_lenient;
+use super::filetype::{FileType, detect, zip_end};
+use super::overlooked::base64_runs;
 use super::part::{Part, PartOrigin};
 use memchr::memmem;
 
-/// Blocks of one part that are looked for.
-const BLOCKS_MAX: usize = 20;
+/// Blocks of one part that are looked for; one that has as many may have more (a limit).
+pub(super) const BLOCKS_MAX: usize = 50;
 /// Shortest base64 text that counts as such; a shorter one is a word.
 const BASE64_BYTES_MIN: usize = 40;
 
 /// The encoded blocks of a part, as parts of their own.
-pub(super) fn blocks(part: &Part<'_>) -> Vec<Part<'static>> {
+pub(super) fn blocks_of_part(part: &Part<'_>) -> Vec<Part<'static>> {
     if part.origin != PartOrigin::Mime {
         return Vec::new();
     }
-    blocks_of(&part.decoded)
+    let found = match &part.decoded {
+        // Lines that arrived as they are were looked at already (`overlooked`).
+        Cow::Borrowed(octets) => blocks(octets),
+        Cow::Owned(octets) => blocks_of(octets),
+    };
+    found
         .into_iter()
         .enumerate()
         .map(|(index, (name, octets))| {
             let path = format!("{}/{}", part.path, index + 1);
-            Part::of_octets(path.into(), PartOrigin::Encoded, &name, Cow::Owned(octets))
+            let attachment = !name.is_empty();
+            let made = Part::of_octets(path.into(), PartOrigin::Encoded, &name, Cow::Owned(octets));
+            Part { span: part.span, attachment, ..made }
+        })
+        .collect()
+}
+
+/// What `data:` URIs carry (RFC 2397), pictures left out: a page that saves a file to disk when it is
+/// opened carries it so.
+fn data_uris(octets: &[u8]) -> Vec<Vec<u8>> {
+    const MARK: &[u8] = b";base64,";
+    memmem::find_iter(octets, MARK)
+        .take(BLOCKS_MAX)
+        .filter_map(|at| {
+            let rest = octets.get(at + MARK.len()..)?;
+            let inside = |octet: &u8| {
+                octet.is_ascii_alphanumeric()
+                    || matches!(octet, b'+' | b'/' | b'=' | b'\r' | b'\n' | b' ' | b'\t')
+            };
+            let end = rest.iter().position(|octet| !inside(octet)).unwrap_or(rest.len());
+            let content = decode_base64_lenient(rest.get(..end)?);
+            let kind = detect(&content);
+            let shown = matches!(kind, FileType::Image | FileType::Media | FileType::Empty);
+            (!shown || zip_end(&content).is_some()).then_some(content)
         })
         .collect()
 }
@@ -29,18 +59,27 @@ pub(super) fn blocks(part: &Part<'_>) -> Vec<Part<'static>> {
 /// The encoded blocks of some octets: name (may be empty) and content.
 #[must_use]
 pub fn blocks_of(octets: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut out = Vec::new();
+    let mut out = blocks(octets);
+    for content in base64_runs(octets, BLOCKS_MAX.saturating_sub(out.len())) {
+        if !out.iter().any(|(_, known)| *known == content) {
+            out.push((String::new(), content));
+        }
+    }
+    out
+}
+
+fn blocks(octets: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut out: Vec<(String, Vec<u8>)> =
+        data_uris(octets).into_iter().map(|content| (String::new(), content)).collect();
     let mut from = 0_usize;
-    while let Some(found) =
-        octets.get(from..).and_then(|rest| memmem::find(rest, b"begin ")).map(|at| at + from)
+    while out.len() < BLOCKS_MAX
+        && let Some(found) =
+            octets.get(from..).and_then(|rest| memmem::find(rest, b"begin ")).map(|at| at + from)
     {
         from = found + 6;
         let at_line_start = found == 0 || octets.get(found - 1) == Some(&b'\n');
         if at_line_start && let Some(block) = uuencoded(octets.get(from..).unwrap_or_default()) {
             out.push(block);
-            if out.len() >= BLOCKS_MAX {
-                break;
-            }
         }
     }
     if out.is_empty()

@@ -97,7 +97,7 @@ fn header_end(raw: &[u8], at: usize) -> usize {
 }
 
 /// Length of the field at the start of `rest`, folds and line ends included.
-fn field_end(rest: &[u8]) -> usize {
+pub(super) fn field_end(rest: &[u8]) -> usize {
     for found in memchr::memchr_iter(b'\n', rest) {
         if !matches!(rest.get(found + 1), Some(b' ' | b'\t')) {
             return found + 1;
@@ -222,19 +222,11 @@ fn encoded_word(from: &[u8]) -> Option<Word<'_>> {
     Some(Word { charset, octets, bytes: 2 + charset_end + 3 + text_end + 2 })
 }
 
-/// Base64 with missing padding or foreign octets, as much of it as can be read.
+/// Base64 with missing padding or foreign octets, as much of it as can be read. Padding in the middle
+/// ends a group, not the text: mailers join encoded pieces.
 pub(super) fn decode_base64_lenient(text: &[u8]) -> Vec<u8> {
-    let mut clean: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/'))
-        .collect();
-    if clean.len() % 4 == 1 {
-        clean.pop();
-    }
-    while !clean.len().is_multiple_of(4) {
-        clean.push(b'=');
-    }
+    let letters = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=');
+    let clean: Vec<u8> = text.iter().copied().filter(letters).collect();
     base64_decode(&clean).unwrap_or_default()
 }
 

@@ -143,6 +143,10 @@ const HEADS: &[(&[u8], FileType)] = &[
     (b"\x28\xB5\x2F\xFD", FileType::Zstd),
     (b"\x04\x22\x4D\x18", FileType::OtherCompression),
     (b"LZIP\x01", FileType::OtherCompression),
+    (b"\x02\x21\x4C\x18", FileType::OtherCompression),
+    (b"GRZipII", FileType::OtherCompression),
+    (b"LRZI", FileType::OtherCompression),
+    (b"zPQ", FileType::OtherCompression),
     (b"\x89LZO\x00\x0D\x0A\x1A\x0A", FileType::OtherCompression),
     (b"\x1F\x9D", FileType::OtherCompression),
     (b"\x1F\xA0", FileType::OtherCompression),
@@ -156,7 +160,19 @@ const HEADS: &[(&[u8], FileType)] = &[
     (b"070707", FileType::Cpio),
     (b"\xC7\x71", FileType::Cpio),
     (b"\x71\xC7", FileType::Cpio),
+    (b"070727", FileType::Cpio),
     (b"!<arch>\n", FileType::OtherArchive),
+    (b"ZOO ", FileType::OtherArchive),
+    (b"SIT!", FileType::OtherArchive),
+    (b"StuffIt", FileType::OtherArchive),
+    (b"MSWIM\x00\x00\x00", FileType::OtherArchive),
+    (b"hsqs", FileType::OtherArchive),
+    (b"sqsh", FileType::OtherArchive),
+    (b"conectix", FileType::OtherArchive),
+    (b"vhdxfile", FileType::OtherArchive),
+    (b"ALZ\x01", FileType::OtherArchive),
+    (b"EGGA", FileType::OtherArchive),
+    (b"ITSF", FileType::OtherArchive),
     (b"xar!\x00", FileType::OtherArchive),
     (b"\xED\xAB\xEE\xDB", FileType::OtherArchive),
     (b"\x78\x9F\x3E\x22", FileType::Tnef),
@@ -201,6 +217,15 @@ fn by_structure(octets: &[u8]) -> Option<FileType> {
     }
     if octets.starts_with(b"BZh") && matches!(octets.get(3), Some(b'1'..=b'9')) {
         return Some(FileType::Bzip2);
+    }
+    // Frames that lz4 and zstd pass over, whatever follows them.
+    if matches!(octets, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..]) || is_lzma_alone(octets) {
+        return Some(FileType::OtherCompression);
+    }
+    let ends_as_disk = octets.len() >= 512
+        && (at(octets.len() - 512, b"koly") || at(octets.len() - 512, b"conectix"));
+    if at(7, b"**ACE**") || ends_as_disk {
+        return Some(FileType::OtherArchive);
     }
     if octets.starts_with(b"\x60\xEA") && octets.len() > 10 {
         return Some(FileType::Arj);
@@ -251,6 +276,21 @@ fn zip_kind(octets: &[u8]) -> FileType {
     }
 }
 
+/// The old format of LZMA has no mark: properties below 225, a dictionary of a power of two (or one and
+/// a half), a size that is unknown or sensible, and the zero that its coder begins with.
+fn is_lzma_alone(octets: &[u8]) -> bool {
+    let [properties, d0, d1, d2, d3, size @ .., 0] = octets.get(..14).unwrap_or_default() else {
+        return false;
+    };
+    let dictionary = u32::from_le_bytes([*d0, *d1, *d2, *d3]);
+    let power = |bits: u32| bits.is_power_of_two() && bits >= 4096;
+    let unknown = size.iter().all(|octet| *octet == 0xFF);
+    let sensible = size.ends_with(&[0, 0, 0]) && size.iter().any(|octet| *octet != 0);
+    *properties < 225
+        && (power(dictionary) || dictionary % 3 == 0 && power(dictionary / 3 * 2))
+        && (unknown || sensible)
+}
+
 /// A tar of before POSIX has no mark, only the sum of its header.
 fn is_old_tar(octets: &[u8]) -> bool {
     let Some(header) = octets.get(..512) else {
@@ -269,6 +309,24 @@ fn is_old_tar(octets: &[u8]) -> bool {
         .sum();
     header.first() != Some(&0) && wanted == sum
 }
+
+/// Fields that a mail begins with.
+const MAIL_FIELDS: [&[u8]; 14] = [
+    b"received:",
+    b"return-path:",
+    b"delivered-to:",
+    b"from: ",
+    b"mime-version:",
+    b"content-type:",
+    b"content-transfer-encoding:",
+    b"message-id:",
+    b"date: ",
+    b"to: ",
+    b"subject: ",
+    b"dkim-signature:",
+    b"arc-seal:",
+    b"x-mozilla-status:",
+];
 
 /// Text formats, by their first characters.
 fn by_text(octets: &[u8]) -> FileType {
@@ -292,10 +350,7 @@ fn by_text(octets: &[u8]) -> FileType {
     {
         return FileType::Script;
     }
-    if [&b"received:"[..], b"return-path:", b"delivered-to:", b"from: ", b"mime-version:"]
-        .iter()
-        .any(|mark| starts(mark))
-    {
+    if MAIL_FIELDS.iter().any(|mark| starts(mark)) {
         return FileType::Mail;
     }
     let odd = head.iter().filter(|&&octet| octet < 9 || (14..32).contains(&octet)).count();

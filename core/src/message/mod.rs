@@ -17,10 +17,12 @@
 
 mod author;
 mod charset;
+mod declared;
 mod encoded;
 mod field;
 mod filetype;
 mod html;
+mod overlooked;
 mod parameter;
 mod part;
 mod structure;
@@ -37,8 +39,8 @@ pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};
 pub use html::{HtmlText, html_text};
-pub use part::{Hashes, Part, PartOrigin};
-pub use structure::structure_cost;
+pub use part::{Hashes, Part, PartOrigin, Span};
+pub use structure::{entities_of, structure_cost};
 pub use text::{RawUnits, TextUnits, normalise};
 pub use uri::{Uri, UriSource};
 pub use view::{View, ViewLimits};
@@ -77,7 +79,10 @@ pub fn fuzz_view(raw: &[u8]) {
     let limits = ViewLimits::shard();
     let view = View::build(raw, &limits);
     assert!(view.header_bytes <= raw.len(), "header section ends behind the message");
-    assert!(view.parts.len() <= limits.parts_max * 21, "more parts than allowed");
+    assert!(
+        view.parts.len() <= limits.parts_max * (encoded::BLOCKS_MAX + 1),
+        "more parts than allowed"
+    );
     let (body, rawbody) = (view.body(), view.rawbody());
     assert!(body.ends.is_sorted() && rawbody.ends.is_sorted(), "units out of order");
     let whole: usize = body.iter().map(str::len).sum();

@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::field::Field;
-use super::filetype::{FileType, detect};
+use super::filetype::{FileType, detect, zip_end};
 use super::{charset, html};
 
 /// Where a part comes from.
@@ -21,6 +21,17 @@ pub enum PartOrigin {
     Encoded,
     /// A member of an archive or document.
     Member,
+}
+
+/// Where a leaf of the MIME tree is in the octets of the message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its header section, behind the line of the delimiter.
+    pub header: usize,
+    /// Its body, behind the empty line.
+    pub body: usize,
+    /// Behind its last octet; the line end before the next delimiter is not its own.
+    pub end: usize,
 }
 
 /// Hashes of the decoded octets.
@@ -55,6 +66,9 @@ pub struct Part<'m> {
     pub fields: Vec<Field<'m>>,
     /// Octets after the transfer encoding was undone.
     pub decoded: Cow<'m, [u8]>,
+    /// Where it is in the message; for what is inside an encoded part, where that part is. `None` for
+    /// the only body of a message, and for what is not read from a message at all.
+    pub span: Option<Span>,
     pub(super) text: OnceCell<Box<str>>,
     pub(super) html: OnceCell<Box<html::HtmlText>>,
     pub(super) file_type: OnceCell<FileType>,
@@ -79,10 +93,30 @@ impl<'m> Part<'m> {
             file_names: if name.is_empty() { Vec::new() } else { vec![name.into()] },
             fields: Vec::new(),
             decoded,
+            span: None,
             text: OnceCell::new(),
             html: OnceCell::new(),
             file_type: OnceCell::new(),
             hashes: OnceCell::new(),
+        }
+    }
+
+    /// Takes the part out of the octets that it borrows from.
+    pub(super) fn into_owned<'n>(self) -> Part<'n> {
+        Part {
+            path: self.path,
+            origin: self.origin,
+            content_type: self.content_type,
+            charset: self.charset,
+            attachment: self.attachment,
+            file_names: self.file_names,
+            fields: self.fields.into_iter().map(Field::into_owned).collect(),
+            decoded: Cow::Owned(self.decoded.into_owned()),
+            span: self.span,
+            text: self.text,
+            html: self.html,
+            file_type: self.file_type,
+            hashes: self.hashes,
         }
     }
 
@@ -118,6 +152,12 @@ impl<'m> Part<'m> {
     /// What the octets are, whatever the declared type and the names say.
     pub fn file_type(&self) -> FileType {
         *self.file_type.get_or_init(|| detect(&self.decoded))
+    }
+
+    /// Whether it holds files that only a worker may take out: by its type, or because a ZIP ends in
+    /// it (ZIP is read from its end, so anything may be in front: a picture, a program, a PDF).
+    pub fn is_container(&self) -> bool {
+        self.file_type().is_container() || zip_end(&self.decoded).is_some()
     }
 
     /// Hashes of the decoded octets.

@@ -1,24 +1,28 @@
 //! The MIME tree, read by `mail-parser` behind limits of ours.
 //!
-//! `mail-parser` keeps nested messages inside each other, so that dropping them recurses, and it
-//! searches for a boundary to the end of the message for each multipart. Every level and every such
+//! `mail-parser` searches for a boundary to the end of the message for each multipart. Every such
 //! search needs a Content-Type field of its own, so these are counted first, and a message with too
-//! many is not handed over: it is scanned flat.
+//! many is not handed over: it is scanned flat. Messages inside a message are not opened by it (it
+//! would recurse, see `declared::masked`) but here, each with the same count before it.
+//!
+//! What a client may see and `mail-parser` does not is looked for in a second pass (`overlooked`).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{
     Encoding, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
 };
 
+use super::declared::{self, Transfer};
 use super::field::{self, Field};
-use super::part::{Part, PartOrigin};
+use super::filetype::FileType;
+use super::overlooked::{self, Covered};
+use super::part::{Part, PartOrigin, Span};
 use super::view::ViewLimits;
-use super::{Exception, encoded, parameter};
+use super::{Exception, ExceptionKind, encoded, parameter};
 
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().with_mime_headers());
 
@@ -44,282 +48,468 @@ pub(super) fn read<'m>(raw: &'m [u8], limits: &ViewLimits) -> Structure<'m> {
         _ => raw,
     };
     let (header_bytes, fields) = field::split(seen, limits, &mut exceptions);
-    let mut parts = match parse(seen, limits, &mut exceptions) {
-        Some(message) => Walk::new(limits, &mut exceptions).run(message),
-        None => vec![flat(seen, header_bytes)],
-    };
-    let blocks: Vec<Part<'m>> = parts.iter().flat_map(encoded::blocks).collect();
-    parts.extend(blocks);
+    let mut parts = Reader::new(limits, &mut exceptions).run(seen, String::new(), Origin::Wire);
+    add_blocks(&mut parts, &mut exceptions);
     Structure { header_bytes, fields, parts, exceptions }
 }
 
-/// The body as one text part.
-fn flat(raw: &[u8], header_bytes: usize) -> Part<'_> {
-    let body = raw.get(header_bytes..).unwrap_or_default();
-    let mut part = Part::of_octets("1".into(), PartOrigin::Mime, "", Cow::Borrowed(body));
-    part.content_type = "text/plain".into();
-    part.attachment = false;
-    part
-}
-
-/// Hands `raw` to `mail-parser`, unless it could recurse too deep or walk too long in it.
-fn parse<'m>(
-    raw: &'m [u8],
+/// The parts of a mail that was found inside something else (an archive), as parts of their own.
+/// `path`: what their paths begin with.
+#[must_use]
+pub fn entities_of(
+    octets: &[u8],
+    path: &str,
     limits: &ViewLimits,
     exceptions: &mut Vec<Exception>,
-) -> Option<Message<'m>> {
-    let types = content_types(raw);
-    let steps = structure_cost(raw);
-    if types > limits.parts_max.saturating_mul(2) || steps > limits.steps_max {
-        exceptions.push(Exception::limit(
-            "message",
-            format!("{types} declared parts in {} octets", raw.len()),
-        ));
-        return None;
-    }
-    match catch_unwind(AssertUnwindSafe(|| PARSER.parse(raw))) {
-        Ok(message) => message.filter(|message| !message.parts.is_empty()),
-        Err(_) => {
-            exceptions.push(Exception::malformed("message", "structure that cannot be read"));
-            None
+) -> Vec<Part<'static>> {
+    let parts = Reader::new(limits, exceptions).run(octets, path.to_owned(), Origin::Inside);
+    let mut parts: Vec<Part<'static>> = parts.into_iter().map(Part::into_owned).collect();
+    add_blocks(&mut parts, exceptions);
+    parts
+}
+
+/// Appends the encoded blocks of all parts.
+fn add_blocks(parts: &mut Vec<Part<'_>>, exceptions: &mut Vec<Exception>) {
+    let mut found = Vec::new();
+    for part in &*parts {
+        let blocks = encoded::blocks_of_part(part);
+        if blocks.len() >= encoded::BLOCKS_MAX {
+            let detail = format!("{} encoded blocks or more", blocks.len());
+            exceptions.push(Exception::limit(&part.path, detail));
         }
+        found.extend(blocks);
     }
+    parts.extend(found);
 }
 
-/// Upper bound on the Content-Type fields that the parser can see: colons after that name, white
-/// space inside it allowed, since the parser allows it.
-pub(super) fn content_types(raw: &[u8]) -> usize {
-    memchr::memchr_iter(b':', raw)
-        .filter(|&colon| {
-            let mut wanted = b"content-type".iter().rev();
-            for octet in raw.get(..colon).unwrap_or_default().iter().rev() {
-                if octet.is_ascii_whitespace() && *octet != b'\n' {
-                    continue;
-                }
-                match wanted.next() {
-                    Some(letter) if octet.eq_ignore_ascii_case(letter) => {}
-                    Some(_) => return false,
-                    None => return true,
-                }
-            }
-            wanted.next().is_none()
-        })
-        .count()
+/// Whether offsets are offsets of the message that arrived.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// They are.
+    Wire,
+    /// They are offsets of something that was decoded.
+    Inside,
 }
 
-/// A message of the tree whose parts are not yet taken.
-struct Open<'m> {
-    raw: Cow<'m, [u8]>,
-    parts: Vec<Option<MessagePart<'m>>>,
+/// Where a message is.
+#[derive(Clone)]
+struct Place {
+    path: String,
+    depth: usize,
+    /// Offset of its first octet in what [`Covered`] counts in.
+    base: usize,
+    origin: Origin,
+    /// The part of the arrived message that it is in.
+    outer: Option<Span>,
+    /// The message itself: its fields are not those of a part.
+    outermost: bool,
 }
 
 /// A part to be visited.
 struct Visit {
-    message: usize,
     part: usize,
     path: String,
     depth: usize,
-    /// The root of the whole message: its fields are the message's own.
-    outermost: bool,
+    root: bool,
+    /// A child of a multipart/digest is a message unless it says otherwise (RFC 2046 section 5.1.5).
+    in_digest: bool,
 }
 
-/// Takes the parser's graph apart without recursion. Each part is taken once, so cycles end.
-struct Walk<'m, 'w> {
-    limits: &'w ViewLimits,
-    exceptions: &'w mut Vec<Exception>,
-    open: Vec<Open<'m>>,
-    todo: VecDeque<Visit>,
-    leaves: Vec<Part<'m>>,
+/// A leaf, and what its place makes of it.
+struct Leaf<'p> {
+    part: MessagePart<'p>,
+    body: PartType<'p>,
+    visit: Visit,
+}
+
+/// Takes the parser's graphs apart. Each part is taken once, so cycles end.
+struct Reader<'r> {
+    limits: &'r ViewLimits,
+    exceptions: &'r mut Vec<Exception>,
+    /// Parts so far, of all messages inside each other.
+    parts: usize,
+    /// Steps that were granted to the parser so far.
+    steps: u64,
     too_deep: bool,
+    too_many: bool,
 }
 
-impl<'m, 'w> Walk<'m, 'w> {
-    fn new(limits: &'w ViewLimits, exceptions: &'w mut Vec<Exception>) -> Self {
-        Self {
-            limits,
-            exceptions,
-            open: Vec::new(),
-            todo: VecDeque::new(),
-            leaves: Vec::new(),
-            too_deep: false,
+impl<'r> Reader<'r> {
+    fn new(limits: &'r ViewLimits, exceptions: &'r mut Vec<Exception>) -> Self {
+        Self { limits, exceptions, parts: 0, steps: 0, too_deep: false, too_many: false }
+    }
+
+    fn run<'o>(mut self, octets: &'o [u8], path: String, origin: Origin) -> Vec<Part<'o>> {
+        let outermost = origin == Origin::Wire;
+        let place = Place { path, depth: 1, base: 0, origin, outer: None, outermost };
+        let mut out = Vec::new();
+        self.whole(octets, place, &mut out);
+        out
+    }
+
+    /// Octets that nothing else covers: their parts, then what is passed over by those.
+    fn whole<'o>(&mut self, octets: &'o [u8], place: Place, out: &mut Vec<Part<'o>>) {
+        let (first, path, outer) = (out.len(), place.path.clone(), place.outer);
+        let mut covered = Vec::new();
+        self.message(octets, place, &mut covered, out);
+        let (blocks, all) = overlooked::find(octets, &mut covered);
+        for block in blocks {
+            if out.iter().skip(first).any(|part| *part.decoded == *block) || self.is_full() {
+                continue;
+            }
+            self.parts += 1;
+            let path = child_path(&path, "?", out.len());
+            let mut part = Part::of_octets(path.into(), PartOrigin::Encoded, "", Cow::Owned(block));
+            part.attachment = false;
+            part.span = outer;
+            out.push(part);
+        }
+        if !all {
+            let detail = "too many encoded blocks outside of its parts".to_owned();
+            self.exceptions.push(Exception::limit("message", detail));
         }
     }
 
-    fn run(mut self, message: Message<'m>) -> Vec<Part<'m>> {
-        self.open(message, String::new(), 1, true);
-        while let Some(visit) = self.todo.pop_front() {
-            self.visit(visit);
-            if self.leaves.len() >= self.limits.parts_max {
-                let detail = format!("more than {} parts", self.limits.parts_max);
-                self.exceptions.push(Exception::limit("message", detail));
+    /// One message.
+    fn message<'o>(
+        &mut self,
+        octets: &'o [u8],
+        place: Place,
+        covered: &mut Vec<Covered>,
+        out: &mut Vec<Part<'o>>,
+    ) {
+        let types = declared::type_fields(octets).count();
+        self.steps = self.steps.saturating_add(cost(octets, types));
+        if types > self.limits.parts_max.saturating_mul(2) || self.steps > self.limits.steps_max {
+            let detail = format!("{types} declared parts in {} octets", octets.len());
+            self.exceptions.push(Exception::limit("message", detail));
+            return self.flat(octets, &place, out);
+        }
+        let masked = declared::masked(octets);
+        let Some(message) = self.parse(masked.as_deref().unwrap_or(octets)) else {
+            return self.flat(octets, &place, out);
+        };
+        for leaf in self.leaves(message, &place) {
+            self.leaf(octets, leaf, &place, covered, out);
+        }
+    }
+
+    /// The body as one text part.
+    fn flat<'o>(&mut self, octets: &'o [u8], place: &Place, out: &mut Vec<Part<'o>>) {
+        if self.is_full() {
+            return;
+        }
+        self.parts += 1;
+        let body = octets.get(header_bytes(octets)..).unwrap_or_default();
+        let path = if place.path.is_empty() { "1".into() } else { place.path.as_str().into() };
+        let mut part = Part::of_octets(path, PartOrigin::Mime, "", Cow::Borrowed(body));
+        part.content_type = "text/plain".into();
+        part.attachment = false;
+        part.span = place.outer;
+        out.push(part);
+    }
+
+    fn parse<'p>(&mut self, octets: &'p [u8]) -> Option<Message<'p>> {
+        match catch_unwind(AssertUnwindSafe(|| PARSER.parse(octets))) {
+            Ok(message) => message.filter(|message| !message.parts.is_empty()),
+            Err(_) => {
+                let what = "structure that cannot be read";
+                self.exceptions.push(Exception::malformed("message", what));
+                None
+            }
+        }
+    }
+
+    fn is_full(&mut self) -> bool {
+        if self.parts < self.limits.parts_max {
+            return false;
+        }
+        if !std::mem::replace(&mut self.too_many, true) {
+            let detail = format!("more than {} parts", self.limits.parts_max);
+            self.exceptions.push(Exception::limit("message", detail));
+        }
+        true
+    }
+
+    /// The leaves of the tree in order, then parts that no other part names.
+    fn leaves<'p>(&mut self, message: Message<'p>, place: &Place) -> Vec<Leaf<'p>> {
+        let mut parts: Vec<_> = message.parts.into_iter().map(Some).collect();
+        let mut leaves = Vec::new();
+        let root = Visit {
+            part: 0,
+            path: place.path.clone(),
+            depth: place.depth,
+            root: true,
+            in_digest: false,
+        };
+        let mut todo = VecDeque::from([root]);
+        while let Some(visit) = todo.pop_front() {
+            if leaves.len() > self.limits.parts_max {
                 break;
             }
-        }
-        self.strays();
-        self.leaves
-    }
-
-    fn open(&mut self, message: Message<'m>, path: String, depth: usize, outermost: bool) {
-        let parts = message.parts.into_iter().map(Some).collect();
-        self.open.push(Open { raw: message.raw_message, parts });
-        let message = self.open.len() - 1;
-        self.todo.push_front(Visit { message, part: 0, path, depth, outermost });
-    }
-
-    fn visit(&mut self, visit: Visit) {
-        let Some(slot) = self.open.get_mut(visit.message).and_then(|m| m.parts.get_mut(visit.part))
-        else {
-            self.exceptions.push(Exception::malformed("message", "a part that is not there"));
-            return;
-        };
-        let Some(mut part) = slot.take() else {
-            return;
-        };
-        let deep = visit.depth >= self.limits.depth_max;
-        match std::mem::take(&mut part.body) {
-            PartType::Multipart(ids) if !ids.is_empty() && !deep => {
-                let children = ids.into_iter().enumerate().map(|(index, id)| Visit {
-                    message: visit.message,
-                    part: id as usize,
-                    path: child_path(&visit.path, index),
-                    depth: visit.depth + 1,
-                    outermost: false,
-                });
-                for child in children.rev() {
-                    self.todo.push_front(child);
+            let Some(slot) = parts.get_mut(visit.part) else {
+                let what = "a part that is not there";
+                self.exceptions.push(Exception::malformed("message", what));
+                continue;
+            };
+            let Some(mut part) = slot.take() else { continue };
+            match std::mem::take(&mut part.body) {
+                PartType::Multipart(ids) if !ids.is_empty() && !self.is_deep(&visit) => {
+                    let in_digest = &*media_type(&part, false) == "multipart/digest";
+                    for (index, id) in ids.into_iter().enumerate().rev() {
+                        let path = child_path(&visit.path, "", index);
+                        let (part, depth) = (id as usize, visit.depth + 1);
+                        todo.push_front(Visit { part, path, depth, root: false, in_digest });
+                    }
                 }
-            }
-            PartType::Message(nested) if !deep => {
-                self.open(nested, visit.path, visit.depth + 1, false);
-            }
-            body => {
-                let whole = matches!(body, PartType::Multipart(_) | PartType::Message(_));
-                if whole && deep && !std::mem::replace(&mut self.too_deep, true) {
-                    let detail = format!("nested deeper than {}", self.limits.depth_max);
-                    self.exceptions.push(Exception::limit(&visit.path, detail));
-                }
-                self.leaf(&visit, part, body);
+                body => leaves.push(Leaf { part, body, visit }),
             }
         }
+        for mut part in parts.into_iter().flatten() {
+            let path = child_path(&place.path, "?", leaves.len());
+            let body = std::mem::take(&mut part.body);
+            let visit = Visit { part: 0, path, depth: place.depth, root: false, in_digest: false };
+            leaves.push(Leaf { part, body, visit });
+        }
+        leaves
     }
 
-    fn leaf(&mut self, visit: &Visit, part: MessagePart<'m>, body: PartType<'m>) {
-        let Some(message) = self.open.get(visit.message) else {
+    fn is_deep(&mut self, visit: &Visit) -> bool {
+        if visit.depth < self.limits.depth_max {
+            return false;
+        }
+        if !std::mem::replace(&mut self.too_deep, true) {
+            let detail = format!("nested deeper than {}", self.limits.depth_max);
+            self.exceptions.push(Exception::limit(&visit.path, detail));
+        }
+        true
+    }
+
+    /// Makes a part of a leaf; opens it if it is a message.
+    fn leaf<'o>(
+        &mut self,
+        octets: &'o [u8],
+        leaf: Leaf<'_>,
+        place: &Place,
+        covered: &mut Vec<Covered>,
+        out: &mut Vec<Part<'o>>,
+    ) {
+        if self.is_full() {
             return;
+        }
+        let Leaf { part, body, visit } = leaf;
+        let media = media_type(&part, visit.in_digest);
+        let charset = charset_of(&part);
+        let (decoded, transfer) = decoded_octets(octets, &part, body, &charset);
+        let (start, end) = (part.offset_body as usize, part.offset_end as usize);
+        if let Some(transfer) = transfer {
+            let base64 = transfer == Transfer::Base64;
+            covered.push(Covered { start: place.base + start, end: place.base + end, base64 });
+        }
+        let header = part.offset_header as usize;
+        let span = if place.origin == Origin::Wire && !visit.root {
+            let base = place.base;
+            Some(Span { header: base + header, body: base + start, end: base + end })
+        } else {
+            place.outer
         };
+        if matches!(&*media, "message/rfc822" | "message/global" | "message/news")
+            && !self.is_deep(&visit)
+        {
+            let inside = Place {
+                path: visit.path.clone(),
+                depth: visit.depth + 1,
+                base: place.base + start,
+                origin: if transfer.is_none() { place.origin } else { Origin::Inside },
+                outer: span,
+                outermost: false,
+            };
+            match decoded {
+                Cow::Borrowed(inner) => self.message(inner, inside, covered, out),
+                Cow::Owned(inner) => self.inside(&inner, inside, out),
+            }
+            return;
+        }
+        self.parts += 1;
         let path = if visit.path.is_empty() { "1".into() } else { visit.path.as_str().into() };
-        self.leaves.push(leaf(&message.raw, path, part, body, visit.outermost));
+        let mut made = Part::of_octets(path, PartOrigin::Mime, "", decoded);
+        made.span = span;
+        made.charset = charset.into();
+        made.attachment = part
+            .content_disposition()
+            .is_some_and(|given| given.ctype().eq_ignore_ascii_case("attachment"));
+        made.file_names = file_names(octets, &part);
+        if !(visit.root && place.outermost) {
+            made.fields = part_fields(octets, &part);
+        }
+        self.note_unread(octets, &part, &media, &made.path);
+        made.content_type = media;
+        let depth = visit.depth + 1;
+        if made.file_type() == FileType::Mail && !self.is_deep(&visit) {
+            self.mail_by_another_name(made, depth, out);
+        } else {
+            out.push(made);
+        }
     }
 
-    /// Parts that no other part names are scanned too.
-    fn strays(&mut self) {
-        for index in 0..self.open.len() {
-            let Some(message) = self.open.get_mut(index) else { break };
-            let strays: Vec<_> = message.parts.iter_mut().filter_map(Option::take).collect();
-            for mut part in strays {
-                if self.leaves.len() >= self.limits.parts_max {
-                    return;
-                }
-                let body = std::mem::take(&mut part.body);
-                let path = format!("?{}", self.leaves.len() + 1);
-                let visit = Visit { message: index, part: 0, path, depth: 1, outermost: false };
-                self.leaf(&visit, part, body);
+    /// A mail that was attached under another type (.eml as application/octet-stream).
+    fn mail_by_another_name<'o>(&mut self, made: Part<'o>, depth: usize, out: &mut Vec<Part<'o>>) {
+        let inside = Place {
+            path: format!("{}/mail", made.path),
+            depth,
+            base: 0,
+            origin: Origin::Inside,
+            outer: made.span,
+            outermost: false,
+        };
+        let inner = made.decoded.to_vec();
+        out.push(made);
+        let first = out.len();
+        self.inside(&inner, inside, out);
+        // Its texts are in that part already, and rules must not count them twice.
+        let inner_parts = out.split_off(first);
+        for mut part in inner_parts {
+            if part.attachment || memchr::memmem::find(&inner, &part.decoded).is_none() {
+                part.origin = PartOrigin::Encoded;
+                out.push(part);
             }
         }
     }
-}
 
-fn child_path(parent: &str, index: usize) -> String {
-    if parent.is_empty() { format!("{}", index + 1) } else { format!("{parent}.{}", index + 1) }
-}
+    /// A message in octets of its own.
+    fn inside<'o>(&mut self, inner: &[u8], mut place: Place, out: &mut Vec<Part<'o>>) {
+        place.base = 0;
+        let mut parts = Vec::new();
+        self.whole(inner, place, &mut parts);
+        out.extend(parts.into_iter().map(Part::into_owned));
+    }
 
-/// Makes a leaf of a parsed part.
-fn leaf<'m>(
-    raw: &Cow<'m, [u8]>,
-    path: Box<str>,
-    part: MessagePart<'m>,
-    body: PartType<'m>,
-    outermost: bool,
-) -> Part<'m> {
-    let charset = part
-        .content_type()
-        .and_then(|declared| declared.attribute("charset"))
-        .map(str::to_ascii_lowercase)
-        .unwrap_or_default();
-    let decoded = decoded_octets(raw, &part, body, &charset);
-    let mut out = Part::of_octets(path, PartOrigin::Mime, "", decoded);
-    out.content_type = match part.content_type() {
-        Some(declared) => {
-            let subtype = declared.subtype().unwrap_or("");
-            format!("{}/{subtype}", declared.ctype()).to_ascii_lowercase().into()
+    /// Says what of a part nobody here can look at.
+    fn note_unread(&mut self, octets: &[u8], part: &MessagePart<'_>, media: &str, path: &str) {
+        if media == "message/partial" {
+            // RFC 2046 section 5.2.2: each fragment for itself shows nothing, and clients join them.
+            self.exceptions.push(Exception::malformed(path, "a fragment of a message"));
         }
-        None => "text/plain".into(),
-    };
-    out.charset = charset.into();
-    out.attachment = part
-        .content_disposition()
-        .is_some_and(|given| given.ctype().eq_ignore_ascii_case("attachment"));
-    out.file_names = file_names(raw, &part);
-    if !outermost {
-        out.fields = part_fields(raw, &part);
+        let unread = |header: &&mail_parser::Header<'_>| {
+            header.name == HeaderName::ContentTransferEncoding
+                && declared::is_unread_transfer(slice(
+                    octets,
+                    header.offset_start,
+                    header.offset_end,
+                ))
+        };
+        if part.headers.iter().any(|header| unread(&header)) {
+            let detail = "a transfer encoding that is not read here";
+            self.exceptions.push(Exception {
+                kind: ExceptionKind::NotScanned,
+                place: path.into(),
+                detail: detail.into(),
+            });
+        }
     }
-    out
 }
 
-/// The octets behind the transfer encoding. The parser has decoded text to UTF-8 by its own idea of
-/// the charset; where that could have changed an octet, they are decoded again from the source.
-fn decoded_octets<'m>(
-    raw: &Cow<'m, [u8]>,
-    part: &MessagePart<'m>,
-    body: PartType<'m>,
-    charset: &str,
-) -> Cow<'m, [u8]> {
-    let text = match body {
-        PartType::Binary(octets) | PartType::InlineBinary(octets) => return octets,
-        PartType::Text(text) | PartType::Html(text) => Some(text),
-        PartType::Multipart(_) | PartType::Message(_) => None,
-    };
-    let unchanged = matches!(charset, "" | "utf-8" | "us-ascii")
-        && text.as_ref().is_some_and(|text| !text.contains(char::REPLACEMENT_CHARACTER));
-    if unchanged && let Some(text) = text {
-        return match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
+/// Octets of the header section, the empty line not included.
+fn header_bytes(octets: &[u8]) -> usize {
+    let mut at = 0_usize;
+    for line in octets.split_inclusive(|&octet| octet == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            return at;
+        }
+        at += line.len();
     }
-    let source = slice(raw, part.offset_body, part.offset_end);
-    let again = match part.encoding {
-        Encoding::Base64 => Some(field::decode_base64_lenient(&source)),
-        Encoding::QuotedPrintable => quoted_printable_decode(&source),
-        Encoding::None => None,
+    at
+}
+
+fn child_path(parent: &str, mark: &str, index: usize) -> String {
+    let index = index + 1;
+    if parent.is_empty() { format!("{mark}{index}") } else { format!("{parent}.{mark}{index}") }
+}
+
+/// The declared type, lower case.
+fn media_type(part: &MessagePart<'_>, in_digest: bool) -> Box<str> {
+    match part.content_type() {
+        Some(given) => {
+            let subtype = given.subtype().unwrap_or("");
+            declared::unmasked(format!("{}/{subtype}", given.ctype()).to_ascii_lowercase())
+        }
+        None if in_digest => "message/rfc822".into(),
+        None => "text/plain".into(),
+    }
+}
+
+fn charset_of(part: &MessagePart<'_>) -> String {
+    let given = part.content_type().and_then(|given| given.attribute("charset"));
+    given.map(str::to_ascii_lowercase).unwrap_or_default()
+}
+
+/// The octets behind the transfer encoding, and which it was. The parser has decoded text to UTF-8
+/// by its own idea of the charset, and gives up where an encoding is broken or oddly declared: then
+/// they are decoded again from the source.
+fn decoded_octets<'o>(
+    octets: &'o [u8],
+    part: &MessagePart<'_>,
+    body: PartType<'_>,
+    charset: &str,
+) -> (Cow<'o, [u8]>, Option<Transfer>) {
+    let source = slice(octets, part.offset_body, part.offset_end);
+    let transfer = match part.encoding {
+        Encoding::Base64 => Some(Transfer::Base64),
+        Encoding::QuotedPrintable => Some(Transfer::QuotedPrintable),
+        Encoding::None => part
+            .headers
+            .iter()
+            .rfind(|header| header.name == HeaderName::ContentTransferEncoding)
+            .and_then(|header| {
+                Transfer::named_in(slice(octets, header.offset_start, header.offset_end))
+            }),
     };
-    again.map_or(source, Cow::Owned)
+    let Some(encoding) = transfer else {
+        return (Cow::Borrowed(source), None);
+    };
+    if part.encoding != Encoding::None && !is_cut_short(source, encoding) {
+        match body {
+            PartType::Binary(Cow::Owned(octets)) | PartType::InlineBinary(Cow::Owned(octets)) => {
+                return (Cow::Owned(octets), transfer);
+            }
+            PartType::Text(Cow::Owned(text)) | PartType::Html(Cow::Owned(text))
+                if matches!(charset, "" | "utf-8" | "us-ascii")
+                    && !text.contains(char::REPLACEMENT_CHARACTER) =>
+            {
+                return (Cow::Owned(text.into_bytes()), transfer);
+            }
+            _ => {}
+        }
+    }
+    (Cow::Owned(encoding.undo(source)), transfer)
+}
+
+/// Whether the parser's base64 lost octets: without padding it drops the last, incomplete group.
+fn is_cut_short(source: &[u8], encoding: Transfer) -> bool {
+    let padded = source.trim_ascii_end().ends_with(b"=");
+    let letters = |octet: &&u8| !matches!(octet, b'\r' | b'\n' | b' ' | b'\t');
+    encoding == Transfer::Base64
+        && !padded
+        && !source.iter().filter(letters).count().is_multiple_of(4)
 }
 
 /// A range of the octets that a part refers to; an impossible one is empty.
-fn slice<'m>(raw: &Cow<'m, [u8]>, start: u32, end: u32) -> Cow<'m, [u8]> {
-    let range = start as usize..(end as usize).min(raw.len());
-    match raw {
-        Cow::Borrowed(raw) => Cow::Borrowed(raw.get(range).unwrap_or_default()),
-        Cow::Owned(raw) => Cow::Owned(raw.get(range).unwrap_or_default().to_vec()),
-    }
+fn slice(octets: &[u8], start: u32, end: u32) -> &[u8] {
+    octets.get(start as usize..(end as usize).min(octets.len())).unwrap_or_default()
 }
 
-fn part_fields<'m>(raw: &Cow<'m, [u8]>, part: &MessagePart<'m>) -> Vec<Field<'m>> {
+fn part_fields<'o>(octets: &'o [u8], part: &MessagePart<'_>) -> Vec<Field<'o>> {
     part.headers
         .iter()
         .map(|header| {
-            let value = match slice(raw, header.offset_start, header.offset_end) {
-                Cow::Borrowed(octets) => Cow::Borrowed(octets.trim_ascii_end()),
-                Cow::Owned(octets) => Cow::Owned(octets.trim_ascii_end().to_vec()),
-            };
-            Field::new(Cow::Owned(header.name.as_str().to_owned()), value).into_owned()
+            let value = slice(octets, header.offset_start, header.offset_end).trim_ascii_end();
+            Field::new(Cow::Owned(header.name.as_str().to_owned()), Cow::Borrowed(value))
         })
         .collect()
 }
 
 /// Every file name that the two fields give.
-fn file_names(raw: &[u8], part: &MessagePart<'_>) -> Vec<Box<str>> {
+fn file_names(octets: &[u8], part: &MessagePart<'_>) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = Vec::new();
     for (wanted_field, wanted) in
         [(HeaderName::ContentDisposition, "filename"), (HeaderName::ContentType, "name")]
@@ -329,8 +519,8 @@ fn file_names(raw: &[u8], part: &MessagePart<'_>) -> Vec<Box<str>> {
             {
                 continue;
             }
-            let value = slice(&Cow::Borrowed(raw), header.offset_start, header.offset_end);
-            for name in parameter::values(&value, wanted) {
+            let value = slice(octets, header.offset_start, header.offset_end);
+            for name in parameter::values(value, wanted) {
                 if names.len() < 4 && !names.contains(&name) {
                     names.push(name);
                 }
@@ -340,8 +530,13 @@ fn file_names(raw: &[u8], part: &MessagePart<'_>) -> Vec<Box<str>> {
     names
 }
 
-/// Upper bound on the steps that reading the structure of `raw` may take.
+/// Upper bound on the steps that reading the structure of `raw` may take, messages in an encoding
+/// inside it not counted: those are counted when they are decoded.
 #[must_use]
 pub fn structure_cost(raw: &[u8]) -> u64 {
-    (raw.len() as u64).saturating_mul(content_types(raw) as u64 + 1)
+    cost(raw, declared::type_fields(raw).count())
+}
+
+fn cost(octets: &[u8], types: usize) -> u64 {
+    (octets.len() as u64).saturating_mul(types as u64 + 1)
 }

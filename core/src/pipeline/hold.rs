@@ -1,12 +1,20 @@
 //! What is stored of a held mail: the fields of `HeldMail` from everything that is known.
 
-use super::Pipeline;
-use super::message::{Judged, Message};
-use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
-use crate::verdict::{ListDecision, Verdict};
+use std::collections::HashMap;
 
-/// Names of rules that are kept of one verdict.
-const RULES_MAX: usize = 100;
+use super::Pipeline;
+use super::message::{Judged, Message, clip};
+use super::rescan::RULE;
+use crate::policy::{Action, Decision, DomainSettings};
+use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
+use crate::verdict::{Contribution, ListDecision, Verdict};
+
+/// Rules that are kept of one verdict, the weightiest first.
+const RULES_MAX: usize = 50;
+/// Attachments that are kept of one message, and octets of each name. Each recipient has a record of
+/// its own: what is kept here is written as often as the mail has recipients.
+const ATTACHMENTS_MAX: usize = 50;
+const NAME_BYTES_MAX: usize = 255;
 
 /// The record of a held copy for the recipients of `group`.
 pub(super) fn held_mail(
@@ -30,10 +38,12 @@ pub(super) fn held_mail(
         days,
         client: message.client.clone(),
         envelope: message.envelope_without_recipients(),
-        author: message.head.field("from").into(),
-        subject: message.head.field("subject").into(),
+        author: message.head.excerpt("from").into(),
+        subject: message.head.excerpt("subject").into(),
         bytes,
-        message_id: message.head.field("message-id").into(),
+        received_bytes: message.received.bytes,
+        recipients_count: message.named,
+        message_id: message.head.excerpt("message-id").into(),
         our_message_id: "".into(),
         attachments: attachments(message),
         auth: Vec::new(),
@@ -53,8 +63,9 @@ pub(super) fn attachments(message: &Message) -> Vec<Attachment> {
         .facts
         .attachments
         .iter()
+        .take(ATTACHMENTS_MAX)
         .map(|one| Attachment {
-            name: one.name.clone(),
+            name: clip(&one.name, NAME_BYTES_MAX).into(),
             mime: one.true_type.clone(),
             bytes: one.bytes,
             sha256: None,
@@ -64,22 +75,18 @@ pub(super) fn attachments(message: &Message) -> Vec<Attachment> {
 
 /// Contributions of a verdict, largest first.
 pub(super) fn rules(message: &Message, verdict: &Verdict) -> Vec<MatchedRule> {
-    let mut rules: Vec<MatchedRule> = verdict
-        .contributions
-        .iter()
-        .map(|one| {
-            let findings = &message.examination.findings;
-            let detail = findings.iter().find(|finding| finding.rule == one.rule);
-            MatchedRule {
-                name: one.rule.clone(),
-                points: one.points,
-                detail: detail.map(|finding| finding.detail.clone()).unwrap_or_default(),
-            }
-        })
-        .collect();
-    rules.sort_by(|a, b| b.points.abs().cmp(&a.points.abs()).then(a.name.cmp(&b.name)));
-    rules.truncate(RULES_MAX);
-    rules
+    let mut heaviest: Vec<&Contribution> = verdict.contributions.iter().collect();
+    heaviest.sort_by(|a, b| b.points.abs().cmp(&a.points.abs()).then(a.rule.cmp(&b.rule)));
+    heaviest.truncate(RULES_MAX);
+    let findings = message.examination.findings.iter().rev();
+    let details: HashMap<&str, &str> =
+        findings.map(|finding| (&*finding.rule, &*finding.detail)).collect();
+    let rule = |one: &Contribution| MatchedRule {
+        name: one.rule.clone(),
+        points: one.points,
+        detail: clip(details.get(&*one.rule).copied().unwrap_or_default(), NAME_BYTES_MAX).into(),
+    };
+    heaviest.into_iter().map(rule).collect()
 }
 
 /// The list entry that was judged with, in words.
@@ -89,6 +96,21 @@ pub(super) fn list_entry(list: &ListDecision) -> String {
         ListDecision::Bypass => "recipient allow list".to_owned(),
         ListDecision::Allow(entry) => format!("allow: {}", entry.text),
         ListDecision::Block(entry) => format!("block: {}", entry.text),
+    }
+}
+
+/// Who asked for what is done: the key of the setting, or `rule` and the name of the administrator's rule; empty if
+/// nobody asked for more than delivery.
+pub(super) fn decided_by(decision: &Decision, settings: &DomainSettings) -> Box<str> {
+    let asked = || decision.matched.iter().filter(|matched| !matched.log_only);
+    let strongest = asked().map(|matched| matched.action).max().unwrap_or_default();
+    let first = asked().find(|matched| matched.action == strongest);
+    match first.filter(|_| strongest != Action::Deliver) {
+        None => "".into(),
+        Some(first) if settings.rules.iter().any(|rule| rule.name == first.name) => {
+            format!("{RULE}{}", first.name).into()
+        }
+        Some(first) => first.name.clone(),
     }
 }
 
@@ -102,6 +124,7 @@ fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
         hidden: decision.hold.as_ref().is_some_and(|hold| hold.hidden),
         category: reason.map_or("", |reason| reason.category().key()).into(),
         reason: reason.map_or("", |reason| reason.key()).into(),
+        held_by: decided_by(decision, accepted.settings()),
         main_class: verdict.main_class.name().into(),
         sub_class: verdict.sub_class.clone().unwrap_or_default(),
         extra_classes: verdict.extra_class.iter().cloned().collect(),

@@ -4,12 +4,13 @@
 //! same are made once. The answer to the client follows the rule of 250 (`deliver::settle`); held
 //! copies and the records of drops are durable before the first final dot is sent.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::entries::sender_entries;
 use super::rows::Outcome;
-use super::{Accepted, Complete, Pipeline, Transaction, hold, rows};
-use crate::analysis;
+use super::{Accepted, Complete, Pipeline, Transaction, clean, hold, rows};
+use crate::analysis::{self, Cleaning};
 use crate::clock::Now;
 use crate::content::{Content, Piece};
 use crate::deliver::{self, Disposition, Needs, Others};
@@ -28,6 +29,9 @@ use crate::verdict::{self, Verdict};
 
 /// Octets of a large message that are read to find its header section.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
+/// Octets of a header field in a record: each recipient has records of its own, so a long field would
+/// be written as often as the mail has recipients.
+const EXCERPT_BYTES_MAX: usize = 1000;
 
 /// Everything that is known of one message while it is decided about.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Message {
     pub(super) head: Head,
     pub(super) examination: Examination,
     pub(super) at: Now,
+    /// Recipients of the mail. More than those of `transaction` where a held copy is looked at again.
+    pub(super) named: u32,
 }
 
 /// What the header section says.
@@ -83,17 +89,18 @@ impl Head {
         self.front.get(..self.header_bytes).unwrap_or_default()
     }
 
-    /// First field called `name`, decoded; empty if there is none.
-    pub(super) fn field(&self, name: &str) -> &str {
+    /// The beginning of the first field called `name`, decoded, for records; empty if there is none.
+    pub(super) fn excerpt(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-        field.map_or("", |(_, value)| value.trim())
+        field.map_or("", |(_, value)| clip(value.trim(), EXCERPT_BYTES_MAX))
     }
 }
 
 /// What is decided for one recipient.
 #[derive(Clone, Debug)]
 pub(super) struct Judged {
-    pub(super) verdict: Verdict,
+    /// Shared by the recipients that it is the same for.
+    pub(super) verdict: Rc<Verdict>,
     pub(super) decision: Decision,
 }
 
@@ -132,9 +139,9 @@ impl Pipeline {
             Err(reply) => return reply,
         };
         let at = Now::read();
-        let message = Message { transaction, client, received, head, examination, at };
-        let mut judged: Vec<Judged> =
-            message.transaction.recipients.iter().map(|one| message.judge(one)).collect();
+        let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
+        let message = Message { transaction, client, received, head, examination, at, named };
+        let mut judged = message.judge_all();
         self.count_classes(&judged);
         let mut decisions: Vec<Decision> =
             judged.iter().map(|judged| judged.decision.clone()).collect();
@@ -174,15 +181,21 @@ impl Pipeline {
         view: Option<&View<'_>>,
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
+        let cleaning = clean::cleaning(transaction);
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
-            return self.examine_here(transaction, view, path.as_bytes()).await;
+            let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
+            // To find what can be taken out is a matter for a worker.
+            if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
+                return Ok(seen);
+            }
         }
         self.rooms.count(Counter::ScansOnWorker);
         let envelope_from = Some(path.into_bytes());
         let shared = &self.rooms.shared;
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
-        let examined = shared.analysis.examine_by(content.clone(), envelope_from, tables).await;
+        let content = content.clone();
+        let examined = shared.analysis.examine_by(content, envelope_from, tables, cleaning).await;
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -349,7 +362,7 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
             other.is_some_and(|(other, there)| {
                 there.domain.name == accepted.domain.name
                     && other.decision == one.decision
-                    && other.verdict == one.verdict
+                    && (Rc::ptr_eq(&other.verdict, &one.verdict) || other.verdict == one.verdict)
             })
         };
         match groups.iter_mut().find(same) {
@@ -361,33 +374,46 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
 }
 
 impl Message {
+    /// Verdicts and decisions of all recipients. Those with the same settings and the same list
+    /// decision are judged once: a thousand recipients times a thousand findings is a sender's choice.
+    fn judge_all(&self) -> Vec<Judged> {
+        let mut judged: Vec<Judged> = Vec::with_capacity(self.transaction.recipients.len());
+        let mut different: Vec<usize> = Vec::new();
+        for accepted in &self.transaction.recipients {
+            let list = self.lists(accepted);
+            let same = different.iter().find_map(|at| {
+                let (other, there) = judged.get(*at).zip(self.transaction.recipients.get(*at))?;
+                let settings = Arc::ptr_eq(there.settings(), accepted.settings());
+                (settings && other.verdict.list == list).then(|| other.clone())
+            });
+            judged.push(same.unwrap_or_else(|| {
+                different.push(judged.len());
+                self.judge_by(accepted, list)
+            }));
+        }
+        judged
+    }
+
     /// Verdict and decision for one recipient.
     pub(super) fn judge(&self, accepted: &Accepted) -> Judged {
+        self.judge_by(accepted, self.lists(accepted))
+    }
+
+    fn judge_by(&self, accepted: &Accepted, list: ListDecision) -> Judged {
         let settings = accepted.settings();
-        let list = self.lists(accepted);
         let mut findings = self.examination.findings.clone();
         findings.extend(self.network_findings());
         let verdict = verdict::judge(&findings, &settings.weights, list);
         let decision = self.decide(accepted, &verdict);
-        Judged { verdict, decision }
+        Judged { verdict: Rc::new(verdict), decision }
     }
 
     /// The decision for one recipient.
     pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let attachments: Vec<AttachmentFact> = self
-            .examination
-            .facts
-            .attachments
-            .iter()
-            .map(|one| AttachmentFact {
-                name: one.name.to_string(),
-                content_type: one.content_type.to_string(),
-                true_type: one.true_type.to_string(),
-                bytes: one.bytes,
-            })
-            .collect();
+        let attachments: Vec<AttachmentFact> =
+            self.examination.facts.attachments.iter().map(AttachmentFact::from).collect();
         let unread: Vec<&str> = self
             .examination
             .facts
@@ -398,11 +424,11 @@ impl Message {
             .collect();
         let facts = Facts {
             message_bytes: self.received.bytes,
-            recipients: u32::try_from(self.transaction.recipients.len()).unwrap_or(u32::MAX),
+            recipients: self.named,
             attachments: &attachments,
             headers: &headers,
             unread_names: &unread,
-            cleaned: false,
+            cleaned: !self.examination.cuts.is_empty(),
         };
         policy::decide(verdict, accepted.settings(), &facts)
     }
@@ -501,6 +527,7 @@ impl Message {
                 ListDecision::Bypass => rewrite::Scanned::No,
                 _ => rewrite::Scanned::Yes,
             },
+            removed: &clean::removed(&self.examination.cuts),
         };
         rewrite::apply(content, &self.head.front, &job)
     }
@@ -528,6 +555,11 @@ pub(super) fn cheap(content: &Content) -> Option<&Arc<[u8]>> {
 /// Octets of the header section with its empty line; all of them if there is none.
 fn header_bytes(octets: &[u8]) -> usize {
     memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
+}
+
+/// The beginning of `text`, at most `bytes_max` octets.
+pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
 
 /// Never a bounce for spam or virus.

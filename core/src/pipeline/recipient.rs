@@ -122,6 +122,13 @@ impl Pipeline {
             Verify::Off => return Ok(()),
             // A listed recipient need not be asked for again.
             Verify::List | Verify::Directory | Verify::Callout if listed => return Ok(()),
+            // RFC 5321 section 4.5.1: who takes mail for a domain takes it for its postmaster, whether
+            // somebody thought of listing him or not.
+            Verify::List | Verify::Directory
+                if mailbox.local_part.eq_ignore_ascii_case("postmaster") =>
+            {
+                return Ok(());
+            }
             Verify::List | Verify::Directory => return Err(Refused { reply: no_such_user(), log }),
             Verify::Callout => {}
         }
@@ -143,7 +150,7 @@ impl Pipeline {
     }
 
     /// f and g: recipient allow list, then sender lists on the reverse-path and the client.
-    fn lists(
+    pub(super) fn lists(
         &self,
         transaction: &Transaction,
         mailbox: &Mailbox,
@@ -183,12 +190,20 @@ impl Pipeline {
         Ok(())
     }
 
-    /// `<Postmaster>` without a domain: the postmaster of the first domain that was named, or of the
-    /// domain that the operator set.
+    /// `<Postmaster>` without a domain: the postmaster of the first domain that was named, else of the
+    /// domain that our own host name is in, else of the first by name. The order of a map would give
+    /// one tenant's mail to another after each start.
     fn postmaster(&self, transaction: &Transaction) -> Option<Mailbox> {
-        let domain = transaction.recipients.first().map(|first| Arc::clone(&first.domain.name));
-        let first = || Some(Arc::clone(&transaction.snapshot.generation().domains().next()?.name));
-        let domain = domain.or_else(first)?;
+        let generation = transaction.snapshot.generation();
+        let named = transaction.recipients.first().map(|first| Arc::clone(&first.domain.name));
+        let ours = || {
+            let config = self.rooms().shared.config.load();
+            let host = &*config.engine.host_name;
+            let above = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+            let mut names = std::iter::once(host).chain(above);
+            names.find_map(|name| generation.domain(name)).map(|domain| domain.name)
+        };
+        let domain = named.or_else(ours).or_else(|| generation.first_domain().cloned())?;
         Some(Mailbox::new("postmaster", &domain))
     }
 }

@@ -1,29 +1,37 @@
 //! What the control socket asks of a shard's mails: queue commands, release and deletion of held items.
 //!
 //! A release is a delivery like any other: by the rule of 250 the item counts as released once the next
-//! hop took it or it is durable in the spool; a refusal leaves it held. Where the domain says so
-//! (`quarantine.rescan`, TM-34) the mail is looked at again first, by the tables of now and
-//! without the reason that held it, and may be held again or dropped.
+//! hop took it or it is durable in the spool; a refusal leaves it held. It may take longer than a caller waits: then
+//! it is answered as under way and goes on (`held_jobs`). Where the domain says so (`quarantine.rescan`, TM-34)
+//! the mail is looked at again first (`rescan`).
 
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::message::{Head, Judged, Message};
-use super::{Pipeline, Transaction};
+use futures_lite::FutureExt as _;
+
+use super::Pipeline;
+use super::held_jobs::{Doing, Ended, Job};
 use crate::clock::Now;
-use crate::content::Content;
 use crate::control::{ItemOutcome, Request, Response};
 use crate::deliver::{Accepted, Copy, Disposition, Needs, Others};
-use crate::envelope::{Envelope, MailId};
+use crate::envelope::{Envelope, MailId, Recipient};
 use crate::maillog::{EventRow, Row};
-use crate::message::{View, ViewLimits};
-use crate::policy::{Action, ListDecision};
-use crate::quarantine::{HeldItem, HeldMail, ItemId, ItemState};
-use crate::session::{ContentTraits, Received};
+use crate::quarantine::{Again, HeldItem, ItemId, ItemState, Releasing};
 use crate::shard::counters::Counter;
+use crate::spool::SpoolError;
+use crate::spool::disk::GlommioDisk;
 use crate::tables::Resolution;
 
 /// Who the log names for calls of the control socket: its peer is root or the operator.
 const OPERATOR: &str = "operator";
+/// A caller hears so soon how far its request has come. Well below the 60 s that callers wait at most, and often enough
+/// for the bar of the command line.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// How often the jobs of a request are looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Pipeline {
     /// Answers a request that is about this shard's mails.
@@ -70,91 +78,171 @@ impl Pipeline {
         }
     }
 
+    /// Does something to each of `items`, or joins those who asked for it before. What is not done in time is
+    /// answered as under way: it goes on, and asking again is harmless.
     async fn each(&self, items: Vec<String>, doing: Doing) -> Response {
-        let mut outcomes = Vec::with_capacity(items.len());
-        for item in items {
-            let done = match item.parse::<ItemId>() {
-                Ok(id) => match doing {
-                    Doing::Release => self.release(id).await,
-                    Doing::Delete => self.delete(id).await,
-                },
-                Err(why) => Err(why),
-            };
-            let why = done.err();
-            outcomes.push(ItemOutcome { item, done: why.is_none(), why: why.unwrap_or_default() });
+        let jobs: Vec<Result<Rc<Job>, String>> = items
+            .iter()
+            .map(|item| self.jobs.borrow_mut().join(item.parse::<ItemId>()?, doing))
+            .collect();
+        self.work();
+        let end = Now::read().mono.plus(ANSWER_WAIT);
+        while jobs.iter().flatten().any(|job| job.ended().is_none()) && Now::read().mono < end {
+            glommio::timer::sleep(LOOK_AGAIN).await;
         }
-        Response::Items { items: outcomes }
+        let outcomes = items.into_iter().zip(jobs).map(|(item, job)| {
+            let ended = match job {
+                Ok(job) => job.ended(),
+                Err(why) => Some(Ended::not(why)),
+            };
+            match ended {
+                Some(Ended { done, words }) => {
+                    ItemOutcome { item, done, why: words, under_way: false }
+                }
+                None => {
+                    let why = "still under way; ask again, or see `quarantine show`".to_owned();
+                    ItemOutcome { item, done: false, why, under_way: true }
+                }
+            }
+        });
+        Response::Items { items: outcomes.collect() }
     }
 
-    async fn delete(&self, id: ItemId) -> Result<(), String> {
+    /// Starts as many of the waiting jobs as may run.
+    fn work(&self) {
+        loop {
+            let Some(job) = self.jobs.borrow_mut().begin() else { return };
+            let this = self.clone();
+            // In the task queue of the caller: housekeeping, behind the mail.
+            glommio::spawn_local(async move {
+                let done = AssertUnwindSafe(this.carry_out_job(&job)).catch_unwind().await;
+                let ended = done.unwrap_or_else(|_| {
+                    this.rooms().count(Counter::SessionPanics);
+                    tracing::error!(item = %job.item, "a release ended by a defect of ours (panic)");
+                    Ended::not("internal problem, see the engine's log")
+                });
+                this.jobs.borrow_mut().end(&job, ended);
+                this.work();
+            })
+            .detach();
+        }
+    }
+
+    /// Releases and deletions that run: a drain waits for them.
+    #[must_use]
+    pub fn held_jobs_running(&self) -> usize {
+        self.jobs.borrow().running()
+    }
+
+    async fn carry_out_job(&self, job: &Job) -> Ended {
+        if self.rooms().shared.is_draining() {
+            return Ended::not("the engine is ending: not begun");
+        }
+        match job.doing {
+            Doing::Release => self.release(job.item).await,
+            Doing::Delete => self.delete(job.item).await,
+        }
+    }
+
+    async fn delete(&self, id: ItemId) -> Ended {
         let now = Now::read();
-        let state = ItemState::Deleted { by: OPERATOR.into(), at: now.unix };
-        self.rooms().quarantine.mark(id, state, now.unix).await.map_err(|e| e.to_string())?;
-        self.log_event(id, "delete", "", now);
-        Ok(())
+        match self.rooms().quarantine.delete(id, OPERATOR, now.unix).await {
+            Ok(()) => {
+                self.log_event(id, "delete", "", now);
+                Ended::done("")
+            }
+            Err(error) => Ended::not(error.to_string()),
+        }
     }
 
-    async fn release(&self, id: ItemId) -> Result<(), String> {
+    async fn release(&self, id: ItemId) -> Ended {
         let now = Now::read();
         let quarantine = &self.rooms().quarantine;
-        let (held, _, content) =
-            quarantine.load(id, now.unix).await.map_err(|error| error.to_string())?;
-        let Some(item) = held.items.iter().find(|item| item.index == id.recipient).cloned() else {
-            return Err("this mail has no such recipient".to_owned());
+        let releasing = match quarantine.begin_release(id, OPERATOR, now.unix).await {
+            Ok(releasing) => releasing,
+            Err(SpoolError::State { state: "released", .. }) => {
+                return Ended::done("was released before; not delivered again");
+            }
+            Err(error) => return Ended::not(error.to_string()),
         };
-        let releasing = ItemState::Releasing { by: OPERATOR.into(), at: now.unix };
-        quarantine.mark(id, releasing, now.unix).await.map_err(|error| error.to_string())?;
-        let done = self.deliver_released(&held, &item, content, now).await;
-        let state = match &done {
-            Ok(_) => ItemState::Released { by: OPERATOR.into(), at: now.unix },
-            Err(_) => ItemState::Held,
+        let came = self.deliver_released(id, &releasing, now).await;
+        let now = Now::read();
+        let (state, ended) = match came {
+            Came::Delivered(detail) => {
+                self.rooms().count(Counter::Released);
+                let state = ItemState::Released { by: OPERATOR.into(), at: now.unix };
+                (state, Ended::done(detail))
+            }
+            Came::HeldAgain(again) => {
+                let why = format!("held again: {} ({})", again.reason, again.held_by);
+                (ItemState::HeldAgain(again), Ended::not(why))
+            }
+            Came::Dropped { rule } => {
+                let by = format!("release: {rule}").into();
+                let why = format!("dropped by {rule}, as the mail log says");
+                (ItemState::Deleted { by, at: now.unix }, Ended::not(why))
+            }
+            Came::Nothing(why) => (releasing.before.held(), Ended::not(why)),
         };
-        quarantine.mark(id, state, now.unix).await.map_err(|error| error.to_string())?;
-        let detail = match &done {
-            Ok(detail) | Err(detail) => detail,
-        };
-        self.log_event(id, "release", detail, now);
-        if done.is_ok() {
-            self.rooms().count(Counter::Released);
+        self.log_event(id, "release", &ended.words, now);
+        match releasing.end(state, now.unix).await {
+            Ok(()) => ended,
+            Err(error) => {
+                let words = format!("{}; its state could not be written: {error}", ended.words);
+                Ended { done: ended.done, words }
+            }
         }
-        done.map(|_| ())
     }
 
-    /// Hands a released copy to the next hop or the spool; what became of it, or why nothing did.
+    /// Hands a released copy to the next hop or the spool, if no other rule has something against it.
     async fn deliver_released(
         &self,
-        held: &HeldMail,
-        item: &HeldItem,
-        content: Content,
+        id: ItemId,
+        releasing: &Releasing<GlommioDisk>,
         now: Now,
-    ) -> Result<String, String> {
+    ) -> Came {
+        let Releasing { held, before, content, .. } = releasing;
+        let Some(item) = held.items.iter().find(|item| item.index == id.recipient) else {
+            return Came::Nothing("this mail has no such recipient".to_owned());
+        };
         let Some(current) = self.rooms().shared.tables() else {
-            return Err("no generation of tables is in force".to_owned());
+            return Came::Nothing("no generation of tables is in force".to_owned());
         };
-        let snapshot = current.load();
-        let Resolution::Known { domain, .. } = snapshot.resolve(&item.recipient.resolved) else {
-            return Err("the recipient's domain is not ours any more".to_owned());
+        // Where mail for it goes now: it may have become an alias since.
+        let Resolution::Known { mailbox, domain, .. } =
+            current.load().resolve(&item.recipient.resolved)
+        else {
+            return Came::Nothing("the recipient's domain is not ours any more".to_owned());
         };
+        let item = &HeldItem {
+            recipient: Recipient { resolved: mailbox, ..item.recipient.clone() },
+            ..item.clone()
+        };
+        if domain.settings.quarantine.rescan {
+            match self.rescan(held, item, before, content, now).await {
+                Ok(None) => {}
+                Ok(Some(came)) => return came,
+                Err(why) => return Came::Nothing(why),
+            }
+        }
         // A released copy is a new delivery: the ids of spooled copies are never used twice.
         let mail = self.rooms().new_mail_id(now.unix);
+        let envelope =
+            Envelope { recipients: vec![item.recipient.clone()], ..held.envelope.clone() };
+        let head = match self.head(content).await {
+            Ok(head) => head,
+            Err(reply) => return Came::Nothing(reply.to_string()),
+        };
+        let mut needs = Needs::of(head.section(), content, envelope.smtputf8);
+        needs.eight_bit |= envelope.body == crate::envelope::BodyType::EightBitMime;
         let mut fallback = held.clone();
         fallback.mail = mail;
         fallback.held_at = now.unix;
         fallback.items = vec![HeldItem { index: 0, ..item.clone() }];
-        if domain.settings.quarantine.rescan
-            && let Some(again) = self.rescan(&mut fallback, item, &content, now).await?
-        {
-            return Ok(again);
-        }
-        let envelope =
-            Envelope { recipients: vec![item.recipient.clone()], ..held.envelope.clone() };
-        let head = self.head(&content).await.map_err(|reply| reply.to_string())?;
-        let mut needs = Needs::of(head.section(), &content, envelope.smtputf8);
-        needs.eight_bit |= envelope.body == crate::envelope::BodyType::EightBitMime;
         let copy = Copy {
             recipients: vec![0],
             domain: Arc::clone(&domain.name),
-            content,
+            content: content.clone(),
             needs,
             may_report: false,
             fallback: Box::new(fallback),
@@ -163,85 +251,19 @@ impl Pipeline {
             Accepted { mail, received_at: held.received_at, client: held.client.clone(), envelope };
         let settled = self.rooms().deliverer.settle(&accepted, &[copy], Others::None).await;
         let Some(outcome) = settled.outcomes.first() else {
-            return Err(settled.reply.to_string());
+            return Came::Nothing(settled.reply.to_string());
         };
         match outcome.disposition {
             Disposition::Delivered | Disposition::Queued | Disposition::QueuedUnknown => {
-                Ok(format!("{} as {mail}", outcome.answer.reply))
+                Came::Delivered(format!("{} as {mail}", outcome.answer.reply))
             }
             Disposition::Refused
             | Disposition::Reported
             | Disposition::Held
             | Disposition::Logged
             | Disposition::NotKept
-            | Disposition::Removed => Err(format!("next hop: {}", outcome.answer.reply)),
+            | Disposition::Removed => Came::Nothing(format!("next hop: {}", outcome.answer.reply)),
         }
-    }
-
-    /// TM-34: looks again. `Some` if something else caught it: held again under that reason, or dropped.
-    async fn rescan(
-        &self,
-        again: &mut HeldMail,
-        item: &HeldItem,
-        content: &Content,
-        now: Now,
-    ) -> Result<Option<String>, String> {
-        let message = self.message_of(again, item, content, now).await?;
-        let Some(accepted) = message.transaction.recipients.first() else { return Ok(None) };
-        let mut judged: Judged = message.judge(accepted);
-        judged.verdict.detections.retain(|one| one.reason.key() != &*item.reason);
-        let decision = message.decide(accepted, &judged.verdict);
-        match decision.action {
-            Action::Drop | Action::Reject => Ok(Some("dropped by another rule".to_owned())),
-            Action::Quarantine | Action::QuarantineHidden => {
-                let judged = Judged { decision, verdict: judged.verdict };
-                let held = super::hold::held_mail(&message, &[judged], &[0], content.bytes());
-                let why = held.items.first().map(|item| item.reason.clone()).unwrap_or_default();
-                let quarantine = &self.rooms().quarantine;
-                let ids = quarantine.hold(&held, content, now.unix).await;
-                let ids = ids.map_err(|error| error.to_string())?;
-                let id = ids.first().map(ToString::to_string).unwrap_or_default();
-                Ok(Some(format!("held again as {id}: {why}")))
-            }
-            Action::Deliver | Action::Header | Action::Stamp | Action::Tag | Action::Clean => {
-                Ok(None)
-            }
-        }
-    }
-
-    /// A held copy as the message that it was.
-    async fn message_of(
-        &self,
-        held: &HeldMail,
-        item: &HeldItem,
-        content: &Content,
-        now: Now,
-    ) -> Result<Message, String> {
-        let mut envelope = held.envelope.clone();
-        envelope.recipients = vec![item.recipient.clone()];
-        let begun = super::recipient::begin(self, &held.client, &envelope, now);
-        let mut transaction: Transaction = begun.map_err(|reply| reply.to_string())?;
-        transaction.mail = held.mail;
-        let resolved = transaction.snapshot.resolve(&item.recipient.resolved);
-        let Resolution::Known { domain, .. } = resolved else {
-            return Err("the recipient's domain is not ours any more".to_owned());
-        };
-        let recipient = item.recipient.clone();
-        let list = ListDecision::None;
-        transaction.recipients.push(super::Accepted { recipient, domain, list });
-        let head: Head = self.head(content).await.map_err(|reply| reply.to_string())?;
-        let view =
-            super::message::cheap(content).map(|octets| View::build(octets, &ViewLimits::shard()));
-        let examined = self.examine(&transaction, content, view.as_ref()).await;
-        let examination = examined.map_err(|reply| reply.to_string())?;
-        let received = Received {
-            bytes: content.bytes(),
-            envelope,
-            traits: ContentTraits::default(),
-            chunked: false,
-        };
-        let client = held.client.clone();
-        Ok(Message { transaction, client, received, head, examination, at: now })
     }
 
     fn log_event(&self, id: ItemId, action: &str, details: &str, now: Now) {
@@ -262,9 +284,18 @@ fn done(was: bool, why_not: &str) -> Response {
     if was { Response::Done } else { Response::Refused { why: why_not.to_owned() } }
 }
 
-/// What is done to held items.
-#[derive(Clone, Copy, Debug)]
-enum Doing {
-    Release,
-    Delete,
+/// What came of a release.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// The next hop took it, or it is durable in the spool.
+    Delivered(String),
+    /// Another rule holds it.
+    HeldAgain(Box<Again>),
+    /// Another rule dropped it; the record of that is durable.
+    Dropped {
+        /// As `HeldItem::held_by`.
+        rule: String,
+    },
+    /// Nothing: it is held as before, and why.
+    Nothing(String),
 }

@@ -1,15 +1,18 @@
 //! Rows of the mail log: one delivery row for each recipient, one event row for each rule that
 //! matched. Written with the answer, not before it, except what a drop needs (rule of 250).
 
-use super::hold;
+use std::rc::Rc;
+
 use super::message::{Judged, Message};
 use super::{Pipeline, Transaction};
+use super::{clean, hold};
 use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
-use crate::quarantine::{Direction, ItemId};
+use crate::quarantine::{Direction, ItemId, MatchedRule};
 use crate::reply::{Enhanced, Reply};
+use crate::verdict::Verdict;
 
 /// What became of one recipient, as far as the pipeline knows.
 #[derive(Clone, Debug)]
@@ -33,6 +36,23 @@ impl Outcome {
             Self::Dropped => true,
             Self::Settled(settled) => settled.disposition == Disposition::Logged,
             Self::Open | Self::Held(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// What the verdict of the last row rests on: the next recipient's is mostly the same one.
+#[derive(Default)]
+pub(super) struct Evidence(Option<(Rc<Verdict>, Vec<MatchedRule>)>);
+
+impl Evidence {
+    fn rules(&mut self, message: &Message, verdict: &Rc<Verdict>) -> Vec<MatchedRule> {
+        match &self.0 {
+            Some((last, rules)) if Rc::ptr_eq(last, verdict) => rules.clone(),
+            _ => {
+                let rules = hold::rules(message, verdict);
+                self.0 = Some((Rc::clone(verdict), rules.clone()));
+                rules
+            }
         }
     }
 }
@@ -64,10 +84,13 @@ impl Pipeline {
         judged: &[Judged],
         outcomes: &[Outcome],
     ) -> Result<(), Reply> {
+        let mut evidence = Evidence::default();
         let drops: Vec<Row> = (0_u16..)
             .zip(judged.iter().zip(outcomes))
             .filter(|(_, (_, outcome))| matches!(outcome, Outcome::Dropped))
-            .map(|(index, (judged, outcome))| self.delivery_row(message, index, judged, outcome))
+            .map(|(index, (judged, outcome))| {
+                self.delivery_row(message, index, judged, outcome, &mut evidence)
+            })
             .collect();
         self.rooms().maillog.write_durable(&drops, message.at.unix).await.map_err(|error| {
             tracing::error!(%error, "a drop could not be recorded");
@@ -76,22 +99,24 @@ impl Pipeline {
     }
 
     fn rows(&self, message: &Message, judged: &[Judged], outcomes: &[Outcome]) -> Vec<Row> {
+        let mut evidence = Evidence::default();
         let mut rows = Vec::with_capacity(judged.len() * 2);
         for (index, (judged, outcome)) in (0_u16..).zip(judged.iter().zip(outcomes)) {
             if !outcome.is_logged() {
-                rows.push(self.delivery_row(message, index, judged, outcome));
+                rows.push(self.delivery_row(message, index, judged, outcome, &mut evidence));
             }
             events(message, index, judged, &mut rows);
         }
         rows
     }
 
-    fn delivery_row(
+    pub(super) fn delivery_row(
         &self,
         message: &Message,
         index: u16,
         judged: &Judged,
         outcome: &Outcome,
+        evidence: &mut Evidence,
     ) -> Row {
         let verdict = &judged.verdict;
         let recipient =
@@ -107,9 +132,9 @@ impl Pipeline {
             to: text(recipient.map(|one| &one.original)),
             address: text(recipient.map(|one| &one.resolved)),
             bytes: message.received.bytes,
-            message_id: message.head.field("message-id").to_owned(),
-            author: message.head.field("from").to_owned(),
-            subject: message.head.field("subject").to_owned(),
+            message_id: message.head.excerpt("message-id").to_owned(),
+            author: message.head.excerpt("from").to_owned(),
+            subject: message.head.excerpt("subject").to_owned(),
             node: self.rooms().shared.config.load().engine.host_name.to_string(),
             source_address: Some(message.transaction.client),
             source_host: message.client.name.as_deref().unwrap_or_default().to_owned(),
@@ -122,8 +147,9 @@ impl Pipeline {
             points: verdict.points,
             action: judged.decision.action.log_name().to_owned(),
             list_entry: hold::list_entry(&verdict.list),
-            rules: hold::rules(message, verdict),
+            rules: evidence.rules(message, verdict),
             attachments: hold::attachments(message),
+            removed: clean::told(message, judged),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);

@@ -58,13 +58,7 @@ pub fn decide(verdict: &Verdict, settings: &DomainSettings, facts: &Facts<'_>) -
         if !rule.matches(verdict, facts) {
             continue;
         }
-        let reason = if rule.is_about_attachments() {
-            Reason::Attachment
-        } else if rule.conditions == super::rules::Conditions::default() {
-            Reason::NoCriteria
-        } else {
-            Reason::Content
-        };
+        let reason = rule.reason();
         if rule.log_only {
             let (name, action) = (rule.name.clone(), rule.action);
             matched.push(MatchedRule { name, action, reason, log_only: true });

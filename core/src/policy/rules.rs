@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scan::finding::MilliPoints;
-use crate::verdict::{MainClass, Verdict};
+use crate::verdict::{MainClass, Reason, Verdict};
 
 use super::action::{Action, HoldReply};
 
@@ -145,6 +145,17 @@ pub struct AttachmentFact {
     pub bytes: u64,
 }
 
+impl From<&crate::scan::Attachment> for AttachmentFact {
+    fn from(seen: &crate::scan::Attachment) -> Self {
+        Self {
+            name: seen.name.to_string(),
+            content_type: seen.content_type.to_string(),
+            true_type: seen.true_type.to_string(),
+            bytes: seen.bytes,
+        }
+    }
+}
+
 /// What is known of a message besides its verdict.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'m> {
@@ -190,6 +201,18 @@ impl PolicyRule {
             && (when.attachment_names.is_empty() || facts.attachments.iter().any(some_name))
             && (when.attachment_types.is_empty() || facts.attachments.iter().any(some_type))
             && when.headers.iter().all(field)
+    }
+
+    /// The reason of what it asks for.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        if self.is_about_attachments() {
+            Reason::Attachment
+        } else if self.conditions == Conditions::default() {
+            Reason::NoCriteria
+        } else {
+            Reason::Content
+        }
     }
 
     /// Whether it has a condition on attachments (reason `attachment` rather than `content`).

@@ -41,29 +41,69 @@ impl FromStr for ItemId {
     }
 }
 
+/// What a release overruled: that much holds the item no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overruled {
+    /// Reason key.
+    pub reason: Box<str>,
+    /// As `HeldItem::held_by`.
+    pub held_by: Box<str>,
+}
+
+/// Why a released item is held again (TM-34): another rule, by the tables of that moment. Shown instead of what
+/// stands in the item.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// When it was looked at.
+    pub at: UnixMillis,
+    /// As in `HeldItem`.
+    pub main_class: Box<str>,
+    /// As in `HeldItem`.
+    pub category: Box<str>,
+    /// As in `HeldItem`.
+    pub reason: Box<str>,
+    /// As in `HeldItem`.
+    pub held_by: Box<str>,
+    /// As in `HeldItem`.
+    #[serde(default)]
+    pub hidden: bool,
+    /// Everything that releases overruled so far: else two rules would hold it in turn for ever.
+    #[serde(default)]
+    pub overruled: Vec<Overruled>,
+}
+
 /// State of one held item. It begins as `Held`; when `held_at` plus its days is over it is
 /// invisible, whatever its state.
+///
+/// Stored as a note to the copy. A state that this code does not know (of a newer release) counts as `Held`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum ItemState {
     /// Held.
     #[default]
     Held,
-    /// Handed to delivery; becomes `Released`, or `Held` again if that failed.
+    /// Held by another rule than at first.
+    HeldAgain(Box<Again>),
+    /// Handed to delivery; becomes `Released`, or `Held` again if that failed. Found after a restart it is left over:
+    /// nobody knows whether the mail went out, so it may be released once more.
     Releasing {
         /// Who asked for it.
         by: Box<str>,
         /// When.
         at: UnixMillis,
+        /// It was `HeldAgain` before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Box<Again>>,
     },
-    /// Delivered on request. Stays visible until it expires, and may be released again.
+    /// Delivered on request. Stays visible until it expires; asking for it again delivers nothing.
     Released {
         /// Who asked for it.
         by: Box<str>,
         /// When.
         at: UnixMillis,
     },
-    /// Deleted on request; final. Its octets leave the disk within 24 hours of the last item's.
+    /// Deleted on request, or dropped by a rule when it was released; final. Its octets leave the disk within 24
+    /// hours of the last item's.
     Deleted {
         /// Who asked for it.
         by: Box<str>,
@@ -77,23 +117,40 @@ impl ItemState {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Held => "held",
+            Self::Held | Self::HeldAgain(_) => "held",
             Self::Releasing { .. } => "releasing",
             Self::Released { .. } => "released",
             Self::Deleted { .. } => "deleted",
         }
     }
 
-    /// Whether an item in this state may become `next`.
+    /// Whether an item in this state may become `next`. (That a release which runs in this process is not begun
+    /// twice is the quarantine's business: the state alone cannot tell it from one that a crash cut off.)
     #[must_use]
     pub fn may_become(&self, next: &Self) -> bool {
         match self {
-            Self::Held | Self::Released { .. } => {
+            Self::Held | Self::HeldAgain(_) => {
                 matches!(next, Self::Releasing { .. } | Self::Deleted { .. })
             }
-            // After a crash an item may still be `Releasing`: asking again is harmless.
             Self::Releasing { .. } => true,
+            Self::Released { .. } => matches!(next, Self::Deleted { .. }),
             Self::Deleted { .. } => false,
         }
+    }
+
+    /// Why it is held now, if that is not what stands in the item.
+    #[must_use]
+    pub fn again(&self) -> Option<&Again> {
+        match self {
+            Self::HeldAgain(again) => Some(again),
+            Self::Releasing { again, .. } => again.as_deref(),
+            Self::Held | Self::Released { .. } | Self::Deleted { .. } => None,
+        }
+    }
+
+    /// The state of an item whose release came to nothing.
+    #[must_use]
+    pub fn held(&self) -> Self {
+        self.again().map_or(Self::Held, |again| Self::HeldAgain(Box::new(again.clone())))
     }
 }

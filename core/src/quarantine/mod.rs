@@ -6,20 +6,26 @@
 //! the days on an item is invisible, whatever its state, and its octets leave the disk within 24 hours;
 //! before that day nothing drops it, no full disk either (new mail is refused instead).
 //!
+//! An item is released once ([`Quarantine::begin_release`]): a second request finds the first under way or done. Only
+//! what a crash left in the state `Releasing` may be released again: a duplicate is possible, a loss is not.
+//!
 //! Not done here: delivering what is released (`deliver`), who may do what (console), showing a mail.
 //! Memory: the log's entry per copy, and one more per copy with an item that is not `Held`.
 
 mod item;
 pub mod reader;
+mod releasing;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 pub use crate::spool::held::{Attachment, AuthResult, Direction, HeldItem, HeldMail, MatchedRule};
-pub use item::{ItemId, ItemState};
+pub use item::{Again, ItemId, ItemState, Overruled};
+pub use releasing::Releasing;
+use releasing::Turn;
 
 use crate::clock::UnixMillis;
 use crate::content::Content;
@@ -40,6 +46,10 @@ struct Inner<D: Disk> {
     classes: RefCell<BTreeMap<u16, Log<D>>>,
     /// Items that are not simply held.
     changed: RefCell<BTreeMap<CopyId, States>>,
+    /// Items whose release runs in this process.
+    releasing: RefCell<BTreeSet<ItemId>>,
+    /// What was there at the start is known.
+    recovered: Cell<bool>,
 }
 
 /// Held mails of one shard. Cheap to clone.
@@ -70,16 +80,25 @@ impl<D: Disk> Quarantine<D> {
         let fail = |error| SpoolError::io("open", &directory, &error);
         disk.create_dir(&directory).await.map_err(fail)?;
         let entries = disk.list(&directory).await.map_err(fail)?;
-        let classes = RefCell::default();
-        let changed = RefCell::default();
-        let quarantine = Self { inner: Rc::new(Inner { disk, options, shard, classes, changed }) };
+        let inner = Inner {
+            disk,
+            options,
+            shard,
+            classes: RefCell::default(),
+            changed: RefCell::default(),
+            releasing: RefCell::default(),
+            recovered: Cell::new(false),
+        };
+        let quarantine = Self { inner: Rc::new(inner) };
         for days in entries.iter().filter_map(|entry| entry.name.parse::<u16>().ok()) {
             quarantine.class(days, now).await?;
         }
+        quarantine.inner.recovered.set(quarantine.inner.classes.borrow().is_empty());
         Ok(quarantine)
     }
 
-    /// Reads what was there at [`Quarantine::open`]; to be called once, beside the mail.
+    /// Reads what was there at [`Quarantine::open`]; to be called once, beside the mail. Until then no item can
+    /// be found: its state may not be known.
     pub async fn recover(&self) {
         for log in self.logs() {
             let loaded = log.load().await;
@@ -93,6 +112,7 @@ impl<D: Disk> Quarantine<D> {
                 }
             }
         }
+        self.inner.recovered.set(true);
     }
 
     /// Holds a copy; returns the ids of its items, in the order of `held.items`, when it is durable.
@@ -119,7 +139,8 @@ impl<D: Disk> Quarantine<D> {
     /// Reads the copy that an item belongs to, and the item's state.
     ///
     /// # Errors
-    /// [`SpoolError::NotFound`], also when it has expired or was deleted; [`SpoolError::Damaged`].
+    /// [`SpoolError::NotFound`], also when it has expired or was deleted; [`SpoolError::Damaged`];
+    /// [`SpoolError::StillRead`].
     pub async fn load(
         &self,
         id: ItemId,
@@ -133,44 +154,63 @@ impl<D: Disk> Quarantine<D> {
         Ok((held, state, log.read(copy).await?.content))
     }
 
-    /// Changes the state of an item; returns when that is durable.
+    /// Deletes an item, for good; returns when that is durable.
     ///
     /// # Errors
-    /// [`SpoolError::State`]: not allowed from its present state; [`SpoolError::NotFound`]; [`SpoolError::Io`]:
-    /// the state is as it was, though after a crash it may be the new one.
-    pub async fn mark(
+    /// [`SpoolError::UnderWay`]: it is being released; [`SpoolError::NotFound`], also when it was deleted before;
+    /// [`SpoolError::Io`]: not durable; it is as it was, though after a crash it may be gone.
+    pub async fn delete(&self, id: ItemId, by: &str, now: UnixMillis) -> Result<(), SpoolError> {
+        self.mark(id, ItemState::Deleted { by: by.into(), at: now }, now, None).await
+    }
+
+    /// Changes the state of an item whose release does not run, or runs and has `turn`.
+    async fn mark(
         &self,
         id: ItemId,
         state: ItemState,
         now: UnixMillis,
+        turn: Option<&Turn<D>>,
     ) -> Result<(), SpoolError> {
         let (log, copy, held) = self.find(id, now).await?;
+        // From here to the change of state nothing else runs.
+        if turn.is_none() && self.inner.releasing.borrow().contains(&id) {
+            return Err(SpoolError::UnderWay { item: id.to_string() });
+        }
         log.set_now(now);
         let before = self.state(copy, id.recipient);
+        if matches!(before, ItemState::Deleted { .. }) {
+            return Err(self.not_found(id));
+        }
         if !before.may_become(&state) {
             let (is, wanted) = (before.name(), state.name());
             return Err(SpoolError::State { item: id.to_string(), state: is, wanted });
         }
         let text = to_json(&state)?;
-        // At once, so that of two who release the same item only one does.
+        let taken_back = match state {
+            ItemState::Releasing { .. } | ItemState::Deleted { .. } => Some(to_json(&before)?),
+            // What has happened has happened, whether or not it could be written down.
+            ItemState::Held | ItemState::HeldAgain(_) | ItemState::Released { .. } => None,
+        };
         self.set_state(copy, id.recipient, state);
         let deleted =
             |item: &HeldItem| matches!(self.state(copy, item.index), ItemState::Deleted { .. });
-        let outcome = if held.items.iter().all(deleted) {
-            match log.kill(copy) {
-                Ok(ticket) => ticket.durable().await,
-                Err(error) => Err(error),
-            }
+        let ticket = if held.items.iter().all(deleted) {
+            log.kill(copy)
         } else {
-            match log.note(copy, id.recipient, text, Urgency::Now) {
-                Ok(ticket) => ticket.durable().await,
-                Err(error) => Err(error),
-            }
+            log.note(copy, id.recipient, text, Urgency::Now)
+        };
+        let outcome = match ticket {
+            Ok(ticket) => ticket.durable().await,
+            Err(error) => Err(error),
         };
         if !log.contains(copy) {
             self.inner.changed.borrow_mut().remove(&copy);
-        } else if outcome.is_err() {
+        } else if outcome.is_err()
+            && let Some(text) = taken_back
+        {
             self.set_state(copy, id.recipient, before);
+            // The note that failed is written with the next flush all the same: this one overrules it.
+            let _ = log.note(copy, id.recipient, text, Urgency::Lazy);
         }
         outcome
     }
@@ -185,6 +225,10 @@ impl<D: Disk> Quarantine<D> {
             let seconds = now.as_secs().saturating_sub(u64::from(days) * 86_400);
             let before = u32::try_from(seconds).unwrap_or(u32::MAX);
             for id in log.older_than(before, EXPIRE_COUNT_MAX) {
+                // Its release began in time, and may still read its file: next time then.
+                if self.inner.releasing.borrow().iter().any(|item| item.mail == id.mail) {
+                    continue;
+                }
                 // Unless old segments are still being read: next time then.
                 if log.kill(id).is_ok() {
                     self.inner.changed.borrow_mut().remove(&id);
@@ -251,21 +295,36 @@ impl<D: Disk> Quarantine<D> {
         id: ItemId,
         now: UnixMillis,
     ) -> Result<(Log<D>, CopyId, HeldMail), SpoolError> {
+        if !self.inner.recovered.get() {
+            let directory = self.inner.options.directory.clone();
+            return Err(SpoolError::StillRead { directory });
+        }
+        let mut unreadable = None;
         for log in self.logs() {
             for copy in log.copies_of(id.mail) {
-                let meta = log.read_meta(copy).await?;
-                let held: HeldMail =
-                    serde_json::from_slice(&meta).map_err(|error| SpoolError::Metadata {
-                        path: self.inner.options.directory.clone(),
-                        offset: 0,
-                        what: format!("{copy}: {error}"),
-                    })?;
+                // Another copy of the same mail that cannot be read is not this item's fault.
+                let held = match self.read_held(&log, copy).await {
+                    Ok(held) => held,
+                    Err(error) => {
+                        unreadable = Some(error);
+                        continue;
+                    }
+                };
                 let here = held.items.iter().any(|item| item.index == id.recipient);
                 if here && now < held.expires_at() && id.shard == self.inner.shard {
                     return Ok((log, copy, held));
                 }
             }
         }
-        Err(self.not_found(id))
+        Err(unreadable.unwrap_or_else(|| self.not_found(id)))
+    }
+
+    async fn read_held(&self, log: &Log<D>, copy: CopyId) -> Result<HeldMail, SpoolError> {
+        let meta = log.read_meta(copy).await?;
+        serde_json::from_slice(&meta).map_err(|error| SpoolError::Metadata {
+            path: self.inner.options.directory.clone(),
+            offset: 0,
+            what: format!("{copy}: {error}"),
+        })
     }
 }

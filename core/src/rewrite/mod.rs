@@ -4,6 +4,7 @@
 //! - Fields with names of ours that arrived from outside are removed before ours are written
 //!   (unified model 10.1, ITS-08); of `Authentication-Results` only those that carry our
 //!   authserv-id (RFC 8601 section 5). That alone may change what stands below our fields.
+//! - Infected parts are taken out and a text stands in their place, where that was decided (`clean`).
 //! - A tag goes before the subject, once; a stamp goes before the text of the first text part, or is
 //!   a header field where the body must not be touched (signed, encrypted, not readable).
 //!
@@ -12,6 +13,7 @@
 //! does not understand stays as it is. Input is in canonical line ends.
 
 mod added;
+mod clean;
 mod header;
 mod received;
 mod stamp;
@@ -20,12 +22,14 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use clean::Removed;
+
 use std::sync::Arc;
 
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{Client, MailId, Mailbox};
-use crate::policy::Decision;
+use crate::policy::{Action, Decision};
 use crate::verdict::Verdict;
 
 /// Everything that the added fields tell.
@@ -50,6 +54,8 @@ pub struct Rewriting<'m> {
     pub smtputf8: bool,
     /// Which engines the mail went through (ITS-05, ITS-07: no result, no field).
     pub scanned: Scanned,
+    /// Parts that are taken out if the decision is [`Action::Clean`], in order and apart.
+    pub removed: &'m [Removed<'m>],
 }
 
 /// Whether the engines saw the mail.
@@ -62,17 +68,35 @@ pub enum Scanned {
     No,
 }
 
-/// The content as it is handed on. `front`: the first octets of `content`, with the whole header
+/// The content as it is handed on; a part that is taken out leaves a text in its place. `front`: the first octets of `content`, with the whole header
 /// section if at all possible.
+///
+/// # Panics
+/// When a part to be taken out is in the header section or in another one: what would be handed on
+/// is not what was looked at, and it may be infected.
 #[must_use]
 pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
     let header_bytes = header::section_bytes(front);
     let (header, body) = front.split_at_checked(header_bytes).unwrap_or((front, &[]));
-    let stamps = if job.decision.action.delivers() || job.decision.action.holds() {
+    let removed: &[Removed<'_>] =
+        if job.decision.action == Action::Clean { job.removed } else { &[] };
+    let mut stamps = if job.decision.action.delivers() || job.decision.action.holds() {
         stamp::plan(header, body, &job.decision.stamps)
     } else {
         stamp::Plan::default()
     };
+    let mut edits: Vec<(std::ops::Range<u64>, Vec<u8>)> =
+        removed.iter().map(|part| (part.start..part.end, clean::stand_in(part))).collect();
+    for (offset, octets) in std::mem::take(&mut stamps.inserts) {
+        let at = (header_bytes + offset) as u64;
+        if removed.iter().any(|part| (part.start..part.end).contains(&at)) {
+            // The text that was to be stamped is gone.
+            stamps.fields.clone_from(&job.decision.stamps);
+        } else {
+            edits.push((at..at, octets));
+        }
+    }
+    edits.sort_by_key(|(range, _)| range.start);
     let mut top: Vec<u8> = Vec::with_capacity(1024 + header.len());
     received::write(&mut top, job);
     added::write(&mut top, job);
@@ -82,11 +106,15 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
     header::copy(&mut top, header, job);
     let mut result = Content { pieces: vec![Piece::Memory(Arc::from(top))] };
     let mut cut = header_bytes as u64;
-    for (offset, octets) in stamps.inserts {
-        let at = (header_bytes + offset) as u64;
-        append(&mut result, content, cut..at);
+    for (range, octets) in edits {
+        assert!(
+            cut <= range.start,
+            "an edit at {} before the end of another at {cut}",
+            range.start
+        );
+        append(&mut result, content, cut..range.start);
         result.pieces.push(Piece::Memory(Arc::from(octets)));
-        cut = at;
+        cut = range.end;
     }
     append(&mut result, content, cut..content.bytes());
     result

@@ -17,6 +17,16 @@ fn rewritten(
     list: ListDecision,
     change: impl Fn(&mut Decision),
 ) -> Vec<u8> {
+    with_removed(mail, profile, findings, (list, &[]), change)
+}
+
+fn with_removed(
+    mail: &[u8],
+    profile: Profile,
+    findings: &[Finding],
+    (list, removed): (ListDecision, &[Removed<'_>]),
+    change: impl Fn(&mut Decision),
+) -> Vec<u8> {
     let settings = preset(profile);
     let verdict = judge(findings, &settings.weights, list);
     let mut decision = decide(&verdict, &settings, &Facts::default());
@@ -40,6 +50,7 @@ fn rewritten(
         recipients: &[&recipient],
         smtputf8: false,
         scanned: Scanned::Yes,
+        removed,
     };
     octets(&apply(&Content::from_octets(mail), mail, &job))
 }
@@ -253,6 +264,7 @@ fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() 
         recipients: &[&one, &two],
         smtputf8: false,
         scanned: Scanned::No,
+        removed: &[],
     };
     let mail =
         text(octets(&apply(&Content::from_octets(PLAIN.as_bytes()), PLAIN.as_bytes(), &job)));
@@ -260,6 +272,43 @@ fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() 
     assert_eq!(mail.matches("\r\nSubject:").count(), 1, "{mail}");
     assert!(!mail.contains("\r\nX-Evil"), "{mail}");
     assert!(mail.contains("[192.0.2.7]") && mail.contains("with SMTP id"), "{mail}");
+}
+
+#[test]
+fn an_infected_part_is_replaced_and_all_else_keeps_its_octets() {
+    let front = "From: a@example.org\r\nSubject: s\r\nContent-Type: multipart/mixed; \
+                 boundary=b\r\n\r\npreamble\r\n--b\r\n\r\nhello \r\n--b\r\n";
+    let part = "Content-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\nWDVP";
+    let back = "\r\n--b\r\nContent-Type: image/png\r\n\r\nPNG\r\n--b--\r\nepilogue";
+    let mail = format!("{front}{part}{back}");
+    let (start, end) = (front.len() as u64, (front.len() + part.len()) as u64);
+    let removed = [Removed { start, end, name: "x.com", bytes: 3, virus: "V" }];
+    let as_decided = |action, stamp: Option<&str>| {
+        let list = (ListDecision::None, &removed[..]);
+        text(with_removed(mail.as_bytes(), Profile::NttMailSecurity, &[], list, |decision| {
+            decision.action = action;
+            decision.tag = Some("[T]".into());
+            decision.stamps = stamp.into_iter().map(Into::into).collect();
+        }))
+    };
+    let cleaned = as_decided(Action::Clean, None);
+    let stand_in = String::from_utf8(clean::stand_in(&removed[0])).expect("ASCII");
+    let front = front.replace("Subject: s", "Subject: [T] s");
+    assert!(cleaned.ends_with(&format!("+0000\r\n{front}{stand_in}{back}")), "{cleaned}");
+    // With a stamp in the text before it.
+    let stamped = as_decided(Action::Clean, Some("STAMP"));
+    assert!(stamped.contains("--b\r\n\r\nSTAMP\r\n\r\nhello"), "{stamped}");
+    assert!(stamped.ends_with(&format!("--b\r\n{stand_in}{back}")), "{stamped}");
+    // What was not decided is not done.
+    assert!(as_decided(Action::Quarantine, None).ends_with(&format!("{part}{back}")));
+}
+
+#[test]
+#[should_panic(expected = "before the end of another")]
+fn a_part_that_is_not_where_it_should_be_is_never_handed_on() {
+    let removed = [Removed { start: 3, end: 9, name: "x", bytes: 1, virus: "V" }];
+    let list = (ListDecision::None, &removed[..]);
+    let _ = with_removed(PLAIN.as_bytes(), Profile::Tmems, &[], list, |d| d.action = Action::Clean);
 }
 
 proptest! {

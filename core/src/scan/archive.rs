@@ -1,20 +1,24 @@
 //! Opens containers: every member becomes a part of the view, so that the same rules, hashes and
 //! checks see it. Runs only in an analysis worker: what is read here may loop, stall or allocate.
 //!
-//! Read: ZIP and what is built on it (Office Open XML, OpenDocument, JAR), gzip, tar, compressed
-//! streams of PDF, uuencode and base64 inside members. All else that holds other files is
+//! Read: ZIP and what is built on it (Office Open XML, OpenDocument, JAR), gzip, tar, streams of PDF,
+//! mails inside members, uuencode and base64 inside members. All else that holds other files is
 //! `NotScanned`, never clean. Bounds are for the whole message, not for each container.
+//!
+//! A file may be several things at once: a ZIP is read from its end, so a PDF, a program, a picture or
+//! a RAR may be in front of it, and which one a client opens is decided by its name. All are read.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{Cursor, Read};
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
 use memchr::memmem;
 
-use super::zip;
+use super::{pdf, zip};
 use crate::message::{
-    Exception, ExceptionKind, FileType, Part, PartOrigin, View, blocks_of, decode_charset,
+    Exception, ExceptionKind, FileType, Part, PartOrigin, View, ViewLimits, blocks_of,
+    decode_charset, entities_of, zip_end,
 };
 
 /// Bounds on what one message may unfold to.
@@ -32,8 +36,11 @@ pub struct ArchiveLimits {
 
 /// Up to here the ratio does not count: empty pages of small documents compress well.
 const RATIO_FREE_BYTES: u64 = 8 * 1024 * 1024;
-/// Compressed streams of one PDF that are looked into.
-const PDF_STREAMS_MAX: usize = 2_000;
+/// Compressed octets that are read for each octet of their container, before it counts as a trick:
+/// headers that overlap let the same data be unpacked again and again.
+const INPUT_RATIO_MAX: u64 = 16;
+/// Up to here that does not count.
+const INPUT_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Default for ArchiveLimits {
     fn default() -> Self {
@@ -47,6 +54,7 @@ pub(super) struct Budget<'l> {
     limits: &'l ArchiveLimits,
     members: usize,
     bytes: u64,
+    input: u64,
     full: bool,
     pub(super) exceptions: Vec<Exception>,
 }
@@ -60,7 +68,7 @@ pub(super) struct Member {
 
 impl<'l> Budget<'l> {
     pub(super) fn new(limits: &'l ArchiveLimits) -> Self {
-        Self { limits, members: 0, bytes: 0, full: false, exceptions: Vec::new() }
+        Self { limits, members: 0, bytes: 0, input: 0, full: false, exceptions: Vec::new() }
     }
 
     pub(super) fn note(&mut self, kind: ExceptionKind, place: &str, detail: impl Into<Box<str>>) {
@@ -68,6 +76,21 @@ impl<'l> Budget<'l> {
         if self.exceptions.len() < 100 && !self.exceptions.contains(&exception) {
             self.exceptions.push(exception);
         }
+    }
+
+    /// Whether compressed data of a container of `bytes` octets may still be read.
+    pub(super) fn admits_input(&mut self, bytes: usize, place: &str) -> bool {
+        let most = (bytes as u64).saturating_mul(INPUT_RATIO_MAX).max(INPUT_FREE_BYTES);
+        if self.input <= most {
+            return true;
+        }
+        self.note(ExceptionKind::LimitReached, place, "the same data unpacked again and again");
+        false
+    }
+
+    /// Counts compressed octets that were read.
+    pub(super) fn used_input(&mut self, bytes: u64) {
+        self.input = self.input.saturating_add(bytes);
     }
 
     /// Room for one more member.
@@ -79,6 +102,11 @@ impl<'l> Budget<'l> {
         }
         self.members += 1;
         true
+    }
+
+    /// Counts octets that were made otherwise than by [`Self::read`].
+    fn unpacked(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
     /// Reads a member as far as the bounds go. What was read before an error is kept: a wrong check
@@ -129,13 +157,15 @@ pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
     while let Some((at, depth)) = todo.pop_front() {
         let Some(part) = view.parts.get(at) else { break };
         let members = open(part, depth, &mut budget);
-        let path = part.path.clone();
+        let (path, span) = (part.path.clone(), part.span);
         for member in members {
             let name = display_name(&member.name);
             let place = child_place(&path, &name, view.parts.len());
             let octets = Cow::Owned(member.octets);
             todo.push_back((view.parts.len(), depth + 1));
-            view.parts.push(Part::of_octets(place, PartOrigin::Member, &name, octets));
+            let mut made = Part::of_octets(place, PartOrigin::Member, &name, octets);
+            made.span = span;
+            view.parts.push(made);
         }
     }
     view.exceptions.append(&mut budget.exceptions);
@@ -148,24 +178,60 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     let place: &str = &part.path;
     if kind.is_unread_container() && kind != FileType::Pdf {
         unread(kind, octets, place, budget);
-        return Vec::new();
     }
-    let holds = kind.is_zip() || matches!(kind, FileType::Gzip | FileType::Tar | FileType::Pdf);
+    let end = zip_end(octets);
+    let member = part.origin == PartOrigin::Member;
+    let holds = kind.is_zip()
+        || end.is_some()
+        || matches!(kind, FileType::Gzip | FileType::Tar | FileType::Pdf)
+        || kind == FileType::Mail && member;
     if holds && depth >= budget.limits.depth_max {
         let detail = format!("nested deeper than {}", budget.limits.depth_max);
         budget.note(ExceptionKind::LimitReached, place, detail);
         return Vec::new();
     }
-    match kind {
+    let mut unread_bytes = 0;
+    let mut out = match kind {
         FileType::Gzip => gzip(octets, place, budget),
-        FileType::Tar => tar(octets, place, budget),
-        FileType::Pdf => pdf(octets, place, budget),
-        _ if kind.is_zip() => zip::members(octets, place, budget),
-        FileType::Text if part.origin == PartOrigin::Member && depth <= budget.limits.depth_max => {
-            encoded(octets, place, budget)
+        FileType::Tar => {
+            let (members, bytes) = tar(octets, place, budget);
+            unread_bytes = bytes;
+            members
         }
+        FileType::Pdf => pdf::members(octets, place, budget),
+        FileType::Mail if member => mail(octets, place, budget),
+        FileType::Text | FileType::Html if member => encoded(octets, place, budget),
         _ => Vec::new(),
+    };
+    // The end of a ZIP that is itself a member of the tar does not make the tar a ZIP.
+    let role = if kind.is_zip() { zip::Role::Own } else { zip::Role::Behind };
+    if kind.is_zip() || end.is_some_and(|end| end >= unread_bytes) {
+        out.append(&mut zip::members(octets, role, place, budget));
     }
+    out
+}
+
+/// The parts of a mail that is a member.
+fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    let mut exceptions = Vec::new();
+    let parts = entities_of(octets, place, &ViewLimits::worker(), &mut exceptions);
+    for exception in exceptions {
+        budget.note(exception.kind, place, exception.detail);
+    }
+    let mut out = Vec::new();
+    for part in parts {
+        // Its texts are in the member already.
+        if !part.attachment && memmem::find(octets, &part.decoded).is_some() {
+            continue;
+        }
+        if !budget.admits_member(place) {
+            break;
+        }
+        budget.unpacked(part.decoded.len());
+        let name = part.file_name().unwrap_or_default().as_bytes().to_vec();
+        out.push(Member { name, octets: part.decoded.into_owned() });
+    }
+    out
 }
 
 /// Says of a container that is not opened whether it is so by its owner's wish or by our limits.
@@ -218,12 +284,15 @@ fn gzip(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     vec![Member { name, octets: content }]
 }
 
-fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    let mut out = Vec::new();
+/// The members, and where the last of them ends.
+fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> (Vec<Member>, usize) {
+    let (mut out, mut end) = (Vec::new(), 0);
     let mut archive = tar::Archive::new(Cursor::new(octets));
+    // Several archives one after the other: some readers go on behind the end of the first.
+    archive.set_ignore_zeros(true);
     let Ok(entries) = archive.entries() else {
         budget.note(ExceptionKind::Malformed, place, "tar that cannot be read");
-        return out;
+        return (out, end);
     };
     for entry in entries {
         let Ok(mut entry) = entry else {
@@ -235,6 +304,8 @@ fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
         }
         let name = entry.path_bytes().into_owned();
         let bytes_in = entry.size().min(octets.len() as u64);
+        let last = entry.raw_file_position().saturating_add(bytes_in);
+        end = end.max(usize::try_from(last).unwrap_or(usize::MAX));
         let (content, whole) = budget.read(&mut entry, bytes_in, place);
         if !whole {
             budget.note(ExceptionKind::Malformed, place, "tar member that ends early");
@@ -243,50 +314,7 @@ fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
             out.push(Member { name, octets: content });
         }
     }
-    out
-}
-
-/// Inflates whatever follows `stream` in a PDF. Names and cross references are not believed: files
-/// made for an attack are broken on purpose.
-fn pdf(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    if memmem::find(octets, b"/Encrypt").is_some() {
-        budget.note(ExceptionKind::Encrypted, place, "encrypted PDF");
-        return Vec::new();
-    }
-    let mut out = Vec::new();
-    for (count, at) in memmem::find_iter(octets, b"stream").enumerate() {
-        if octets.get(..at).is_some_and(|before| before.ends_with(b"end")) {
-            continue;
-        }
-        if count >= PDF_STREAMS_MAX * 2 {
-            budget.note(ExceptionKind::LimitReached, place, "too many streams in a PDF");
-            break;
-        }
-        let rest = octets.get(at + 6..).unwrap_or_default();
-        let data = rest.strip_prefix(b"\r").unwrap_or(rest);
-        let data = data.strip_prefix(b"\n").unwrap_or(data);
-        // The two octets of a zlib header: method 8, check sum divisible by 31.
-        let [method, check, ..] = data else { continue };
-        if method & 0x0F != 8 || !(u32::from(*method) * 256 + u32::from(*check)).is_multiple_of(31)
-        {
-            continue;
-        }
-        let (content, _) = budget.read(&mut ZlibDecoder::new(data), data.len() as u64, place);
-        // Drawing instructions are no files: only what looks like one becomes a member.
-        if !content.is_empty() && holds_file(&content) {
-            if !budget.admits_member(place) {
-                break;
-            }
-            out.push(Member { name: b"stream".to_vec(), octets: content });
-        }
-    }
-    out
-}
-
-/// Content of a PDF stream that is worth a part of its own.
-fn holds_file(content: &[u8]) -> bool {
-    let kind = crate::message::detect(content);
-    kind.is_container() || kind.is_program() || matches!(kind, FileType::Text | FileType::Html)
+    (out, end)
 }
 
 fn encoded(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
@@ -295,6 +323,7 @@ fn encoded(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
         if !budget.admits_member(place) {
             break;
         }
+        budget.unpacked(octets.len());
         out.push(Member { name: name.into_bytes(), octets });
     }
     out
@@ -323,7 +352,7 @@ fn child_place(parent: &str, name: &str, index: usize) -> Box<str> {
 pub fn fuzz_zip(octets: &[u8]) {
     let limits =
         ArchiveLimits { members_max: 50, bytes_max: 4 * 1024 * 1024, ..Default::default() };
-    let mut view = View::build(b"A: b\r\n\r\n", &crate::message::ViewLimits::shard());
+    let mut view = View::build(b"A: b\r\n\r\n", &ViewLimits::shard());
     let before = view.parts.len();
     let owned = Cow::Owned(octets.to_vec());
     view.parts.push(Part::of_octets("9".into(), PartOrigin::Mime, "a.zip", owned));

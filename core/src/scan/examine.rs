@@ -6,6 +6,7 @@ use crate::message::{ExceptionKind, View};
 use crate::tables::{Digest, HostFlags};
 
 use super::attachment;
+use super::cut::Cut;
 use super::finding::{Finding, FindingKind};
 use super::patterns::{Patterns, ScanError, Scratch};
 
@@ -76,6 +77,18 @@ pub struct Examination {
     pub findings: Vec<Finding>,
     /// What the message is.
     pub facts: Facts,
+    /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
+    /// cannot be done.
+    pub cuts: Vec<Cut>,
+}
+
+impl Examination {
+    /// Name of the first malware that was found, rules that only log left out.
+    #[must_use]
+    pub fn virus(&self) -> Option<&str> {
+        let found = self.findings.iter().find(|found| found.kind.is_virus() && !found.log_only);
+        found.map(|found| &*found.rule)
+    }
 }
 
 /// Looks at `view` with all scanners. `pause` is awaited after each slice of at most
@@ -103,7 +116,7 @@ pub async fn examine(
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
     let facts = facts(view, url_hosts, &findings);
-    Ok(Examination { findings, facts })
+    Ok(Examination { findings, facts, cuts: Vec::new() })
 }
 
 /// What was wrong with the message itself.
@@ -177,7 +190,11 @@ fn attachments(view: &View<'_>) -> Vec<Attachment> {
     // An exception says where it was met: at the part itself, or at a member of it.
     let encrypted = |path: &str| {
         view.exceptions.iter().any(|exception| {
-            exception.kind == ExceptionKind::Encrypted && exception.place.starts_with(path)
+            exception.kind == ExceptionKind::Encrypted
+                && exception
+                    .place
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
         })
     };
     view.parts

@@ -21,6 +21,17 @@ pub struct Finding {
     pub log_only: bool,
 }
 
+impl FindingKind {
+    /// Whether it makes a mail class Virus: what has it must not be delivered as it is.
+    #[must_use]
+    pub fn is_virus(self) -> bool {
+        matches!(
+            self,
+            Self::Malware | Self::Ransomware | Self::TargetedAttack | Self::SuspiciousObject
+        )
+    }
+}
+
 /// Kinds of evidence; the reasons of the unified model (section 4.2) follow from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

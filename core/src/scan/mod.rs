@@ -12,12 +12,15 @@
 
 mod archive;
 mod attachment;
+mod cut;
 mod examine;
 pub mod finding;
 pub mod patterns;
+mod pdf;
 #[cfg(test)]
 mod tests;
 mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_zip};
+pub use cut::{Cut, cuts};
 pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};

@@ -1,5 +1,6 @@
 //! ZIP, read as every client together reads it: by the directory at the end, and by the local
-//! headers in front of the data. Where the two differ, something is hidden from somebody.
+//! headers in front of the data. Where the two differ, something is hidden from somebody: it is said
+//! (`Malformed`), and both readings are followed.
 
 use std::io::Cursor;
 
@@ -14,141 +15,223 @@ use crate::message::ExceptionKind;
 /// Signature of a local header, and its length without name and extra field.
 const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_BYTES: usize = 30;
+/// A size that is in the extra field instead. APPNOTE.TXT section 4.5.3.
+const IN_EXTRA_FIELD: usize = 0xFFFF_FFFF;
 
 /// A local header. APPNOTE.TXT section 4.3.7.
 struct Local<'z> {
     encrypted: bool,
+    /// Sizes follow the data.
+    descriptor: bool,
     method: u16,
     compressed: usize,
     name: &'z [u8],
     data: usize,
 }
 
+/// One archive while it is read.
+struct Reading<'z, 'b, 'l> {
+    octets: &'z [u8],
+    place: &'b str,
+    budget: &'b mut Budget<'l>,
+    out: Vec<Member>,
+    /// Ranges of the members that the directory names.
+    covered: Vec<(usize, usize)>,
+    role: Role,
+}
+
+/// What the octets are besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A ZIP, which has to be in order.
+    Own,
+    /// Something else that a ZIP may be behind, or only a part of (a presentation that holds
+    /// documents): what is not in order proves nothing.
+    Behind,
+}
+
 /// The members of a ZIP.
-pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    let mut out = Vec::new();
-    let mut covered = Vec::new();
+pub(super) fn members(
+    octets: &[u8],
+    role: Role,
+    place: &str,
+    budget: &mut Budget<'_>,
+) -> Vec<Member> {
+    let (out, covered) = (Vec::new(), Vec::new());
+    let mut reading = Reading { octets, place, budget, out, covered, role };
     match ZipArchive::new(Cursor::new(octets)) {
         Ok(mut archive) => {
             for index in 0..archive.len() {
-                if !budget.admits_member(place) {
-                    return out;
+                if !reading.budget.admits_member(place) {
+                    return reading.out;
                 }
-                by_directory(octets, &mut archive, index, place, budget, (&mut out, &mut covered));
+                reading.by_directory(&mut archive, index);
             }
         }
-        Err(_) => {
-            budget.note(ExceptionKind::Malformed, place, "zip directory that cannot be read");
-        }
+        Err(_) => reading.malformed("zip directory that cannot be read"),
     }
-    by_local_headers(octets, &mut covered, place, budget, &mut out);
-    out
+    reading.by_local_headers();
+    reading.out
 }
 
-/// One member that the directory names.
-fn by_directory(
-    octets: &[u8],
-    archive: &mut ZipArchive<Cursor<&[u8]>>,
-    index: usize,
-    place: &str,
-    budget: &mut Budget<'_>,
-    (out, covered): (&mut Vec<Member>, &mut Vec<(usize, usize)>),
-) {
-    let Ok(raw) = archive.by_index_raw(index) else {
-        budget.note(ExceptionKind::Malformed, place, "zip member that is not where it should be");
-        return;
-    };
-    let name = raw.name_raw().to_vec();
-    let (encrypted, bytes_in) = (raw.encrypted(), raw.compressed_size());
-    let start = usize::try_from(raw.header_start()).unwrap_or(usize::MAX);
-    let (method, is_dir) = (raw.compression(), raw.is_dir());
-    drop(raw);
-    let local = local_at(octets, start);
-    if let Some(local) = &local {
-        let bytes = usize::try_from(bytes_in).unwrap_or(usize::MAX);
-        covered.push((start, local.data.saturating_add(bytes)));
-        if local.name != name.as_slice() {
-            budget.note(ExceptionKind::Malformed, place, "zip names differ between its headers");
-        }
-    }
-    if encrypted || local.as_ref().is_some_and(|local| local.encrypted) {
-        budget.note(ExceptionKind::Encrypted, place, "password-protected zip member");
-        // Its name is still worth a look by the attachment rules.
-        out.push(Member { name, octets: Vec::new() });
-        return;
-    }
-    if is_dir && bytes_in == 0 {
-        return;
-    }
-    match archive.by_index(index) {
-        Ok(mut member) => {
-            let (content, whole) = budget.read(&mut member, bytes_in, place);
-            if !whole {
-                budget.note(ExceptionKind::Malformed, place, "zip member that cannot be read");
-            }
-            out.push(Member { name, octets: content });
-        }
-        Err(ZipError::UnsupportedArchive(_)) => {
-            let detail = format!("zip method {method} is not read here");
-            budget.note(ExceptionKind::NotScanned, place, detail);
-            out.push(Member { name, octets: Vec::new() });
-        }
-        Err(_) => {
-            budget.note(ExceptionKind::Malformed, place, "zip member that cannot be opened");
-        }
-    }
-}
-
-/// Members that only local headers name: clients that read from the front (or repair) open them.
-fn by_local_headers(
-    octets: &[u8],
-    covered: &mut [(usize, usize)],
-    place: &str,
-    budget: &mut Budget<'_>,
-    out: &mut Vec<Member>,
-) {
-    covered.sort_unstable();
-    let mut ranges = covered.iter().copied().peekable();
-    let mut behind = 0_usize;
-    for at in memmem::find_iter(octets, LOCAL) {
-        while let Some(&(start, end)) = ranges.peek() {
-            if start > at {
-                break;
-            }
-            behind = behind.max(end);
-            ranges.next();
-        }
-        if at < behind {
-            continue;
-        }
-        let Some(local) = local_at(octets, at) else { continue };
-        if !plausible(&local) {
-            continue;
-        }
-        budget.note(ExceptionKind::Malformed, place, "zip member that its directory does not name");
-        if !budget.admits_member(place) {
+impl<'z> Reading<'z, '_, '_> {
+    fn malformed(&mut self, what: &str) {
+        if self.role == Role::Behind {
             return;
         }
-        if local.encrypted {
-            budget.note(ExceptionKind::Encrypted, place, "password-protected zip member");
-            continue;
+        self.budget.note(ExceptionKind::Malformed, self.place, what);
+    }
+
+    fn encrypted(&mut self) {
+        self.budget.note(ExceptionKind::Encrypted, self.place, "password-protected zip member");
+    }
+
+    /// One member that the directory names.
+    fn by_directory(&mut self, archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize) {
+        let Ok(raw) = archive.by_index_raw(index) else {
+            return self.malformed("zip member that is not where it should be");
+        };
+        let name = raw.name_raw().to_vec();
+        let (encrypted, bytes_in) = (raw.encrypted(), raw.compressed_size());
+        let start = usize::try_from(raw.header_start()).unwrap_or(usize::MAX);
+        let (compression, is_dir) = (raw.compression(), raw.is_dir());
+        drop(raw);
+        let method = method_number(compression);
+        let local = local_at(self.octets, start);
+        let mut differs = false;
+        if let Some(local) = &local {
+            let bytes = usize::try_from(bytes_in).unwrap_or(usize::MAX);
+            differs = self.compare(local, &name, (encrypted, method, bytes));
+            let known = local.compressed != 0 && local.compressed != IN_EXTRA_FIELD;
+            let bytes =
+                if known && !local.descriptor { bytes.min(local.compressed) } else { bytes };
+            self.covered.push((start, local.data.saturating_add(bytes)));
         }
-        let data = octets.get(local.data..).unwrap_or_default();
-        let bytes_in = data.len() as u64;
-        let content = match local.method {
-            0 => {
-                let end = if local.compressed == 0 { data.len() } else { local.compressed };
-                let mut stored = data.get(..end).unwrap_or(data);
-                budget.read(&mut stored, bytes_in, place).0
+        if encrypted || local.as_ref().is_some_and(|local| local.encrypted) {
+            self.encrypted();
+            // Its name is still worth a look by the attachment rules.
+            self.out.push(Member { name: name.clone(), octets: Vec::new() });
+        }
+        if let Some(local) = local.filter(|_| differs) {
+            // A client that reads from the front believes the local header.
+            self.unpack(&local);
+        }
+        if encrypted || is_dir && bytes_in == 0 {
+            return;
+        }
+        if method.is_none() {
+            return self.not_read(name, compression);
+        }
+        match archive.by_index(index) {
+            Ok(mut member) => {
+                let (content, whole) = self.budget.read(&mut member, bytes_in, self.place);
+                if !whole {
+                    self.malformed("zip member that cannot be read");
+                }
+                self.out.push(Member { name, octets: content });
             }
-            8 => budget.read(&mut DeflateDecoder::new(data), bytes_in, place).0,
-            _ => {
-                budget.note(ExceptionKind::NotScanned, place, "zip method that is not read here");
+            Err(ZipError::UnsupportedArchive(_)) => self.not_read(name, compression),
+            Err(_) => self.malformed("zip member that cannot be opened"),
+        }
+    }
+
+    /// A member by a method that nobody here undoes; its name is still worth a look.
+    fn not_read(&mut self, name: Vec<u8>, compression: zip::CompressionMethod) {
+        let detail = format!("zip method {compression} is not read here");
+        self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+        self.out.push(Member { name, octets: Vec::new() });
+    }
+
+    /// Says where the local header contradicts the directory; true where that changes what is read.
+    fn compare(
+        &mut self,
+        local: &Local<'z>,
+        name: &[u8],
+        (encrypted, method, bytes): (bool, Option<u16>, usize),
+    ) -> bool {
+        if local.name != name {
+            self.malformed("zip names differ between its headers");
+        }
+        if local.encrypted != encrypted {
+            self.malformed("zip headers differ in whether a member is encrypted");
+        }
+        let read = matches!(local.method, 0 | 8);
+        let other_method = method.map_or(read, |method| method != local.method);
+        if other_method {
+            self.malformed("zip methods differ between its headers");
+        }
+        let sized = !local.descriptor && local.compressed != IN_EXTRA_FIELD;
+        // Zero is what some writers leave there without saying that the size follows.
+        let other_size = sized && local.compressed != 0 && local.compressed != bytes;
+        if other_size {
+            self.malformed("zip sizes differ between its headers");
+        }
+        local.encrypted != encrypted || other_method || other_size
+    }
+
+    /// Members that only local headers name: clients that read from the front (or repair) open them.
+    fn by_local_headers(&mut self) {
+        let mut covered = std::mem::take(&mut self.covered);
+        covered.sort_unstable();
+        let mut ranges = covered.into_iter().peekable();
+        let mut behind = 0_usize;
+        for at in memmem::find_iter(self.octets, LOCAL) {
+            while let Some((_, end)) = ranges.next_if(|&(start, _)| start <= at) {
+                behind = behind.max(end);
+            }
+            if at < behind {
                 continue;
             }
+            let Some(local) = local_at(self.octets, at).filter(plausible) else { continue };
+            self.malformed("zip member that its directory does not name");
+            if !self.budget.admits_member(self.place) {
+                return;
+            }
+            if local.encrypted {
+                self.encrypted();
+                continue;
+            }
+            behind = behind.max(self.unpack(&local));
+        }
+    }
+
+    /// Unpacks what a local header announces. Returns where its data surely ends: only compressed
+    /// data says so itself; a size is a claim, and what it spans is looked at too.
+    fn unpack(&mut self, local: &Local<'z>) -> usize {
+        let data = self.octets.get(local.data..).unwrap_or_default();
+        let sized = local.compressed != 0 && !local.descriptor;
+        let bounded = if sized { data.get(..local.compressed).unwrap_or(data) } else { data };
+        let (content, used) = match local.method {
+            0 => {
+                let mut stored = bounded;
+                (self.budget.read(&mut stored, bounded.len() as u64, self.place).0, 0)
+            }
+            8 => {
+                if !self.budget.admits_input(self.octets.len(), self.place) {
+                    return local.data;
+                }
+                let mut inflater = DeflateDecoder::new(data);
+                let content = self.budget.read(&mut inflater, data.len() as u64, self.place).0;
+                self.budget.used_input(inflater.total_in());
+                (content, usize::try_from(inflater.total_in()).unwrap_or(0))
+            }
+            _ => {
+                let detail = "zip method that is not read here";
+                self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+                (Vec::new(), 0)
+            }
         };
-        behind = local.data.saturating_add(local.compressed);
-        out.push(Member { name: local.name.to_vec(), octets: content });
+        self.out.push(Member { name: local.name.to_vec(), octets: content });
+        local.data.saturating_add(used)
+    }
+}
+
+/// The method's number, of those that are read.
+fn method_number(compression: zip::CompressionMethod) -> Option<u16> {
+    match compression {
+        zip::CompressionMethod::Stored => Some(0),
+        zip::CompressionMethod::Deflated => Some(8),
+        _ => None,
     }
 }
 
@@ -171,6 +254,7 @@ fn local_at(octets: &[u8], at: usize) -> Option<Local<'_>> {
     let compressed = u32::from_le_bytes(header.get(18..22)?.try_into().ok()?);
     Some(Local {
         encrypted: half(6)? & 1 != 0,
+        descriptor: half(6)? & 8 != 0,
         method: half(8)?,
         compressed: usize::try_from(compressed).ok()?,
         name: rest.get(LOCAL_BYTES..LOCAL_BYTES + name_bytes)?,

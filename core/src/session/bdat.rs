@@ -123,6 +123,7 @@ impl Session {
         let mut left = left;
         if left > 0 {
             if input.pending().is_empty() {
+                input.rest();
                 return self.read_content(now);
             }
             let (_, used) = self.feed(input, now, left);
@@ -158,6 +159,7 @@ impl Session {
         (left, next): (u64, After),
     ) -> Option<Step> {
         if left > 0 && input.pending().is_empty() {
+            input.rest();
             return self.read_content(now);
         }
         let used = left.min(input.pending().len() as u64);

@@ -44,7 +44,7 @@ impl Receiver {
         }
     }
 
-    fn is_failed(&self, config: &SessionConfig) -> bool {
+    pub(super) fn is_failed(&self, config: &SessionConfig) -> bool {
         self.refusal.is_some()
             || self.canonical.bytes() > config.message_bytes_max
             || self.canonical.longest_line_bytes() > config.content_line_bytes_max
@@ -101,6 +101,7 @@ impl Session {
             return self.close_with(&reply, CloseReason::Limit);
         }
         if input.pending().is_empty() {
+            input.rest();
             return self.read_content(now);
         }
         let (fed, _) = self.feed(input, now, room);
@@ -135,7 +136,8 @@ impl Session {
 
     /// Throws away what is held, and tells the driver if it holds some of it.
     pub(super) fn drop_content(&mut self) {
-        self.content.clear();
+        // The buffer too: a refused session must not keep what others could use.
+        self.content = Vec::new();
         self.drop_pending |= std::mem::take(&mut self.content_taken);
     }
 

@@ -142,6 +142,7 @@ pub struct Session {
     transactions: u32,
     errors: u32,
     refused_recipients: u32,
+    deferred_recipients: u32,
     idle_commands: u32,
     peer_closed: bool,
     draining: bool,
@@ -175,6 +176,7 @@ impl Session {
             transactions: 0,
             errors: 0,
             refused_recipients: 0,
+            deferred_recipients: 0,
             idle_commands: 0,
             peer_closed: false,
             draining: false,
@@ -362,9 +364,16 @@ impl Session {
         self.errors += u32::from(error.permanent());
     }
 
-    fn count_refused(&mut self) -> Option<Step> {
+    /// Counts a recipient that was answered with `reply`. A 4yz tells no guesser anything: a mailing
+    /// list with more recipients than we take at once (452), or over its rate (451), must be able to
+    /// go on with those that were accepted (RFC 5321 section 4.5.3.1.10) and had its session cut.
+    fn count_refused(&mut self, reply: &Reply) -> Option<Step> {
         self.refused_in_transaction = true;
-        self.refused_recipients += 1;
+        if reply.is_transient() {
+            self.deferred_recipients += 1;
+        } else {
+            self.refused_recipients += 1;
+        }
         self.check_limits()
     }
 
@@ -375,6 +384,9 @@ impl Session {
         }
         if self.refused_recipients > self.config.refused_recipients_max {
             return self.over_limit("too many refused recipients");
+        }
+        if self.deferred_recipients > self.config.deferred_recipients_max {
+            return self.over_limit("too many deferred recipients");
         }
         None
     }
@@ -408,7 +420,6 @@ impl Session {
         self.envelope = Envelope::default();
         self.refused_in_transaction = false;
         self.drop_content();
-        self.content = Vec::new();
     }
 
     /// Replies to be flushed at `Read`, `StartTls` and `Close`; the driver clears it.
@@ -416,10 +427,11 @@ impl Session {
         &mut self.output
     }
 
-    /// Octets of content that wait in the session's buffer.
+    /// Octets of memory that the content waiting in this session takes up: what its buffer has, not
+    /// what is in it. 1,000 sessions with 200 KiB each hold a quarter more than their content.
     #[must_use]
     pub fn content_bytes(&self) -> usize {
-        self.content.len()
+        self.content.capacity()
     }
 
     /// Takes the content gathered so far: at `ContentFull` and at `AskMessage`.
@@ -476,6 +488,24 @@ impl Session {
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// Whether what the driver holds for this transaction may still be asked for: false once it has ended, and
+    /// from the moment on at which its content is refused.
+    #[must_use]
+    pub fn needs_transaction(&self) -> bool {
+        match self.phase {
+            Phase::Data | Phase::Chunk { .. } => !self.receiver.is_failed(&self.config),
+            Phase::Mail | Phase::Chunks | Phase::Swallow { next: After::Mail, .. } => true,
+            Phase::Start
+            | Phase::Refused
+            | Phase::Greeted
+            | Phase::Identified
+            | Phase::ChunksFailed
+            | Phase::Swallow { .. }
+            | Phase::Handshake
+            | Phase::Closing(_) => self.question.is_some(),
+        }
     }
 
     /// The configuration.

@@ -1,7 +1,7 @@
 //! PROXY protocol version 2 (haproxy's `proxy-protocol.txt`), binary only, before the first octet of SMTP
 //! or TLS, from named addresses only: the driver asks the configuration first.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ppp::v2::{Addresses, Command, Header, ParseError, Protocol};
 
@@ -51,12 +51,18 @@ pub fn parse(input: &[u8]) -> Result<Option<(Proxied, usize)>, ProxyError> {
             destination: SocketAddr::from((pair.destination_address, pair.destination_port)),
         },
         (Command::Proxy, Protocol::Stream, Addresses::IPv6(pair)) => Proxied::Client {
-            source: SocketAddr::from((pair.source_address, pair.source_port)),
-            destination: SocketAddr::from((pair.destination_address, pair.destination_port)),
+            source: v6(pair.source_address.into(), pair.source_port),
+            destination: v6(pair.destination_address.into(), pair.destination_port),
         },
         (Command::Proxy, _, _) => return Err(ProxyError::Family),
     };
     Ok(Some((proxied, header.len())))
+}
+
+/// A proxy with a socket for both families says `::ffff:192.0.2.1` of a client with IPv4: lists and
+/// limits know it as 192.0.2.1.
+fn v6(address: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(address.to_canonical(), port)
 }
 
 /// Fuzz entry: any octets; a prefix never gives another answer than the whole.

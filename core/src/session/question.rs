@@ -94,7 +94,7 @@ impl Session {
         }
         reply.write_to(&mut self.output);
         if question == Question::Rcpt {
-            self.count_refused();
+            self.count_refused(reply);
         }
     }
 

@@ -100,8 +100,9 @@ impl Session {
         }
         match parse(argument, &self.config, self.envelope.smtputf8) {
             Ok(_) if self.envelope.recipients.len() >= self.config.recipients_max => {
-                SessionError::TooManyRecipients.reply().write_to(&mut self.output);
-                self.count_refused()
+                let reply = SessionError::TooManyRecipients.reply();
+                reply.write_to(&mut self.output);
+                self.count_refused(&reply)
             }
             Ok(rcpt) => self.ask(Question::Rcpt, Step::AskRcpt(rcpt)),
             Err(error) => {

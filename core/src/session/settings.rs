@@ -82,8 +82,11 @@ pub struct SessionConfig {
     pub transactions_max: u32,
     /// Commands answered 5yz for their form or order before the session ends with 421.
     pub errors_max: u32,
-    /// Recipients refused in one session before it ends with 421 (address harvesting).
+    /// Recipients refused for good in one session before it ends with 421 (address harvesting).
     pub refused_recipients_max: u32,
+    /// Recipients answered 4yz in one session before it ends with 421: those beyond RCPTMAX of a large
+    /// list, sent in one pipelined group, are answered one by one; an endless row of them is not.
+    pub deferred_recipients_max: u32,
     /// Commands that lead nowhere (NOOP, RSET, VRFY, HELP, repeated EHLO) between two messages before
     /// the session ends with 421.
     pub idle_commands_max: u32,
@@ -107,6 +110,7 @@ impl Default for SessionConfig {
             transactions_max: 1000,
             errors_max: 20,
             refused_recipients_max: 100,
+            deferred_recipients_max: 20_000,
             idle_commands_max: 100,
             swallow_bytes_max: MESSAGE_BYTES_CEILING,
             bare_line_ends: BareLineEnds::default(),

@@ -64,7 +64,7 @@ fn attribute(said: &mut Said, keyword: &str, value: &str) -> Option<()> {
 fn address(value: &str) -> Option<IpAddr> {
     match value.split_at_checked(5) {
         Some((tag, rest)) if tag.eq_ignore_ascii_case("IPV6:") => {
-            rest.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+            rest.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
         }
         _ => value.parse().ok(),
     }
@@ -139,6 +139,8 @@ mod tests {
         assert_eq!(said.name, Some(None));
         assert_eq!(said.helo, Some(Some("a.b".into())));
         assert_eq!(said.local_address, None);
+        let said = parse("ADDR=IPV6:::ffff:192.0.2.1").unwrap();
+        assert_eq!(said.address, Some("192.0.2.1".parse().unwrap()), "lists know it so");
         for wrong in [
             "",
             "ADDR",

@@ -29,23 +29,24 @@ use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
 const SETUP_SECONDS: u64 = 30;
 /// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
 const WRITE_SECONDS: u64 = 300;
+/// The same while the shard drains: one client that never read kept the engine from ending for the five
+/// minutes that sessions in content have.
+const LAST_WRITE_SECONDS: u64 = 10;
 /// How long a session may sleep before it looks at the rest of the world again.
 const LOOK_SECONDS: u64 = 60;
-/// A transaction this old ends with 451 when its tables keep too many old generations mapped.
+/// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
+/// old deltas in memory.
 const TRANSACTION_SECONDS_MAX: u64 = 600;
-/// Old generations that transactions may keep mapped.
-const OLD_GENERATIONS_MAX: usize = 2;
 /// PROXY protocol version 2: octets before the addresses.
 const PROXY_FIXED_BYTES: usize = 16;
 
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
 pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stream: Stream) {
     let mut stream = stream;
-    let work = AssertUnwindSafe(converse(&pipeline, &listening, &mut stream)).catch_unwind();
-    match work.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
-        Err(_) => {
+    match survive(converse(&pipeline, &listening, &mut stream)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "connection lost"),
+        None => {
             pipeline.rooms().count(Counter::SessionPanics);
             tracing::error!("a session ended by a defect of ours (panic); see the message above");
             let reply = Reply::new(421, Enhanced(4, 3, 0), "Internal problem, closing connection");
@@ -53,6 +54,11 @@ pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stre
         }
     }
     let _ = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()).await;
+}
+
+/// What `work` gave, or nothing if it ended by a panic: that must not be the end of the shard.
+async fn survive<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
 fn after(seconds: u64) -> MonoMillis {
@@ -70,8 +76,18 @@ async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) ->
 }
 
 async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &[u8]) -> io::Result<()> {
-    let deadlines = &pipeline.rooms().deadlines;
-    deadlines.run(after(WRITE_SECONDS), stream.write_all(octets)).await.map_err(timed_out)?
+    let rooms = pipeline.rooms();
+    let mut work = std::pin::pin!(stream.write_all(octets));
+    if !rooms.shared.is_draining() {
+        let written = rooms.deadlines.run_kickable(after(WRITE_SECONDS), work.as_mut()).await;
+        match written {
+            Ok(written) => return written,
+            // Kicked, not late: what is on its way (a 250, our goodbye) may still arrive.
+            Err(Elapsed) if rooms.shared.is_draining() => {}
+            Err(elapsed) => return Err(timed_out(elapsed)),
+        }
+    }
+    rooms.deadlines.run(after(LAST_WRITE_SECONDS), work).await.map_err(timed_out)?
 }
 
 async fn converse(
@@ -90,7 +106,13 @@ async fn converse(
             None => return Ok(()),
         }
     }
-    let admitted = match pipeline.admit(client.address.ip(), Now::read().mono) {
+    let address = client.address.ip();
+    // By the client's address, not the proxy's: where both settings name the same network, all the
+    // world behind the proxy could choose the address that lists and limits see.
+    let is_front = listening.may_xclient(address);
+    let now = Now::read().mono;
+    let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
     };
@@ -99,9 +121,7 @@ async fn converse(
         handshake(pipeline, stream, listening.tls()).await?;
         client.tls = stream.tls_text();
     }
-    let xclient =
-        if listening.may_xclient(peer.ip()) { Xclient::Offered } else { Xclient::Refused };
-    let address = client.address.ip();
+    let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
     match talks_early(listening, stream).await {
         None => {}
@@ -240,6 +260,7 @@ impl Driver<'_> {
             }
             match self.session.advance(Now::read()) {
                 Step::Read { deadline } => {
+                    self.let_go();
                     self.flush().await?;
                     self.read(deadline).await?;
                 }
@@ -250,6 +271,7 @@ impl Driver<'_> {
                     self.session.tls_done(&text);
                 }
                 Step::Close { reason } => {
+                    self.let_go();
                     let flushed = self.flush().await;
                     return if reason == CloseReason::PeerClosed { Ok(()) } else { flushed };
                 }
@@ -257,7 +279,7 @@ impl Driver<'_> {
                 Step::AskMail => self.mail(),
                 Step::AskRcpt(recipient) => self.recipient(recipient).await?,
                 Step::AskData => {
-                    let answer = self.pipeline.data(self.transaction.as_ref());
+                    let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
                     self.session.answer(answer);
                 }
                 Step::ContentFull => self.spill().await,
@@ -267,6 +289,14 @@ impl Driver<'_> {
                 }
                 Step::AskMessage(received) => self.message(*received).await,
             }
+        }
+    }
+
+    /// A transaction that is over, or whose content is refused, is let go before anything is waited for: its
+    /// snapshot keeps old tables mapped, and room on the disk may be promised to it.
+    fn let_go(&mut self) {
+        if self.transaction.is_some() && !self.session.needs_transaction() {
+            (self.transaction, self.body) = (None, Body::default());
         }
     }
 
@@ -332,8 +362,7 @@ impl Driver<'_> {
         let age = Now::read().mono.since(transaction.begun.mono);
         let Some(current) = self.pipeline.rooms().shared.tables() else { return };
         if age > Duration::from_secs(TRANSACTION_SECONDS_MAX)
-            && transaction.snapshot.number() != current.load().number()
-            && current.old_bases_mapped() > OLD_GENERATIONS_MAX
+            && current.is_blocked_by(&transaction.snapshot)
         {
             let text = "Transaction took too long, try again";
             self.session.abort(&Reply::new(451, Enhanced(4, 3, 2), text));
@@ -354,6 +383,9 @@ impl Driver<'_> {
         self.pipeline.rooms().count(Counter::MemoryRefusals);
         self.body = Body::default();
         self.session.refuse_content(reply);
+        // At once, not at the next arrival: many bodies that grow together would all find the budget
+        // full of those that were just refused, and all be refused.
+        let _ = self.charge.set(0);
     }
 
     fn mail(&mut self) {
@@ -440,5 +472,33 @@ impl Driver<'_> {
             Ok(complete) => self.pipeline.message(transaction, client, received, complete).await,
             Err(reply) => reply,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glommio::timer::sleep;
+
+    #[test]
+    fn a_panic_ends_its_session_and_the_others_of_the_shard_go_on() {
+        let work = || async {
+            let other = glommio::spawn_local(async {
+                for _ in 0..20 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                7
+            });
+            let defect = glommio::spawn_local(survive(async {
+                sleep(Duration::from_millis(5)).await;
+                let none: Option<u8> = None;
+                none.expect("a defect of ours")
+            }));
+            assert_eq!(defect.await, None);
+            assert_eq!(survive(async { 8 }).await, Some(8), "the shard takes the next session");
+            assert_eq!(other.await, 7);
+        };
+        let shard = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound).spawn(work);
+        shard.unwrap().join().unwrap();
     }
 }

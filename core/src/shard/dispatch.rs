@@ -18,7 +18,8 @@ use crate::shard::counters::Counter;
 use crate::tables::adopt::{rebuild_patterns, sweep};
 use crate::tables::{AdoptError, Current, Generation};
 
-/// A shard answers within this, or its part is missing and the answer says so.
+/// A shard answers within this, or its part is missing and the answer says so. What takes longer is answered as under
+/// way long before (`pipeline::release`).
 const SHARD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The function that the control socket calls.
@@ -80,13 +81,24 @@ fn refused(why: impl Into<String>) -> Response {
 
 /// Asks one shard.
 fn ask(inbox: &flume::Sender<ShardCall>, request: Request) -> Response {
+    send(inbox, request).and_then(receive).unwrap_or_else(refused)
+}
+
+/// Hands a request to a shard; its answer will come through the channel.
+fn send(
+    inbox: &flume::Sender<ShardCall>,
+    request: Request,
+) -> Result<flume::Receiver<Response>, &'static str> {
     let (answer, answered) = flume::bounded(1);
-    if inbox.send_timeout(ShardCall::Control(request, answer), SHARD_TIMEOUT).is_err() {
-        return refused("the shard is ending or does not take calls");
+    match inbox.send_timeout(ShardCall::Control(request, answer), SHARD_TIMEOUT) {
+        Ok(()) => Ok(answered),
+        Err(_) => Err("the shard is ending or does not take calls"),
     }
-    answered
-        .recv_timeout(SHARD_TIMEOUT)
-        .unwrap_or_else(|_| refused("the shard did not answer in time"))
+}
+
+fn receive(answered: flume::Receiver<Response>) -> Result<Response, &'static str> {
+    let late = "the shard did not answer in time, and may still do what was asked";
+    answered.recv_timeout(SHARD_TIMEOUT).map_err(|_| late)
 }
 
 fn ask_all(inboxes: &[flume::Sender<ShardCall>], request: &Request) -> Vec<Response> {
@@ -158,6 +170,7 @@ fn by_shard(
         item: item.to_owned(),
         done: false,
         why: why.to_owned(),
+        under_way: false,
     };
     for item in &items {
         let shard = item.split('-').next().and_then(|shard| shard.parse::<usize>().ok());
@@ -168,9 +181,16 @@ fn by_shard(
             }
         }
     }
-    for (shard, group) in groups {
-        let Some(inbox) = inboxes.get(shard) else { continue };
-        match ask(inbox, request(group.clone())) {
+    // All shards at once: each may take its time.
+    let asked: Vec<_> = groups
+        .into_iter()
+        .filter_map(|(shard, group)| {
+            let asked = send(inboxes.get(shard)?, request(group.clone()));
+            Some((group, asked))
+        })
+        .collect();
+    for (group, asked) in asked {
+        match asked.and_then(receive).unwrap_or_else(refused) {
             Response::Items { items } => {
                 outcomes.extend(items.into_iter().map(|item| (item.item.clone(), item)));
             }
@@ -244,7 +264,7 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
         }
     }
     shared.analysis.adopt(directory.to_owned());
-    shared.adopted_at.store(Now::read().unix.0, Ordering::Relaxed);
+    shared.patterns_built_at.store(patterns_built_at(directory), Ordering::Relaxed);
     if let Some(current) = shared.tables() {
         // Copies of generations that nobody holds any more. A worker that still reads one has it mapped.
         let held = current.held();
@@ -255,6 +275,18 @@ fn adopt_directory(shared: &Arc<Shared>, directory: &Path) -> Result<(), AdoptEr
     }
     tracing::info!(generation = number, "generation adopted");
     Ok(())
+}
+
+/// When the patterns of a generation were built: a merge of single changes links the file, so their
+/// age is neither hidden by merging nor by a restart. Without patterns, when the generation was made.
+fn patterns_built_at(directory: &Path) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "control threads wait here, never a shard")]
+    let modified = ["patterns.table", "manifest.json"]
+        .iter()
+        .find_map(|name| std::fs::metadata(directory.join(name)).ok()?.modified().ok())
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let millis = modified.and_then(|since| u64::try_from(since.as_millis()).ok());
+    millis.unwrap_or_else(|| Now::read().unix.0)
 }
 
 /// Compiles patterns for this Hyperscan and CPU on a thread of its own, then adopts.

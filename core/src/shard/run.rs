@@ -88,9 +88,6 @@ pub(super) async fn run(start: Start) {
             }
         }
     }
-    if let Some(gauges) = shared.gauges.get(usize::from(index)) {
-        gauges.recovering.store(1, Ordering::Relaxed);
-    }
     let _ = ready.send(Ok(()));
     drop(ready);
     rooms.spawn_background(tick(Rc::clone(&rooms)));
@@ -98,7 +95,7 @@ pub(super) async fn run(start: Start) {
     let deliverer = rooms.deliverer.clone();
     rooms.spawn_delivery(async move { deliverer.run_queue().await });
     inbox::serve(&pipeline, &inbox).await;
-    drain(&rooms).await;
+    drain(&pipeline).await;
     obituary.last.in_order = true;
 }
 
@@ -200,11 +197,13 @@ async fn recover(rooms: Rc<Rooms>) {
     }
 }
 
-/// Ends sessions between transactions, waits for those in DATA, then makes all rows durable.
-async fn drain(rooms: &Rooms) {
+/// Ends sessions between transactions, waits for those in DATA and for releases under way, then makes all rows durable.
+async fn drain(pipeline: &Pipeline) {
+    let rooms = pipeline.rooms();
     rooms.deadlines.kick();
     let end = Now::read().mono.plus(Duration::from_secs(DRAIN_SECONDS));
-    while rooms.sessions.get() > 0 && Now::read().mono < end {
+    let busy = || rooms.sessions.get() > 0 || pipeline.held_jobs_running() > 0;
+    while busy() && Now::read().mono < end {
         rooms.deadlines.kick();
         glommio::timer::sleep(Duration::from_millis(50)).await;
     }

@@ -19,7 +19,7 @@ use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::resolve::ResolverThreads;
 use crate::spool::SpoolError;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::tables::Current;
 
 /// Days before its end from which a certificate raises an alarm.
@@ -46,6 +46,14 @@ pub struct Gauges {
     pub recovering: AtomicU64,
     /// Rows of the mail log that could not be written.
     pub lost_rows: AtomicU64,
+}
+
+impl Gauges {
+    /// Those of a shard that has read nothing yet: until it says otherwise, nobody may take its queue and quarantine
+    /// for empty.
+    pub(super) fn at_start() -> Self {
+        Self { recovering: AtomicU64::new(1), ..Self::default() }
+    }
 }
 
 /// Budgets of the kinds of files.
@@ -98,8 +106,10 @@ pub struct Shared {
     #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
     pub(super) changing: std::sync::Mutex<()>,
     pub(super) draining: AtomicBool,
-    /// When the generation in force was adopted, UTC milliseconds.
-    pub(super) adopted_at: AtomicU64,
+    /// When the patterns in force were built, UTC milliseconds; a merge of single changes keeps them.
+    pub(super) patterns_built_at: AtomicU64,
+    /// Deaths of analysis workers, as an alarm.
+    pub(super) worker_deaths: Recent,
     /// The last generation that was offered was refused.
     pub(super) generation_refused: AtomicBool,
     pub(super) started: Now,
@@ -125,6 +135,14 @@ impl Shared {
     pub fn admits(&self, bytes: u64) -> Result<(), SpoolError> {
         self.budgets.spool.check(bytes)?;
         self.budgets.quarantine.check(bytes)
+    }
+
+    /// Room for one large mail of `bytes` octets that begins to arrive, wherever it will be kept.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] of the kind that is full.
+    pub fn promise(&self, bytes: u64) -> Result<Arriving, SpoolError> {
+        Arriving::promise(&[&self.budgets.spool, &self.budgets.quarantine], bytes)
     }
 
     /// Whether limits on single clients hold for `address`.
@@ -170,12 +188,12 @@ impl Shared {
         let left = end.0.saturating_sub(now.unix.0) / 86_400_000;
         let certificate =
             (left < CERTIFICATE_DAYS).then(|| format!("the certificate ends in {left} days"));
-        let adopted = self.adopted_at.load(Ordering::Relaxed);
-        let old = now.unix.0.saturating_sub(adopted) / 86_400_000;
-        let stale = match (self.tables(), adopted) {
+        let built = self.patterns_built_at.load(Ordering::Relaxed);
+        let old = now.unix.0.saturating_sub(built) / 86_400_000;
+        let stale = match (self.tables(), built) {
             (None, _) => Some("no generation is in force: mail gets 451".to_owned()),
             (Some(_), 1..) if old >= SIGNATURE_DAYS => {
-                Some(format!("the generation in force is {old} days old"))
+                Some(format!("the rules and signatures in force were built {old} days ago"))
             }
             (Some(_), _) => None,
         };
@@ -184,7 +202,10 @@ impl Shared {
             .load(Ordering::Relaxed)
             .then(|| "the last generation was refused, see the log".to_owned());
         let deaths = self.analysis.counters().deaths;
-        let workers = (deaths > 0).then(|| format!("analysis workers died {deaths} times"));
+        let workers = self
+            .worker_deaths
+            .is_raised(deaths, now)
+            .then(|| format!("analysis workers died {deaths} times, lately within the hour"));
         let damaged = self.sum(|gauges| &gauges.damaged);
         let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
         let lost = self.sum(|gauges| &gauges.lost_rows);
@@ -199,6 +220,27 @@ impl Shared {
             ("damaged_records", damage),
             ("lost_log_rows", lost),
         ]
+    }
+}
+
+/// A count that only grows, as an alarm that ends: raised from when somebody sees it grow to an hour
+/// later. What died once and never again must not stand in the way of the next alarm for ever.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    seen: AtomicU64,
+    /// UTC milliseconds.
+    at: AtomicU64,
+}
+
+impl Recent {
+    const MILLIS: u64 = 3_600_000;
+
+    fn is_raised(&self, count: u64, now: Now) -> bool {
+        if self.seen.swap(count, Ordering::Relaxed) != count {
+            self.at.store(now.unix.0, Ordering::Relaxed);
+        }
+        let since = now.unix.0.saturating_sub(self.at.load(Ordering::Relaxed));
+        count > 0 && since < Self::MILLIS
     }
 }
 
@@ -222,6 +264,7 @@ impl Figures for Shared {
             ("recovering", "Shards that still read what the last run left", figure(recovering)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
+            ("arriving_bytes", "Promised to large mails", figure(budgets.spool.arriving())),
             ("maillog_bytes", "Mail log on disk", figure(budgets.maillog.used())),
             ("generation", "Generation in force", figure(generation)),
             ("certificate_seconds", "Until the certificate ends", figure(certificate)),
@@ -236,5 +279,26 @@ impl Figures for Shared {
     fn alarms(&self) -> Vec<(&'static str, bool)> {
         let all = self.all_alarms(Now::read());
         all.into_iter().map(|(name, text)| (name, text.is_some())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Now, Recent};
+    use crate::clock::UnixMillis;
+
+    #[test]
+    fn an_alarm_for_deaths_ends_an_hour_after_the_last_one() {
+        let at = |minutes: u64| Now {
+            unix: UnixMillis(1_800_000_000_000 + minutes * 60_000),
+            ..Now::default()
+        };
+        let recent = Recent::default();
+        assert!(!recent.is_raised(0, at(0)));
+        assert!(recent.is_raised(1, at(10)));
+        assert!(recent.is_raised(1, at(69)));
+        assert!(!recent.is_raised(1, at(70)));
+        assert!(recent.is_raised(2, at(100)));
+        assert!(!recent.is_raised(2, at(161)));
     }
 }

@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::inbox::ShardCall;
 use super::metrics::{self, Figures};
-use super::shared::{Budgets, Gauges, Hops, Shared};
+use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
 use super::{EngineError, Options, delivery, dispatch};
 use crate::accept::admission::Admission;
 use crate::accept::tls::{self, Certificates};
@@ -76,13 +76,14 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         certificates,
         hops,
         counters: (0..count).map(|_| Arc::default()).collect(),
-        gauges: (0..count).map(|_| Arc::new(Gauges::default())).collect(),
+        gauges: (0..count).map(|_| Arc::new(Gauges::at_start())).collect(),
         analysis,
         tables: OnceLock::new(),
         #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
         changing: std::sync::Mutex::new(()),
         draining: AtomicBool::new(false),
-        adopted_at: AtomicU64::new(0),
+        patterns_built_at: AtomicU64::new(0),
+        worker_deaths: Recent::default(),
         generation_refused: AtomicBool::new(false),
         started: Now::read(),
         config: ArcSwap::from_pointee(config),
@@ -199,6 +200,13 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
     settings.queue_max = section.queue_max as usize;
     settings.deadline = Duration::from_millis(section.deadline_ms);
     settings.memory_bytes_max = section.memory_bytes_max;
+    settings.user = match analysis::worker_user(&section.user).map_err(|error| failed(&error))? {
+        analysis::WorkerUser::Own(account) => Some(account),
+        analysis::WorkerUser::Engines(why) => {
+            tracing::info!(why, "analysis workers run as the engine's own user");
+            None
+        }
+    };
     analysis::Pool::start(settings, None).map_err(|error| failed(&error))
 }
 

@@ -1,9 +1,14 @@
 //! How much disk one kind of file may use, for the whole box: atomics, shared by all shards.
 //!
-//! `used <= limit - reserve` is what new mail sees: [`Budget::admits`] says no before the reserve is touched,
-//! and the client hears 452 before it sends any data. Tombstones, log rows and compaction, which
+//! `used + arriving <= limit - reserve` is what new mail sees: [`Budget::admits`] says no before the reserve is
+//! touched, and the client hears 452 before it sends any data. Tombstones, log rows and compaction, which
 //! make room or must not fail, live on the reserve.
+//!
+//! A large mail is on the disk long before it is complete. Its room is promised to it ([`Arriving`]) when its size
+//! is declared, at latest octet by octet as it comes, so that many of them at once cannot go through the
+//! reserve together. Where it is kept in the end it counts as used; the promise goes a moment later.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::SpoolError;
@@ -20,6 +25,10 @@ pub struct Budget {
     limit: u64,
     reserve: u64,
     used: AtomicU64,
+    /// Promised to mails that are arriving, written or not.
+    arriving: AtomicU64,
+    /// The part of `arriving` that is not on the disk yet.
+    unwritten: AtomicU64,
     free: AtomicU64,
     alarm: AtomicBool,
 }
@@ -34,6 +43,8 @@ impl Budget {
             limit,
             reserve: reserve.min(limit),
             used: AtomicU64::new(0),
+            arriving: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
             free: AtomicU64::new(u64::MAX),
             alarm: AtomicBool::new(false),
         }
@@ -42,9 +53,17 @@ impl Budget {
     /// Whether `bytes` more fit without touching the reserve of the budget or of the file system.
     #[must_use]
     pub fn admits(&self, bytes: u64) -> bool {
-        let ours = self.used().saturating_add(bytes) <= self.limit - self.reserve;
-        let disk = self.free.load(Ordering::Relaxed) >= bytes.saturating_add(self.reserve);
-        ours && disk
+        self.fits(self.arriving(), bytes) && self.disk_fits(self.unwritten(), bytes)
+    }
+
+    fn fits(&self, arriving: u64, bytes: u64) -> bool {
+        let taken = self.used().saturating_add(arriving);
+        taken.saturating_add(bytes) <= self.limit - self.reserve
+    }
+
+    fn disk_fits(&self, unwritten: u64, bytes: u64) -> bool {
+        let wanted = unwritten.saturating_add(bytes).saturating_add(self.reserve);
+        self.free.load(Ordering::Relaxed) >= wanted
     }
 
     /// [`Budget::admits`] as an error.
@@ -52,19 +71,51 @@ impl Budget {
     /// # Errors
     /// [`SpoolError::NoRoom`]: the operator's to solve; temporary.
     pub fn check(&self, bytes: u64) -> Result<(), SpoolError> {
-        if self.admits(bytes) {
-            return Ok(());
-        }
-        Err(SpoolError::NoRoom {
-            kind: self.kind,
-            bytes,
-            used: self.used(),
-            limit: self.limit,
-            reserve: self.reserve,
-        })
+        if self.admits(bytes) { Ok(()) } else { Err(self.no_room(bytes)) }
     }
 
-    /// Whether `bytes` more fit with the reserve used up: for mail that was admitted and is here now.
+    fn no_room(&self, bytes: u64) -> SpoolError {
+        SpoolError::NoRoom {
+            kind: self.kind,
+            bytes,
+            used: self.used().saturating_add(self.arriving()),
+            limit: self.limit,
+            reserve: self.reserve,
+        }
+    }
+
+    /// Promises `bytes` to a mail that is arriving, as one step for all shards.
+    fn promise(&self, bytes: u64) -> Result<(), SpoolError> {
+        let relaxed = Ordering::Relaxed;
+        let ours = self.arriving.fetch_update(relaxed, relaxed, |arriving| {
+            self.fits(arriving, bytes).then(|| arriving.saturating_add(bytes))
+        });
+        ours.map_err(|_| self.no_room(bytes))?;
+        let disk = self.unwritten.fetch_update(relaxed, relaxed, |unwritten| {
+            self.disk_fits(unwritten, bytes).then(|| unwritten.saturating_add(bytes))
+        });
+        if disk.is_err() {
+            subtract(&self.arriving, bytes);
+            return Err(self.no_room(bytes));
+        }
+        Ok(())
+    }
+
+    /// `bytes` that were promised are on the disk now. What is free is less by them until it is sampled again.
+    fn wrote(&self, bytes: u64) {
+        subtract(&self.unwritten, bytes);
+        if self.free.load(Ordering::Relaxed) != u64::MAX {
+            subtract(&self.free, bytes);
+        }
+    }
+
+    fn take_back(&self, promised: u64, written: u64) {
+        subtract(&self.arriving, promised);
+        subtract(&self.unwritten, promised.saturating_sub(written));
+    }
+
+    /// Whether `bytes` more fit with the reserve used up: for mail that was admitted and is here now. What
+    /// is promised does not count: that mail is among it.
     ///
     /// # Errors
     /// [`SpoolError::NoRoom`].
@@ -87,6 +138,16 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Octets promised to mails that are arriving.
+    #[must_use]
+    pub fn arriving(&self) -> u64 {
+        self.arriving.load(Ordering::Relaxed)
+    }
+
+    fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
     /// Octets that may be used, reserve included.
     #[must_use]
     pub fn limit(&self) -> u64 {
@@ -107,10 +168,7 @@ impl Budget {
 
     /// `bytes` are in use no more.
     pub fn release(&self, bytes: u64) {
-        // `fetch_update` cannot fail with `Some`.
-        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            Some(used.saturating_sub(bytes))
-        });
+        subtract(&self.used, bytes);
     }
 
     /// What the file system said last; sampled once a second by the shard's tick.
@@ -124,18 +182,84 @@ impl Budget {
     pub fn alarm(&self) -> Option<String> {
         let admitted = (self.limit - self.reserve).max(1);
         let free = self.free.load(Ordering::Relaxed);
-        let percent = self.used().saturating_mul(100) / admitted;
+        let taken = self.used().saturating_add(self.arriving());
+        let percent = taken.saturating_mul(100) / admitted;
         let on = free < self.reserve
             || percent >= ALARM_ON_PERCENT
             || (self.alarm.load(Ordering::Relaxed) && percent >= ALARM_OFF_PERCENT);
         self.alarm.store(on, Ordering::Relaxed);
         on.then(|| {
             format!(
-                "{}: {} of {admitted} octets used ({percent} %), {free} free on the disk, reserve {}",
-                self.kind,
-                self.used(),
-                self.reserve
+                "{}: {taken} of {admitted} octets used ({percent} %), {free} free on the disk, reserve {}",
+                self.kind, self.reserve
             )
         })
+    }
+}
+
+fn subtract(from: &AtomicU64, bytes: u64) {
+    // `fetch_update` cannot fail with `Some`.
+    let _ = from
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(bytes)));
+}
+
+/// Room that is promised to one mail while it arrives, in every budget that it may end in. Given back when dropped.
+/// The default one has no budget: for what nobody has to wait for.
+#[derive(Debug, Default)]
+pub struct Arriving {
+    budgets: Vec<Arc<Budget>>,
+    promised: u64,
+    written: u64,
+}
+
+impl Arriving {
+    /// Room for `bytes` octets, as declared; 0 if nothing was.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`]: one of the budgets, or the disk, would have to touch its reserve; 452.
+    pub fn promise(budgets: &[&Arc<Budget>], bytes: u64) -> Result<Self, SpoolError> {
+        let mut room = Self::default();
+        for budget in budgets {
+            budget.promise(bytes)?;
+            // From here on dropping `room` gives this one back.
+            room.budgets.push(Arc::clone(budget));
+            room.promised = bytes;
+        }
+        Ok(room)
+    }
+
+    /// Whether it has a budget: false for the default one.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        !self.budgets.is_empty()
+    }
+
+    /// Makes sure that `bytes` octets in all are promised: whoever sends more than was declared, or declared
+    /// nothing, needs room before the octets are written.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`]; what was promised stays.
+    pub fn cover(&mut self, bytes: u64) -> Result<(), SpoolError> {
+        let more = bytes.saturating_sub(self.promised);
+        for (index, budget) in self.budgets.iter().enumerate() {
+            if let Err(error) = budget.promise(more) {
+                self.budgets.iter().take(index).for_each(|budget| budget.take_back(more, 0));
+                return Err(error);
+            }
+        }
+        self.promised += more;
+        Ok(())
+    }
+
+    /// `bytes` of it are on the disk now.
+    pub fn wrote(&mut self, bytes: u64) {
+        self.written += bytes;
+        self.budgets.iter().for_each(|budget| budget.wrote(bytes));
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.budgets.iter().for_each(|budget| budget.take_back(self.promised, self.written));
     }
 }

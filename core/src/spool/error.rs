@@ -80,6 +80,18 @@ pub enum SpoolError {
         /// Bound.
         bytes_max: u64,
     },
+    /// The item's release runs, in this process.
+    #[error("{item}: its release is still under way")]
+    UnderWay {
+        /// The item.
+        item: String,
+    },
+    /// What the last run left is not read yet: nobody can say what is there.
+    #[error("what the last run left in {} is still being read, try again", directory.display())]
+    StillRead {
+        /// Where.
+        directory: PathBuf,
+    },
     /// A change that the item's state does not allow.
     #[error("{item}: is {state}, cannot become {wanted}")]
     State {
@@ -115,6 +127,8 @@ impl SpoolError {
             | Self::Damaged { .. }
             | Self::NotFound { .. }
             | Self::NoRoom { .. }
+            | Self::UnderWay { .. }
+            | Self::StillRead { .. }
             | Self::State { .. } => Fault::Operator,
             Self::Metadata { .. } | Self::AlreadyThere { .. } | Self::TooLarge { .. } => {
                 Fault::Ourselves
@@ -127,7 +141,10 @@ impl SpoolError {
     #[must_use]
     pub fn permanent(&self) -> bool {
         match self {
-            Self::Io { .. } | Self::NoRoom { .. } => false,
+            Self::Io { .. }
+            | Self::NoRoom { .. }
+            | Self::UnderWay { .. }
+            | Self::StillRead { .. } => false,
             Self::Damaged { .. }
             | Self::Metadata { .. }
             | Self::NotFound { .. }
@@ -150,6 +167,8 @@ impl SpoolError {
             | Self::NotFound { .. }
             | Self::AlreadyThere { .. }
             | Self::TooLarge { .. }
+            | Self::UnderWay { .. }
+            | Self::StillRead { .. }
             | Self::State { .. } => false,
         }
     }

@@ -78,6 +78,10 @@ pub struct HeldItem {
     pub category: Box<str>,
     /// Reason key of section 4.2: `phishing`, `malware` ...
     pub reason: Box<str>,
+    /// What asked for it: the key of a setting (`size.action`), or `rule` and the name of one. A release overrules
+    /// this and nothing else. Empty in what was held before this field was.
+    #[serde(default)]
+    pub held_by: Box<str>,
     /// Main class.
     pub main_class: Box<str>,
     /// Sub class; empty if there is none.
@@ -132,6 +136,13 @@ pub struct HeldMail {
     pub subject: Box<str>,
     /// Octets of the stored copy.
     pub bytes: u64,
+    /// Octets as received, without what we added: what a size limit is about. 0 in what was held before this
+    /// field was.
+    #[serde(default)]
+    pub received_bytes: u64,
+    /// Recipients of the mail, held or not: what a rule that counts them is about. 0 as above.
+    #[serde(default)]
+    pub recipients_count: u32,
     /// `Message-ID:` as received.
     #[serde(default)]
     pub message_id: Box<str>,

@@ -1,9 +1,11 @@
-//! Mails above `limits::BODY_IN_MEMORY_BYTES_MAX`: a file of its own, written as the mail arrives.
+//! Mails above `limits::BODY_IN_MEMORY_BYTES_MAX`: a file of its own, written as the mail arrives, in room that was
+//! promised to it ([`Arriving`]) until the file is gone or has another name.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::SpoolError;
+use super::budget::Arriving;
 use super::disk::Disk;
 use crate::content::{Content, Piece};
 use crate::envelope::MailId;
@@ -15,6 +17,7 @@ pub struct LargeWriter<D: Disk> {
     file: D::File,
     path: PathBuf,
     bytes: u64,
+    room: Arriving,
 }
 
 /// A complete file in `incoming/`: keep it until the mail has its place (delivered, spooled, held); dropping
@@ -25,16 +28,23 @@ pub struct Incoming<D: Disk> {
     pub content: Content,
     disk: D,
     path: PathBuf,
+    room: Arriving,
 }
 
 impl<D: Disk> Drop for Incoming<D> {
     fn drop(&mut self) {
-        let (disk, path) = (self.disk.clone(), std::mem::take(&mut self.path));
-        self.disk.spawn(async move {
-            // What stays is removed at the next start.
-            let _ = disk.remove(&path).await;
-        });
+        discard(&self.disk, std::mem::take(&mut self.path), std::mem::take(&mut self.room));
     }
+}
+
+/// Removes a file beside everything else; its room is free once it is gone.
+fn discard<D: Disk>(disk: &D, path: PathBuf, room: Arriving) {
+    let removing = disk.clone();
+    disk.spawn(async move {
+        // What stays is removed at the next start.
+        let _ = removing.remove(&path).await;
+        drop(room);
+    });
 }
 
 impl<D: Disk> Drop for LargeWriter<D> {
@@ -43,33 +53,37 @@ impl<D: Disk> Drop for LargeWriter<D> {
         if self.path.as_os_str().is_empty() {
             return;
         }
-        let (disk, path) = (self.disk.clone(), std::mem::take(&mut self.path));
-        self.disk.spawn(async move {
-            // What stays is removed at the next start.
-            let _ = disk.remove(&path).await;
-        });
+        discard(&self.disk, std::mem::take(&mut self.path), std::mem::take(&mut self.room));
     }
 }
 
 impl<D: Disk> LargeWriter<D> {
-    /// Creates the file. `directory` is the `incoming` directory of the shard's spool, which exists.
+    /// Creates the file. `directory` is the `incoming` directory of the shard's spool, which exists; `room` is what
+    /// was promised for the size that was declared.
     ///
     /// # Errors
     /// [`SpoolError::Io`]: temporary.
-    pub async fn create(disk: D, directory: &Path, mail: MailId) -> Result<Self, SpoolError> {
+    pub async fn create(
+        disk: D,
+        directory: &Path,
+        mail: MailId,
+        room: Arriving,
+    ) -> Result<Self, SpoolError> {
         let path = directory.join(format!("{mail}.large"));
         let file =
             disk.create(&path).await.map_err(|error| SpoolError::io("create", &path, &error))?;
-        Ok(Self { disk, file, path, bytes: 0 })
+        Ok(Self { disk, file, path, bytes: 0, room })
     }
 
-    /// Appends octets.
+    /// Appends octets, if there is room for them without touching the reserve.
     ///
     /// # Errors
-    /// [`SpoolError::Io`], no room included: temporary; the writer is of no more use.
+    /// [`SpoolError::NoRoom`], [`SpoolError::Io`]: temporary; the writer is of no more use.
     pub async fn write(&mut self, octets: Vec<u8>) -> Result<(), SpoolError> {
         let bytes = octets.len() as u64;
+        self.room.cover(self.bytes + bytes)?;
         write_all(&self.disk, &self.file, &self.path, octets, self.bytes).await?;
+        self.room.wrote(bytes);
         self.bytes += bytes;
         Ok(())
     }
@@ -96,8 +110,8 @@ impl<D: Disk> LargeWriter<D> {
         let large = Arc::new(large.map_err(|error| SpoolError::io("open", &self.path, &error))?);
         let content = Content { pieces: vec![Piece::File { file: large, offset: 0, bytes }] };
         // From here on the file is the message's, not the writer's.
-        let path = std::mem::take(&mut self.path);
-        Ok(Incoming { content, disk, path })
+        let (path, room) = (std::mem::take(&mut self.path), std::mem::take(&mut self.room));
+        Ok(Incoming { content, disk, path, room })
     }
 }
 

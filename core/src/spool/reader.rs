@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::list_blocking;
@@ -24,7 +24,7 @@ const TRIES_MAX: usize = 5;
 /// Where one live record lies.
 #[derive(Clone, Debug)]
 pub struct Place {
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
     pub(crate) segment: u32,
     pub(crate) entry: Entry,
 }
@@ -67,6 +67,7 @@ fn scan_once(directory: &Path, last: bool) -> Result<Option<Scan>, SpoolError> {
     for entry in entries {
         let Some(segment) = segment_number(&entry.name) else { continue };
         let path = directory.join(&entry.name);
+        let place_path: Arc<Path> = path.as_path().into();
         let contents = match contents(&path, segment) {
             Ok(contents) => contents,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -83,7 +84,7 @@ fn scan_once(directory: &Path, last: bool) -> Result<Option<Scan>, SpoolError> {
         };
         scan.damage.extend(contents.damage);
         for entry in contents.entries.into_iter().filter(|entry| entry.kind >= kind::QUEUED) {
-            let place = Place { path: path.clone(), segment, entry };
+            let place = Place { path: Arc::clone(&place_path), segment, entry };
             if entry.id.mail.0.is_nil() {
                 scan.rows.push(place);
             } else {
@@ -168,7 +169,7 @@ impl Place {
 
     fn damaged(&self, what: String) -> SpoolError {
         let offset = format::offset(self.entry.block);
-        SpoolError::Damaged { path: self.path.clone(), offset, what }
+        SpoolError::Damaged { path: self.path.to_path_buf(), offset, what }
     }
 
     fn octets(&self, bytes: u64) -> Result<Vec<u8>, SpoolError> {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Arriving;
 use super::disk::Disk;
 use super::format::kind;
 use super::large::LargeWriter;
@@ -177,13 +178,17 @@ impl<D: Disk> SpoolStore<D> {
         Recovery::new(self.clone())
     }
 
-    /// A file for a large mail that is arriving.
+    /// A file for a large mail that is arriving, in the room that was promised to it.
     ///
     /// # Errors
     /// [`SpoolError::Io`]: 452 or 451.
-    pub async fn incoming(&self, mail: MailId) -> Result<LargeWriter<D>, SpoolError> {
+    pub async fn incoming(
+        &self,
+        mail: MailId,
+        room: Arriving,
+    ) -> Result<LargeWriter<D>, SpoolError> {
         let directory: PathBuf = self.inner.options.directory.join("incoming");
-        LargeWriter::create(self.inner.disk.clone(), &directory, mail).await
+        LargeWriter::create(self.inner.disk.clone(), &directory, mail, room).await
     }
 
     /// Whether a mail of that size may come in: asked before 354, answered 452.

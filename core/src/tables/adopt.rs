@@ -163,6 +163,12 @@ impl Generation {
         self.domains.find(name).map(|(domain, _)| domain.clone())
     }
 
+    /// Name of the first domain by name.
+    #[must_use]
+    pub fn first_domain(&self) -> Option<&Arc<str>> {
+        self.domains.first()
+    }
+
     /// All domains, in no order.
     pub fn domains(&self) -> impl Iterator<Item = &DomainRef> {
         self.domains.iter()

@@ -13,6 +13,7 @@ use super::delta::{self, EntryChange, Layer, RecipientChange, slot};
 use super::recipients::{ChainEnd, RecipientFlags, Record, follow};
 use super::senders::{
     EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
+    list_stem,
 };
 use super::{
     AdoptError, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
@@ -24,6 +25,9 @@ use crate::envelope::Mailbox;
 /// Memory that the deltas in force and those that transactions still hold may take together; the
 /// answer to a full budget is a merge.
 pub const DELTA_BYTES_MAX: usize = 256 << 20;
+
+/// Old generations that transactions may keep mapped.
+pub const OLD_BASES_MAX: usize = 2;
 
 /// One generation with the deltas that were known when it was loaded. Never changes: a transaction
 /// takes one at MAIL and keeps it to its end.
@@ -118,6 +122,34 @@ impl Snapshot {
                 each(value);
             }
         }
+    }
+
+    /// How many entries are in the list (owner, side, polarity) that `entry` would be added to. Reads
+    /// the whole table: for the writing side only.
+    pub(super) fn list_length(&self, entry: &Entry) -> usize {
+        let stem = list_stem(entry);
+        let place = slot(entry.polarity);
+        let mut changed = Layer::default();
+        for layer in &self.overlay.layers {
+            changed = Layer::merged(&changed, layer);
+        }
+        let change = |key: &[u8]| changed.entries.get(key).and_then(|both| both.get(place));
+        let base = self.generation.senders().into_iter().flat_map(|table| table.flat.records());
+        let old = base
+            .filter(|(key, _)| key.starts_with(&stem))
+            .filter(|(key, value)| {
+                EntryValue::decode(value).is_some_and(|value| value.polarity == entry.polarity)
+                    && matches!(change(key), None | Some(EntryChange::Untouched))
+            })
+            .count();
+        let new = changed
+            .entries
+            .iter()
+            .filter(|(key, both)| {
+                key.starts_with(&stem) && matches!(both.get(place), Some(EntryChange::Put(_)))
+            })
+            .count();
+        old + new
     }
 
     /// Every recipient with the target of an alias, in no order.
@@ -390,7 +422,11 @@ impl Current {
         let old = self.snapshot.swap(Arc::new(next));
         let mut held: Vec<_> = self.old.load().iter().cloned().collect();
         held.retain(|generation| generation.strong_count() > 0);
-        held.push(Arc::downgrade(&old.generation));
+        // The first generation is swapped in above itself, for its deltas: it is still one.
+        let old = Arc::downgrade(&old.generation);
+        if !held.iter().any(|known| known.ptr_eq(&old)) {
+            held.push(old);
+        }
         self.old.store(Arc::new(held));
         Ok(())
     }
@@ -438,6 +474,29 @@ impl Current {
                 .map_or(Ok(()), |text| Err(AdoptError::Malformed { file: path, text }))?;
             (snapshot, count) = (next, count + 1);
         }
+    }
+
+    /// Whether `snapshot` keeps something alive that is in the way: a generation that is not in force any more
+    /// while too many old ones are mapped, or deltas that are not in force any more while all of them together
+    /// take half of their budget. (At the whole of it single changes are refused, so half is the time to act.)
+    #[must_use]
+    pub fn is_blocked_by(&self, snapshot: &Snapshot) -> bool {
+        self.is_blocked_within(snapshot, OLD_BASES_MAX, DELTA_BYTES_MAX / 2)
+    }
+
+    pub(super) fn is_blocked_within(
+        &self,
+        snapshot: &Snapshot,
+        bases_max: usize,
+        delta_bytes_max: usize,
+    ) -> bool {
+        let now = self.load();
+        let old_base = !Arc::ptr_eq(&snapshot.generation, &now.generation);
+        let in_force =
+            |layer: &Arc<Layer>| now.overlay.layers.iter().any(|newer| Arc::ptr_eq(newer, layer));
+        let old_layer = !snapshot.overlay.layers.iter().all(in_force);
+        (old_base && self.old_bases_mapped() > bases_max)
+            || (old_layer && self.delta_bytes.load(Ordering::Relaxed) > delta_bytes_max)
     }
 
     /// Older generations that somebody still holds.

@@ -103,6 +103,7 @@ pub(super) struct RoutesRow {
 pub(super) struct Domains {
     by_name: HashMap<Arc<str>, DomainRef>,
     aliases: HashMap<Box<str>, Arc<str>>,
+    first: Option<Arc<str>>,
 }
 
 impl Domains {
@@ -147,7 +148,13 @@ impl Domains {
             let domain = DomainRef { name: Arc::clone(&name), tenant, settings, routes };
             domains.by_name.insert(name, domain);
         }
+        domains.first = domains.by_name.keys().min().cloned();
         Ok(domains)
+    }
+
+    /// The first by name: the same after each start, unlike the order of the map.
+    pub(super) fn first(&self) -> Option<&Arc<str>> {
+        self.first.as_ref()
     }
 
     /// A domain by its own name or by that of an alias, and whether it was an alias.

@@ -296,14 +296,24 @@ fn push_net(key: &mut Vec<u8>, net: ipnet::IpNet) {
     key.push(net.prefix_len());
 }
 
+/// What the keys of all entries of one list begin with: side and owner.
+pub(super) fn list_stem(entry: &Entry) -> Vec<u8> {
+    let mut stem = Vec::with_capacity(64);
+    push_owner(&mut stem, entry.side, entry.owner.level(), owner_name(&entry.owner));
+    stem
+}
+
+fn owner_name(owner: &Owner) -> &str {
+    match owner {
+        Owner::Gateway => "",
+        Owner::Tenant(name) | Owner::Domain(name) | Owner::Account(name) => name,
+    }
+}
+
 /// The key of an entry; with its polarity it is what makes an entry the same entry.
 pub(super) fn entry_key(entry: &Entry) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
-    let name = match &entry.owner {
-        Owner::Gateway => "",
-        Owner::Tenant(name) | Owner::Domain(name) | Owner::Account(name) => name,
-    };
-    push_owner(&mut key, entry.side, entry.owner.level(), name);
+    push_owner(&mut key, entry.side, entry.owner.level(), owner_name(&entry.owner));
     match &entry.pattern {
         Pattern::Address(text)
         | Pattern::Domain(text)

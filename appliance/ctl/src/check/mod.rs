@@ -125,7 +125,10 @@ impl<'s> Judge<'s> {
         let sender = Sender::find(&view, self.arguments)?;
         let archives = ArchiveLimits::default();
         scan::expand(&mut view, &archives);
-        let examination = self.examine(&view, &sender).map_err(fail)?;
+        let mut examination = self.examine(&view, &sender).map_err(fail)?;
+        if self.settings.actions.virus == policy::Action::Clean && examination.virus().is_some() {
+            examination.cuts = self.cuts(&content, &archives).map_err(fail)?;
+        }
         let mut findings = examination.findings.clone();
         findings.extend(self.network_findings(&sender));
         let list = self.lists(&content, &sender);
@@ -133,6 +136,20 @@ impl<'s> Judge<'s> {
         let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
         let recipient = self.recipient.clone();
         Ok(Judged { file: file.to_owned(), sender, recipient, examination, verdict, decision })
+    }
+
+    /// What can be taken out of a mail with malware.
+    fn cuts(&mut self, raw: &[u8], archives: &ArchiveLimits) -> Result<Vec<scan::Cut>, String> {
+        let snapshot = self.snapshot;
+        let hash = |digest: &_, bytes| snapshot.hash(digest, bytes).map(Into::into);
+        let tables = ScanTables {
+            patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
+            hash: snapshot.generation().has_hashes().then_some(&hash),
+            url_host: None,
+        };
+        let limits = ViewLimits::worker();
+        let found = scan::cuts(raw, (&limits, archives), &tables, &mut self.scratch);
+        futures_lite::future::block_on(found).map_err(|error| error.to_string())
     }
 
     fn examine(&mut self, view: &View<'_>, sender: &Sender) -> Result<Examination, String> {
@@ -221,7 +238,7 @@ impl<'s> Judge<'s> {
             attachments: &attachments,
             headers: &headers,
             unread_names: &unread,
-            cleaned: false,
+            cleaned: !examination.cuts.is_empty(),
         };
         policy::decide(verdict, &self.settings, &facts)
     }

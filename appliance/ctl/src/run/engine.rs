@@ -14,14 +14,15 @@ use crate::call::{CallError, call};
 use crate::outcome::Failure;
 use crate::place::Place;
 
-/// Until the socket answers: the engine opens it before it maps its tables.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until its listeners are bound: it verifies and maps gigabytes of tables before.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 /// One answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// A drain waits for sessions in DATA; each has minutes by RFC 5321 section 4.5.3.2.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(180);
 /// How much of its last words is shown when it did not start.
 const LAST_WORDS_LINES: usize = 20;
+const LAST_WORDS_BYTES: u64 = 64 * 1024;
 
 /// A running engine.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Engine {
         Some(Self { process, socket })
     }
 
-    /// Starts one and waits until it answers.
+    /// Starts one and waits until every listener of it is bound.
     pub(super) fn start(
         place: &Place,
         program: &Path,
@@ -55,27 +56,37 @@ impl Engine {
             .map_err(|error| Failure::new(what, format_args!("{}: {error}", program.display())))?;
         let mut engine = Self { process, socket: place.control_socket() };
         let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            if call(&engine.socket, Request::Ping, PING_TIMEOUT).is_ok() {
-                return Ok(engine);
-            }
+        // The socket answers before the listeners are bound: only then does it run.
+        while !engine.is_ready(place) {
             if engine.process.ended(Duration::from_millis(50)) {
                 let how = engine.process.end();
-                return Err(Failure::new(
-                    what,
-                    format_args!("{how} before it answered; its last words:\n{}", last_words(&log)),
-                )
-                .next(format_args!("sekisho{} config check", place.arguments())));
+                return Err(engine.did_not_start(place, &how));
             }
             if Instant::now() >= deadline || stop.load(Ordering::SeqCst) > 0 {
                 engine.process.signal(Signal::TERM);
-                return Err(Failure::new(
-                    what,
-                    format_args!("no answer on {}", engine.socket.display()),
-                )
-                .next(format_args!("less {}", log.display())));
+                return Err(Failure::new(what, "was not ready in time")
+                    .next(format_args!("less {}", log.display())));
             }
         }
+        Ok(engine)
+    }
+
+    /// Whether every listener of it is bound: it says so by writing its number down.
+    fn is_ready(&self, place: &Place) -> bool {
+        let about = std::fs::read(place.run().join("engine.json")).unwrap_or_default();
+        let about: serde_json::Value = serde_json::from_slice(&about).unwrap_or_default();
+        about.get("pid").and_then(serde_json::Value::as_i64) == Some(self.number().into())
+            && call(&self.socket, Request::Ping, PING_TIMEOUT).is_ok()
+    }
+
+    /// Its last words and the next step that they suggest.
+    fn did_not_start(&self, place: &Place, how: &str) -> Failure {
+        let words = self.process.words(&place.engine_log(), LAST_WORDS_BYTES);
+        let lines: Vec<&str> = words.lines().collect();
+        let from = lines.len().saturating_sub(LAST_WORDS_LINES);
+        let last: String = lines.iter().skip(from).map(|line| format!("\n  {line}")).collect();
+        Failure::new("engine", format_args!("{how} before it was ready; its last words:{last}"))
+            .next(next_step(&words, place))
     }
 
     /// Its process number.
@@ -129,10 +140,36 @@ impl Engine {
     }
 }
 
-fn last_words(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(LAST_WORDS_LINES);
-    lines.iter().skip(from).map(|line| format!("  {line}\n")).collect()
+/// What helps against the usual reasons not to start.
+fn next_step(words: &str, place: &Place) -> String {
+    let says = |text: &str| words.contains(text);
+    if says("Address already in use") {
+        let file = place.config.display();
+        format!("ss -ltnp shows who listens there; or name another address in {file}")
+    } else if says("Permission denied") {
+        format!("ls -lR {} shows what this user may not read", place.data.display())
+    } else if says("No space left") {
+        format!("df -h {}", place.data.display())
+    } else {
+        format!("sekisho{} config check", place.arguments())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_step;
+    use crate::place::Place;
+    use std::path::Path;
+
+    #[test]
+    fn the_next_step_fits_what_the_engine_said_last() {
+        let place = Place::new(Path::new("var"), None);
+        let next = |words| next_step(words, &place);
+        assert!(
+            next("listen on 127.0.0.1:25: Address already in use (os error 98)").contains("ss ")
+        );
+        assert!(next("var/spool: Permission denied").contains("ls -lR var"));
+        assert!(next("var/spool: No space left on device").contains("df -h var"));
+        assert_eq!(next("something else"), "sekisho config check");
+    }
 }

@@ -49,10 +49,19 @@ pub(crate) fn run(place: &Place, arguments: &RunArguments) -> Ran {
     let stop = stop_signals()?;
     let _lock = lock(place)?;
     setup::prepare(place)?;
-    let demo = start_demo(place, arguments)?;
+    let mut demo = start_demo(place, arguments)?;
     let (engine, taken_over) = match Engine::running(place) {
         Some(engine) => (engine, true),
-        None => (Engine::start(place, &program, &stop)?, false),
+        None => match Engine::start(place, &program, &stop) {
+            Ok(engine) => (engine, false),
+            Err(failure) => {
+                // Nothing is left behind by a start that failed.
+                if let Some(demo) = &mut demo {
+                    demo::stop(demo);
+                }
+                return Err(failure);
+            }
+        },
     };
     setup::say_where(place, &engine, taken_over, demo.is_some());
     let mut keeper = Keeper {
@@ -96,7 +105,15 @@ fn stop_signals() -> Result<Arc<AtomicUsize>, Failure> {
 /// The lock that makes this the only control process of a data directory; gone with the process.
 fn lock(place: &Place) -> Result<File, Failure> {
     let path = place.run().join("control.lock");
-    let fail = |error: std::io::Error| Failure::new(path.display(), error);
+    let fail = |error: std::io::Error| {
+        let failure = Failure::new(path.display(), &error);
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                failure.next("--data DIR names a directory that you may write to")
+            }
+            _ => failure,
+        }
+    };
     std::fs::create_dir_all(place.run()).map_err(fail)?;
     let file =
         File::options().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
@@ -186,6 +203,7 @@ impl Keeper<'_> {
 
     fn restart_demo(&mut self) {
         let pause = self.demo_pauses.died(Instant::now());
+        output::words("sekisho: the demo's next hop died; started again");
         std::thread::sleep(pause);
         match demo::start(self.place) {
             Ok(process) => {

@@ -5,7 +5,7 @@
 //! control process was killed goes on, and the next one takes it over by the socket.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -26,6 +26,8 @@ pub(super) struct Process {
     child: Option<Child>,
     number: i32,
     descriptor: OwnedFd,
+    /// Where its own words begin in the log that it shares with those before it.
+    words_from: u64,
 }
 
 impl Process {
@@ -35,6 +37,7 @@ impl Process {
             std::fs::rename(log, log.with_extension("log.1"))?;
         }
         let out = File::options().create(true).append(true).open(log)?;
+        let words_from = out.metadata()?.len();
         let child = command
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
@@ -43,7 +46,7 @@ impl Process {
             .spawn()?;
         let pid = Pid::from_child(&child);
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { child: Some(child), number: pid.as_raw_nonzero().get(), descriptor })
+        Ok(Self { child: Some(child), number: pid.as_raw_nonzero().get(), descriptor, words_from })
     }
 
     /// The process that listens on a Unix socket.
@@ -56,12 +59,28 @@ impl Process {
     /// A process by its number.
     pub(super) fn running(pid: Pid) -> io::Result<Self> {
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { child: None, number: pid.as_raw_nonzero().get(), descriptor })
+        let number = pid.as_raw_nonzero().get();
+        Ok(Self { child: None, number, descriptor, words_from: 0 })
     }
 
     /// Its number, for messages.
     pub(super) fn number(&self) -> i32 {
         self.number
+    }
+
+    /// What it wrote to its log, at most the last `bytes_max` octets.
+    pub(super) fn words(&self, log: &Path, bytes_max: u64) -> String {
+        let mut words = Vec::new();
+        let read = File::open(log).and_then(|mut file| {
+            let end = file.metadata()?.len();
+            let from = self.words_from.max(end.saturating_sub(bytes_max));
+            file.seek(io::SeekFrom::Start(from))?;
+            file.take(bytes_max).read_to_end(&mut words)
+        });
+        match read {
+            Ok(_) => String::from_utf8_lossy(&words).into_owned(),
+            Err(error) => format!("{}: {error}", log.display()),
+        }
     }
 
     /// Waits until it has ended, at most `limit`; whether it has. A signal may cut the wait short.
@@ -142,6 +161,17 @@ mod tests {
         back_off.started(later);
         assert_eq!(back_off.died(later + Duration::from_secs(5)).as_millis(), 30_000);
         assert_eq!(back_off.died(later + Duration::from_secs(61)).as_millis(), 100);
+    }
+
+    #[test]
+    fn the_words_of_a_process_are_its_own_and_not_those_of_the_one_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "an old failure\n").unwrap();
+        let mut child = Process::start(Command::new("echo").arg("a new one"), &log).unwrap();
+        assert!(child.ended(Duration::from_secs(10)));
+        assert_eq!(child.words(&log, 1000), "a new one\n");
+        assert_eq!(child.words(&log, 4), "one\n");
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn write_new(path: &Path, text: &str) -> Result<bool, Failure> {
 /// When the newest generation was built.
 fn newest(place: &Place) -> Result<Option<SystemTime>, Failure> {
     let publisher = publish::publisher(place)?;
-    let latest = publisher.latest().map_err(|error| publish::failed("tables", &error))?;
+    let latest = publisher.latest().map_err(|error| publish::failed(place, "tables", &error))?;
     let Some(latest) = latest else { return Ok(None) };
     let dir = publisher.generation_dir(latest);
     let modified = std::fs::metadata(&dir).and_then(|metadata| metadata.modified());

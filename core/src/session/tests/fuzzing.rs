@@ -169,6 +169,16 @@ fn proxy_headers_name_the_client() {
         destination: "[::2]:25".parse().unwrap(),
     };
     assert_eq!(proxy::parse(&octets), Ok(Some((expected, octets.len()))));
+    // What a proxy with one socket for both families says of a client with IPv4.
+    let mut mapped = [0_u8; 36];
+    mapped[10..16].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 7]);
+    mapped[26..32].copy_from_slice(&[0xff, 0xff, 198, 51, 100, 25]);
+    mapped[32..].copy_from_slice(&ipv4[8..]);
+    let expected = Proxied::Client {
+        source: "192.0.2.7:4660".parse().unwrap(),
+        destination: "198.51.100.25:25".parse().unwrap(),
+    };
+    assert_eq!(proxy::parse(&header(0x21, 0x21, &mapped)), Ok(Some((expected, 52))));
     // TLVs are skipped.
     let octets = header(0x21, 0x11, &[&ipv4[..], &[1, 0, 2, b'h', b'2']].concat());
     assert!(matches!(proxy::parse(&octets), Ok(Some((Proxied::Client { .. }, 33)))));

@@ -70,6 +70,38 @@ fn the_recipient_after_the_last_gets_452() {
 }
 
 #[test]
+fn recipients_that_are_put_off_cost_those_accepted_before_them_nothing() {
+    // A list of 1,200 sent in one group to a server that takes 1,000: after 50 times 452 the session
+    // was cut with 421, and nobody got the mail.
+    let config = SessionConfig {
+        recipients_max: 2,
+        refused_recipients_max: 2,
+        deferred_recipients_max: 20,
+        ..config()
+    };
+    let mut peer = Peer::identified(config.clone());
+    let group = "RCPT TO:<a@x>\r\n".repeat(22) + "DATA\r\n";
+    let mut expected = vec!["452 4.5.3"; 22];
+    expected[..2].fill("250");
+    peer.expect("MAIL FROM:<>\r\n", &["250"]);
+    peer.expect(group, &[&expected[..], &["354"]].concat());
+    peer.expect(".\r\n", &["250"]);
+    assert_eq!(peer.messages[0].0.envelope.recipients.len(), 2);
+    // The same for the pipeline's 4yz (rates, call-outs without an answer).
+    let mut peer = Peer::identified(config.clone());
+    peer.expect("MAIL FROM:<>\r\nRCPT TO:<a@x>\r\n", &["250", "250"]);
+    peer.expect(
+        "RCPT TO:<busy@x>\r\n".repeat(20) + "DATA\r\n",
+        &[&["450"; 20][..], &["354"]].concat(),
+    );
+    // But not without end.
+    let mut peer = Peer::identified(config);
+    peer.expect("MAIL FROM:<>\r\n", &["250"]);
+    peer.expect("RCPT TO:<busy@x>\r\n".repeat(30), &[&["450"; 21][..], &["421 4.7.0"]].concat());
+    assert_eq!(peer.closed, Some(CloseReason::Limit));
+}
+
+#[test]
 fn too_many_errors_refusals_idle_commands_or_transactions_end_the_session() {
     let config = SessionConfig {
         errors_max: 2,
@@ -187,6 +219,31 @@ fn time_that_our_disk_takes_is_not_the_clients() {
             step => panic!("{step:?}"),
         }
     }
+}
+
+#[test]
+fn a_session_in_content_keeps_its_content_and_no_buffers_beside_it() {
+    // Seen from outside: 400 sessions over the budget held four times what was charged, because each
+    // kept the packet that it had read last, and the buffer of the content it had been refused.
+    let mut peer = Peer::in_transaction(config());
+    peer.expect("DATA\r\n", &["354"]);
+    peer.expect("x\r\n".repeat(20_000), &[]);
+    assert!(peer.session.input.held_bytes() <= 4096);
+    assert!(peer.session.content_bytes() >= 60_000 && peer.session.content_bytes() < 130_000);
+    peer.session.refuse_content(Reply::new(452, Enhanced(4, 3, 1), "No room"));
+    assert_eq!(peer.session.content_bytes(), 0);
+    peer.expect("x\r\n".repeat(20_000), &[]);
+    assert_eq!(peer.session.content_bytes(), 0);
+    assert!(peer.session.input.held_bytes() <= 4096);
+    peer.expect(".\r\n", &["452 4.3.1"]);
+    // A chunk that is wanted, and one that is swallowed.
+    let mut peer = Peer::in_transaction(config());
+    peer.expect(format!("BDAT 100000\r\n{}", "x\r\n".repeat(20_000)), &[]);
+    assert!(peer.session.input.held_bytes() <= 4096);
+    let mut peer = Peer::identified(config());
+    peer.expect(format!("BDAT 100000\r\n{}", "x\r\n".repeat(20_000)), &[]);
+    assert!(peer.session.input.held_bytes() <= 4096);
+    assert_eq!(peer.session.content_bytes(), 0);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::spool::disk::Disk;
 use crate::spool::format::{self, kind};
 use crate::spool::{CopyId, SpoolError};
 
+/// A segment that could not be compacted is tried again after so long.
+const TRY_AGAIN_MS: u64 = 10 * 60_000;
 /// Octets that are moved before their flush is awaited: bounds memory, and what a client's mail waits for.
 const MOVE_BYTES: u64 = 1 << 20;
 
@@ -27,7 +29,7 @@ impl<D: Disk> Inner<D> {
             let active = state.active.as_ref().map(|active| active.number);
             let now = state.now;
             let due = state.segments.iter().find(|(number, segment)| {
-                let free = !segment.busy && !state.is_unread(**number);
+                let free = !segment.busy && segment.not_before <= now && !state.is_unread(**number);
                 Some(**number) != active && free && self.is_due(segment, now)
             });
             let Some(number) = due.map(|(number, _)| *number) else { return };
@@ -42,9 +44,12 @@ impl<D: Disk> Inner<D> {
             let outcome = inner.compact(number).await;
             let mut state = inner.state.borrow_mut();
             state.compacting = false;
+            let again = state.now.saturating_add(TRY_AGAIN_MS);
             if let (Err(error), Some(segment)) = (outcome, state.segments.get_mut(&number)) {
-                // A damaged record: the segment stays for somebody to look at. A disk error: later.
-                segment.busy = matches!(error, SpoolError::Damaged { .. });
+                // Its records stay where they are, and so does what is dead beside them. A damaged one goes the way of
+                // all records when it expires or is deleted: then the segment can go, too.
+                tracing::warn!(segment = number, %error, "a segment could not be compacted, later again");
+                (segment.busy, segment.not_before) = (false, again);
             }
         });
     }
@@ -74,7 +79,11 @@ impl<D: Disk> Inner<D> {
                     tickets.push(self.enqueue(Pending::Record(Box::new(record)), false));
                 }
                 Err(error) => {
-                    self.report(&error);
+                    // An alarm once, not at every try.
+                    let first = |segment: &Segment| segment.not_before == 0;
+                    if self.state.borrow().segments.get(&number).is_some_and(first) {
+                        self.report(&error);
+                    }
                     return Err(error);
                 }
             }

@@ -125,6 +125,9 @@ struct Segment {
     newest_stamp: u32,
     /// Being sealed, compacted or removed, or set aside: not to be touched.
     busy: bool,
+    /// Could not be compacted, because of the disk or of a damaged record: not tried again before then, so
+    /// that it does not stand in the way of others.
+    not_before: u64,
 }
 
 /// The segment that is written to.
@@ -382,12 +385,14 @@ impl<D: Disk> Log<D> {
             ticket = Some(self.inner.enqueue(Pending::Note(note), true));
         }
         if location.has_files() {
-            let (inner, gone) = (Rc::clone(&self.inner), self.inner.ticket());
+            let (inner, mut gone) = (Rc::clone(&self.inner), self.inner.ticket());
             self.inner.disk.spawn(async move {
-                // Not while the record could come back without them.
-                if gone.durable().await.is_ok() {
-                    inner.remove_files(id).await;
+                // Not while the record could come back without them. After a flush that failed the tombstone is
+                // written with the next one.
+                while gone.durable().await.is_err() {
+                    gone = inner.ticket();
                 }
+                inner.remove_files(id).await;
             });
         }
         Ok(ticket.unwrap_or_else(|| self.inner.ticket()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::MailId;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::spool::log::{Loaded, Log, LogOptions, NewRecord};
 use crate::spool::reader;
 use crate::spool::sim::{Faults, SimDisk};
@@ -246,4 +246,50 @@ fn a_budget_refuses_before_its_reserve_raises_an_alarm_and_recovers() {
     assert!(!budget.admits(51), "the file system's reserve counts, too");
     budget.set_free(99);
     assert!(budget.alarm().is_some() && budget.excess() == 1);
+}
+
+#[test]
+fn mails_that_arrive_together_cannot_go_through_the_reserve_together() {
+    // Each of three mails of 400 octets was admitted by itself, because none was counted before it was complete:
+    // together they took 1,200 octets of a budget of 1,000 with 100 in reserve.
+    let (spool, held) =
+        (Arc::new(Budget::new("spool", 1_000, 100)), Arc::new(Budget::new("quarantine", 900, 100)));
+    spool.set_free(5_000);
+    let budgets = [&spool, &held];
+    let mut one = Arriving::promise(&budgets, 400).unwrap();
+    let two = Arriving::promise(&budgets, 400).unwrap();
+    let full = Arriving::promise(&budgets, 400).unwrap_err();
+    assert!(full.is_full() && full.to_string().contains("800 of 1000 octets used"), "{full}");
+    assert!(Arriving::promise(&budgets, 100).unwrap_err().to_string().contains("quarantine"));
+    assert_eq!((spool.arriving(), held.arriving()), (800, 800), "a refused promise leaves nothing");
+    assert!(spool.admits(100) && !spool.admits(101) && !held.admits(1));
+
+    // Who sends more than was declared needs room for it, octet by octet.
+    one.wrote(400);
+    assert!(one.cover(401).unwrap_err().is_full(), "no room in the quarantine");
+    assert_eq!((spool.arriving(), held.arriving()), (800, 800));
+    drop(two);
+    one.cover(600).unwrap();
+    one.wrote(200);
+    assert_eq!((spool.arriving(), held.arriving()), (600, 600));
+    // It is complete: what is kept of it may use the promise, and the reserve.
+    assert!(spool.check_reserve(1_000).is_ok());
+    spool.add(600);
+    drop(one);
+    assert_eq!((spool.used(), spool.arriving(), held.arriving()), (600, 0, 0));
+}
+
+#[test]
+fn the_disk_itself_is_promised_once_whatever_was_written_of_it_since_it_was_looked_at() {
+    let budget = Arc::new(Budget::new("spool", u64::MAX / 2, 100));
+    budget.set_free(1_000);
+    let mut one = Arriving::promise(&[&budget], 500).unwrap();
+    assert!(budget.admits(400) && !budget.admits(401));
+    one.wrote(500);
+    assert!(budget.admits(400) && !budget.admits(401), "written, not yet sampled");
+    budget.set_free(500);
+    assert!(budget.admits(400) && !budget.admits(401), "written and sampled");
+    let mut undeclared = Arriving::promise(&[&budget], 0).unwrap();
+    undeclared.cover(400).unwrap();
+    assert!(undeclared.cover(401).unwrap_err().is_full());
 }

@@ -10,7 +10,7 @@ use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::MailId;
 use crate::spool::CopyId;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::spool::disk::Disk;
 use crate::spool::large::LargeWriter;
 use crate::spool::log::{Loaded, Log, LogOptions, NewRecord, Urgency};
@@ -83,7 +83,9 @@ async fn append(disk: &SimDisk, log: &Log<SimDisk>, model: &Model, dice: u64) {
     let octets = octets_of(id, bytes);
     let incoming = PathBuf::from("/spool/0/incoming");
     let (content, _guard) = if large {
-        let Ok(mut writer) = LargeWriter::create(disk.clone(), &incoming, id.mail).await else {
+        let Ok(mut writer) =
+            LargeWriter::create(disk.clone(), &incoming, id.mail, Arriving::default()).await
+        else {
             return;
         };
         if writer.write(octets).await.is_err() {

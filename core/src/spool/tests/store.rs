@@ -8,7 +8,7 @@ use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{Envelope, MailId, Mailbox, Notify, Recipient};
 use crate::reply::Reply;
-use crate::spool::budget::Budget;
+use crate::spool::budget::{Arriving, Budget};
 use crate::spool::log::LogOptions;
 use crate::spool::sim::SimDisk;
 use crate::spool::{
@@ -148,7 +148,7 @@ fn a_large_mail_is_linked_before_its_record_and_goes_with_it() {
     let body: Vec<u8> = (0..400_000u32).map(|i| (i / 7) as u8).collect();
     run(&disk, async {
         let store = open(&disk).await;
-        let mut writer = store.incoming(queued.mail).await.unwrap();
+        let mut writer = store.incoming(queued.mail, Arriving::default()).await.unwrap();
         for part in body.chunks(65_536) {
             writer.write(part.to_vec()).await.unwrap();
         }
@@ -174,12 +174,45 @@ fn a_large_mail_is_linked_before_its_record_and_goes_with_it() {
 }
 
 #[test]
+fn the_room_of_a_large_mail_is_promised_while_it_arrives_and_given_back_when_it_is_gone() {
+    let disk = SimDisk::new(3);
+    run(&disk, async {
+        let store = open(&disk).await;
+        let budget = Arc::new(Budget::new("spool", 1 << 20, 1 << 18));
+        let room = |bytes| Arriving::promise(&[&budget], bytes).unwrap();
+        let gone = async || {
+            for _ in 0..200 {
+                crate::spool::disk::Disk::pause(&disk).await;
+            }
+            assert!(disk.files(Path::new("/spool/0/incoming")).is_empty());
+            budget.arriving()
+        };
+        let mut aborted = store.incoming(mail(1, 1).mail, room(0)).await.unwrap();
+        aborted.write(vec![1; 500_000]).await.unwrap();
+        assert_eq!(budget.arriving(), 500_000, "nothing was declared: as it comes");
+        let error = aborted.write(vec![1; 300_000]).await.unwrap_err();
+        assert!(error.is_full(), "452 before the reserve is touched: {error}");
+        assert_eq!(disk.files(Path::new("/spool/0/incoming"))[0].1.len(), 500_000);
+        drop(aborted);
+        assert_eq!(gone().await, 0, "an abort gives its room back");
+
+        let mut writer = store.incoming(mail(2, 1).mail, room(400_000)).await.unwrap();
+        assert_eq!(budget.arriving(), 400_000, "as declared, before the first octet");
+        writer.write(vec![2; 300_000]).await.unwrap();
+        let incoming = writer.finish().await.unwrap();
+        assert_eq!(budget.arriving(), 400_000, "complete, and not yet kept anywhere");
+        drop(incoming);
+        assert_eq!(gone().await, 0);
+    });
+}
+
+#[test]
 fn a_large_mail_whose_file_is_gone_or_short_is_damaged_and_says_so() {
     let disk = SimDisk::new(3);
     run(&disk, async {
         let store = open(&disk).await;
         let queued = mail(1, 1);
-        let mut writer = store.incoming(queued.mail).await.unwrap();
+        let mut writer = store.incoming(queued.mail, Arriving::default()).await.unwrap();
         writer.write(vec![7; 300_000]).await.unwrap();
         let incoming = writer.finish().await.unwrap();
         store.put(&queued, &incoming.content, NOW).await.unwrap();

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicUsize;
 
 use super::super::current::{Snapshot, endless};
 use super::super::delta::Layer;
-use super::super::senders::{Entry, EntryValue, Owner, entry_key};
+use super::super::senders::{Entry, Owner, PatternKind, Polarity, Side, entry_key};
 use super::super::{Change, PublishError};
+use crate::policy::{self, ListSettings};
 
 /// Checks changes one after the other, each on top of those before it.
 pub(super) fn check(
@@ -91,15 +92,54 @@ fn add_entry(now: &Snapshot, entry: &Entry) -> Result<(), String> {
     };
     let (mut same, mut opposite) = (false, false);
     now.entries(&entry_key(entry), &mut |value| {
-        same |= value == EntryValue::of(entry);
+        // An entry that already works does not become a new one by waiting again (C28).
+        same |= value.polarity == entry.polarity
+            && value.match_on == entry.match_on
+            && value.active_from <= entry.active_from;
         opposite |= value.polarity != entry.polarity;
     });
     if same {
         return Err("this entry is there already".to_owned());
     }
+    if let (Owner::Account(_), Some(domain)) = (&entry.owner, domain) {
+        users_own(now, entry, &domain.settings.lists)?;
+    }
     // C27
     if opposite && domain.is_some_and(|domain| !domain.settings.lists.cross_duplicate) {
         return Err("the same entry is in the opposite list".to_owned());
+    }
+    Ok(())
+}
+
+/// What the domain's settings say of a mailbox user's own lists: C23, C24, C25, C31. The lists of a
+/// domain, a tenant and the gateway are an administrator's, and an operator's file is his own.
+fn users_own(now: &Snapshot, entry: &Entry, lists: &ListSettings) -> Result<(), String> {
+    let allowed = match (entry.side, entry.polarity) {
+        (Side::Sender, Polarity::Allow) => lists.user_allow,
+        (Side::Sender, Polarity::Block) => lists.user_block,
+        (Side::Recipient, Polarity::Allow) => false,
+        (Side::Recipient, Polarity::Block) => lists.recipient_block,
+    };
+    if !allowed {
+        let setting = match entry.side {
+            Side::Sender => "lists.user_lists",
+            Side::Recipient => "lists.recipient",
+        };
+        return Err(format!("{setting} of this domain gives its users no such list"));
+    }
+    let form = match entry.pattern.kind() {
+        PatternKind::Network => policy::PatternKind::Ip,
+        PatternKind::Address => policy::PatternKind::Address,
+        PatternKind::Domain => policy::PatternKind::Domain,
+        PatternKind::AnyAtDomain => policy::PatternKind::DomainWildcard,
+        PatternKind::Subdomains => policy::PatternKind::SubdomainWildcard,
+    };
+    if !lists.forms.contains(&form) {
+        return Err("lists.forms of this domain does not take this form".to_owned());
+    }
+    let (length, max) = (now.list_length(entry), lists.max as usize);
+    if length >= max {
+        return Err(format!("the list holds {length} entries, lists.max of this domain is {max}"));
     }
     Ok(())
 }

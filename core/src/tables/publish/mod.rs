@@ -22,6 +22,9 @@ use super::delta::{self, Layer};
 use super::manifest::{CHANGES, MANIFEST};
 use super::{Change, Generation, Progress, PublishError, Report, Sources, disk};
 
+/// Single changes that a backup brought back, until a build has taken them.
+const RESTORED: &str = "restored";
+
 /// The directory of the generations. One process writes at a time, any number may wait for it.
 #[derive(Debug)]
 pub struct Publisher {
@@ -184,14 +187,48 @@ impl Publisher {
         let _building = self.lock("build.lock")?;
         let mut sources = sources.clone();
         let mut base = None;
+        let restored = self.dir.join(RESTORED);
+        let has_restored = restored.exists();
+        if has_restored {
+            sources.changes.splice(..0, delta::read_carried(&restored)?);
+        }
         if let Some(latest) = self.latest()? {
             let (changes, last) = self.changes_of(latest)?;
-            sources.changes.splice(..0, changes.to_changes());
+            if !has_restored {
+                sources.changes.splice(..0, changes.to_changes());
+            }
             base = Some((latest, last));
         }
-        self.make(base, |dir, number| {
+        let made = self.make(base, |dir, number| {
             make_generation(&sources, number, dir, progress).map_err(PublishError::Sources)
-        })
+        })?;
+        if has_restored {
+            fs::remove_file(&restored).map_err(io_at(&restored))?;
+        }
+        Ok(made)
+    }
+
+    /// The net of all single changes, for a backup: they stand in no source. None without a
+    /// generation.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn changes(&self) -> Result<Option<Vec<Change>>, PublishError> {
+        let Some(latest) = self.latest()? else { return Ok(None) };
+        Ok(Some(self.changes_of(latest)?.0.to_changes()))
+    }
+
+    /// Writes changes down in place of all single changes there are; the next build takes them.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`].
+    pub fn restore_changes(&self, changes: &[Change]) -> Result<(), PublishError> {
+        let _lock = self.lock("lock")?;
+        let path = self.dir.join(RESTORED);
+        let temporary = disk::temporary(&path);
+        let _ = fs::remove_file(&temporary);
+        delta::write(&temporary, changes).map_err(io_at(&temporary))?;
+        disk::rename(&temporary, &path).map_err(io_at(&path))
     }
 
     /// Adds changes to the latest generation: its number and that of the delta. Then tell the engine

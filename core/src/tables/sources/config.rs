@@ -8,7 +8,7 @@ use crate::tables::{Owner, Polarity, Side, SourceError, disk};
 
 impl Sources {
     /// The sources that a configuration names. Relative paths are below `base`; a directory stands for
-    /// all files in it with an extension of the format, by name. `own_hosts` as in the field.
+    /// all files in it, and in the directories in it, with an extension of the format, by name. `own_hosts` as in the field.
     ///
     /// # Errors
     /// A directory that cannot be read, a missing file that is not optional; all of them.
@@ -38,7 +38,11 @@ impl Sources {
     }
 }
 
-/// The files that a source stands for.
+/// Directories below a source's own that are looked into.
+const DEPTH_MAX: usize = 8;
+
+/// The files that a source stands for. A directory without any is a mistake, not an empty table: rules
+/// that nobody runs look like mail that nobody finds fault with.
 fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>> {
     if !path.exists() {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
@@ -58,13 +62,37 @@ fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>>
         }
         (SourceFormat::Clamav, _) => &["ndb", "ldb", "ndu", "ldu"],
     };
-    let names = disk::names(path)?.into_iter().map(|name| path.join(name));
-    Ok(names
-        .filter(|path| {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            path.is_file() && extension.is_some_and(|extension| extensions.contains(&extension))
-        })
-        .collect())
+    let mut files = Vec::new();
+    gather(path, extensions, DEPTH_MAX, &mut files)?;
+    if files.is_empty() && !source.optional {
+        let text = format!("no file in this directory ends in .{}", extensions.join(", ."));
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
+    }
+    Ok(files)
+}
+
+/// Adds the files in `dir` that have one of `extensions`, by name, then those of the directories in
+/// it. Links to directories are left out: they may lead back.
+fn gather(
+    dir: &Path,
+    extensions: &[&str],
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
+    let (dirs, others): (Vec<_>, Vec<_>) =
+        disk::names(dir)?.into_iter().map(|name| dir.join(name)).partition(|path| path.is_dir());
+    files.extend(others.into_iter().filter(|path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        path.is_file() && extension.is_some_and(|extension| extensions.contains(&extension))
+    }));
+    for below in dirs.into_iter().filter(|path| !path.is_symlink()) {
+        if depth == 0 {
+            let text = format!("{}: more than {DEPTH_MAX} directories deep", below.display());
+            return Err(std::io::Error::other(text));
+        }
+        gather(&below, extensions, depth - 1, files)?;
+    }
+    Ok(())
 }
 
 fn kind(source: &config::Source, path: &Path) -> SourceKind {

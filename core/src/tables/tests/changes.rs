@@ -73,6 +73,44 @@ fn single_changes_come_into_force_are_merged_and_survive_a_new_build() {
 }
 
 #[test]
+fn an_old_snapshot_is_in_the_way_by_its_generation_or_by_its_deltas_and_a_new_one_never_is() {
+    let at = Appliance::new();
+    let publisher = at.publisher();
+    let current = Current::new(at.build(vec![csv("gateway,sender,block,x.example\n", &at)]));
+    let add = |name: &str| {
+        let change = Change::RecipientAdd { address: format!("{name}@example.com").into() };
+        publisher.add_delta(&[change]).unwrap();
+        current.adopt_deltas(&at.dir(1)).unwrap();
+    };
+    let bare = current.load();
+    add("first");
+    let one = current.load();
+    add("second");
+    // The layers of `one` were merged with the second change: it alone keeps its own alive.
+    let now = current.load();
+    let blocked = |snapshot: &Snapshot, bases_max, bytes_max| {
+        current.is_blocked_within(snapshot, bases_max, bytes_max)
+    };
+    assert!(blocked(&one, usize::MAX, 0), "its deltas are not in force any more");
+    assert!(!blocked(&one, 0, usize::MAX), "its generation is");
+    assert!(!blocked(&one, 0, current.counts().delta_bytes), "all deltas fit");
+    assert!(!blocked(&now, 0, 0) && !blocked(&bare, 0, 0), "these keep nothing alive");
+    assert!(!current.is_blocked_by(&one), "far from the real bounds");
+
+    // As the engine does with its first one: it must not count twice when it is an old one.
+    current.swap(Arc::clone(now.generation()), &at.dir(1)).unwrap();
+    assert_eq!(publisher.merge(&mut |_| ()).unwrap(), Some(2));
+    current.swap(at.adopt(2).unwrap(), &at.dir(2)).unwrap();
+    assert_eq!(current.old_bases_mapped(), 1);
+    assert!(blocked(&bare, 0, usize::MAX), "an old generation, and none may be mapped");
+    assert!(!blocked(&bare, 1, usize::MAX), "one may");
+    assert!(blocked(&now, 1, 0), "what was in force is old now, its deltas, too");
+    let bytes = current.counts().delta_bytes;
+    drop((one, now));
+    assert!(bytes > 0 && current.counts().delta_bytes == 0, "let go, their memory is free");
+}
+
+#[test]
 fn o16_a_change_that_makes_no_sense_is_refused_and_none_of_its_fellows_is_added() {
     let at = Appliance::new();
     drop(at.build(vec![csv("domain:example.net,sender,allow,x.example\n", &at)]));
@@ -114,6 +152,84 @@ fn o16_a_change_that_makes_no_sense_is_refused_and_none_of_its_fellows_is_added(
         "fellow@example.com unlisted"
     );
     assert!(!at.dir(1).join("delta/00000001").exists());
+}
+
+#[test]
+fn c23_24_25_31_the_lists_of_a_mailbox_user_keep_to_the_settings_of_his_domain() {
+    const NTT: &str = "[[domain]]\nname = \"example.jp\"\nprofile = \"ntt-mail-security\"\n";
+    let at = Appliance::new();
+    let ntt = at.source("ntt.toml", NTT, SourceKind::Domains);
+    let full: String =
+        (0..49).map(|n| format!("account:u@example.jp,sender,allow,a{n}@x.example\n")).collect();
+    drop(at.build(vec![ntt, csv(&full, &at)]));
+    let publisher = at.publisher();
+    let add = |line: &str| {
+        let why = publisher.add_delta(&[Change::EntryAdd { entry: entry(line) }]);
+        why.map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+    };
+    for (line, want) in [
+        ("account:u@example.jp,sender,block,b@x.example", "lists.user_lists"),
+        ("account:u@example.jp,recipient,allow,b@x.example", "lists.recipient"),
+        ("account:u@example.jp,sender,allow,x.example", "lists.forms"),
+        ("account:u@example.jp,sender,allow,192.0.2.0/24", "lists.forms"),
+        ("account:u@example.net,sender,allow,*@*.x.example", "lists.forms"),
+        ("account:u@example.jp,sender,allow,*@*.x.example", "taken"),
+        ("account:u@example.jp,sender,allow,*@y.example", "holds 50 entries, lists.max"),
+        ("account:v@example.jp,sender,allow,*@y.example", "taken"),
+        ("domain:example.jp,sender,block,192.0.2.0/24", "taken"),
+        ("account:u@example.com,sender,block,b@x.example", "taken"),
+    ] {
+        let said = add(line);
+        assert!(said.contains(want), "{line}: {said}, expected {want}");
+    }
+    // What is removed, from the table or from the changes, makes room again.
+    for line in [
+        "account:u@example.jp,sender,allow,a7@x.example",
+        "account:u@example.jp,sender,allow,*@*.x.example",
+    ] {
+        publisher.add_delta(&[Change::EntryRemove { entry: entry(line) }]).unwrap();
+        assert_eq!(add("account:u@example.jp,sender,allow,new@x.example"), "taken", "{line}");
+        publisher
+            .add_delta(&[Change::EntryRemove {
+                entry: entry("account:u@example.jp,sender,allow,new@x.example"),
+            }])
+            .unwrap();
+    }
+}
+
+#[test]
+fn single_changes_are_read_for_a_backup_and_brought_back_into_an_empty_box() {
+    let at = Appliance::new();
+    let publisher = at.publisher();
+    assert_eq!(publisher.changes().unwrap(), None, "nothing was ever built");
+    drop(at.build(vec![]));
+    let block = Change::EntryAdd { entry: entry("gateway,sender,block,x.example") };
+    publisher.add_delta(&[block]).unwrap();
+    publisher.merge(&mut |_| ()).unwrap();
+    publisher.add_delta(&[Change::RecipientAdd { address: "new@example.com".into() }]).unwrap();
+    let saved = publisher.changes().unwrap().unwrap();
+    assert_eq!(saved.len(), 2, "the carried one and the one in a delta: {saved:?}");
+
+    let other = Appliance::new();
+    other.publisher().restore_changes(&saved).unwrap();
+    let back = snapshot(&other.build(vec![]));
+    assert_eq!(resolved(&back, "new@example.com"), "new@example.com listed");
+    assert_eq!(entries(&back, "user@example.com", "u@x.example", 0), ["Gateway Block x.example"]);
+    assert_eq!(
+        other.publisher().changes().unwrap().unwrap(),
+        saved,
+        "the next backup has them too"
+    );
+
+    // In a box that has changes of its own the restored ones stand in their place, once.
+    let own = Change::EntryAdd { entry: entry("gateway,sender,block,own.example") };
+    other.publisher().add_delta(std::slice::from_ref(&own)).unwrap();
+    other.publisher().restore_changes(&saved).unwrap();
+    drop(other.build(vec![]));
+    assert_eq!(other.publisher().changes().unwrap().unwrap(), saved);
+    other.publisher().add_delta(&[own]).unwrap();
+    drop(other.build(vec![]));
+    assert_eq!(other.publisher().changes().unwrap().unwrap().len(), 3);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod broken;
 mod changes;
+mod directories;
 mod properties;
 
 use std::fs;

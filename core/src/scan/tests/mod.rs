@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod archives;
+mod cut;
+mod mime;
+
 use super::finding::FindingKind;
 use super::*;
 use crate::message::{View, ViewLimits};

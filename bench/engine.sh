@@ -1,0 +1,53 @@
+#!/bin/bash
+# One engine with one domain, in the foreground, for measuring:
+#
+#   bench/engine.sh LISTEN HOP STATE DOMAIN [FORMAT RULES]...
+#
+# LISTEN and HOP are host:port; STATE is an empty directory. Without rules it only relays; FORMAT
+# is that of [[tables.source]] (spamassassin, toml, clamav) for a file or a directory of rules.
+# Everything is delivered, whatever it is judged to be: peers do the same.
+# PROGRAMS names the directory of the programs (default: target/release), MODE through or spool.
+set -euo pipefail
+listen=$1 hop=$2 state=$3 domain=$4
+shift 4
+programs=${PROGRAMS:-$(realpath "$(dirname "$0")/..")/target/release}
+
+mkdir -p "$state/etc"
+cat > "$state/etc/sekisho.toml" << TOML
+[engine]
+data_dir = ".."
+shards = 1
+host_name = "bench.example.com"
+[[listener]]
+address = "$listen"
+[delivery]
+mode = "${MODE:-through}"
+[analysis]
+workers = 1
+[metrics]
+address = "off"
+[[tables.source]]
+path = "domains.toml"
+kind = "domains"
+format = "toml"
+TOML
+while [ $# -ge 2 ]; do
+  printf '[[tables.source]]\npath = "%s"\nkind = "patterns"\nformat = "%s"\n' "$(realpath "$2")" "$1"
+  shift 2
+done >> "$state/etc/sekisho.toml"
+cat > "$state/etc/domains.toml" << TOML
+[[domain]]
+name = "$domain"
+profile = "securemail"
+[[domain.route]]
+host = "${hop%:*}"
+port = ${hop##*:}
+tls = "never"
+[domain.settings]
+recipient.verify = "off"
+quarantine.reply = "accept"
+spam.action = "header"
+scan_exception.action = "deliver"
+TOML
+"$programs/sekisho" --data "$state" tables build > "$state/build.log" 2>&1 || { cat "$state/build.log" >&2; exit 2; }
+exec "$programs/sekisho-engine" --config "$state/etc/sekisho.toml" --data "$state"

@@ -1,0 +1,156 @@
+//! Takes infected parts out of a mail: in the place of each stands a text that says what was there.
+//! Everything else of the mail keeps its octets (unified model 4.3, "deliver cleaned").
+//!
+//! Which parts those are was found, and proved by a second look, by the scanners (`scan::cuts`); here
+//! are only the octets that stand in their place.
+
+use std::io::Write as _;
+
+use super::subject;
+
+/// A part that is taken out.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed<'m> {
+    /// Offset of its header section in the content.
+    pub start: u64,
+    /// Offset behind its last octet.
+    pub end: u64,
+    /// Its file name as the sender wrote it, decoded; empty if it had none.
+    pub name: &'m str,
+    /// Its size in octets, decoded.
+    pub bytes: u64,
+    /// What was found in it.
+    pub virus: &'m str,
+}
+
+/// Characters of a name that are kept.
+const NAME_CHARS_MAX: usize = 150;
+/// Octets of one piece of an RFC 2231 parameter.
+const PIECE_BYTES_MAX: usize = 60;
+
+/// The entity that stands in the place of `removed`; it ends without a line end, as the part did.
+pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
+    let name = printable(removed.name);
+    let mut out = Vec::with_capacity(1500);
+    out.extend_from_slice(b"Content-Type: text/plain; charset=UTF-8\r\nContent-Description:");
+    let shown = if name.is_empty() { "removed part" } else { &name };
+    subject::encoded_words(&mut out, shown);
+    out.extend_from_slice(b"\r\nContent-Disposition: inline");
+    file_name(&mut out, &format!("{shown}.txt"));
+    out.extend_from_slice(b"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+    let text = notice(&name, removed.bytes, &printable(removed.virus));
+    let mut lines = text.as_bytes().chunks(57).peekable();
+    while let Some(line) = lines.next() {
+        subject::base64(&mut out, line);
+        if lines.peek().is_some() {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out
+}
+
+/// What the recipient reads.
+fn notice(name: &str, bytes: u64, virus: &str) -> String {
+    let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
+    format!(
+        "ウイルスが見つかったため、この部分は削除されました。\r\n\
+         ファイル名: {ja}\r\n\
+         サイズ: {bytes} バイト\r\n\
+         ウイルス名: {virus}\r\n\
+         \r\n\
+         A virus was found in this part of the message, and the part was removed.\r\n\
+         File name: {en}\r\n\
+         Size: {bytes} bytes\r\n\
+         Virus name: {virus}\r\n"
+    )
+}
+
+/// Without what breaks lines or turns their direction: it comes from a stranger.
+fn printable(text: &str) -> String {
+    let odd = |c: &char| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}')
+    };
+    text.chars().filter(|c| !odd(c)).take(NAME_CHARS_MAX).collect()
+}
+
+/// Appends the parameter `filename`. RFC 2231: always extended, in pieces where it is long.
+fn file_name(out: &mut Vec<u8>, name: &str) {
+    let mut pieces: Vec<String> = vec!["UTF-8''".to_owned()];
+    for c in name.chars() {
+        let mut buffer = [0; 4];
+        let mut piece = String::new();
+        for octet in c.encode_utf8(&mut buffer).bytes() {
+            let plain = octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+            if plain {
+                piece.push(char::from(octet));
+            } else {
+                piece.push_str(&format!("%{octet:02X}"));
+            }
+        }
+        match pieces.last_mut() {
+            Some(last) if last.len() + piece.len() <= PIECE_BYTES_MAX => last.push_str(&piece),
+            _ => pieces.push(piece),
+        }
+    }
+    // Writing to a Vec cannot fail.
+    if let [whole] = pieces.as_slice() {
+        let _ = write!(out, ";\r\n filename*={whole}");
+        return;
+    }
+    for (index, piece) in pieces.iter().enumerate() {
+        let _ = write!(out, ";\r\n filename*{index}*={piece}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{View, ViewLimits};
+
+    fn part(name: &str) -> String {
+        let removed = Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE" };
+        String::from_utf8(stand_in(&removed)).expect("ASCII")
+    }
+
+    #[test]
+    fn the_text_says_in_both_languages_what_was_removed() {
+        let entity = part("eicar.com");
+        let (header, body) = entity.split_once("\r\n\r\n").expect("a body");
+        assert_eq!(
+            header,
+            "Content-Type: text/plain; charset=UTF-8\r\nContent-Description: eicar.com\r\n\
+             Content-Disposition: inline;\r\n filename*=UTF-8''eicar.com.txt\r\n\
+             Content-Transfer-Encoding: base64"
+        );
+        assert!(body.lines().all(|line| line.len() <= 76) && !body.ends_with('\n'), "{body}");
+        let view = View::build(entity.as_bytes(), &ViewLimits::shard());
+        assert_eq!(
+            view.parts[0].text(),
+            "ウイルスが見つかったため、この部分は削除されました。\r\nファイル名: eicar.com\r\n\
+             サイズ: 68 バイト\r\nウイルス名: EICAR_TEST_FILE\r\n\r\nA virus was found in this part \
+             of the message, and the part was removed.\r\nFile name: eicar.com\r\nSize: 68 bytes\r\n\
+             Virus name: EICAR_TEST_FILE\r\n"
+        );
+    }
+
+    #[test]
+    fn names_of_strangers_are_escaped_and_come_back_as_they_were() {
+        for name in ["請求書 (1).zip", "a\"b;c\\d.com", &"長い名前".repeat(30), "x=?utf-8?Q?y?="]
+        {
+            let entity = part(name);
+            assert!(entity.is_ascii() && entity.lines().all(|line| line.len() < 200), "{entity}");
+            let mail = format!(
+                "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n{entity}\r\n--b--\r\n"
+            );
+            let view = View::build(mail.as_bytes(), &ViewLimits::shard());
+            assert_eq!(view.parts[0].file_name(), Some(format!("{name}.txt").as_str()));
+            let description = view.parts[0].fields.iter().find(|f| f.name == "Content-Description");
+            assert_eq!(description.map(|field| &*field.value), Some(name), "{entity}");
+        }
+        let entity = part("a\r\nX-Evil: 1\u{202E}\r\n\r\n.exe");
+        assert_eq!(entity.matches("\r\n\r\n").count(), 1, "{entity}");
+        assert!(!entity.contains("\r\nX-Evil"), "{entity}");
+        assert!(part("").contains("Content-Description: removed part\r\n"));
+    }
+}

@@ -1,0 +1,313 @@
+//! Archives on which two clients disagree, or that are two things at once.
+
+use std::io::Write;
+
+use super::{base64, eicar, kinds_of, mail_with, zip_of};
+use crate::scan::finding::FindingKind;
+
+/// One member as a local header and a directory entry tell it; they may differ.
+struct Entry<'e> {
+    names: [&'e [u8]; 2],
+    methods: [u16; 2],
+    flags: [u16; 2],
+    octets: Vec<u8>,
+}
+
+impl<'e> Entry<'e> {
+    fn new(name: &'e [u8], octets: &[u8]) -> Self {
+        Self { names: [name; 2], methods: [8; 2], flags: [0; 2], octets: octets.to_vec() }
+    }
+}
+
+fn deflate(octets: &[u8]) -> Vec<u8> {
+    let mut encoder =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(octets).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn half(out: &mut Vec<u8>, values: &[u16]) {
+    values.iter().for_each(|value| out.extend(value.to_le_bytes()));
+}
+
+fn word(out: &mut Vec<u8>, values: &[usize]) {
+    values.iter().for_each(|value| out.extend((*value as u32).to_le_bytes()));
+}
+
+/// A local header with data, and the size of the data.
+fn local(entry: &Entry<'_>) -> (Vec<u8>, usize) {
+    // The data are in the way of the method that is read (the other header lies).
+    let stored = entry.methods.contains(&0) && !entry.methods.contains(&8);
+    let data = if stored { entry.octets.clone() } else { deflate(&entry.octets) };
+    let mut out = b"PK\x03\x04".to_vec();
+    half(&mut out, &[20, entry.flags[0], entry.methods[0], 0, 0x21]);
+    word(&mut out, &[0x1234_5678, data.len(), entry.octets.len()]);
+    half(&mut out, &[entry.names[0].len() as u16, 0]);
+    out.extend(entry.names[0]);
+    out.extend(&data);
+    (out, data.len())
+}
+
+/// A directory of entries that begin at these offsets and have these sizes, and its end record.
+fn directory(entries: &[(&Entry<'_>, usize, usize)], at: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (entry, offset, bytes) in entries {
+        out.extend(b"PK\x01\x02");
+        half(&mut out, &[20, 20, entry.flags[1], entry.methods[1], 0, 0x21]);
+        word(&mut out, &[0x1234_5678, *bytes, entry.octets.len()]);
+        half(&mut out, &[entry.names[1].len() as u16, 0, 0, 0, 0]);
+        word(&mut out, &[0, *offset]);
+        out.extend(entry.names[1]);
+    }
+    let bytes = out.len();
+    out.extend(b"PK\x05\x06");
+    half(&mut out, &[0, 0, entries.len() as u16, entries.len() as u16]);
+    word(&mut out, &[bytes, at]);
+    half(&mut out, &[0]);
+    out
+}
+
+fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
+    let (mut out, mut known) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let (octets, bytes) = local(entry);
+        known.push((entry, out.len(), bytes));
+        out.extend(octets);
+    }
+    let at = out.len();
+    out.extend(directory(&known, at));
+    out
+}
+
+fn kinds(name: &str, octets: &[u8]) -> Vec<FindingKind> {
+    kinds_of(&mail_with(name, octets))
+}
+
+#[track_caller]
+fn virus(story: &str, octets: &[u8]) {
+    let found = kinds("a.zip", octets);
+    assert!(found.contains(&FindingKind::Malware), "{story}: {found:?}");
+}
+
+#[test]
+fn a_zip_whose_two_headers_differ_is_read_by_both_and_said_to_be_malformed() {
+    let eicar = eicar();
+    let base = || Entry::new(b"e.com", &eicar);
+    for (story, entry) in [
+        ("names", Entry { names: [b"a.txt", b"e.com"], ..base() }),
+        ("encrypted says the local header", Entry { flags: [1, 0], ..base() }),
+        ("encrypted says the directory", Entry { flags: [0, 1], ..base() }),
+        ("the directory says stored", Entry { methods: [8, 0], ..base() }),
+        ("the local header says stored", Entry { methods: [0, 8], ..base() }),
+        ("the directory says bzip2", Entry { methods: [8, 12], ..base() }),
+    ] {
+        let octets = archive(&[entry]);
+        virus(story, &octets);
+        assert!(kinds("a.zip", &octets).contains(&FindingKind::Malformed), "{story}");
+    }
+}
+
+#[test]
+fn odd_names_directories_and_doubled_names_hide_nothing() {
+    let eicar = eicar();
+    for name in [&b"../../etc/x"[..], b"a.txt\0.exe", b"", b"/", b"dir/", &[0xFF; 300]] {
+        virus(&format!("{name:?}"), &archive(&[Entry::new(name, &eicar)]));
+    }
+    let (bad, good) = (|| Entry::new(b"a", &eicar), || Entry::new(b"a", b"clean"));
+    virus("the first of two", &archive(&[bad(), good()]));
+    virus("the last of two", &archive(&[good(), bad()]));
+    let only_directory = archive(&[Entry { methods: [0; 2], ..Entry::new(b"dir/", b"") }]);
+    assert_eq!(kinds("a.zip", &only_directory), []);
+}
+
+#[test]
+fn two_directories_are_both_followed() {
+    let (bad, good) =
+        (archive(&[Entry::new(b"e.com", &eicar())]), archive(&[Entry::new(b"a.txt", b"clean")]));
+    virus("bad, good", &[&bad[..], &good].concat());
+    virus("good, bad", &[&good[..], &bad].concat());
+    // As the comment of the other.
+    for (front, back) in [(&bad, &good), (&good, &bad)] {
+        let mut octets = front[..front.len() - 2].to_vec();
+        half(&mut octets, &[back.len() as u16]);
+        octets.extend(back);
+        virus("in the comment", &octets);
+    }
+    virus("no directory", &local(&Entry::new(b"e.com", &eicar())).0);
+}
+
+#[test]
+fn a_size_that_lies_covers_no_other_member() {
+    let (hidden, _) = local(&Entry::new(b"e.com", &eicar()));
+    let front = Entry { methods: [0; 2], ..Entry::new(b"a.txt", b"x") };
+    let (mut octets, bytes) = local(&front);
+    let all = bytes + hidden.len();
+    octets.extend(&hidden);
+    let at = octets.len();
+    octets.extend(directory(&[(&front, 0, all)], at));
+    virus("the directory says that the first is longer", &octets);
+    // Only local headers, the first of which claims 4 GiB.
+    let (mut octets, _) = local(&front);
+    octets[18..22].copy_from_slice(&[0xFF; 4]);
+    octets.extend(&hidden);
+    virus("4 GiB", &octets);
+}
+
+#[test]
+fn what_is_also_a_zip_is_opened_whatever_it_is_besides() {
+    let zip = zip_of(&[("e.com", &eicar())]);
+    let mut pe = vec![0_u8; 0x80];
+    pe[..2].copy_from_slice(b"MZ");
+    pe[0x3C] = 0x40;
+    pe[0x40..0x44].copy_from_slice(b"PE\0\0");
+    let mut tar = vec![0_u8; 2048];
+    tar[257..262].copy_from_slice(b"ustar");
+    for head in [
+        &b"%PDF-1.4\n"[..],
+        b"Rar!\x1a\x07\x01\0 and so on",
+        b"7z\xbc\xaf\x27\x1c\0\x04",
+        b"{\\rtf1 x}",
+        b"\x89PNG\r\n\x1a\n",
+        b"#!/bin/sh\nexit\n",
+        b"\x1f\x8b\x08\0",
+        b"BZh91AY",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        b"From: a@b.example\r\n\r\n",
+        &pe,
+        &tar,
+    ] {
+        let octets = [head, &zip[..]].concat();
+        virus(&format!("{:.12x?}", head), &octets);
+        let raw = mail_with("a.pdf", &octets);
+        let view = crate::message::View::build(&raw, &crate::message::ViewLimits::shard());
+        assert!(crate::analysis::needs_worker(&view), "{head:x?} is for a worker");
+    }
+    // A presentation may end with a document that it holds: no reason to call it malformed.
+    let found = kinds("a.ppt", &[b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 rest", &zip[10..]].concat());
+    assert_eq!(found, [FindingKind::NotScanned]);
+}
+
+#[test]
+fn methods_that_are_not_read_are_said_not_to_be() {
+    for method in [1, 6, 9, 12, 14, 93, 95, 98] {
+        let entry = Entry { methods: [method; 2], ..Entry::new(b"a.txt", b"hello") };
+        assert_eq!(kinds("a.zip", &archive(&[entry])), [FindingKind::NotScanned], "{method}");
+    }
+    let aes = Entry { methods: [99; 2], flags: [1; 2], ..Entry::new(b"a.txt", b"hello") };
+    assert_eq!(kinds("a.zip", &archive(&[aes])), [FindingKind::Encrypted]);
+}
+
+#[test]
+fn data_that_is_unpacked_again_and_again_is_a_limit() {
+    let zeros = Entry::new(b"000", &vec![0_u8; 4 << 20]);
+    let (octets, bytes) = local(&zeros);
+    let names: Vec<String> = (0..900).map(|number| format!("{number:03}")).collect();
+    let entries: Vec<Entry<'_>> = names
+        .iter()
+        .map(|name| Entry { names: [name.as_bytes(); 2], ..Entry::new(b"", &zeros.octets) })
+        .collect();
+    let known: Vec<_> = entries.iter().map(|entry| (entry, 0, bytes)).collect();
+    let octets = [&octets[..], &directory(&known, octets.len())].concat();
+    let begun = std::time::Instant::now();
+    assert!(kinds("a.zip", &octets).contains(&FindingKind::LimitReached));
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn streams_of_pdf_are_opened_behind_their_filters() {
+    let eicar = eicar();
+    let zlib = |octets: &[u8]| {
+        let mut encoder =
+            flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(octets).unwrap();
+        encoder.finish().unwrap()
+    };
+    let hex = |octets: &[u8]| octets.iter().map(|o| format!("{o:02x}")).collect::<String>() + ">";
+    let zip = zip_of(&[("e.com", &eicar)]);
+    for (story, front, data) in [
+        ("inflated", "", zlib(&eicar)),
+        ("a zip", "", zlib(&zip)),
+        ("a zip as it is", "", zip.clone()),
+        ("hex", "", hex(&eicar).into_bytes()),
+        ("hex and inflated", "", hex(&zlib(&eicar)).into_bytes()),
+        ("base 85 and inflated", "", base85(&zlib(&eicar))),
+        ("only called encrypted", "% /Encrypt\n", zlib(&eicar)),
+        ("junk in front", "stream stream\n", zlib(&eicar)),
+    ] {
+        let octets = [
+            b"%PDF-1.4\n",
+            front.as_bytes(),
+            b"1 0 obj\nstream\r\n",
+            &data,
+            b"\nendstream\nendobj\n",
+        ]
+        .concat();
+        virus(story, &octets);
+    }
+    let lzw = b"%PDF-1.4\n<< /Filter /LZWDecode >>\nstream\n\x80\x0b\nendstream\n";
+    assert_eq!(kinds("a.pdf", lzw), [FindingKind::NotScanned]);
+}
+
+fn base85(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for group in octets.chunks(4) {
+        let mut filled = [0_u8; 4];
+        filled[..group.len()].copy_from_slice(group);
+        let value = u32::from_be_bytes(filled);
+        let digits: Vec<u8> =
+            (0..5).rev().map(|at| (value / 85_u32.pow(at) % 85) as u8 + b'!').collect();
+        out.extend(&digits[..=group.len()]);
+    }
+    out.extend(b"~>");
+    out
+}
+
+#[test]
+fn tars_and_gzips_that_follow_each_other_are_all_read() {
+    let tar = |name: &str, octets: &[u8]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(octets.len() as u64);
+        builder.append_data(&mut header, name, octets).unwrap();
+        builder.into_inner().unwrap()
+    };
+    let zip = zip_of(&[("e.com", &eicar())]);
+    let two = [tar("clean.txt", b"clean"), tar(&"long/".repeat(60), &zip)].concat();
+    virus("two tars", &two);
+    let behind = [tar("clean.txt", b"clean"), zip.clone()].concat();
+    virus("a zip behind a tar", &behind);
+    let gzip = |octets: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(octets).unwrap();
+        encoder.finish().unwrap()
+    };
+    virus("two gzips", &[gzip(b"clean"), gzip(&eicar())].concat());
+    // Inside XML, as flat documents carry others.
+    let xml = format!("<?xml version=\"1.0\"?>\n<binData>\n{}\n</binData>\n", {
+        String::from_utf8(base64(&zip)).unwrap()
+    });
+    virus("a zip in XML", xml.as_bytes());
+}
+
+#[test]
+fn containers_that_are_not_read_are_known_by_their_marks() {
+    let mut lzma = b"\x5d\0\0\x10\0\xff\xff\xff\xff\xff\xff\xff\xff\0".to_vec();
+    lzma.extend([1; 20]);
+    let mut small = b"\x6e\0\x10\0\0\x44\0\0\0\0\0\0\0\0".to_vec();
+    small.extend([1; 20]);
+    let mut disk = vec![1_u8; 600];
+    disk[88..92].copy_from_slice(b"koly");
+    for octets in [
+        &lzma[..],
+        &small,
+        &disk,
+        b"\x52\x2a\x4d\x18\x04\0\0\0rest",
+        b"GRZipII\0",
+        b"LRZI\0\x06",
+        b"1234567**ACE**",
+        b"070727rest",
+        b"MSWIM\0\0\0rest",
+    ] {
+        assert!(kinds("a", octets).contains(&FindingKind::NotScanned), "{octets:.16x?}");
+    }
+}
