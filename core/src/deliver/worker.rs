@@ -30,6 +30,8 @@ const SWEEP: usize = 4_096;
 const OVERDUE_MAX: usize = 32;
 /// Pause before a mail is read again that the disk did not give.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// The hops of a mail that a start finds, and that has waited so long, are not trusted before they answer.
+const DOUBTED_AFTER: Duration = Duration::from_secs(30);
 /// How often the queue is looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -81,8 +83,12 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let longest = self.settings().retry.iter().max().copied().unwrap_or(READ_AGAIN) * 2;
         let until = now.mono.plus(wait.min(longest));
         let mut queue = self.inner.queue.borrow_mut();
-        if mail.deferral.attempts > 0 {
+        // A hop that could not be reached is no attempt of the mail, so attempts do not tell: a hop that answers does
+        // not leave a mail waiting. A thousand silent ones, trusted again at each start, would have all slots.
+        if mail.deferral.attempts > 0 || now.unix.since(mail.queued_at) >= DOUBTED_AFTER {
             queue.doubt(slot);
+        }
+        if mail.deferral.attempts > 0 {
             let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
             queue.put_off(slot, until, attempts, answer);
         } else {

@@ -338,3 +338,31 @@ fn the_shard_keeps_its_hands_off_a_store_without_the_mail() {
     sim.run_until(sim.millis() + 200_000, deliverer.run_queue());
     assert_eq!(deliverer.waiting(), 0);
 }
+
+#[test]
+fn after_a_restart_hops_that_say_nothing_do_not_take_the_slots_of_the_others() {
+    let bench =
+        bench_with(Settings { mode: Mode::Spool, deliveries_max: 4, ..Settings::default() });
+    bench.hops["a.example"].behave(|_| Act::Silent);
+    for n in 1..=6 {
+        spool(&bench, n, &format!("u{n}@a.example"));
+    }
+    // Nobody was asked before the engine was killed, so no mail has an attempt.
+    bench.sim.run_until(bench.sim.millis() + 60_000, std::future::pending::<()>());
+    bench.sim.kill_tasks();
+    let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
+    for mail in bench.store.waiting() {
+        restarted.adopt(mail.copy_id(), &QueuedSummary::of(&mail));
+    }
+    bench.sim.run_until(bench.sim.millis() + 5_000, restarted.run_queue());
+    let message = message(7, FROM, &["u7@b.example"]);
+    let copies = [copy(&message, &[0], true)];
+    let settled = bench.sim.run(restarted.settle(&message, &copies, Others::None));
+    assert_eq!(settled.reply.code, 250);
+    bench.sim.run_until(bench.sim.millis() + 5_000, restarted.run_queue());
+    assert_eq!(
+        bench.hops["b.example"].taken.borrow().len(),
+        1,
+        "it does not wait for the silent one"
+    );
+}
