@@ -42,6 +42,11 @@ fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (defau
 tables-figures: build ## Figures for 10 million list entries and 1 million recipients.
 	@cargo run --release --locked -p sekisho-bench --example tables_scale
 
+.PHONY: queue-figures
+queue-figures: build ## Figures for a million mails that wait for dead hops; 10 GB in target/queue-million.
+	@rm -rf target/queue-million target/queue-million.empty
+	@bench/queue-million.sh target/queue-million all
+
 # The line that fixes it depends on what is there: Debian 12 has no package rustup, a Rust of a
 # distribution does not update itself, and rustup's own directory may just not be in PATH.
 .PHONY: rust

@@ -204,4 +204,7 @@ fn print_words(report: &SendReport) {
         latency.p999,
         latency.max,
     );
+    if !report.first_refusal.is_empty() {
+        let _ = writeln!(io::stdout(), "first refusal: {}", report.first_refusal);
+    }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub struct SendReport {
     pub unknown: u64,
     /// Connections that could not be made.
     pub connect_failures: u64,
+    /// The first reply that was not 2yz; empty if there was none.
+    pub first_refusal: String,
     /// From the first connection to the last answer.
     pub seconds: f64,
     /// Accepted mails in a second.
@@ -88,6 +90,7 @@ struct Shared {
     permanent: AtomicU64,
     unknown: AtomicU64,
     connect_failures: AtomicU64,
+    first_refusal: OnceLock<String>,
     ledger: Option<Mutex<File>>,
 }
 
@@ -120,6 +123,7 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<SendReport> {
         permanent: AtomicU64::new(0),
         unknown: AtomicU64::new(0),
         connect_failures: AtomicU64::new(0),
+        first_refusal: OnceLock::new(),
         ledger,
     });
     let start = Instant::now();
@@ -159,6 +163,7 @@ fn report(shared: &Shared, latency: &Histogram<u64>, elapsed: Duration) -> SendR
         refused_permanent: shared.permanent.load(Ordering::Relaxed),
         unknown: shared.unknown.load(Ordering::Relaxed),
         connect_failures: shared.connect_failures.load(Ordering::Relaxed),
+        first_refusal: shared.first_refusal.get().cloned().unwrap_or_default(),
         seconds,
         mails_per_second: if seconds > 0.0 { accepted as f64 / seconds } else { 0.0 },
         latency_ms: Percentiles {
@@ -221,6 +226,9 @@ fn session(shared: &Shared, number: u64) -> Histogram<u64> {
                     _ => &shared.permanent,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
+                if !sent.reply.is_positive() {
+                    shared.first_refusal.get_or_init(|| sent.reply.text());
+                }
                 shared.note(&id, &to, &sent.reply.code.to_string());
                 used += 1;
                 if used >= options.mails_per_connection {

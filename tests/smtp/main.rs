@@ -11,6 +11,7 @@
     reason = "tests work on numbers of their own making; a scenario is told in one piece"
 )]
 
+mod backlog;
 mod clean;
 mod clients;
 mod content;

@@ -77,6 +77,8 @@ struct Inner<W: World, S: Store> {
     under_way: [Cell<usize>; 2],
     /// Those of them that go to strangers' mail hosts.
     to_strangers: Cell<usize>,
+    /// Mails whose lifetime or warning is being dealt with.
+    overdue: Cell<usize>,
     stopping: Cell<bool>,
 }
 
@@ -114,6 +116,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 callouts: RefCell::default(),
                 under_way: [Cell::new(0), Cell::new(0)],
                 to_strangers: Cell::new(0),
+                overdue: Cell::new(0),
                 stopping: Cell::new(false),
             }),
         }

@@ -19,6 +19,8 @@ use crate::spool::CopyId;
 
 /// Memory of one waiting mail: the bound of the requirement.
 pub const QUEUED_BYTES_MAX: usize = 300;
+/// Mails that one call looks at because their time has come.
+const WOKEN_MAX: usize = 1_024;
 /// "No entry" in the lists.
 const NIL: u32 = u32::MAX;
 
@@ -329,12 +331,19 @@ impl Queue {
         [later, blocked].into_iter().flatten().min().map(MonoMillis)
     }
 
-    /// Looks at the next `count` entries for lifetimes and warnings. A million mails are swept in
-    /// the time it takes to call this `1_000_000 / count` times.
-    pub(super) fn sweep(&mut self, now: MonoMillis, count: usize) -> Vec<Overdue> {
+    /// Looks at up to `count` further entries for lifetimes and warnings, and stops when it has found
+    /// `found_max`; says how many it looked at.
+    pub(super) fn sweep(
+        &mut self,
+        now: MonoMillis,
+        count: usize,
+        found_max: usize,
+    ) -> (Vec<Overdue>, usize) {
         let now = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
         let mut out = Vec::new();
-        for _ in 0..count.min(self.entries.len()) {
+        let mut looked = 0;
+        while looked < count.min(self.entries.len()) && out.len() < found_max {
+            looked += 1;
             if self.cursor >= self.entries.len() {
                 self.cursor = 0;
             }
@@ -354,7 +363,7 @@ impl Queue {
                 out.push(Overdue::Warning(u32::try_from(slot).unwrap_or(NIL), id));
             }
         }
-        out
+        (out, looked)
     }
 
     /// What was said last of a mail.
@@ -417,10 +426,12 @@ impl Queue {
         self.take_turn(index);
     }
 
-    /// Everything whose time has come.
+    /// What has come to its time, at most [`WOKEN_MAX`] mails: of a million that are due in the same second the
+    /// others follow with the next calls, and the shard's sessions have their turn in between.
     fn wake(&mut self, now: MonoMillis) {
         let second = u32::try_from(now.0 / 1000).unwrap_or(u32::MAX);
-        while let Some(Reverse((at, slot))) = self.later.peek().copied() {
+        for _ in 0..WOKEN_MAX {
+            let Some(Reverse((at, slot))) = self.later.peek().copied() else { break };
             if at > second {
                 break;
             }

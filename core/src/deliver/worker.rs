@@ -19,7 +19,8 @@ use crate::envelope::{MailId, Recipient};
 use crate::reply::{Enhanced, Reply};
 use crate::spool::disk::Disk;
 use crate::spool::{
-    CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, Recovery, SpoolError,
+    CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, QueuedSummary, Recovery,
+    SpoolError,
 };
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ const QUEUE_PACE: u64 = 64 * 1024;
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Pause of a report when many of them are under way.
 const STRANGERS_PAUSE: Duration = Duration::from_secs(5);
+/// Mails whose lifetime is over, or that somebody is warned of, worked on at a time: each is in memory, its report
+/// too. A million that end together must not be there together.
+const OVERDUE_MAX: usize = 32;
+/// The hops of a mail that a start finds, and that has waited so long, are not trusted before they answer.
+const DOUBTED_AFTER: Duration = Duration::from_secs(30);
 /// How often the queue is looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -38,15 +44,17 @@ impl<W: World, S: Store> Deliverer<W, S> {
     /// Delivers what waits, until [`Deliverer::stop`]. Runs in the shard's background queue.
     pub async fn run_queue(&self) {
         let mut swept = self.world().now().mono;
+        let mut to_sweep = 0;
         while !self.inner.stopping.get() {
             let now = self.world().now().mono;
             if now.since(swept) >= TICK {
                 swept = now;
-                self.sweep(now);
+                to_sweep = SWEEP;
                 for connection in self.inner.outlet.pool.expired(now) {
                     connection.quit().await;
                 }
             }
+            to_sweep -= self.sweep(now, to_sweep);
             self.start_deliveries(now);
             let next = self.inner.queue.borrow().next_event();
             let until = next.unwrap_or(MonoMillis(u64::MAX)).max(now).min(now.plus(TICK));
@@ -62,26 +70,30 @@ impl<W: World, S: Store> Deliverer<W, S> {
     pub async fn recover<D: Disk>(&self, mut recovery: Recovery<D>) {
         while let Some(found) = recovery.next().await {
             match found {
-                Ok(mail) => self.adopt(&mail),
+                Ok((id, mail)) => self.adopt(id, &mail),
                 Err(error) => tracing::error!(%error, "a spooled mail cannot be read"),
             }
         }
     }
 
     /// Puts one mail into the queue that is in the spool already.
-    pub fn adopt(&self, mail: &QueuedMail) {
+    pub fn adopt(&self, id: CopyId, mail: &QueuedSummary) {
         if mail.waiting().next().is_none() {
             return;
         }
-        let slot = self.enqueue_away(mail);
+        let slot = self.insert(id, mail);
         let now = self.world().now();
         let wait = mail.deferral.next_attempt_at.since(now.unix);
         // A clock that jumped must not keep a mail for longer than its schedule would.
         let longest = self.settings().retry.iter().max().copied().unwrap_or(READ_AGAIN) * 2;
         let until = now.mono.plus(wait.min(longest));
         let mut queue = self.inner.queue.borrow_mut();
-        if mail.deferral.attempts > 0 {
+        // A hop that could not be reached is no attempt of the mail, so attempts do not tell: a hop that answers does
+        // not leave a mail waiting. A thousand silent ones, trusted again at each start, would have all slots.
+        if mail.deferral.attempts > 0 || now.unix.since(mail.queued_at) >= DOUBTED_AFTER {
             queue.doubt(slot);
+        }
+        if mail.deferral.attempts > 0 {
             let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
             queue.put_off(slot, until, attempts, answer);
         } else {
@@ -92,6 +104,11 @@ impl<W: World, S: Store> Deliverer<W, S> {
     }
 
     pub(super) fn enqueue_away(&self, mail: &QueuedMail) -> u32 {
+        self.insert(mail.copy_id(), &QueuedSummary::of(mail))
+    }
+
+    /// Under way, until somebody says where it goes.
+    fn insert(&self, id: CopyId, mail: &QueuedSummary) -> u32 {
         let now = self.world().now();
         let age = now.unix.since(mail.queued_at);
         let expires = now.mono.plus(self.settings().lifetime.saturating_sub(age));
@@ -101,7 +118,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let warn_at = (asked && !warning.is_zero() && age < warning)
             .then(|| now.mono.plus(warning.saturating_sub(age)));
         self.inner.queue.borrow_mut().insert(&Waiting {
-            id: mail.copy_id(),
+            id,
             domain: &mail.route_domain,
             bytes: mail.bytes,
             attempts: mail.deferral.attempts,
@@ -249,17 +266,24 @@ impl<W: World, S: Store> Deliverer<W, S> {
         None
     }
 
-    fn sweep(&self, now: MonoMillis) {
-        let overdue = self.inner.queue.borrow_mut().sweep(now, SWEEP);
+    /// Looks at up to `count` mails; says at how many. What is found too much comes when there is room.
+    fn sweep(&self, now: MonoMillis, count: usize) -> usize {
+        let under_way = &self.inner.overdue;
+        let room = OVERDUE_MAX.saturating_sub(under_way.get());
+        let (overdue, looked) = self.inner.queue.borrow_mut().sweep(now, count, room);
         for one in overdue {
+            under_way.set(under_way.get() + 1);
             let this = self.clone();
             self.world().spawn(async move {
                 match one {
                     Overdue::Expired(taken) => this.expire(taken).await,
                     Overdue::Warning(slot, id) => this.warn(slot, id).await,
                 }
+                this.inner.overdue.set(this.inner.overdue.get().saturating_sub(1));
+                this.inner.wake.notify();
             });
         }
+        looked
     }
 
     /// The lifetime of a mail is over.

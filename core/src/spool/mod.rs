@@ -28,8 +28,10 @@ pub mod large;
 pub mod log;
 mod queued;
 pub mod reader;
+mod recovery;
 pub mod sim;
 mod store;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +39,9 @@ pub use copy_id::CopyId;
 pub use error::{Damage, Fault, SpoolError};
 pub use format::fuzz_segment;
 pub use queued::{Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, RecipientState};
-pub use store::{Recovery, SpoolStore};
+pub use recovery::Recovery;
+pub use store::SpoolStore;
+pub use summary::{Asked, QueuedSummary, SummaryRecipient};
 
 pub(crate) use format::kind::{HELD as HELD_KIND, ROWS as ROWS_KIND};
 pub(crate) use store::to_json;

@@ -4,7 +4,7 @@
 //! it is queued. Deferrals are kept on the disk only; the deliverer has them in its queue.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -15,21 +15,19 @@ use super::disk::Disk;
 use super::format::kind;
 use super::large::LargeWriter;
 use super::log::{Log, LogOptions, NewRecord, Ticket, Urgency};
-use super::{
-    CopyId, Damage, Deferral, Outcome, QueuedMail, QueuedRecipient, RecipientState, SpoolError,
-};
+use super::{CopyId, Damage, Deferral, Outcome, QueuedMail, RecipientState, Recovery, SpoolError};
 use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::MailId;
 
 /// Slot of the deferral note; the slots below are recipients.
-const DEFERRAL_SLOT: u16 = u16::MAX;
+pub(super) const DEFERRAL_SLOT: u16 = u16::MAX;
 
 /// Text of a settle note.
 #[derive(Debug, Serialize, Deserialize)]
-struct Settled {
-    outcome: Outcome,
-    at: UnixMillis,
+pub(super) struct Settled {
+    pub(super) outcome: Outcome,
+    pub(super) at: UnixMillis,
 }
 
 /// Recipients of a copy that has several.
@@ -38,14 +36,12 @@ type States = Vec<(u16, RecipientState)>;
 #[derive(Debug, Default)]
 struct Known {
     several: BTreeMap<CopyId, States>,
-    /// Mails of earlier processes that recovery has not given yet.
-    unseen: BTreeSet<CopyId>,
 }
 
 #[derive(Debug)]
-struct Inner<D: Disk> {
-    disk: D,
-    log: Log<D>,
+pub(super) struct Inner<D: Disk> {
+    pub(super) disk: D,
+    pub(super) log: Log<D>,
     options: LogOptions,
     known: RefCell<Known>,
 }
@@ -53,7 +49,7 @@ struct Inner<D: Disk> {
 /// Queued mails of one shard. Cheap to clone.
 #[derive(Debug)]
 pub struct SpoolStore<D: Disk> {
-    inner: Rc<Inner<D>>,
+    pub(super) inner: Rc<Inner<D>>,
 }
 
 impl<D: Disk> Clone for SpoolStore<D> {
@@ -97,10 +93,7 @@ impl<D: Disk> SpoolStore<D> {
         let id = mail.copy_id();
         let meta = to_json(mail)?;
         let stamp = u32::try_from(mail.queued_at.as_secs()).unwrap_or(u32::MAX);
-        if mail.recipients.len() > 1 {
-            let states = states_of(&mail.recipients);
-            inner.known.borrow_mut().several.insert(id, states);
-        }
+        self.know(id, mail.recipients.iter().map(|one| (one.index, &one.state)));
         let new = NewRecord { id, kind: kind::QUEUED, stamp, meta };
         let result = inner.log.append(new, content).await;
         if result.is_err() && !inner.log.contains(id) {
@@ -123,7 +116,6 @@ impl<D: Disk> SpoolStore<D> {
         now: UnixMillis,
     ) -> Result<Ticket, SpoolError> {
         let log = &self.inner.log;
-        self.seen(id)?;
         log.set_now(now);
         let mut known = self.inner.known.borrow_mut();
         let Some(states) = known.several.get_mut(&id) else {
@@ -152,7 +144,6 @@ impl<D: Disk> SpoolStore<D> {
         deferral: &Deferral,
         now: UnixMillis,
     ) -> Result<(), SpoolError> {
-        self.seen(id)?;
         self.inner.log.set_now(now);
         let mut deferral = deferral.clone();
         // What a next hop says is its own business, and goes into memory at each start.
@@ -169,7 +160,6 @@ impl<D: Disk> SpoolStore<D> {
     /// # Errors
     /// [`SpoolError::NotFound`], [`SpoolError::Damaged`]: permanent, an alarm.
     pub async fn load(&self, id: CopyId) -> Result<(QueuedMail, Content), SpoolError> {
-        self.seen(id)?;
         let record = self.inner.log.read(id).await?;
         let mut mail = self.parse(id, &record.meta)?;
         let known = self.inner.known.borrow();
@@ -185,7 +175,7 @@ impl<D: Disk> SpoolStore<D> {
     /// which they lie on the disk. To be called once.
     #[must_use]
     pub fn recover(&self) -> Recovery<D> {
-        Recovery { store: self.clone(), ids: None, notes: BTreeMap::new() }
+        Recovery::new(self.clone())
     }
 
     /// A file for a large mail that is arriving, in the room that was promised to it.
@@ -234,12 +224,16 @@ impl<D: Disk> SpoolStore<D> {
         self.inner.log.count() as u64
     }
 
-    fn seen(&self, id: CopyId) -> Result<(), SpoolError> {
-        if self.inner.known.borrow().unseen.contains(&id) {
-            let directory = self.inner.options.directory.clone();
-            return Err(SpoolError::NotFound { id, directory });
+    /// Remembers the recipients of a mail that has several.
+    pub(super) fn know<'s>(
+        &self,
+        id: CopyId,
+        recipients: impl ExactSizeIterator<Item = (u16, &'s RecipientState)>,
+    ) {
+        if recipients.len() > 1 {
+            let states = recipients.map(|(index, state)| (index, state.clone())).collect();
+            self.inner.known.borrow_mut().several.insert(id, states);
         }
-        Ok(())
     }
 
     fn parse(&self, id: CopyId, meta: &[u8]) -> Result<QueuedMail, SpoolError> {
@@ -261,71 +255,4 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, SpoolError> {
         offset: 0,
         what: error.to_string(),
     })
-}
-
-fn states_of(recipients: &[QueuedRecipient]) -> States {
-    recipients.iter().map(|recipient| (recipient.index, recipient.state.clone())).collect()
-}
-
-/// Iteration over what the spool held at the start; new mail is accepted meanwhile.
-#[derive(Debug)]
-pub struct Recovery<D: Disk> {
-    store: SpoolStore<D>,
-    ids: Option<VecDeque<CopyId>>,
-    notes: BTreeMap<CopyId, Vec<(u16, Vec<u8>)>>,
-}
-
-impl<D: Disk> Recovery<D> {
-    /// The next mail with its state as it was, `None` at the end. The first call reads the indexes of all
-    /// segments. A mail whose metadata cannot be read is an `Err`: it stays where it is, with an alarm, and
-    /// the iteration goes on.
-    pub async fn next(&mut self) -> Option<Result<QueuedMail, SpoolError>> {
-        let inner = Rc::clone(&self.store.inner);
-        let mut ids = match self.ids.take() {
-            Some(ids) => ids,
-            None => {
-                let loaded = inner.log.load().await;
-                inner.known.borrow_mut().unseen = loaded.ids.iter().copied().collect();
-                self.notes = loaded.notes;
-                loaded.ids.into()
-            }
-        };
-        let found = loop {
-            let Some(id) = ids.pop_front() else { break None };
-            let meta = inner.log.read_meta(id).await;
-            let mail = meta.and_then(|meta| self.store.parse(id, &meta));
-            inner.known.borrow_mut().unseen.remove(&id);
-            let mut mail = match mail {
-                Ok(mail) => mail,
-                Err(error) => break Some(Err(error)),
-            };
-            self.apply_notes(id, &mut mail);
-            if mail.waiting().next().is_none() {
-                // All settled, only the tombstone was lost.
-                let _ = inner.log.kill(id);
-                continue;
-            }
-            if mail.recipients.len() > 1 {
-                let states = states_of(&mail.recipients);
-                inner.known.borrow_mut().several.insert(id, states);
-            }
-            break Some(Ok(mail));
-        };
-        self.ids = Some(ids);
-        found
-    }
-
-    fn apply_notes(&mut self, id: CopyId, mail: &mut QueuedMail) {
-        for (slot, text) in self.notes.remove(&id).unwrap_or_default() {
-            if slot == DEFERRAL_SLOT {
-                mail.deferral = serde_json::from_slice(&text).unwrap_or_default();
-                continue;
-            }
-            let recipient = mail.recipients.iter_mut().find(|recipient| recipient.index == slot);
-            let settled = serde_json::from_slice::<Settled>(&text);
-            if let (Some(recipient), Ok(Settled { outcome, at })) = (recipient, settled) {
-                recipient.state = RecipientState::Settled { outcome, at };
-            }
-        }
-    }
 }

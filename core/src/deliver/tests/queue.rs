@@ -9,7 +9,7 @@ use crate::clock::{MonoMillis, Now, UnixMillis};
 use crate::deliver::queue::{Overdue, Queue, Waiting};
 use crate::deliver::{Mode, Others, QUEUED_BYTES_MAX, Settings};
 use crate::envelope::{MailId, Notify};
-use crate::spool::CopyId;
+use crate::spool::{CopyId, QueuedSummary};
 
 const FROM: &str = "s@client.example";
 
@@ -118,10 +118,10 @@ fn lifetimes_and_warnings_are_found_by_the_sweep_once() {
     mail.warn_at = Some(MonoMillis(5_000));
     let slot = queue.insert(&mail);
     queue.make_ready(slot);
-    assert_eq!(queue.sweep(MonoMillis(4_000), 10), []);
-    assert_eq!(queue.sweep(MonoMillis(5_000), 10), [Overdue::Warning(slot, id(1))]);
-    assert_eq!(queue.sweep(MonoMillis(5_000), 10), []);
-    assert!(matches!(queue.sweep(MonoMillis(10_000), 10)[..], [Overdue::Expired(_)]));
+    assert_eq!(queue.sweep(MonoMillis(4_000), 10, 10), (Vec::new(), 1));
+    assert_eq!(queue.sweep(MonoMillis(5_000), 10, 10).0, [Overdue::Warning(slot, id(1))]);
+    assert_eq!(queue.sweep(MonoMillis(5_000), 10, 10).0, []);
+    assert!(matches!(queue.sweep(MonoMillis(10_000), 10, 10).0[..], [Overdue::Expired(_)]));
     assert_eq!(queue.take(MonoMillis(10_000)), None, "it is being reported");
 }
 
@@ -229,7 +229,7 @@ fn after_a_restart_the_spool_is_adopted_and_goes_on_by_its_schedule() {
     hop.behave(|_| Act::Normal);
     let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
     for mail in bench.store.waiting() {
-        restarted.adopt(&mail);
+        restarted.adopt(mail.copy_id(), &QueuedSummary::of(&mail));
     }
     let run = |seconds: u64| {
         let limit = bench.sim.millis() + seconds * 1_000;
@@ -332,9 +332,37 @@ fn the_shard_keeps_its_hands_off_a_store_without_the_mail() {
     bench.hops["a.example"].behave(|_| Act::Refuse);
     spool(&bench, 1, "u@a.example");
     for mail in bench.store.waiting() {
-        deliverer.adopt(&mail);
+        deliverer.adopt(mail.copy_id(), &QueuedSummary::of(&mail));
     }
     // The spool does not know the mail: it is let go with an error in the log, not retried for ever.
     sim.run_until(sim.millis() + 200_000, deliverer.run_queue());
     assert_eq!(deliverer.waiting(), 0);
+}
+
+#[test]
+fn after_a_restart_hops_that_say_nothing_do_not_take_the_slots_of_the_others() {
+    let bench =
+        bench_with(Settings { mode: Mode::Spool, deliveries_max: 4, ..Settings::default() });
+    bench.hops["a.example"].behave(|_| Act::Silent);
+    for n in 1..=6 {
+        spool(&bench, n, &format!("u{n}@a.example"));
+    }
+    // Nobody was asked before the engine was killed, so no mail has an attempt.
+    bench.sim.run_until(bench.sim.millis() + 60_000, std::future::pending::<()>());
+    bench.sim.kill_tasks();
+    let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
+    for mail in bench.store.waiting() {
+        restarted.adopt(mail.copy_id(), &QueuedSummary::of(&mail));
+    }
+    bench.sim.run_until(bench.sim.millis() + 5_000, restarted.run_queue());
+    let message = message(7, FROM, &["u7@b.example"]);
+    let copies = [copy(&message, &[0], true)];
+    let settled = bench.sim.run(restarted.settle(&message, &copies, Others::None));
+    assert_eq!(settled.reply.code, 250);
+    bench.sim.run_until(bench.sim.millis() + 5_000, restarted.run_queue());
+    assert_eq!(
+        bench.hops["b.example"].taken.borrow().len(),
+        1,
+        "it does not wait for the silent one"
+    );
 }

@@ -6,6 +6,7 @@ use super::world::{Act, Moment, Sim};
 use super::{copy, deliverer, message};
 use crate::deliver::transport::World as _;
 use crate::deliver::{Others, Settings};
+use crate::spool::{QueuedMail, QueuedSummary};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -108,7 +109,9 @@ fn run(seed: u64, cuts: bool, lies: bool) -> Result<(), String> {
                 sim.kill_tasks();
                 store.power_cut();
                 shard = deliverer(&sim, &store, &settings);
-                store.waiting().iter().for_each(|mail| shard.adopt(mail));
+                let waiting = store.waiting();
+                let adopt = |mail| shard.adopt(QueuedMail::copy_id(mail), &QueuedSummary::of(mail));
+                waiting.iter().for_each(adopt);
             }
         }
     }

@@ -29,7 +29,7 @@ impl<D: Disk> Inner<D> {
             let active = state.active.as_ref().map(|active| active.number);
             let now = state.now;
             let due = state.segments.iter().find(|(number, segment)| {
-                let free = !segment.busy && segment.not_before <= now;
+                let free = !segment.busy && segment.not_before <= now && !state.is_unread(**number);
                 Some(**number) != active && free && self.is_due(segment, now)
             });
             let Some(number) = due.map(|(number, _)| *number) else { return };

@@ -11,6 +11,7 @@ use crate::limits::BLOCK_BYTES;
 use crate::spool::disk::Disk;
 use crate::spool::format::{self, Entry, Head, Place, Trailer, kind};
 use crate::spool::large::write_all;
+use crate::spool::summary::{LINES_BYTES_MAX, add_line};
 use crate::spool::{CopyId, SpoolError};
 
 /// Octets handed to the disk in one write.
@@ -42,6 +43,9 @@ struct Encoder {
     out: Vec<u8>,
     place: Place,
     entries: Vec<Entry>,
+    /// Lines of the queued mails for the segment's index, and how many octets of them it takes.
+    lines: Vec<u8>,
+    lines_room: usize,
 }
 
 impl Encoder {
@@ -67,7 +71,11 @@ impl Encoder {
             ..self.place
         };
         let body = record.body.iter().map(|piece| &**piece);
-        self.push(place, &record.meta, &record.layout, body)
+        let head = self.push(place, &record.meta, &record.layout, body);
+        if head.kind == kind::QUEUED {
+            add_line(&mut self.lines, self.lines_room, head.block, &record.meta);
+        }
+        head
     }
 
     fn notes(&mut self, octets: &mut Vec<u8>) {
@@ -156,7 +164,13 @@ impl<D: Disk> Inner<D> {
             stamp: 0,
             id: NOBODY,
         };
-        let mut encoder = Encoder { out: Vec::new(), place, entries: Vec::new() };
+        let mut encoder = Encoder {
+            out: Vec::new(),
+            place,
+            entries: Vec::new(),
+            lines: Vec::new(),
+            lines_room: LINES_BYTES_MAX.saturating_sub(active.lines.len()),
+        };
         let written = self.write_pending(&active, &mut encoder, pending).await;
         let bytes = format::offset(encoder.place.block) - format::offset(active.blocks);
         self.options.budget.add(bytes);
@@ -173,6 +187,7 @@ impl<D: Disk> Inner<D> {
             encoder.entries.iter().filter(|entry| entry.kind != kind::NOTES).copied().collect();
         active.blocks = encoder.place.block;
         active.entries.append(&mut encoder.entries);
+        active.lines.append(&mut encoder.lines);
         let number = active.number;
         let mut state = self.state.borrow_mut();
         if let Some(segment) = state.segments.get_mut(&number) {
@@ -282,7 +297,8 @@ impl<D: Disk> Inner<D> {
         self.state.borrow_mut().segments.insert(number, segment);
         let blocks = head.blocks();
         let entries = vec![Entry::of(&head)];
-        Ok(Active { number, file, path, salt, created_at: now, blocks, entries })
+        let lines = Vec::new();
+        Ok(Active { number, file, path, salt, created_at: now, blocks, entries, lines })
     }
 
     /// The first record, and the segment's name: both durable before anything in it counts.
@@ -330,7 +346,7 @@ impl<D: Disk> Inner<D> {
         };
         let body = format::encode_index(&old.entries);
         let mut octets = Vec::new();
-        format::encode(&mut octets, place, &[], &[], std::iter::once(&*body));
+        format::encode(&mut octets, place, &old.lines, &[], std::iter::once(&*body));
         let trailer = Trailer { segment: old.number, index_block: old.blocks, salt: old.salt };
         trailer.encode(&mut octets);
         let bytes = octets.len() as u64;

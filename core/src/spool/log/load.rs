@@ -14,12 +14,13 @@
 
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::flush::SegmentMeta;
+use super::recover::Notes;
 use super::{Inner, Location, Log, Pending, ReadRecord, files_of, large_name};
 use crate::content::{Content, Piece};
 use crate::limits::BLOCK_BYTES;
@@ -28,7 +29,9 @@ use crate::spool::format::{self, Entry, Found, Head, Note, Trailer, Walk, kind};
 use crate::spool::{CopyId, Damage, SpoolError};
 
 /// Octets read at a time.
-const READ_BYTES: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
+/// Records, entries or tombstones that are worked on before others on the shard have their turn.
+const AT_ONCE: usize = 256;
 /// First read of a record's metadata: head and what most metadata need.
 const META_READ_BYTES: usize = 2 * BLOCK_BYTES;
 /// Largest damaged piece that is copied to `damaged/`.
@@ -107,13 +110,20 @@ impl<D: Disk> Log<D> {
     /// Reads the segments of earlier processes; new records are accepted meanwhile. To be called once.
     /// Never fails: what cannot be read is a damage ([`Log::take_damage`]) and concerns only itself.
     pub async fn load(&self) -> Loaded {
+        let notes = self.read_old().await;
+        let loaded = self.inner.loaded(notes);
+        self.inner.remove_orphans().await;
+        loaded
+    }
+
+    /// Reads what earlier processes left, and finds out what of it is alive.
+    pub(super) async fn read_old(&self) -> Notes {
         let inner = &self.inner;
-        let (numbers, first_own) = {
+        let numbers: Vec<u32> = {
             let state = inner.state.borrow();
-            let old = state.segments.range(..state.first_own);
-            (old.map(|(number, _)| *number).rev().collect::<Vec<u32>>(), state.first_own)
+            state.segments.range(..state.first_own).map(|(number, _)| *number).rev().collect()
         };
-        let mut notes: BTreeMap<(CopyId, u16), Note> = BTreeMap::new();
+        let mut notes = Notes::new();
         let mut tombstones = Tombstones::new();
         let mut lengths: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         for number in numbers {
@@ -123,7 +133,7 @@ impl<D: Disk> Log<D> {
             {
                 lengths.insert(previous, (number, previous_bytes));
             }
-            inner.admit(number, &contents);
+            inner.admit(number, &contents).await;
             inner.set_aside(contents.gaps).await;
             for note in contents.notes {
                 if let Some(segment) = note.tombstone {
@@ -133,19 +143,21 @@ impl<D: Disk> Log<D> {
                     segments.push(segment);
                     continue;
                 }
-                match notes.get(&(note.id, note.slot)) {
-                    Some(newer) if newer.origin >= note.origin => {}
-                    Some(_) | None => {
-                        notes.insert((note.id, note.slot), note);
+                let (key, newest) = ((note.id, note.slot), (note.origin, note.text.into()));
+                match notes.entry(key) {
+                    Slot::Vacant(slot) => drop(slot.insert(newest)),
+                    Slot::Occupied(mut slot) if slot.get().0 < newest.0 => {
+                        drop(slot.insert(newest))
                     }
+                    Slot::Occupied(_) => {}
                 }
             }
             inner.disk.pause().await;
         }
         inner.check_lengths(&lengths);
-        let loaded = inner.finish_load(first_own, &tombstones, notes);
-        inner.remove_orphans().await;
-        loaded
+        inner.bury_all(tombstones).await;
+        inner.state.borrow_mut().loaded = true;
+        notes
     }
 }
 
@@ -173,11 +185,7 @@ impl<D: Disk> Inner<D> {
 
     /// Reads what a segment says: by its index if it is sealed, else all of it.
     pub(super) async fn contents(&self, number: u32) -> Result<SegmentContents, SpoolError> {
-        let path = self.segment_path(number);
-        let file = self.disk.open(&path).await;
-        let file = file.map_err(|error| SpoolError::io("open", &path, &error))?;
-        let bytes = self.disk.bytes(&file).await;
-        let bytes = bytes.map_err(|error| SpoolError::io("stat", &path, &error))?;
+        let (file, path, bytes) = self.open_segment(number).await?;
         if let Some(contents) = self.indexed(&file, &path, number, bytes).await? {
             return Ok(contents);
         }
@@ -187,7 +195,10 @@ impl<D: Disk> Inner<D> {
         let octets = self.read_range(&file, &path, 0, bytes).await?;
         let mut contents = SegmentContents::default();
         let mut flushed = 0;
-        for found in Walk::new(&octets, number) {
+        for (count, found) in Walk::new(&octets, number).enumerate() {
+            if count.is_multiple_of(AT_ONCE) {
+                self.disk.pause().await;
+            }
             match found {
                 Found::Record(head, payload) => {
                     flushed = flushed.max(head.flushed);
@@ -208,14 +219,27 @@ impl<D: Disk> Inner<D> {
         Ok(contents)
     }
 
-    /// The contents by the index; `None` if there is none that checks.
-    async fn indexed(
+    /// Opens a segment; gives its path and its length too.
+    pub(super) async fn open_segment(
+        &self,
+        number: u32,
+    ) -> Result<(D::File, PathBuf, u64), SpoolError> {
+        let path = self.segment_path(number);
+        let file = self.disk.open(&path).await;
+        let file = file.map_err(|error| SpoolError::io("open", &path, &error))?;
+        let bytes = self.disk.bytes(&file).await;
+        let bytes = bytes.map_err(|error| SpoolError::io("stat", &path, &error))?;
+        Ok((file, path, bytes))
+    }
+
+    /// The entries of the index and its metadata; `None` if there is no index that checks.
+    pub(super) async fn index_of(
         &self,
         file: &D::File,
         path: &Path,
         number: u32,
         bytes: u64,
-    ) -> Result<Option<SegmentContents>, SpoolError> {
+    ) -> Result<Option<(Vec<Entry>, Vec<u8>)>, SpoolError> {
         let block = BLOCK_BYTES as u64;
         if bytes < 3 * block || !bytes.is_multiple_of(block) {
             return Ok(None);
@@ -227,11 +251,23 @@ impl<D: Disk> Inner<D> {
             self.read_range(file, path, start, bytes.saturating_sub(start + block)).await?;
         let Ok(head) = Head::parse(&octets, number, trailer.index_block) else { return Ok(None) };
         let Ok(payload) = head.payload(&octets) else { return Ok(None) };
-        if head.kind != kind::INDEX {
+        let index = (format::parse_index(payload.body), payload.meta.to_vec());
+        Ok((head.kind == kind::INDEX).then_some(index))
+    }
+
+    /// The contents by the index; `None` if there is none that checks.
+    async fn indexed(
+        &self,
+        file: &D::File,
+        path: &Path,
+        number: u32,
+        bytes: u64,
+    ) -> Result<Option<SegmentContents>, SpoolError> {
+        let Some((entries, _)) = self.index_of(file, path, number, bytes).await? else {
             return Ok(None);
-        }
+        };
         let mut contents = SegmentContents::default();
-        for entry in format::parse_index(payload.body) {
+        for entry in entries {
             if entry.kind != kind::NOTES && entry.kind != kind::SEGMENT {
                 contents.entries.push(entry);
                 continue;
@@ -281,12 +317,19 @@ impl<D: Disk> Inner<D> {
     }
 
     /// Puts a segment's records into the index. Segments come newest first.
-    fn admit(&self, number: u32, contents: &SegmentContents) {
+    async fn admit(&self, number: u32, contents: &SegmentContents) {
+        for entries in contents.entries.chunks(AT_ONCE) {
+            self.admit_some(number, entries);
+            self.disk.pause().await;
+        }
+    }
+
+    fn admit_some(&self, number: u32, entries: &[Entry]) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let now = state.now;
         let (mut live_blocks, mut newest, mut twin_died) = (0, 0, None);
-        for entry in contents.entries.iter().filter(|entry| entry.kind >= kind::QUEUED) {
+        for entry in entries.iter().filter(|entry| entry.kind >= kind::QUEUED) {
             newest = entry.stamp.max(newest);
             if entry.id.mail.0.is_nil() {
                 live_blocks += entry.blocks;
@@ -305,7 +348,7 @@ impl<D: Disk> Inner<D> {
         }
         if let Some(segment) = state.segments.get_mut(&number) {
             segment.live_blocks += live_blocks;
-            segment.newest_stamp = newest;
+            segment.newest_stamp = newest.max(segment.newest_stamp);
             segment.dead_since = segment.dead_since.or(twin_died);
         }
     }
@@ -325,34 +368,37 @@ impl<D: Disk> Inner<D> {
         }
     }
 
-    fn finish_load(
-        &self,
-        first_own: u32,
-        tombstones: &Tombstones,
-        notes: BTreeMap<(CopyId, u16), Note>,
-    ) -> Loaded {
-        let mut state = self.state.borrow_mut();
-        for (id, (at, named)) in tombstones {
-            let Some(location) = state.index.remove(id) else { continue };
-            state.bury(location, *at);
-            let mut holders = state.twins.remove(id).unwrap_or_default();
+    /// Applies tombstones; what they name is out of reach until all are applied.
+    async fn bury_all(&self, tombstones: Tombstones) {
+        for (count, (id, (at, named))) in tombstones.into_iter().enumerate() {
+            if count.is_multiple_of(AT_ONCE) {
+                self.disk.pause().await;
+            }
+            let mut state = self.state.borrow_mut();
+            let Some(location) = state.index.remove(&id) else { continue };
+            state.bury(location, at);
+            let mut holders = state.twins.remove(&id).unwrap_or_default();
             holders.push(location.segment);
             // Killed while compaction moved it, and the power went before its new place got a
             // tombstone: without one it would rise when the old place and its tombstone are gone.
             for segment in holders.into_iter().filter(|segment| !named.contains(segment)) {
-                let note = state.tombstone(*id, segment);
+                let note = state.tombstone(id, segment);
                 state.pending.push(Pending::Note(note));
             }
         }
-        state.loaded = true;
-        let old = state.index.iter().filter(|(_, location)| location.segment < first_own);
+    }
+
+    /// The live records of earlier processes, with their notes.
+    fn loaded(&self, notes: Notes) -> Loaded {
+        let state = self.state.borrow();
+        let old = state.index.iter().filter(|(_, location)| location.segment < state.first_own);
         let mut found: Vec<(Location, CopyId)> = old.map(|(id, at)| (*at, *id)).collect();
         found.sort_unstable();
         let ids: Vec<CopyId> = found.into_iter().map(|(_, id)| id).collect();
         let mut loaded = Loaded { ids, notes: BTreeMap::new() };
-        for ((id, slot), note) in notes {
+        for ((id, slot), (_, text)) in notes {
             if state.index.contains_key(&id) {
-                loaded.notes.entry(id).or_default().push((slot, note.text));
+                loaded.notes.entry(id).or_default().push((slot, text.into_vec()));
             }
         }
         loaded
@@ -383,7 +429,7 @@ impl<D: Disk> Inner<D> {
         self.disk.sync_dir(&directory).await.map_err(fail)
     }
 
-    async fn remove_orphans(&self) {
+    pub(super) async fn remove_orphans(&self) {
         let Ok(entries) = self.disk.list(&self.large()).await else { return };
         for entry in entries {
             let id = entry.name.strip_suffix(".large").and_then(|name| name.rsplit_once('-'));
@@ -409,7 +455,11 @@ impl<D: Disk> Inner<D> {
         Ok((head.map_err(|what| self.damaged(at, what))?, octets))
     }
 
-    async fn read_blocks(&self, at: Location, bytes: u64) -> Result<Vec<u8>, SpoolError> {
+    pub(super) async fn read_blocks(
+        &self,
+        at: Location,
+        bytes: u64,
+    ) -> Result<Vec<u8>, SpoolError> {
         let path = self.segment_path(at.segment);
         let file = self.disk.open(&path).await;
         let file = file.map_err(|error| SpoolError::io("open", &path, &error))?;

@@ -12,13 +12,14 @@
 //!
 //! **Starting.** [`Log::open`] only lists the directory and appends to a fresh segment, so that new mail
 //! never waits for old segments. [`Log::load`] reads these: of a sealed one the index, of another one everything.
+//! The queue comes back mail by mail (`recover`).
 //!
 //! **Space.** A segment without live records is removed, one that is mostly dead, or whose oldest dead record has
 //! waited [`LogOptions::dead_age_ms`], is copied and removed.
 //!
 //! Memory per live record: one entry of a B-tree, 34 octets, 40-75 with the tree's slack. Not a hash map:
 //! growing one of a million entries would stall the shard. Besides: what waits for the flush, and the
-//! index of the active segment (36 octets per record of at least 4 KiB).
+//! index of the active segment (36 octets per record of at least 4 KiB, and some 110 for each queued mail).
 //!
 //! Faults: see `load`. Not done here: budgets are only counted; refusing is the callers' business.
 
@@ -26,6 +27,7 @@ mod batch;
 mod compact;
 mod flush;
 mod load;
+mod recover;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,7 @@ use batch::Batch;
 pub use batch::Ticket;
 pub use load::Loaded;
 pub(crate) use load::{LayoutPiece, layout_pieces};
+pub(crate) use recover::{Notes, Reading};
 
 use super::budget::Budget;
 use super::disk::Disk;
@@ -138,6 +141,8 @@ struct Active<D: Disk> {
     /// Blocks that are durable; the next record starts there.
     blocks: u32,
     entries: Vec<Entry>,
+    /// What the index will say of the queued mails ([`crate::spool::summary`]).
+    lines: Vec<u8>,
 }
 
 /// Something that waits for the next flush.
@@ -179,6 +184,8 @@ struct State<D: Disk> {
     wanted: bool,
     flushing: bool,
     loaded: bool,
+    /// Records of earlier processes from this segment and block on are out of reach: see [`recover`].
+    unread: Option<(u32, u32)>,
     compacting: bool,
     /// Records whose files are linked but whose record is not yet in the index.
     appending: BTreeSet<CopyId>,
@@ -255,6 +262,7 @@ impl<D: Disk> Log<D> {
             twins: BTreeMap::new(),
             loaded: segments.is_empty(),
             segments,
+            unread: None,
             active: None,
             next_segment,
             first_own: next_segment,
@@ -499,8 +507,9 @@ impl<D: Disk> Log<D> {
         let state = self.inner.state.borrow();
         let found = state.index.get(&id).copied();
         // While old segments are being read, what one of them says may be overruled by another.
-        found.filter(|found| state.loaded || found.segment >= state.first_own).ok_or_else(|| {
-            SpoolError::NotFound { id, directory: self.inner.options.directory.clone() }
+        found.filter(|found| state.is_within_reach(*found)).ok_or_else(|| SpoolError::NotFound {
+            id,
+            directory: self.inner.options.directory.clone(),
         })
     }
 }
@@ -515,6 +524,16 @@ pub enum Urgency {
 }
 
 impl<D: Disk> State<D> {
+    fn is_within_reach(&self, at: Location) -> bool {
+        let given = self.unread.is_none_or(|unread| (at.segment, at.block) < unread);
+        at.segment >= self.first_own || (self.loaded && given)
+    }
+
+    /// Whether a segment has records that nobody was given yet.
+    fn is_unread(&self, segment: u32) -> bool {
+        segment < self.first_own && self.unread.is_some_and(|(number, _)| segment >= number)
+    }
+
     fn next_origin(&mut self) -> u64 {
         self.note_origin += 1;
         self.note_origin

@@ -2,4 +2,5 @@ mod faults;
 mod format;
 mod proof;
 mod real;
+mod recovery;
 mod store;

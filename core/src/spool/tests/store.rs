@@ -12,8 +12,8 @@ use crate::spool::budget::{Arriving, Budget};
 use crate::spool::log::LogOptions;
 use crate::spool::sim::SimDisk;
 use crate::spool::{
-    CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, RecipientState, SpoolError,
-    SpoolStore,
+    CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, QueuedSummary, RecipientState,
+    SpoolError, SpoolStore,
 };
 
 const NOW: UnixMillis = UnixMillis(5_000_000);
@@ -27,7 +27,7 @@ fn run<T>(disk: &SimDisk, future: impl Future<Output = T>) -> T {
     disk.run(future, 1_000_000).expect("it ends")
 }
 
-fn mail(number: u128, recipients: u16) -> QueuedMail {
+pub(super) fn mail(number: u128, recipients: u16) -> QueuedMail {
     let recipient = |index: u16| QueuedRecipient {
         index,
         recipient: Recipient {
@@ -55,7 +55,7 @@ fn mail(number: u128, recipients: u16) -> QueuedMail {
     }
 }
 
-fn delivered() -> Outcome {
+pub(super) fn delivered() -> Outcome {
     Outcome::Delivered { reply: Reply::plain(250, "ok") }
 }
 
@@ -66,8 +66,12 @@ async fn open(disk: &SimDisk) -> SpoolStore<SimDisk> {
 async fn recovered(store: &SpoolStore<SimDisk>) -> Vec<QueuedMail> {
     let mut recovery = store.recover();
     let mut mails = Vec::new();
-    while let Some(mail) = recovery.next().await {
-        mails.push(mail.unwrap());
+    while let Some(found) = recovery.next().await {
+        let (id, summary) = found.unwrap();
+        let (mut mail, _) = store.load(id).await.unwrap();
+        mail.deferral = summary.deferral.clone();
+        assert_eq!(summary, QueuedSummary::of(&mail), "both tell the same story");
+        mails.push(mail);
     }
     mails
 }
