@@ -109,10 +109,14 @@ impl<'z> Reading<'z, '_, '_> {
         }
         if encrypted || local.as_ref().is_some_and(|local| local.encrypted) {
             self.encrypted();
+        }
+        if encrypted {
             // Its name is still worth a look by the attachment rules.
             self.out.push(Member { name: name.clone(), octets: Vec::new() });
         }
-        if let Some(local) = local.filter(|_| differs) {
+        if let Some(local) = local.filter(|_| differs)
+            && self.budget.admits_member(self.place)
+        {
             // A client that reads from the front believes the local header.
             self.unpack(&local);
         }
