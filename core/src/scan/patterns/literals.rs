@@ -11,7 +11,7 @@ use super::relax::relax;
 use super::rule::Pattern;
 
 /// Strings in one set.
-const STRINGS_MAX: usize = 64;
+const STRINGS_MAX: usize = 256;
 /// Octets of one string.
 const OCTETS_MAX: usize = 24;
 /// Values of one class that are tried one by one.

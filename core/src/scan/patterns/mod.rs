@@ -31,6 +31,7 @@ mod format;
 mod fuzz;
 mod hits;
 mod hs;
+mod lazy;
 mod literals;
 mod meta;
 mod open;
@@ -38,6 +39,7 @@ mod relax;
 mod report;
 pub mod rule;
 mod run;
+mod sieve;
 mod simplify;
 pub mod sources;
 #[cfg(test)]

@@ -8,8 +8,10 @@ use super::error::OpenError;
 use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
 use super::hs::{self, Database};
+use super::lazy::Lazy;
 use super::rule::{Field, PartTarget, Rule, RuleIndex, Test};
 use super::run::Scratch;
+use super::sieve::{LANES, Sieve};
 
 /// Tells a scratch space which patterns it was made for.
 static OPENED: AtomicU64 = AtomicU64::new(1);
@@ -43,6 +45,10 @@ pub(super) struct OpenField {
     pub(super) expressions: Vec<Database>,
     /// Over many units at once.
     pub(super) joined: Vec<Database>,
+    /// Over each unit, for [`LANES`] rules each.
+    pub(super) sieves: Vec<Sieve>,
+    /// Over each unit; as many as the plan has.
+    pub(super) lazy: Vec<Lazy>,
 }
 
 impl Patterns {
@@ -59,7 +65,7 @@ impl Patterns {
         let fields = plan
             .fields
             .iter()
-            .map(|field| load_field(field, blobs))
+            .map(|field| load_field(field, &plan.rules, blobs))
             .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
         let (header_slots, header_plans) = header_index(&plan);
@@ -110,7 +116,7 @@ impl Patterns {
     }
 }
 
-fn load_field(field: &FieldPlan, blobs: &[u8]) -> Result<OpenField, OpenError> {
+fn load_field(field: &FieldPlan, rules: &[Rule], blobs: &[u8]) -> Result<OpenField, OpenError> {
     let load = |blob: format::Blob| {
         Database::deserialize(format::blob(blobs, blob)?)
             .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
@@ -123,7 +129,22 @@ fn load_field(field: &FieldPlan, blobs: &[u8]) -> Result<OpenField, OpenError> {
         literals: field.literal_blob.map(load).transpose()?,
         expressions: of_kind(false)?,
         joined: of_kind(true)?,
+        sieves: field.sieved.chunks(LANES).map(Sieve::new).collect(),
+        lazy: load_lazy(field, rules)?,
     })
+}
+
+/// The lazy automata of a field.
+fn load_lazy(field: &FieldPlan, rules: &[Rule]) -> Result<Vec<Lazy>, OpenError> {
+    let load = |index: &RuleIndex| {
+        let rule = rules.get(*index as usize);
+        let lazy = match rule.map(|rule| &rule.test) {
+            Some(Test::Expression { pattern, .. }) => Lazy::new(pattern),
+            _ => None,
+        };
+        lazy.ok_or_else(|| OpenError::Damaged(format!("rule {index} has no automaton")))
+    };
+    field.lazy.iter().map(load).collect()
 }
 
 type HeaderIndex = (HashMap<String, usize, ahash::RandomState>, Vec<Vec<usize>>);
@@ -208,6 +229,8 @@ fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
             }
         }
         field.expressions.iter().filter(|e| e.confirm).for_each(|e| need(e.rule));
+        field.sieved.iter().for_each(|(rule, _)| need(*rule));
+        field.lazy.iter().for_each(|rule| need(*rule));
         field.plain.iter().for_each(|rule| need(*rule));
     }
     plan.rules
