@@ -439,6 +439,7 @@ impl Builder {
             expressions: Vec::new(),
             sieved: Vec::new(),
             lazy: Vec::new(),
+            also: Vec::new(),
             plain: Vec::new(),
             unset: rules.iter().filter(|(_, t)| t.unset).map(|(i, _)| *i).collect(),
             empty: rules.iter().filter(|(_, t)| t.empty).map(|(i, _)| *i).collect(),
@@ -448,6 +449,9 @@ impl Builder {
         let mut literals: BTreeMap<(Vec<u8>, bool), Vec<OnLiteral>> = BTreeMap::new();
         let mut waiting: Vec<Waiting> = Vec::new();
         for (rule, tiered) in rules {
+            if !tiered.also.is_empty() {
+                plan.also.push((rule, tiered.also));
+            }
             match tiered.tier {
                 Tier::Literal { literals: own, caseless } => {
                     for literal in own {

@@ -72,6 +72,9 @@ pub(super) struct FieldPlan {
     /// PCRE2 looks at units that a lazy automaton lets through.
     #[serde(default)]
     pub(super) lazy: Vec<RuleIndex>,
+    /// By rule: sets of strings; a unit that lacks all of one set cannot match.
+    #[serde(default)]
+    pub(super) also: Vec<(RuleIndex, Vec<Vec<Vec<u8>>>)>,
     /// PCRE2 looks at every unit.
     pub(super) plain: Vec<RuleIndex>,
     /// Rules whose expression matches a message that does not have the field.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memchr::memmem::Finder;
+
 use super::confirm::Confirm;
 use super::error::OpenError;
 use super::fields::Wanted;
@@ -24,6 +26,8 @@ pub struct Patterns {
     pub(super) fields: Vec<OpenField>,
     /// By rule; only for those that PCRE2 may have to look at.
     pub(super) confirms: Vec<Option<Confirm>>,
+    /// By rule: sets of strings, in lower case, of each of which a unit that matches has one.
+    pub(super) also: Vec<Vec<Vec<Finder<'static>>>>,
     /// Header names (lower case) that rules ask for; their place in `header_plans`.
     pub(super) header_slots: HashMap<String, usize, ahash::RandomState>,
     /// Plans for one header name.
@@ -68,6 +72,7 @@ impl Patterns {
             .map(|field| load_field(field, &plan.rules, blobs))
             .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
+        let also = also(&plan);
         let (header_slots, header_plans) = header_index(&plan);
         let part_parents = part_parents(&plan);
         let (parents, always) = meta_index(&plan);
@@ -78,6 +83,7 @@ impl Patterns {
             plan,
             fields,
             confirms,
+            also,
             header_slots,
             header_plans,
             parents,
@@ -215,6 +221,18 @@ fn wanted(fields: &[FieldPlan]) -> Wanted {
 }
 
 /// Compiles what PCRE2 may have to look at.
+fn also(plan: &Plan) -> Vec<Vec<Vec<Finder<'static>>>> {
+    let mut by_rule = Vec::new();
+    by_rule.resize_with(plan.rules.len(), Vec::new);
+    for (rule, sets) in plan.fields.iter().flat_map(|field| &field.also) {
+        if let Some(slot) = by_rule.get_mut(*rule as usize) {
+            let finder = |text: &Vec<u8>| Finder::new(text).into_owned();
+            *slot = sets.iter().map(|set| set.iter().map(finder).collect()).collect();
+        }
+    }
+    by_rule
+}
+
 fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
     let mut needed = vec![false; plan.rules.len()];
     let mut need = |rule: RuleIndex| {

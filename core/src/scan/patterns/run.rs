@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) last_units: Vec<u32>,
     /// Units of a slice with LF between them.
     pub(super) joined: Vec<u8>,
+    /// The unit that PCRE2 is to look at, in lower case.
+    pub(super) lower: Vec<u8>,
     /// By rule: a meta of which a part hits.
     marks: Vec<bool>,
     /// Limits that were reached.

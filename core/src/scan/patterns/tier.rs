@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use super::confirm::Confirm;
 use super::hs::{self, Entry, Mode};
 use super::lazy::Lazy;
-use super::literals;
+use super::literals::{self, Necessary};
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
 use super::sieve::{Places, Sieve};
 use super::simplify::{core_of, simplify};
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
-const SAMPLE: &str = include_str!("sample.txt");
+pub(super) const SAMPLE: &str = include_str!("sample.txt");
 
 /// Rules up to this cost are not tried by a sieve.
 const GOOD_NS_PER_KIB: f64 = 60.0;
@@ -29,6 +29,10 @@ const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
 /// A literal's share of the literal database; one rule's share of a sieve.
 const GATE_NS_PER_KIB: f64 = 5.0;
+/// Looking for one string more before PCRE2 does.
+const ALSO_NS_PER_KIB: f64 = 40.0;
+/// Below this PCRE2 is as quick as looking for strings first.
+const ALSO_FROM_NS_PER_KIB: f64 = 300.0;
 const SIEVE_NS_PER_KIB: f64 = 45.0;
 /// Rules beyond this cost are tried by a lazy automaton, which costs about half of it.
 const LAZY_FROM_NS_PER_KIB: f64 = 3_000.0;
@@ -59,6 +63,8 @@ pub(super) enum Tier {
 #[derive(Clone, Debug)]
 pub(super) struct Tiered {
     pub(super) tier: Tier,
+    /// PCRE2 need not look at a unit that lacks one of these (lower case, found in any case).
+    pub(super) also: Vec<literals::Set>,
     pub(super) cost_ns_per_kib: f64,
     /// Matches an empty unit.
     pub(super) empty: bool,
@@ -101,6 +107,7 @@ pub(super) fn choose(rule: &Rule) -> Result<Option<Tiered>, Outcome> {
         }
         Test::Literals { literals, caseless, .. } => Ok(Some(Tiered {
             tier: Tier::Literal { literals: literals.clone(), caseless: *caseless },
+            also: Vec::new(),
             cost_ns_per_kib: 0.0,
             empty: false,
             unset: false,
@@ -117,10 +124,22 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let sample = sample_units(field);
     let plain_cost = plain_cost(&confirm, &sample);
     let mut ways: Vec<(Tier, f64)> = Vec::new();
-    if let Some(literals) = literals::necessary(pattern) {
-        let cost = GATE_NS_PER_KIB + plain_cost * share(&literals, &sample);
-        ways.push((Tier::Gated { literals }, cost));
+    let Necessary { gate, mut also } = literals::necessary(pattern);
+    if plain_cost < ALSO_FROM_NS_PER_KIB || !joins(field) {
+        also.clear();
     }
+    if let Some(literals) = gate {
+        let confirmed = plain_cost * share(&literals, &also, &sample);
+        ways.push((Tier::Gated { literals }, GATE_NS_PER_KIB + confirmed));
+    }
+    // What PCRE2 costs where it looks at all units but those that lack a string.
+    let strings: usize = also.iter().map(Vec::len).sum();
+    let plain_cost = if also.is_empty() {
+        plain_cost
+    } else {
+        let strings = f64::from(u32::try_from(strings).unwrap_or(u32::MAX));
+        plain_cost * share(&[Vec::new()], &also, &sample) + ALSO_NS_PER_KIB * strings
+    };
     let least = |ways: &[(Tier, f64)]| ways.iter().map(|way| way.1).fold(f64::MAX, f64::min);
     // What a header field costs is not worth looking further.
     if ways.is_empty() || !is_short(field) {
@@ -153,7 +172,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let refused = || Outcome::Refused("no way to run it".to_owned());
     let (tier, cost) =
         ways.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).ok_or_else(refused)?;
-    Ok(Tiered { tier, cost_ns_per_kib: cost, empty, unset })
+    Ok(Tiered { tier, also, cost_ns_per_kib: cost, empty, unset })
 }
 
 /// If the expression may run over many units with LF between them without losing a hit in one of
@@ -197,11 +216,14 @@ fn best_of(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
     best * 1e9 / sample_kib(sample).max(0.01)
 }
 
-/// Share of the sample's units that have one of the literals.
-fn share(literals: &[Vec<u8>], sample: &[&[u8]]) -> f64 {
+/// Share of the sample's units that have one of the literals, and one of each set in `also`.
+fn share(literals: &[Vec<u8>], also: &[literals::Set], sample: &[&[u8]]) -> f64 {
     let with = sample.iter().filter(|unit| {
         let lower = unit.to_ascii_lowercase();
-        literals.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
+        let one_of = |set: &[Vec<u8>]| {
+            set.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
+        };
+        one_of(literals) && also.iter().all(|set| one_of(set))
     });
     likely_part(with.count(), sample.len())
 }

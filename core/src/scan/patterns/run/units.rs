@@ -1,5 +1,7 @@
 //! Scanning: units of a text, and octets of any length.
 
+use memchr::memmem::Finder;
+
 use crate::scan::patterns::SLICE_BYTES_MAX;
 use crate::scan::patterns::error::ScanError;
 use crate::scan::patterns::fields::{Fields, Units};
@@ -211,10 +213,23 @@ impl Patterns {
         let mut pairs = std::mem::take(&mut state.pairs);
         pairs.sort_unstable();
         pairs.dedup();
+        let mut lowered = None;
         for (number, rule) in &pairs {
             let Some(unit) = slice.unit(*number as usize) else { continue };
             if *number == 0 && self.skips_first(*rule) {
                 continue;
+            }
+            if let Some(also) = self.also.get(*rule as usize).filter(|also| !also.is_empty()) {
+                if lowered != Some(*number) {
+                    lowered = Some(*number);
+                    state.lower.clear();
+                    state.lower.extend(unit.iter().map(u8::to_ascii_lowercase));
+                }
+                let has =
+                    |set: &Vec<Finder<'_>>| set.iter().any(|f| f.find(&state.lower).is_some());
+                if !also.iter().all(has) {
+                    continue;
+                }
             }
             self.confirm(state, *rule, unit);
         }
