@@ -81,9 +81,10 @@ fn main() {
         payload.len() / 1024,
         sources.len()
     );
-    let named: [(&str, fn(&Outcome) -> bool); 8] = [
+    let named: [(&str, fn(&Outcome) -> bool); 9] = [
         ("without an expression", |o| *o == Outcome::Taken),
         ("gated", |o| *o == Outcome::TakenGated),
+        ("sieved", |o| *o == Outcome::TakenSieved),
         ("Hyperscan", |o| *o == Outcome::TakenExpression),
         ("prefilter + confirm", |o| *o == Outcome::Confirmed),
         ("PCRE2 alone", |o| *o == Outcome::TakenPlain),

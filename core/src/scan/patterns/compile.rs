@@ -57,6 +57,9 @@ pub struct CompiledPatterns(pub Vec<u8>);
 /// Rules of short fields up to this many run without a database.
 const DATABASE_WORTH: usize = 4;
 
+/// Lazy automata of one field: each has up to 4 MiB of states for each shard.
+const LAZY_MAX: usize = 12;
+
 /// Expressions in one database.
 const EXPRESSIONS_IN_DATABASE: usize = 40;
 
@@ -131,6 +134,7 @@ fn outcome_of(tier: &Tier) -> Outcome {
         Tier::Gated { .. } => Outcome::TakenGated,
         Tier::Expression { prefilter: false, .. } => Outcome::TakenExpression,
         Tier::Expression { prefilter: true, .. } => Outcome::Confirmed,
+        Tier::Sieved { .. } | Tier::Lazy => Outcome::TakenSieved,
         Tier::Plain => Outcome::TakenPlain,
     }
 }
@@ -433,6 +437,9 @@ impl Builder {
             literal_bytes: Vec::new(),
             expression_blobs: Vec::new(),
             expressions: Vec::new(),
+            sieved: Vec::new(),
+            lazy: Vec::new(),
+            also: Vec::new(),
             plain: Vec::new(),
             unset: rules.iter().filter(|(_, t)| t.unset).map(|(i, _)| *i).collect(),
             empty: rules.iter().filter(|(_, t)| t.empty).map(|(i, _)| *i).collect(),
@@ -442,6 +449,9 @@ impl Builder {
         let mut literals: BTreeMap<(Vec<u8>, bool), Vec<OnLiteral>> = BTreeMap::new();
         let mut waiting: Vec<Waiting> = Vec::new();
         for (rule, tiered) in rules {
+            if !tiered.also.is_empty() {
+                plan.also.push((rule, tiered.also));
+            }
             match tiered.tier {
                 Tier::Literal { literals: own, caseless } => {
                     for literal in own {
@@ -459,6 +469,9 @@ impl Builder {
                 Tier::Expression { entry, prefilter, joined } => {
                     waiting.push(Waiting { rule, entry, prefilter, joined });
                 }
+                Tier::Sieved { places } => plan.sieved.push((rule, places)),
+                Tier::Lazy if plan.lazy.len() < LAZY_MAX => plan.lazy.push(rule),
+                Tier::Lazy => plan.plain.push(rule),
                 Tier::Plain => plan.plain.push(rule),
             }
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OpenError;
 use super::rule::{Field, Rule, RuleIndex};
+use super::sieve::Places;
 
 const MAGIC: &[u8; 8] = b"SKPATT01";
 
@@ -64,6 +65,16 @@ pub(super) struct FieldPlan {
     pub(super) expression_blobs: Vec<ExpressionBlob>,
     /// By id of the expression, over all of them.
     pub(super) expressions: Vec<InDatabase>,
+    /// PCRE2 looks at units that a sieve lets through. A payload of before there were any has no such
+    /// field: it is for another platform (see there) and asks for a rebuild.
+    #[serde(default)]
+    pub(super) sieved: Vec<(RuleIndex, Places)>,
+    /// PCRE2 looks at units that a lazy automaton lets through.
+    #[serde(default)]
+    pub(super) lazy: Vec<RuleIndex>,
+    /// By rule: sets of strings; a unit that lacks all of one set cannot match.
+    #[serde(default)]
+    pub(super) also: Vec<(RuleIndex, Vec<Vec<Vec<u8>>>)>,
     /// PCRE2 looks at every unit.
     pub(super) plain: Vec<RuleIndex>,
     /// Rules whose expression matches a message that does not have the field.
@@ -115,6 +126,8 @@ pub(super) fn read(payload: &[u8]) -> Result<(Plan, &[u8]), OpenError> {
         let expressions = field.expressions.iter().map(|expression| expression.rule);
         literals
             .chain(expressions)
+            .chain(field.sieved.iter().map(|(rule, _)| *rule))
+            .chain(field.lazy.iter().copied())
             .chain(field.plain.iter().copied())
             .chain(field.unset.iter().chain(&field.empty).copied())
     });

@@ -64,7 +64,10 @@ pub(super) fn platform() -> String {
     // SAFETY: the static string of libhs ends with NUL and lives for ever.
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy();
     let version = version.split(' ').next().unwrap_or_default();
-    format!("libhs {version} tune {} cpu {:x} ({code})", platform.tune, platform.cpu_features)
+    format!(
+        "plan 2 libhs {version} tune {} cpu {:x} ({code})",
+        platform.tune, platform.cpu_features
+    )
 }
 
 /// One expression or literal for a database.

@@ -1,17 +1,20 @@
-//! Necessary literals: a set of strings of which every match of an expression contains one.
+//! Necessary literals: sets of strings, of each of which every match of an expression contains one.
 //!
 //! Found on the syntax tree, conservatively: `exact` is the finite set of all strings that a node
-//! matches, `needed` a set of which each of its matches contains one. Letters A to Z are lower case
+//! matches, `needed` are sets of each of which its matches contain one. Letters A to Z are lower case
 //! in both and found in any case, which can only let more through.
+
+use std::sync::OnceLock;
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::relax::relax;
 use super::rule::Pattern;
+use super::tier::SAMPLE;
 
 /// Strings in one set.
-const STRINGS_MAX: usize = 64;
+const STRINGS_MAX: usize = 256;
 /// Octets of one string.
 const OCTETS_MAX: usize = 24;
 /// Values of one class that are tried one by one.
@@ -19,16 +22,50 @@ const CLASS_MAX: usize = 12;
 /// Chance of a hit per octet above which a set is not worth having.
 const CHANCE_MAX: f64 = 2e-3;
 
-type Set = Vec<Vec<u8>>;
+/// Strings of a set that is looked for one by one.
+const ALSO_STRINGS_MAX: usize = 16;
+/// Sets that are kept of one expression, the rarest first.
+const SETS_MAX: usize = 3;
 
-#[derive(Default)]
+pub(super) type Set = Vec<Vec<u8>>;
+
+#[derive(Clone, Default)]
 struct Known {
     exact: Option<Set>,
-    needed: Option<Set>,
+    /// Every match contains a string of each of these.
+    needed: Vec<Set>,
 }
 
-/// A set of which every match of `pattern` contains one, if there is one that is worth having.
-pub(super) fn necessary(pattern: &Pattern) -> Option<Set> {
+impl Known {
+    fn exactly(set: Set) -> Self {
+        Self { exact: Some(set), needed: Vec::new() }
+    }
+
+    /// All that is known to be necessary, the rarest set first.
+    fn sets(self) -> Vec<Set> {
+        rarest(self.exact.map(shorten).into_iter().chain(self.needed))
+    }
+}
+
+/// What is necessary for a match of `pattern`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Necessary {
+    /// A set that is rare enough to wait for.
+    pub(super) gate: Option<Set>,
+    /// Sets that a unit must have as well: worth a look before PCRE2 is asked, not worth waiting for.
+    pub(super) also: Vec<Set>,
+}
+
+/// What every match of `pattern` contains.
+pub(super) fn necessary(pattern: &Pattern) -> Necessary {
+    let mut sets = sets_of(pattern).unwrap_or_default();
+    let rare = sets.first().is_some_and(|set| chance(set) <= CHANCE_MAX);
+    let gate = rare.then(|| sets.remove(0));
+    sets.retain(|set| set.len() <= ALSO_STRINGS_MAX);
+    Necessary { gate, also: sets }
+}
+
+fn sets_of(pattern: &Pattern) -> Option<Vec<Set>> {
     let relaxed = relax(pattern)?;
     let hir = ParserBuilder::new()
         .unicode(pattern.utf)
@@ -41,9 +78,7 @@ pub(super) fn necessary(pattern: &Pattern) -> Option<Set> {
         .build()
         .parse(&relaxed)
         .ok()?;
-    let known = look(&hir, 0);
-    let best = better(known.exact.map(shorten), known.needed)?;
-    (chance(&best) <= CHANCE_MAX).then_some(best)
+    Some(look(&hir, 0).sets())
 }
 
 /// If `set` could be told from the text at all: no empty string in it.
@@ -51,14 +86,18 @@ fn usable(set: &Set) -> bool {
     !set.is_empty() && set.len() <= STRINGS_MAX && set.iter().all(|text| !text.is_empty())
 }
 
-fn better(one: Option<Set>, two: Option<Set>) -> Option<Set> {
-    match (one.filter(usable), two.filter(usable)) {
-        (Some(one), Some(two)) => Some(if chance(&one) <= chance(&two) { one } else { two }),
-        (one, two) => one.or(two),
-    }
+/// The usable ones, the rarest first, no two alike.
+fn rarest(sets: impl Iterator<Item = Set>) -> Vec<Set> {
+    let mut keyed: Vec<(f64, Set)> = sets.filter(usable).map(|set| (chance(&set), set)).collect();
+    keyed.sort_by(|one, two| one.0.total_cmp(&two.0));
+    keyed.dedup_by(|one, two| one.1 == two.1);
+    keyed.truncate(SETS_MAX);
+    keyed.into_iter().map(|(_, set)| set).collect()
 }
 
-/// Rough chance per octet of mail text that one of the strings begins there.
+/// Rough chance per octet of mail text that one of the strings begins there: by its octets, or by how often
+/// it is in the sample, whichever is more. Rules are about what spam says, and half of that is what every
+/// office says: of `account .{0,20}suspen` only the second word is worth waiting for.
 fn chance(set: &Set) -> f64 {
     let of_octet = |octet: u8| match octet {
         b' ' => 0.15,
@@ -69,7 +108,17 @@ fn chance(set: &Set) -> f64 {
         0x80..=0xff => 0.02,
         _ => 0.008,
     };
-    set.iter().map(|text| text.iter().take(8).map(|octet| of_octet(*octet)).product::<f64>()).sum()
+    let by_octets = |text: &[u8]| text.iter().take(8).map(|octet| of_octet(*octet)).product();
+    set.iter().map(|text| f64::max(by_octets(text), in_sample(text))).sum()
+}
+
+/// How often `text` begins in the sample, per octet.
+fn in_sample(text: &[u8]) -> f64 {
+    static LOWER: OnceLock<Vec<u8>> = OnceLock::new();
+    let sample = LOWER.get_or_init(|| SAMPLE.to_ascii_lowercase().into_bytes());
+    let times = memchr::memmem::find_iter(sample, text).count();
+    let of = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    of(times) / of(sample.len().max(1))
 }
 
 fn shorten(mut set: Set) -> Set {
@@ -86,25 +135,24 @@ fn look(hir: &Hir, depth: usize) -> Known {
         return Known::default();
     }
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Known { exact: Some(vec![Vec::new()]), needed: None },
-        HirKind::Literal(literal) => {
-            Known { exact: Some(vec![literal.0.to_ascii_lowercase()]), needed: None }
-        }
-        HirKind::Class(class) => Known { exact: class_values(class), needed: None },
+        HirKind::Empty | HirKind::Look(_) => Known::exactly(vec![Vec::new()]),
+        HirKind::Literal(literal) => Known::exactly(vec![literal.0.to_ascii_lowercase()]),
+        HirKind::Class(class) => Known { exact: class_values(class), needed: Vec::new() },
         HirKind::Capture(capture) => look(&capture.sub, depth + 1),
         HirKind::Repetition(repetition) => {
             let known = look(&repetition.sub, depth + 1);
             match (repetition.min, repetition.max) {
-                (0, Some(0)) => Known { exact: Some(vec![Vec::new()]), needed: None },
+                (0, Some(0)) => Known::exactly(vec![Vec::new()]),
                 (0, Some(1)) => {
                     let exact = known.exact.map(|mut set| {
                         set.push(Vec::new());
                         shorten_none(set)
                     });
-                    Known { exact: exact.filter(|set| set.len() <= STRINGS_MAX), needed: None }
+                    let exact = exact.filter(|set| set.len() <= STRINGS_MAX);
+                    Known { exact, needed: Vec::new() }
                 }
                 (0, _) => Known::default(),
-                (low, high) => repeated(known, low, high == Some(low)),
+                (low, high) => repeated(&known, low, high == Some(low)),
             }
         }
         HirKind::Concat(parts) => {
@@ -128,10 +176,10 @@ fn shorten_none(mut set: Set) -> Set {
 }
 
 /// At least `low` times one after the other (`low >= 1`).
-fn repeated(known: Known, low: u32, exactly: bool) -> Known {
+fn repeated(known: &Known, low: u32, exactly: bool) -> Known {
     let mut joined = Joined::default();
     for _ in 0..low.min(8) {
-        joined.add(Known { exact: known.exact.clone(), needed: known.needed.clone() });
+        joined.add(known.clone());
     }
     if !exactly || low > 8 {
         joined.add(Known::default());
@@ -150,7 +198,7 @@ fn alternatives(all: Vec<Known>) -> Known {
             }
             _ => None,
         };
-        needed = match (needed, better(known.exact.map(shorten), known.needed)) {
+        needed = match (needed, known.sets().into_iter().next()) {
             (Some(mut all), Some(set)) => {
                 all.extend(set);
                 let all = shorten(all);
@@ -159,6 +207,7 @@ fn alternatives(all: Vec<Known>) -> Known {
             _ => None,
         };
     }
+    let needed = needed.into_iter().filter(usable).collect();
     Known { exact: exact.map(shorten_none), needed }
 }
 
@@ -196,12 +245,12 @@ struct Joined {
     run: Set,
     /// No node so far was not finite.
     whole: bool,
-    needed: Option<Set>,
+    needed: Vec<Set>,
 }
 
 impl Default for Joined {
     fn default() -> Self {
-        Self { run: vec![Vec::new()], whole: true, needed: None }
+        Self { run: vec![Vec::new()], whole: true, needed: Vec::new() }
     }
 }
 
@@ -209,7 +258,8 @@ impl Joined {
     fn add(&mut self, known: Known) {
         let Some(set) = known.exact else {
             self.flush();
-            self.needed = better(self.needed.take(), known.needed);
+            let needed = std::mem::take(&mut self.needed);
+            self.needed = rarest(needed.into_iter().chain(known.needed));
             return;
         };
         let longest = set.iter().map(Vec::len).max().unwrap_or(0);
@@ -232,7 +282,8 @@ impl Joined {
     /// The run so far ends: it is a set of its own, and what comes begins anew.
     fn flush(&mut self) {
         let run = std::mem::replace(&mut self.run, vec![Vec::new()]);
-        self.needed = better(self.needed.take(), Some(shorten(run)));
+        let needed = std::mem::take(&mut self.needed);
+        self.needed = rarest(needed.into_iter().chain([shorten(run)]));
         self.whole = false;
     }
 

@@ -21,7 +21,8 @@
 //!
 //! Invariants: a slice between two pauses is at most [`SLICE_BYTES_MAX`]; a fault of the scanner is
 //! an error, never an empty result; every count, id and length in a payload is checked when opened.
-//! Memory: one payload (some MiB) for the box, one [`Scratch`] (below 1 MiB) for each shard.
+//! Memory: one payload (some MiB) for the box; for each shard one [`Scratch`]: below 1 MiB, and up to 4 MiB for each of
+//! at most twelve lazy automata of a field.
 
 mod compile;
 mod confirm;
@@ -31,6 +32,7 @@ mod format;
 mod fuzz;
 mod hits;
 mod hs;
+mod lazy;
 mod literals;
 mod meta;
 mod open;
@@ -38,6 +40,7 @@ mod relax;
 mod report;
 pub mod rule;
 mod run;
+mod sieve;
 mod simplify;
 pub mod sources;
 #[cfg(test)]

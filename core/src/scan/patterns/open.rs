@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use memchr::memmem::Finder;
+
 use super::confirm::Confirm;
 use super::error::OpenError;
 use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
 use super::hs::{self, Database};
+use super::lazy::Lazy;
 use super::rule::{Field, PartTarget, Rule, RuleIndex, Test};
 use super::run::Scratch;
+use super::sieve::{LANES, Sieve};
 
 /// Tells a scratch space which patterns it was made for.
 static OPENED: AtomicU64 = AtomicU64::new(1);
@@ -22,6 +26,8 @@ pub struct Patterns {
     pub(super) fields: Vec<OpenField>,
     /// By rule; only for those that PCRE2 may have to look at.
     pub(super) confirms: Vec<Option<Confirm>>,
+    /// By rule: sets of strings, in lower case, of each of which a unit that matches has one.
+    pub(super) also: Vec<Vec<Vec<Finder<'static>>>>,
     /// Header names (lower case) that rules ask for; their place in `header_plans`.
     pub(super) header_slots: HashMap<String, usize, ahash::RandomState>,
     /// Plans for one header name.
@@ -43,6 +49,10 @@ pub(super) struct OpenField {
     pub(super) expressions: Vec<Database>,
     /// Over many units at once.
     pub(super) joined: Vec<Database>,
+    /// Over each unit, for [`LANES`] rules each.
+    pub(super) sieves: Vec<Sieve>,
+    /// Over each unit; as many as the plan has.
+    pub(super) lazy: Vec<Lazy>,
 }
 
 impl Patterns {
@@ -59,9 +69,10 @@ impl Patterns {
         let fields = plan
             .fields
             .iter()
-            .map(|field| load_field(field, blobs))
+            .map(|field| load_field(field, &plan.rules, blobs))
             .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
+        let also = also(&plan);
         let (header_slots, header_plans) = header_index(&plan);
         let part_parents = part_parents(&plan);
         let (parents, always) = meta_index(&plan);
@@ -72,6 +83,7 @@ impl Patterns {
             plan,
             fields,
             confirms,
+            also,
             header_slots,
             header_plans,
             parents,
@@ -110,7 +122,7 @@ impl Patterns {
     }
 }
 
-fn load_field(field: &FieldPlan, blobs: &[u8]) -> Result<OpenField, OpenError> {
+fn load_field(field: &FieldPlan, rules: &[Rule], blobs: &[u8]) -> Result<OpenField, OpenError> {
     let load = |blob: format::Blob| {
         Database::deserialize(format::blob(blobs, blob)?)
             .map_err(|code| OpenError::Database { field: field.field.to_string(), code })
@@ -123,7 +135,22 @@ fn load_field(field: &FieldPlan, blobs: &[u8]) -> Result<OpenField, OpenError> {
         literals: field.literal_blob.map(load).transpose()?,
         expressions: of_kind(false)?,
         joined: of_kind(true)?,
+        sieves: field.sieved.chunks(LANES).map(Sieve::new).collect(),
+        lazy: load_lazy(field, rules)?,
     })
+}
+
+/// The lazy automata of a field.
+fn load_lazy(field: &FieldPlan, rules: &[Rule]) -> Result<Vec<Lazy>, OpenError> {
+    let load = |index: &RuleIndex| {
+        let rule = rules.get(*index as usize);
+        let lazy = match rule.map(|rule| &rule.test) {
+            Some(Test::Expression { pattern, .. }) => Lazy::new(pattern),
+            _ => None,
+        };
+        lazy.ok_or_else(|| OpenError::Damaged(format!("rule {index} has no automaton")))
+    };
+    field.lazy.iter().map(load).collect()
 }
 
 type HeaderIndex = (HashMap<String, usize, ahash::RandomState>, Vec<Vec<usize>>);
@@ -194,6 +221,18 @@ fn wanted(fields: &[FieldPlan]) -> Wanted {
 }
 
 /// Compiles what PCRE2 may have to look at.
+fn also(plan: &Plan) -> Vec<Vec<Vec<Finder<'static>>>> {
+    let mut by_rule = Vec::new();
+    by_rule.resize_with(plan.rules.len(), Vec::new);
+    for (rule, sets) in plan.fields.iter().flat_map(|field| &field.also) {
+        if let Some(slot) = by_rule.get_mut(*rule as usize) {
+            let finder = |text: &Vec<u8>| Finder::new(text).into_owned();
+            *slot = sets.iter().map(|set| set.iter().map(finder).collect()).collect();
+        }
+    }
+    by_rule
+}
+
 fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
     let mut needed = vec![false; plan.rules.len()];
     let mut need = |rule: RuleIndex| {
@@ -208,6 +247,8 @@ fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
             }
         }
         field.expressions.iter().filter(|e| e.confirm).for_each(|e| need(e.rule));
+        field.sieved.iter().for_each(|(rule, _)| need(*rule));
+        field.lazy.iter().for_each(|rule| need(*rule));
         field.plain.iter().for_each(|rule| need(*rule));
     }
     plan.rules

@@ -38,6 +38,8 @@ pub enum Outcome {
     TakenExpression,
     /// PCRE2 runs it over units that have one of its necessary literals.
     TakenGated,
+    /// PCRE2 runs it over units in which a sieve saw its beginning.
+    TakenSieved,
     /// Hyperscan prefilters, PCRE2 confirms.
     Confirmed,
     /// PCRE2 runs it over each unit: libhs cannot take it, and it is cheap.
@@ -60,6 +62,7 @@ impl BuildReport {
                 Outcome::Taken
                     | Outcome::TakenExpression
                     | Outcome::TakenGated
+                    | Outcome::TakenSieved
                     | Outcome::TakenPlain
                     | Outcome::Confirmed
             )

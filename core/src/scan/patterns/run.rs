@@ -7,7 +7,8 @@ use super::error::ScanError;
 use super::fields::Fields;
 use super::hits::{Hit, Hits};
 use super::hs::Space;
-use super::open::Patterns;
+use super::lazy::{Lazy, LazyCache};
+use super::open::{OpenField, Patterns};
 use super::rule::{RuleIndex, Test};
 
 mod gather;
@@ -25,7 +26,14 @@ pub struct Scratch {
     pub(super) state: State,
     /// Units of a field that is put together from pieces.
     pub(super) gathered: gather::Gathered,
+    /// States of the lazy automata, field by field.
+    lazy: Vec<Vec<LazyCache>>,
+    /// Octets by which they may grow for this message.
+    lazy_growth_left: usize,
 }
+
+/// Growth that one message may cause: some milliseconds.
+const LAZY_GROWTH_BYTES_MAX: usize = 256 * 1024;
 
 /// What is known of the message so far.
 #[derive(Debug, Default)]
@@ -38,10 +46,12 @@ pub(super) struct State {
     total: u32,
     /// Unit and rule that PCRE2 is to look at.
     pub(super) pairs: Vec<(u32, RuleIndex)>,
-    /// From this unit on PCRE2 is to look for this rule.
-    pub(super) from: Vec<(u32, RuleIndex)>,
+    /// By expression of a field: the unit that was last noted for it.
+    pub(super) last_units: Vec<u32>,
     /// Units of a slice with LF between them.
     pub(super) joined: Vec<u8>,
+    /// The unit that PCRE2 is to look at, in lower case.
+    pub(super) lower: Vec<u8>,
     /// By rule: a meta of which a part hits.
     marks: Vec<bool>,
     /// Limits that were reached.
@@ -62,6 +72,8 @@ impl Scratch {
         self.state.counts.clear();
         self.state.counts.resize(patterns.plan.rules.len(), 0);
         self.state.hit.clear();
+        let caches = |field: &OpenField| field.lazy.iter().map(Lazy::cache).collect();
+        self.lazy = patterns.fields.iter().map(caches).collect();
         self.owner = patterns.id;
         Ok(())
     }
@@ -76,7 +88,6 @@ impl State {
         }
         self.total = 0;
         self.pairs.clear();
-        self.from.clear();
         self.limits.clear();
     }
 
@@ -148,6 +159,7 @@ impl Patterns {
     ) -> Result<Hits, ScanError> {
         scratch.fit(self)?;
         scratch.state.clear();
+        scratch.lazy_growth_left = LAZY_GROWTH_BYTES_MAX;
         self.run_headers(scratch, fields, pause).await?;
         self.run_texts(scratch, fields, pause).await?;
         self.run_octets(scratch, fields, pause).await?;

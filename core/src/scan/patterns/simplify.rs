@@ -22,6 +22,17 @@ const MATCH_OCTETS_MIN: usize = 3;
 
 /// The simpler expression, to be compiled with `DOTALL` and (if the rule has it) `CASELESS`.
 pub(super) fn simplify(pattern: &Pattern) -> Option<String> {
+    let core = core_of(pattern)?;
+    if core.properties().minimum_len()? < MATCH_OCTETS_MIN {
+        return None;
+    }
+    let mut out = String::new();
+    write_hir(&core, &mut out, 0)?;
+    (out.len() <= OCTETS_MAX).then_some(out)
+}
+
+/// The syntax tree of what every match contains; octets only.
+pub(super) fn core_of(pattern: &Pattern) -> Option<Hir> {
     if pattern.utf {
         return None;
     }
@@ -35,13 +46,7 @@ pub(super) fn simplify(pattern: &Pattern) -> Option<String> {
         .build()
         .parse(&relaxed)
         .ok()?;
-    let core = core(&hir);
-    if core.properties().minimum_len()? < MATCH_OCTETS_MIN {
-        return None;
-    }
-    let mut out = String::new();
-    write_hir(&core, &mut out, 0)?;
-    (out.len() <= OCTETS_MAX).then_some(out)
+    Some(core(&hir))
 }
 
 /// Without what may be empty at both ends: who contains a match contains one of the rest.

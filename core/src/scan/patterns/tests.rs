@@ -420,7 +420,7 @@ fn a_payload_of_another_platform_asks_for_a_rebuild_and_damage_is_refused() {
 
 fn needed(text: &str) -> Option<Vec<String>> {
     let pattern = Pattern { text: text.into(), ..Pattern::default() };
-    let set = literals::necessary(&pattern)?;
+    let set = literals::necessary(&pattern).gate?;
     Some(set.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
 }
 
@@ -441,7 +441,7 @@ fn literals_are_taken_only_where_every_match_has_one() {
         ("\\Qa.b(c\\E", some(&["a.b(c"])),
         ("(hello)\\1{0}", some(&["hello"])),
         ("hello{0}", some(&["hell"])),
-        ("hel{2,5}o", some(&["ll"])),
+        ("gaz{2,5}o", some(&["zz"])),
         ("\\x68ell\\157", some(&["hell"])),
         ("[[:alpha:]]hello", some(&["hello"])),
         ("\\d{5,}", None),
@@ -519,7 +519,7 @@ fn hits_equal_those_of_every_rule_run_ungated() {
         hits += plain.rules.len();
     }
     assert!(hits > 45, "{hits} hits: the texts no longer try the rules");
-    for tier in [Outcome::TakenGated, Outcome::TakenExpression] {
+    for tier in [Outcome::TakenGated, Outcome::TakenSieved] {
         assert!(report.count(|outcome| *outcome == tier) > 2, "{tier:?}: {report:?}");
     }
 }
@@ -552,14 +552,102 @@ fn a_simplified_expression_matches_wherever_the_original_does() {
 }
 
 #[test]
+fn a_match_passes_the_sieve_and_the_lazy_automaton_wherever_it_stands() {
+    for (text, caseless, subject) in [
+        ("(?:v|\\\\/)[i1!|l\\xEC-\\xEF][a4@\\xe0-\\xe5]gr[a4]", true, "\\/1\u{e0}GRA"),
+        ("(?:a|bb|ccc){2,3}(?:d{3}|&#\\d+;)+x", false, "cccabb&#12;&#7;dddx"),
+        ("(?:(?:name|address|phone)\\s?[:;_.]{1,20}\\s?){3}", true, "Name:Phone..... ADDRESS;"),
+        ("x?y?[^a-z]{4}.{0,9}(?!q)(?:end|stop)\\b", false, "1234...end"),
+    ] {
+        let pattern = Pattern { text: text.into(), caseless, ..Pattern::default() };
+        let places = sieve::Places::of(&simplify::core_of(&pattern).unwrap()).unwrap();
+        let sieve = sieve::Sieve::new(&[(0, places.clone()), (1, places)]);
+        let lazy = lazy::Lazy::new(&pattern).unwrap();
+        let mut cache = lazy.cache();
+        let quiet = "zzzzzzzz ".repeat(9).into_bytes();
+        assert_eq!(sieve.scan(&quiet), 0, "{text}");
+        assert!(!lazy.may_match(&mut cache, &quiet, &mut 1_000_000), "{text}");
+        // Nothing left to make states with: the answer is the one that is always right.
+        assert!(lazy.may_match(&mut cache, &quiet, &mut 0), "{text}");
+        let subject: Vec<u8> = subject.chars().map(|c| c as u8).collect();
+        assert_eq!(Confirm::new(&pattern).unwrap().matches(&subject), Ok(true), "{text}");
+        for before in 0..20 {
+            let mut unit = vec![b'z'; before];
+            unit.extend_from_slice(&subject);
+            assert_eq!(sieve.scan(&unit), 0b11, "{text} at {before}");
+            assert!(lazy.may_match(&mut cache, &unit, &mut 1_000_000), "{text} at {before}");
+        }
+    }
+}
+
+/// What a careless or hostile hand writes: the build ends, and so does a scan of what would make such
+/// expressions explode (the test runner ends what does not). What was refused or reached its limit
+/// of steps says so.
+#[test]
+fn silly_rules_end_neither_the_build_nor_the_scan() {
+    let words: Vec<String> = (0..5000).map(|n| format!("w{}x{n}", n * 7919 % 10007)).collect();
+    let rules = format!(
+        "body CATASTROPHE /^(?:(?:a+)+)+$/\nbody DOTS /.*.*.*.*x/\nbody GIANT /{}/\n\
+         body MANY /(?:[a-z]{{1,60}} ){{20}}z/\nrawbody BACK /(a+)+\\1+b/\n\
+         full REPEAT /(?:.{{1,500}}b){{9}}c/s\nheader HEAD Subject =~ /(?:a|a|aa)+$/\n\
+         body BOUNDED /(?:a{{1,1000}}){{60}}b/\nbody NEST {}x{}/\nuri EMPTY /(?:a*)*b/\n\
+         body BEYOND /a{{70000}}/\n",
+        words.join("|"),
+        "/".to_owned() + &"(?:".repeat(300),
+        ")?".repeat(300),
+    );
+    let (patterns, report) = built("silly.cf", &rules);
+    for name in ["BEYOND"] {
+        let rule = report.rules.iter().find(|rule| rule.name == name).unwrap();
+        assert!(matches!(rule.outcome, Outcome::Refused(_)), "{rule:?}");
+        assert!(rule.place.starts_with("silly.cf:"), "{rule:?}");
+    }
+    let mail = format!("Subject: {0}!\r\n\r\n{0}!\r\n", "a".repeat(60_000));
+    let view = crate::message::View::build(mail.as_bytes(), &crate::message::ViewLimits::shard());
+    let fields = Fields::of_view(&view, None, patterns.wanted());
+    let hits = run(&patterns, &fields);
+    let limited: Vec<&str> = hits.limits.iter().map(|(rule, _)| &**rule).collect();
+    assert!(limited.iter().all(|name| patterns.rules().iter().any(|rule| rule.name == *name)));
+}
+
+#[test]
 fn octets_above_ascii_are_octets_in_a_necessary_literal() {
     let pattern = Pattern { text: "\\xe5\\x81\\x9c[\\xe6-\\xe7]x".into(), ..Pattern::default() };
-    let set = literals::necessary(&pattern).unwrap();
+    let set = literals::necessary(&pattern).gate.unwrap();
     assert_eq!(set, [b"\xe5\x81\x9c\xe6x".to_vec(), b"\xe5\x81\x9c\xe7x".to_vec()]);
+}
+
+/// `account .{0,20}suspen` waited for the word that every office writes, and PCRE2 looked at every mail.
+#[test]
+fn a_gate_is_what_is_rare_in_mail_and_the_rest_is_looked_for_as_well() {
+    let pattern =
+        Pattern { text: "account .{0,20}suspen".into(), caseless: true, ..Pattern::default() };
+    let necessary = literals::necessary(&pattern);
+    assert_eq!(necessary.gate, Some(vec![b"suspen".to_vec()]));
+    assert_eq!(necessary.also, [vec![b"account ".to_vec()]]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever PCRE2 matches passes the sieve and the lazy automaton.
+    #[test]
+    fn a_match_always_passes_the_sieve_and_the_lazy_automaton(
+        pattern in "[ab]{1,3}(\\[[a-c]x?\\]\\?|\\(\\?:a\\|bc\\|\\.\\)\\{1,3\\}|\\(\\?!c\\)b|\\.\\*){0,3}[abc.]{2,4}[*+?]?(\\|[abc]{3,5})?",
+        text in "[abcx ]{0,40}",
+    ) {
+        let pattern = Pattern { text: pattern, ..Pattern::default() };
+        if let Ok(confirm) = Confirm::new(&pattern)
+            && confirm.matches(text.as_bytes()) == Ok(true)
+        {
+            if let Some(places) = simplify::core_of(&pattern).and_then(|core| sieve::Places::of(&core)) {
+                prop_assert_eq!(sieve::Sieve::new(&[(0, places)]).scan(text.as_bytes()), 1);
+            }
+            if let Some(lazy) = lazy::Lazy::new(&pattern) {
+                prop_assert!(lazy.may_match(&mut lazy.cache(), text.as_bytes(), &mut 1_000_000));
+            }
+        }
+    }
 
     /// Whatever PCRE2 matches contains one of the literals that were called necessary.
     #[test]
@@ -569,10 +657,13 @@ proptest! {
     ) {
         let pattern = if pattern.starts_with("(?:") { format!("{pattern})+") } else { pattern };
         let pattern = Pattern { text: pattern, ..Pattern::default() };
-        if let (Some(set), Ok(confirm)) = (literals::necessary(&pattern), Confirm::new(&pattern))
+        let necessary = literals::necessary(&pattern);
+        if let Ok(confirm) = Confirm::new(&pattern)
             && confirm.matches(text.as_bytes()) == Ok(true)
         {
-            prop_assert!(set.iter().any(|literal| memchr::memmem::find(text.as_bytes(), literal).is_some()));
+            for set in necessary.gate.iter().chain(&necessary.also) {
+                prop_assert!(set.iter().any(|literal| memchr::memmem::find(text.as_bytes(), literal).is_some()));
+            }
         }
     }
 

@@ -1,27 +1,46 @@
 //! Which way a rule runs, by what it costs on a sample text, without losing a hit.
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::confirm::Confirm;
 use super::hs::{self, Entry, Mode};
-use super::literals;
+use super::lazy::Lazy;
+use super::literals::{self, Necessary};
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
-use super::simplify::simplify;
+use super::sieve::{Places, Sieve};
+use super::simplify::{core_of, simplify};
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
-const SAMPLE: &str = include_str!("sample.txt");
+pub(super) const SAMPLE: &str = include_str!("sample.txt");
 
-/// Gated rules up to this cost are not compared with Hyperscan (which takes time to compile).
-const GATE_GOOD_NS_PER_KIB: f64 = 60.0;
+/// Rules up to this cost are not tried by a sieve.
+const GOOD_NS_PER_KIB: f64 = 60.0;
+/// Rules up to this cost are not compared with Hyperscan, which takes seconds to compile some, and
+/// hardly ever runs one for less.
+const DATABASE_FROM_NS_PER_KIB: f64 = 250.0;
 /// A rule that PCRE2 has to run over everything may cost this much.
 const PLAIN_NS_PER_KIB_MAX: f64 = 4_000.0;
-/// Rules up to this cost run by PCRE2 alone: a database would not save much.
-const PLAIN_GOOD_NS_PER_KIB: f64 = 120.0;
 /// libhs takes many seconds for some expressions beyond this: only simplified.
 const LONG_EXPRESSION_BYTES: usize = 600;
 /// In short fields, such as one header field, that matters less.
 const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
+
+/// A literal's share of the literal database; one rule's share of a sieve.
+const GATE_NS_PER_KIB: f64 = 5.0;
+/// Looking for one string more before PCRE2 does.
+const ALSO_NS_PER_KIB: f64 = 40.0;
+/// Below this PCRE2 is as quick as looking for strings first.
+const ALSO_FROM_NS_PER_KIB: f64 = 300.0;
+const SIEVE_NS_PER_KIB: f64 = 45.0;
+/// Rules beyond this cost are tried by a lazy automaton, which costs about half of it.
+const LAZY_FROM_NS_PER_KIB: f64 = 3_000.0;
+/// States that an expression may need for the sample: one that needs more would fill its cache.
+const LAZY_SAMPLE_BYTES_MAX: usize = 1024 * 1024;
+/// Runs of one measurement, and the time after which there is no further one.
+const RUNS_MAX: usize = 8;
+const RUNS_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// The way a rule runs.
 #[derive(Clone, Debug)]
@@ -32,6 +51,10 @@ pub(super) enum Tier {
     Gated { literals: Vec<Vec<u8>> },
     /// Hyperscan.
     Expression { entry: Entry, prefilter: bool, joined: bool },
+    /// PCRE2 where the beginning of the expression was seen.
+    Sieved { places: Places },
+    /// PCRE2 where a lazy automaton cannot say "no".
+    Lazy,
     /// PCRE2 everywhere.
     Plain,
 }
@@ -40,6 +63,8 @@ pub(super) enum Tier {
 #[derive(Clone, Debug)]
 pub(super) struct Tiered {
     pub(super) tier: Tier,
+    /// PCRE2 need not look at a unit that lacks one of these (lower case, found in any case).
+    pub(super) also: Vec<literals::Set>,
     pub(super) cost_ns_per_kib: f64,
     /// Matches an empty unit.
     pub(super) empty: bool,
@@ -82,6 +107,7 @@ pub(super) fn choose(rule: &Rule) -> Result<Option<Tiered>, Outcome> {
         }
         Test::Literals { literals, caseless, .. } => Ok(Some(Tiered {
             tier: Tier::Literal { literals: literals.clone(), caseless: *caseless },
+            also: Vec::new(),
             cost_ns_per_kib: 0.0,
             empty: false,
             unset: false,
@@ -95,44 +121,58 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let limit = |_| Outcome::Refused("reaches the match limit on nothing".to_owned());
     let empty = confirm.matches(b"").map_err(limit)?;
     let unset = confirm.matches(unset.as_bytes()).map_err(limit)?;
-    let gate = literals::necessary(pattern);
     let sample = sample_units(field);
-    let made = |tier, cost| Tiered { tier, cost_ns_per_kib: cost, empty, unset };
     let plain_cost = plain_cost(&confirm, &sample);
-    let gated_cost = gate.as_ref().map(|literals| 5.0 + plain_cost * share(literals, &sample));
-    if let (Some(literals), Some(cost)) = (&gate, gated_cost)
-        && (cost <= GATE_GOOD_NS_PER_KIB || is_short(field))
-    {
-        return Ok(made(Tier::Gated { literals: literals.clone() }, cost));
+    let mut ways: Vec<(Tier, f64)> = Vec::new();
+    let Necessary { gate, mut also } = literals::necessary(pattern);
+    if plain_cost < ALSO_FROM_NS_PER_KIB || !joins(field) {
+        also.clear();
     }
-    let plain_max = if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
-    let by_database = if plain_cost > PLAIN_GOOD_NS_PER_KIB {
-        best_database(field, pattern, &sample)
+    if let Some(literals) = gate {
+        let confirmed = plain_cost * share(&literals, &also, &sample);
+        ways.push((Tier::Gated { literals }, GATE_NS_PER_KIB + confirmed));
+    }
+    // What PCRE2 costs where it looks at all units but those that lack a string.
+    let strings: usize = also.iter().map(Vec::len).sum();
+    let plain_cost = if also.is_empty() {
+        plain_cost
     } else {
-        None
+        let strings = f64::from(u32::try_from(strings).unwrap_or(u32::MAX));
+        plain_cost * share(&[Vec::new()], &also, &sample) + ALSO_NS_PER_KIB * strings
     };
-    let by_database = by_database.map(|mut found| {
-        if found.fired {
-            found.cost += plain_cost * if found.prefilter { 0.6 } else { 0.2 };
+    let least = |ways: &[(Tier, f64)]| ways.iter().map(|way| way.1).fold(f64::MAX, f64::min);
+    // What a header field costs is not worth looking further.
+    if ways.is_empty() || !is_short(field) {
+        if least(&ways) > GOOD_NS_PER_KIB && joins(field) {
+            ways.extend(sieved(pattern, plain_cost, &sample));
         }
-        found
-    });
-    let least = by_database.as_ref().map_or(f64::MAX, |found| found.cost).min(plain_cost);
-    match (gate, gated_cost, by_database) {
-        (Some(literals), Some(gated), _) if gated <= least => {
-            Ok(made(Tier::Gated { literals }, gated))
+        if least(&ways) > LAZY_FROM_NS_PER_KIB && plain_cost > LAZY_FROM_NS_PER_KIB && joins(field)
+        {
+            ways.extend(lazily(pattern, plain_cost, &sample));
         }
-        (_, _, Some(found)) if found.cost <= plain_cost || plain_cost > plain_max => {
-            let Found { entry, prefilter, joined, cost, .. } = found;
-            Ok(made(Tier::Expression { entry, prefilter, joined }, cost))
+        let plain_max =
+            if is_short(field) { PLAIN_SHORT_NS_PER_KIB_MAX } else { PLAIN_NS_PER_KIB_MAX };
+        if plain_cost <= plain_max {
+            ways.push((Tier::Plain, plain_cost));
         }
-        _ if plain_cost <= plain_max => Ok(made(Tier::Plain, plain_cost)),
-        (Some(literals), Some(gated), _) => Ok(made(Tier::Gated { literals }, gated)),
-        _ => Err(Outcome::Refused(format!(
-            "no necessary literal, libhs cannot take it, and it costs {plain_cost:.0} ns for each \
-             KiB (at most {plain_max:.0})"
-        ))),
+        if least(&ways) > DATABASE_FROM_NS_PER_KIB {
+            ways.extend(best_database(field, pattern, &sample).map(|found| {
+                let confirmed = if found.prefilter || found.joined { found.fired } else { 0.0 };
+                let Found { entry, prefilter, joined, cost, .. } = found;
+                (Tier::Expression { entry, prefilter, joined }, cost + plain_cost * confirmed)
+            }));
+        }
+        if ways.is_empty() {
+            return Err(Outcome::Refused(format!(
+                "no necessary literal, libhs cannot take it, and it costs {plain_cost:.0} ns for \
+                 each KiB (at most {plain_max:.0})"
+            )));
+        }
     }
+    let refused = || Outcome::Refused("no way to run it".to_owned());
+    let (tier, cost) =
+        ways.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).ok_or_else(refused)?;
+    Ok(Tiered { tier, also, cost_ns_per_kib: cost, empty, unset })
 }
 
 /// If the expression may run over many units with LF between them without losing a hit in one of
@@ -149,36 +189,64 @@ fn sample_kib(sample: &[&[u8]]) -> f64 {
 }
 
 fn plain_cost(confirm: &Confirm, sample: &[&[u8]]) -> f64 {
-    best_of_two(sample, || {
+    best_of(sample, || {
         for unit in sample {
             let _ = confirm.matches(unit);
         }
     })
 }
 
-/// Nanoseconds for each KiB, the better of two runs: the first one also warms up.
+/// Nanoseconds for each KiB, the best of some runs: the first one also warms up, and another program
+/// makes a run longer and never shorter. Few runs where one takes long.
 #[expect(
     clippy::disallowed_methods,
     reason = "the build measures what a rule costs; nothing of a mail depends on it"
 )]
-fn best_of_two(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
+fn best_of(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
     let mut best = f64::MAX;
-    for _ in 0..2 {
+    let begun = Instant::now();
+    for number in 0..RUNS_MAX {
         let start = Instant::now();
         run();
         best = best.min(start.elapsed().as_secs_f64());
+        if number > 0 && begun.elapsed() > RUNS_TIME_MAX {
+            break;
+        }
     }
     best * 1e9 / sample_kib(sample).max(0.01)
 }
 
-/// Share of the sample's units that have one of the literals.
-fn share(literals: &[Vec<u8>], sample: &[&[u8]]) -> f64 {
+/// Share of the sample's units that have one of the literals, and one of each set in `also`.
+fn share(literals: &[Vec<u8>], also: &[literals::Set], sample: &[&[u8]]) -> f64 {
     let with = sample.iter().filter(|unit| {
         let lower = unit.to_ascii_lowercase();
-        literals.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
+        let one_of = |set: &[Vec<u8>]| {
+            set.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
+        };
+        one_of(literals) && also.iter().all(|set| one_of(set))
     });
-    let with = f64::from(u32::try_from(with.count()).unwrap_or(u32::MAX));
-    with / f64::from(u32::try_from(sample.len().max(1)).unwrap_or(u32::MAX))
+    likely_part(with.count(), sample.len())
+}
+
+/// By a sieve, and what that costs.
+fn sieved(pattern: &Pattern, plain_cost: f64, sample: &[&[u8]]) -> Option<(Tier, f64)> {
+    let places = core_of(pattern).and_then(|core| Places::of(&core))?;
+    let sieve = Sieve::new(&[(0, places.clone())]);
+    let fired = sample.iter().filter(|unit| sieve.scan(unit) != 0).count();
+    let cost = SIEVE_NS_PER_KIB + plain_cost * likely_part(fired, sample.len());
+    Some((Tier::Sieved { places }, cost))
+}
+
+/// By a lazy automaton, and what that costs.
+fn lazily(pattern: &Pattern, plain_cost: f64, sample: &[&[u8]]) -> Option<(Tier, f64)> {
+    let lazy = Lazy::new(pattern)?;
+    let mut cache = lazy.cache();
+    let mut fired = 0;
+    let cost = best_of(sample, || {
+        let mut growth_left = LAZY_SAMPLE_BYTES_MAX;
+        fired = sample.iter().filter(|u| lazy.may_match(&mut cache, u, &mut growth_left)).count();
+    });
+    Some((Tier::Lazy, cost + plain_cost * likely_part(fired, sample.len())))
 }
 
 /// What libhs makes of an expression alone.
@@ -186,8 +254,8 @@ struct Found {
     entry: Entry,
     prefilter: bool,
     joined: bool,
-    /// It matches somewhere in the sample.
-    fired: bool,
+    /// Share of the sample's units in which it matches.
+    fired: f64,
     cost: f64,
 }
 
@@ -224,7 +292,9 @@ fn best_database(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<F
         (whole, _) => whole,
     };
     match (whole, simple) {
-        (Some(whole), Some(simple)) if simple.cost < whole.cost * 0.7 && !simple.fired => {
+        (Some(whole), Some(simple))
+            if simple.cost < whole.cost * 0.7 && simple.fired <= whole.fired =>
+        {
             Some(simple)
         }
         (whole, simple) => whole.or(simple),
@@ -238,24 +308,40 @@ fn joins(field: &Field) -> bool {
 
 fn measured(
     field: &Field,
-    entry: Entry,
+    mut entry: Entry,
     prefilter: bool,
     joined: bool,
     sample: &[&[u8]],
 ) -> Option<Found> {
     let mode = if is_streamed(field) { Mode::Stream } else { Mode::Block };
+    if joined {
+        // Each match counts: it may end in another unit.
+        entry.flags &= !hs::SINGLEMATCH;
+    }
     let database = hs::compile(std::slice::from_ref(&entry), mode).ok()?;
     let mut space = hs::Space::default();
     space.grow(&database).ok()?;
     let whole = sample.join(&b'\n');
     let units: Vec<&[u8]> = if joined { vec![&whole] } else { sample.to_vec() };
-    let mut fired = false;
-    let mut on_match = |_, _| {
-        fired = true;
-        false
-    };
-    let cost = best_of_two(sample, || {
-        for unit in &units {
+    let ends: Vec<u64> = sample
+        .iter()
+        .scan(0, |end, unit| {
+            *end += unit.len() as u64 + 1;
+            Some(*end)
+        })
+        .collect();
+    let mut in_units = BTreeSet::new();
+    let cost = best_of(sample, || {
+        for (number, unit) in units.iter().enumerate() {
+            let mut last = usize::MAX;
+            let mut on_match = |_, to| {
+                let at = if joined { ends.partition_point(|end| *end < to) } else { number };
+                if at != last {
+                    in_units.insert(at);
+                    last = at;
+                }
+                false
+            };
             if mode == Mode::Block {
                 let _ = hs::scan(&database, unit, &mut space, &mut on_match);
             } else if let Ok(mut stream) = hs::Stream::open(&database) {
@@ -264,5 +350,15 @@ fn measured(
             }
         }
     });
-    Some(Found { entry, prefilter, joined, fired, cost })
+    Some(Found { entry, prefilter, joined, fired: part_of(in_units.len(), sample.len()), cost })
+}
+
+/// Share of units of real mail, seen that of the sample: no beginning is so rare that it never comes.
+fn likely_part(count: usize, all: usize) -> f64 {
+    part_of(count, all).max(0.5 * part_of(1, all))
+}
+
+fn part_of(count: usize, all: usize) -> f64 {
+    let of = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    of(count) / of(all.max(1))
 }

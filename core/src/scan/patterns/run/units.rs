@@ -1,5 +1,7 @@
 //! Scanning: units of a text, and octets of any length.
 
+use memchr::memmem::Finder;
+
 use crate::scan::patterns::SLICE_BYTES_MAX;
 use crate::scan::patterns::error::ScanError;
 use crate::scan::patterns::fields::{Fields, Units};
@@ -7,6 +9,7 @@ use crate::scan::patterns::format::{FieldPlan, OnLiteral};
 use crate::scan::patterns::hs::{self, Database, Space, Stream};
 use crate::scan::patterns::open::{OpenField, Patterns};
 use crate::scan::patterns::rule::{Field, RuleIndex, Test};
+use crate::scan::patterns::sieve::{LANES, Places, Sieve};
 
 use super::{Scratch, State, gather};
 
@@ -110,9 +113,6 @@ impl Patterns {
         units: Units<'_>,
         pause: &impl AsyncFn(),
     ) -> Result<(), ScanError> {
-        let (Some(plan), Some(open)) = (self.plan.fields.get(index), self.fields.get(index)) else {
-            return Ok(());
-        };
         let mut first = 0_usize;
         let mut start = 0_usize;
         while first < units.ends.len() {
@@ -122,7 +122,7 @@ impl Patterns {
             let ends = rest.get(..fit).unwrap_or_default();
             let end = ends.last().map_or(start, |end| *end as usize);
             let slice = Slice { octets: units.octets, start, end, ends, first };
-            self.scan_slice(scratch, plan, open, &slice).map_err(ScanError::Scan)?;
+            self.scan_slice(scratch, index, &slice).map_err(ScanError::Scan)?;
             if end > start + SLICE_BYTES_MAX / 2 {
                 pause().await;
             }
@@ -135,17 +135,30 @@ impl Patterns {
     fn scan_slice(
         &self,
         scratch: &mut Scratch,
-        plan: &FieldPlan,
-        open: &OpenField,
+        index: usize,
         slice: &Slice<'_>,
     ) -> Result<(), i32> {
-        let Scratch { space, state, .. } = scratch;
+        let Scratch { space, state, lazy, lazy_growth_left, .. } = scratch;
+        let (Some(plan), Some(open)) = (self.plan.fields.get(index), self.fields.get(index)) else {
+            return Ok(());
+        };
         state.pairs.clear();
         if let Some(database) = &open.literals {
             slice.literals(database, plan, space, state)?;
         }
         if !open.joined.is_empty() {
             slice.joined(open, plan, space, state)?;
+        }
+        for (sieve, sequences) in open.sieves.iter().zip(plan.sieved.chunks(LANES)) {
+            slice.sieve(sieve, sequences, state);
+        }
+        let caches = lazy.get_mut(index).map(Vec::as_mut_slice).unwrap_or_default();
+        for ((lazy, cache), rule) in open.lazy.iter().zip(caches).zip(&plan.lazy) {
+            if self.rule(*rule).is_none_or(|known| state.count(*rule) < known.count_max) {
+                let may_match =
+                    slice.units().filter(|(_, unit)| lazy.may_match(cache, unit, lazy_growth_left));
+                state.pairs.extend(may_match.map(|(number, _)| (number, *rule)));
+            }
         }
         let mut start = slice.start;
         for (number, end) in (slice.first..).zip(slice.ends) {
@@ -200,28 +213,28 @@ impl Patterns {
         let mut pairs = std::mem::take(&mut state.pairs);
         pairs.sort_unstable();
         pairs.dedup();
+        let mut lowered = None;
         for (number, rule) in &pairs {
             let Some(unit) = slice.unit(*number as usize) else { continue };
             if *number == 0 && self.skips_first(*rule) {
                 continue;
             }
+            if let Some(also) = self.also.get(*rule as usize).filter(|also| !also.is_empty()) {
+                if lowered != Some(*number) {
+                    lowered = Some(*number);
+                    state.lower.clear();
+                    state.lower.extend(unit.iter().map(u8::to_ascii_lowercase));
+                }
+                let has =
+                    |set: &Vec<Finder<'_>>| set.iter().any(|f| f.find(&state.lower).is_some());
+                if !also.iter().all(has) {
+                    continue;
+                }
+            }
             self.confirm(state, *rule, unit);
         }
         pairs.clear();
         state.pairs = pairs;
-        // A joined database says only in which unit its first match ends: no unit before has one.
-        let mut from = std::mem::take(&mut state.from);
-        for (first, rule) in from.drain(..) {
-            for (number, unit) in slice.units().skip_while(|(number, _)| *number < first) {
-                if !(number == 0 && self.skips_first(rule)) {
-                    self.confirm(state, rule, unit);
-                }
-                if self.rule(rule).is_none_or(|known| state.count(rule) >= known.count_max) {
-                    break;
-                }
-            }
-        }
-        state.from = from;
     }
 
     fn confirm(&self, state: &mut State, index: RuleIndex, unit: &[u8]) {
@@ -359,23 +372,51 @@ impl Slice<'_> {
             text.push(b'\n');
             ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
-        let first = u32::try_from(self.first).unwrap_or(u32::MAX);
         if plan.field == Field::Normalised && std::str::from_utf8(&text).is_err() {
-            state.from.extend(plan.expressions.iter().map(|expression| (first, expression.rule)));
+            for (number, _) in self.units() {
+                state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
+            }
         } else {
+            state.last_units.clear();
+            state.last_units.resize(plan.expressions.len(), u32::MAX);
             for database in &open.joined {
                 hs::scan(database, &text, space, &mut |id, to| {
-                    let at = ends.partition_point(|end| u64::from(*end) < to);
-                    let number = first.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
-                    if let Some(expression) = plan.expressions.get(id as usize) {
-                        state.from.push((number, expression.rule));
-                    }
+                    self.on_joined(&ends, plan, state, id, to);
                     false
                 })?;
             }
         }
         state.joined = text;
         Ok(())
+    }
+
+    /// Beginnings of expressions, unit by unit.
+    fn sieve(&self, sieve: &Sieve, sequences: &[(RuleIndex, Places)], state: &mut State) {
+        for (number, unit) in self.units() {
+            let mut found = sieve.scan(unit);
+            while found != 0 {
+                if let Some((rule, _)) = sequences.get(found.trailing_zeros() as usize) {
+                    state.pairs.push((number, *rule));
+                }
+                found &= found - 1;
+            }
+        }
+    }
+
+    /// A match that ends at `to` of the joined text: PCRE2 looks at the unit that it ends in, once.
+    /// An expression that matches at every octet must not fill the memory.
+    fn on_joined(&self, ends: &[u32], plan: &FieldPlan, state: &mut State, id: u32, to: u64) {
+        let at = ends.partition_point(|end| u64::from(*end) < to);
+        let number = u32::try_from(self.first + at).unwrap_or(u32::MAX);
+        let (Some(expression), Some(last)) =
+            (plan.expressions.get(id as usize), state.last_units.get_mut(id as usize))
+        else {
+            return;
+        };
+        if *last != number {
+            *last = number;
+            state.pairs.push((number, expression.rule));
+        }
     }
 
     fn unit(&self, number: usize) -> Option<&[u8]> {
