@@ -597,11 +597,9 @@ fn silly_rules_end_neither_the_build_nor_the_scan() {
         ")?".repeat(300),
     );
     let (patterns, report) = built("silly.cf", &rules);
-    for name in ["BEYOND"] {
-        let rule = report.rules.iter().find(|rule| rule.name == name).unwrap();
-        assert!(matches!(rule.outcome, Outcome::Refused(_)), "{rule:?}");
-        assert!(rule.place.starts_with("silly.cf:"), "{rule:?}");
-    }
+    let rule = report.rules.iter().find(|rule| rule.name == "BEYOND").unwrap();
+    assert!(matches!(rule.outcome, Outcome::Refused(_)), "{rule:?}");
+    assert!(rule.place.starts_with("silly.cf:"), "{rule:?}");
     let mail = format!("Subject: {0}!\r\n\r\n{0}!\r\n", "a".repeat(60_000));
     let view = crate::message::View::build(mail.as_bytes(), &crate::message::ViewLimits::shard());
     let fields = Fields::of_view(&view, None, patterns.wanted());
