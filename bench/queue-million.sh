@@ -193,12 +193,12 @@ restart() {
 }
 
 rate() { # label: a bounded load to the healthy domain; the seconds to the delivery of the last one count
-  local from before accepted took
-  before=$(gauge queue_mails)
+  local from accepted took
   from=$(now)
   accepted=$(send "$load" 16 $RANDOM user@healthy.test |
     python3 -c 'import json,sys; r=json.load(sys.stdin); print(r["accepted"], r["latency_ms"]["p99"])')
-  until [ "$(gauge queue_mails)" -le "$before" ] || [ "$(since "$from" | cut -d. -f1)" -gt 300 ]; do sleep 0.2; done
+  # Not the gauge: it changes with every attempt for a dead domain.
+  while sekisho queue why healthy.test 2> /dev/null | grep -q healthy && [ "$(since "$from" | cut -d. -f1)" -lt 120 ]; do sleep 0.1; done
   took=$(since "$from")
   awk -v label="$1" -v a="${accepted% *}" -v p="${accepted#* }" -v t="$took" \
     'BEGIN { printf "%s: %d accepted and delivered in %.1f s: %.0f mails/s, p99 of the answer %.1f ms\n", label, a, t, a / t, p }'
