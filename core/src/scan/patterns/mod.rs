@@ -6,15 +6,20 @@
 //! ```
 //!
 //! A rule is matched against the *units* of one field: a paragraph, a line chunk, a header field,
-//! a URI, a body part. Every rule ends in one of four tiers; no tier loses a hit:
+//! a URI, a body part. Every rule runs by the way that is the cheapest for it
+//! on a sample (`tier`); none loses a hit:
 //!
 //! - **literal**: the rule is a list of literals: pure-literal database over the whole text;
 //! - **gated**: every match of the expression contains one of some literals (proved from its
 //!   syntax, see `literals`): PCRE2 runs over a unit in which the literal database saw one;
+//! - **sieved**, **lazy**: it has no such literal, but the octets that its matches can begin with, or an
+//!   automaton of what they are at least, say "no" to most units (see `sieve`, `lazy`); PCRE2 does the rest;
 //! - **expression**: Hyperscan runs it over each unit; where libhs can only prefilter it, PCRE2
 //!   confirms over the whole unit;
 //! - **plain**: libhs cannot take it and it has no literal: PCRE2 over each unit, if cheap;
 //!   otherwise it is refused by name when the tables are built.
+//!
+//! Before PCRE2 looks at a unit of a text, further strings that every match contains are looked for.
 //!
 //! This room does not judge: it hands out findings and counts. It reads no clock, except that the
 //! build measures what a rule costs.
