@@ -29,6 +29,11 @@ impl Distance {
     /// No octet.
     pub(super) const NONE: Self = Self { least: 0, most: Some(0), lines: Some(0) };
 
+    pub(super) fn exactly(octets: usize) -> Self {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        Self { least: octets, most: Some(octets), lines: Some(octets) }
+    }
+
     pub(super) fn of(hir: &Hir) -> Self {
         let number = |length: usize| u32::try_from(length).ok();
         let properties = hir.properties();

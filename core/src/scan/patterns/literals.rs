@@ -32,6 +32,8 @@ const ALSO_STRINGS_MAX: usize = 16;
 const SETS_MAX: usize = 4;
 /// The same where PCRE2 then only looks at the place itself.
 const NEAR_CHANCE_MAX: f64 = 8e-2;
+/// Strings in a set that are compared with one another.
+const SHORTENED_MAX: usize = 128;
 /// Pairs of strings of two sets that are compared.
 const COMPARED_MAX: usize = 4096;
 /// Strings that matches begin or end with.
@@ -104,7 +106,8 @@ impl Known {
 pub(super) struct Necessary {
     /// Sets that may be worth waiting for, the rarest first.
     pub(super) gates: Vec<Gate>,
-    /// Sets that a unit must have as well: worth a look before PCRE2 is asked, not worth waiting for.
+    /// Sets with few strings that a unit must have, those of gates among them: worth a look before PCRE2 is
+    /// asked.
     pub(super) also: Vec<Set>,
 }
 
@@ -120,7 +123,7 @@ pub(super) struct Gate {
 
 /// What every match of `pattern` contains.
 pub(super) fn necessary(pattern: &Pattern) -> Necessary {
-    let sets = sets_of(pattern).unwrap_or_default();
+    let sets: Vec<Placed> = sets_of(pattern).unwrap_or_default().iter().map(shortest).collect();
     let at_line = begins_lines(pattern);
     let near = |set: &Placed| set.values().all(|distance| distance.is_near(at_line));
     let gate = |set: &Placed| {
@@ -129,10 +132,30 @@ pub(super) fn necessary(pattern: &Pattern) -> Necessary {
         Gate { strings: fewer(set, chance), rare: chance <= CHANCE_MAX, near }
     };
     let gates = sets.iter().map(gate).filter(|gate| gate.rare || gate.near).collect();
-    let rare = sets.first().is_some_and(|set| chance(set.keys()) <= CHANCE_MAX);
-    let also = sets.into_iter().skip(usize::from(rare)).map(|set| set.into_keys().collect());
-    let also = also.filter(|set: &Set| set.len() <= ALSO_STRINGS_MAX).take(SETS_MAX - 1).collect();
-    Necessary { gates, also }
+    let also = sets.into_iter().map(|set| set.into_keys().collect());
+    Necessary { gates, also: also.filter(|set: &Set| set.len() <= ALSO_STRINGS_MAX).collect() }
+}
+
+/// Without the strings that have another one in them, whose places are then those of both.
+fn shortest(set: &Placed) -> Placed {
+    if set.len() > SHORTENED_MAX {
+        return set.clone();
+    }
+    let mut shortest = set.clone();
+    for (text, distance) in set {
+        let inner = |other: &&Vec<u8>| {
+            other.len() < text.len() && text.windows(other.len()).any(|w| w == other.as_slice())
+        };
+        let Some(inner) = set.keys().filter(inner).min_by_key(|other| (other.len(), *other)) else {
+            continue;
+        };
+        shortest.remove(text);
+        for at in memchr::memmem::find_iter(text, inner).take(1) {
+            let before = Distance::exactly(at);
+            place(&mut shortest, inner.clone(), distance.plus(before));
+        }
+    }
+    shortest
 }
 
 /// As good a set with less in it: strings cut where their beginnings tell enough, none that begins with

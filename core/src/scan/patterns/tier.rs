@@ -139,12 +139,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     if plain_cost < ALSO_FROM_NS_PER_KIB || !joins(field) {
         also.clear();
     }
-    if let Some(gate) = gates.first().filter(|gate| gate.rare) {
-        let strings = gate.strings.keys();
-        let confirmed = plain_cost * share(&strings.clone().collect::<Vec<_>>(), &also, &sample);
-        let literals = strings.map(|literal| (literal.clone(), None)).collect();
-        ways.push((Tier::Gated { literals }, GATE_NS_PER_KIB + UNSURE * confirmed));
-    }
+    ways.extend(gated(&gates, plain_cost, &also, &sample));
     if joins(field) {
         ways.extend(near(pattern, &gates, &sample));
     }
@@ -188,9 +183,9 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let refused = || Outcome::Refused("no way to run it".to_owned());
     let (tier, cost) =
         ways.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).ok_or_else(refused)?;
-    if matches!(&tier, Tier::Gated { literals } if literals.iter().any(|(_, near)| near.is_some()))
-    {
-        also.clear();
+    if let Tier::Gated { literals } = &tier {
+        let near = literals.iter().any(|(_, near)| near.is_some());
+        also.retain(|set| !near && !literals.iter().map(|(literal, _)| literal).eq(set));
     }
     Ok(Tiered { tier, also, cost_ns_per_kib: cost, empty, unset })
 }
@@ -249,6 +244,22 @@ fn share(literals: &[&Vec<u8>], also: &[literals::Set], sample: &[&[u8]]) -> f64
     };
     let alsos = also.iter().map(|set| expected(&mut set.iter()));
     seen.max(alsos.fold(expected(&mut literals.iter().copied()), f64::min))
+}
+
+/// The cheapest gate at which PCRE2 looks at the whole unit, and what that costs.
+fn gated(
+    gates: &[Gate],
+    plain_cost: f64,
+    also: &[literals::Set],
+    sample: &[&[u8]],
+) -> Option<(Tier, f64)> {
+    let ways = gates.iter().filter(|gate| gate.rare).map(|gate| {
+        let strings: Vec<&Vec<u8>> = gate.strings.keys().collect();
+        let cost = GATE_NS_PER_KIB + UNSURE * plain_cost * share(&strings, also, sample);
+        let literals = strings.into_iter().map(|literal| (literal.clone(), None)).collect();
+        (Tier::Gated { literals }, cost)
+    });
+    ways.min_by(|one, two| one.1.total_cmp(&two.1))
 }
 
 /// The cheapest gate at which PCRE2 is only tried where a match can begin, and what that costs.
