@@ -12,6 +12,7 @@ mod archives;
 mod cut;
 mod mime;
 mod pdf;
+mod quine;
 mod tiers;
 
 use super::finding::FindingKind;
