@@ -61,6 +61,15 @@ struct State {
     in_title: bool,
 }
 
+/// Whether a text is HTML by its first tag.
+pub(super) fn begins_as_html(text: &str) -> bool {
+    let text = text.trim_start();
+    let head = text.get(..text.floor_char_boundary(18)).unwrap_or(text).to_ascii_lowercase();
+    ["<html", "<!doctype html", "<body", "<head", "<table", "<title", "<meta"]
+        .iter()
+        .any(|tag| head.starts_with(tag))
+}
+
 /// Reads `html`. Never fails: a document that the parser gives up keeps what was read so far.
 #[must_use]
 pub fn html_text(html: &str) -> HtmlText {

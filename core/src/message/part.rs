@@ -138,6 +138,11 @@ impl<'m> Part<'m> {
         self.is_text() && matches!(&*self.content_type, "text/html" | "text/xhtml")
     }
 
+    /// Declared as HTML, or as another text that begins as HTML does: clients that guess show it so.
+    pub fn is_shown_as_html(&self) -> bool {
+        self.is_html() || self.is_text() && html::begins_as_html(self.text())
+    }
+
     /// The decoded octets as UTF-8, from the declared charset, or from a guess where that is
     /// missing or wrong.
     pub fn text(&self) -> &str {

@@ -155,6 +155,24 @@ fn uris_come_from_text_and_attributes_with_their_real_host() {
     assert_eq!(found, expected);
 }
 
+/// Clients that guess show such a part as HTML, with links that the reader follows. Its text was rendered,
+/// and where the links lead was nobody's business.
+#[test]
+fn links_of_html_that_calls_itself_plain_text_are_links() {
+    let html = "<HTML><body><a href=\"http://evil.example/login\">your bank</a></body></HTML>";
+    for (content_type, expected) in
+        [("text/html", 1), ("text/plain", 1), ("text/x-note", 1), ("application/x", 0)]
+    {
+        let mail = format!("Subject: x\r\nContent-Type: {content_type}\r\n\r\n \r\n{html}\r\n");
+        let seen = view(mail.as_bytes());
+        let found: Vec<_> = seen.uris().iter().map(|uri| (&*uri.host, uri.source)).collect();
+        assert_eq!(found, vec![("evil.example", UriSource::Attribute); expected], "{content_type}");
+    }
+    // Text about HTML is text.
+    let mail = b"Subject: x\r\n\r\nwrite <a href=\"http://a.example/\">x</a>\r\n";
+    assert_eq!(view(mail).uris()[0].source, UriSource::Text);
+}
+
 #[test]
 fn normalising_folds_disguises_and_leaves_real_words() {
     for (text, expected) in [

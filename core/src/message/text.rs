@@ -168,11 +168,7 @@ pub(super) fn body(view: &View<'_>) -> TextUnits {
         if left == 0 {
             break;
         }
-        let text = if part.is_html() || looks_like_html(part.text()) {
-            &part.html().text
-        } else {
-            part.text()
-        };
+        let text = if part.is_shown_as_html() { &part.html().text } else { part.text() };
         render(cut(text, left), &mut out);
     }
     out
@@ -181,14 +177,6 @@ pub(super) fn body(view: &View<'_>) -> TextUnits {
 /// At most `bytes_max` octets of `text`, cut between characters.
 fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
-}
-
-/// A part that says it is plain text and is HTML: clients that guess show it so.
-fn looks_like_html(text: &str) -> bool {
-    let head = cut(text.trim_start(), 18).to_ascii_lowercase();
-    ["<html", "<!doctype html", "<body", "<head", "<table", "<title", "<meta"]
-        .iter()
-        .any(|tag| head.starts_with(tag))
 }
 
 /// Appends `text`: runs of blank lines end a paragraph, other white space becomes one space, and a

@@ -120,7 +120,7 @@ fn undo_percent(text: &str) -> Cow<'_, str> {
 /// URIs of `view`.
 pub(super) fn collect(view: &View<'_>) -> Vec<Uri> {
     let mut out = Collector { uris: Vec::new(), seen: AHashSet::new(), uris_max: view.uris_max };
-    for part in view.parts.iter().filter(|part| part.is_html()) {
+    for part in view.parts.iter().filter(|part| part.is_shown_as_html()) {
         for link in part.html().links.iter().filter(|link| is_absolute(link)) {
             out.add(link, UriSource::Attribute);
         }

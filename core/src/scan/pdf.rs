@@ -1,14 +1,21 @@
 //! Streams of PDF. Names, lengths and cross references are not believed: files made for an attack
-//! are broken on purpose. Whatever follows `stream` is taken for what its octets say it is.
+//! are broken on purpose. Whatever follows `stream` is taken for what its octets say it is; run lengths
+//! do not say it, and are tried where the file names them anywhere.
 
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
 use super::archive::{Budget, Member};
 use crate::message::{ExceptionKind, FileType, detect};
+use filter::{Lzw, RunLength, from_base85, from_hex};
+
+mod filter;
 
 /// Streams of one PDF that are looked into.
 const STREAMS_MAX: usize = 4_000;
+
+/// What comes of a filter by guess is mostly a few octets of nothing.
+const GUESSED_BYTES_MIN: usize = 16;
 
 /// What the streams hold.
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
@@ -17,11 +24,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         // The word may stand in a comment of a file that is not encrypted at all: go on.
         budget.note(ExceptionKind::Encrypted, place, "encrypted PDF");
     }
-    for filter in [&b"/LZWDecode"[..], b"/RunLengthDecode"] {
-        if memmem::find(octets, filter).is_some() {
-            budget.note(ExceptionKind::NotScanned, place, "a PDF filter that is not read here");
-        }
-    }
+    let named = Named::of(octets);
     let mut count = 0_usize;
     for at in memmem::find_iter(octets, b"stream") {
         if octets.get(..at).is_some_and(|before| before.ends_with(b"end")) {
@@ -35,15 +38,97 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         let rest = octets.get(at + 6..).unwrap_or_default();
         let data = rest.strip_prefix(b"\r").unwrap_or(rest);
         let data = data.strip_prefix(b"\n").unwrap_or(data);
-        let Some(content) = unfold(data, place, budget) else { continue };
-        // Drawing instructions are no files: only what looks like one becomes a member.
-        if holds_file(&content) {
-            if !budget.admits_member(place) {
-                break;
+        for content in contents(data, named, place, budget) {
+            // Drawing instructions are no files: only what looks like one becomes a member.
+            if holds_file(&content) {
+                if !budget.admits_member(place) {
+                    return out;
+                }
+                out.push(Member { name: b"stream".to_vec(), octets: content });
             }
-            out.push(Member { name: b"stream".to_vec(), octets: content });
         }
     }
+    out
+}
+
+/// Filters whose data cannot be told by its octets, if the file names them anywhere.
+#[derive(Clone, Copy)]
+struct Named {
+    run_length: bool,
+    lzw: bool,
+    late_change: bool,
+}
+
+impl Named {
+    /// A filter may be named far from its stream, or where only a reader of all objects finds it; then
+    /// it could be any.
+    fn of(octets: &[u8]) -> Self {
+        let hidden = memmem::find_iter(octets, b"/Filter").any(|at| {
+            let behind = octets.get(at + 7..).unwrap_or_default().iter();
+            let first = behind.copied().find(|o| !o.is_ascii_whitespace() && *o != b'[');
+            first.is_some_and(|octet| octet.is_ascii_digit())
+        });
+        Self {
+            run_length: hidden || has_name(octets, b"RunLengthDecode") || has_name(octets, b"RL"),
+            lzw: hidden || has_name(octets, b"LZW"),
+            late_change: has_name(octets, b"EarlyChange"),
+        }
+    }
+}
+
+/// Whether a name begins so; `/L#5aW` is `/LZW`. ISO 32000-1 section 7.3.5.
+fn has_name(octets: &[u8], name: &[u8]) -> bool {
+    let digit = |octet: &u8| char::from(*octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    memchr::memchr_iter(b'/', octets).any(|at| {
+        let mut rest = octets.get(at + 1..).unwrap_or_default();
+        name.iter().all(|wanted| {
+            let (octet, behind) = match rest {
+                [b'#', high, low, behind @ ..] => match (digit(high), digit(low)) {
+                    (Some(high), Some(low)) => (high << 4 | low, behind),
+                    _ => return false,
+                },
+                [octet, behind @ ..] => (*octet, behind),
+                [] => return false,
+            };
+            rest = behind;
+            octet == *wanted
+        })
+    })
+}
+
+/// What a stream may hold. More than one thing where its octets do not say which filter it has.
+fn contents(data: &[u8], named: Named, place: &str, budget: &mut Budget<'_>) -> Vec<Vec<u8>> {
+    let (mut out, mut todo) = (Vec::new(), Vec::new());
+    if let Some(content) = unfold(data, place, budget) {
+        todo.push(content);
+    }
+    todo.append(&mut guessed(data, named, place, budget));
+    // Filters behind each other: two are used, more is a trick that readers do not all follow.
+    for content in todo {
+        out.append(&mut guessed(&content, named, place, budget));
+        out.push(if is_zlib(&content) { inflate(&content, place, budget) } else { content });
+    }
+    out
+}
+
+/// What LZW and run lengths make of it. LZW begins with a code that tells it, if it is as it should be.
+fn guessed(data: &[u8], named: Named, place: &str, budget: &mut Budget<'_>) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    if named.lzw || matches!(data, [0x80, 0..=0x7F, ..]) {
+        for early_change in [true, false] {
+            if early_change || named.late_change {
+                let mut lzw = Lzw::new(data, early_change);
+                out.push(budget.read(&mut lzw, data.len() as u64, place).0);
+                budget.used_input((data.len() - lzw.left()) as u64);
+            }
+        }
+    }
+    if named.run_length {
+        let mut run_length = RunLength::new(data);
+        out.push(budget.read(&mut run_length, data.len() as u64, place).0);
+        budget.used_input((data.len() - run_length.left()) as u64);
+    }
+    out.retain(|content| content.len() >= GUESSED_BYTES_MIN);
     out
 }
 
@@ -71,9 +156,6 @@ fn unfold(data: &[u8], place: &str, budget: &mut Budget<'_>) -> Option<Vec<u8>> 
         return (kind.is_container() || kind.is_program()).then(|| plain.to_vec());
     };
     budget.used_input(data.len().min(text.len() * 2) as u64);
-    if is_zlib(&text) {
-        return Some(inflate(&text, place, budget));
-    }
     Some(text)
 }
 
@@ -93,44 +175,6 @@ fn inflate(data: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<u8> {
     let content = budget.read(&mut inflater, data.len() as u64, place).0;
     budget.used_input(inflater.total_in());
     content
-}
-
-/// ASCIIHexDecode. ISO 32000-1 section 7.4.2.
-fn from_hex(text: &[u8]) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .iter()
-        .filter_map(|octet| char::from(*octet).to_digit(16))
-        .filter_map(|digit| u8::try_from(digit).ok())
-        .collect();
-    let digit = |pair: &[u8], at: usize| pair.get(at).copied().unwrap_or(0);
-    digits.chunks(2).map(|pair| digit(pair, 0) << 4 | digit(pair, 1)).collect()
-}
-
-/// ASCII85Decode. ISO 32000-1 section 7.4.3.
-fn from_base85(text: &[u8]) -> Vec<u8> {
-    let text = text.strip_prefix(b"<~").unwrap_or(text);
-    let mut out = Vec::with_capacity(text.len() / 5 * 4);
-    let (mut value, mut digits) = (0_u32, 0_usize);
-    let shift = |value: u32, digit: u8| value.wrapping_mul(85).wrapping_add(u32::from(digit));
-    for octet in text {
-        match octet {
-            b'z' if digits == 0 => out.extend([0; 4]),
-            b'!'..=b'u' => {
-                value = shift(value, octet - b'!');
-                digits += 1;
-                if digits == 5 {
-                    out.extend(value.to_be_bytes());
-                    (value, digits) = (0, 0);
-                }
-            }
-            _ => {}
-        }
-    }
-    if digits > 1 {
-        let filled = (digits..5).fold(value, |value, _| shift(value, 84));
-        out.extend(filled.to_be_bytes().iter().take(digits - 1));
-    }
-    out
 }
 
 /// Content of a stream that is worth a part of its own.

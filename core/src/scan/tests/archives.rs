@@ -214,55 +214,6 @@ fn data_that_is_unpacked_again_and_again_is_a_limit() {
 }
 
 #[test]
-fn streams_of_pdf_are_opened_behind_their_filters() {
-    let eicar = eicar();
-    let zlib = |octets: &[u8]| {
-        let mut encoder =
-            flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(octets).unwrap();
-        encoder.finish().unwrap()
-    };
-    let hex = |octets: &[u8]| octets.iter().map(|o| format!("{o:02x}")).collect::<String>() + ">";
-    let zip = zip_of(&[("e.com", &eicar)]);
-    for (story, front, data) in [
-        ("inflated", "", zlib(&eicar)),
-        ("a zip", "", zlib(&zip)),
-        ("a zip as it is", "", zip.clone()),
-        ("hex", "", hex(&eicar).into_bytes()),
-        ("hex and inflated", "", hex(&zlib(&eicar)).into_bytes()),
-        ("base 85 and inflated", "", base85(&zlib(&eicar))),
-        ("only called encrypted", "% /Encrypt\n", zlib(&eicar)),
-        ("junk in front", "stream stream\n", zlib(&eicar)),
-    ] {
-        let octets = [
-            b"%PDF-1.4\n",
-            front.as_bytes(),
-            b"1 0 obj\nstream\r\n",
-            &data,
-            b"\nendstream\nendobj\n",
-        ]
-        .concat();
-        virus(story, &octets);
-    }
-    let lzw = b"%PDF-1.4\n<< /Filter /LZWDecode >>\nstream\n\x80\x0b\nendstream\n";
-    assert_eq!(kinds("a.pdf", lzw), [FindingKind::NotScanned]);
-}
-
-fn base85(octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for group in octets.chunks(4) {
-        let mut filled = [0_u8; 4];
-        filled[..group.len()].copy_from_slice(group);
-        let value = u32::from_be_bytes(filled);
-        let digits: Vec<u8> =
-            (0..5).rev().map(|at| (value / 85_u32.pow(at) % 85) as u8 + b'!').collect();
-        out.extend(&digits[..=group.len()]);
-    }
-    out.extend(b"~>");
-    out
-}
-
-#[test]
 fn tars_and_gzips_that_follow_each_other_are_all_read() {
     let tar = |name: &str, octets: &[u8]| {
         let mut builder = tar::Builder::new(Vec::new());

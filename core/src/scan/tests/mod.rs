@@ -11,6 +11,8 @@ use ::zip::write::{SimpleFileOptions, ZipWriter};
 mod archives;
 mod cut;
 mod mime;
+mod pdf;
+mod quine;
 mod tiers;
 
 use super::finding::FindingKind;
