@@ -13,6 +13,7 @@
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::{Input, MatchKind};
+use regex_syntax::hir::Hir;
 
 use super::rule::Pattern;
 use super::simplify::anchored_core_of;
@@ -35,10 +36,17 @@ pub(super) struct LazyCache(Cache);
 impl Lazy {
     /// `None`: the expression is too large, its matches too short, or it is about characters.
     pub(super) fn new(pattern: &Pattern) -> Option<Self> {
-        let core = anchored_core_of(pattern)?;
-        if core.properties().minimum_len()? < MATCH_OCTETS_MIN {
-            return None;
-        }
+        Self::of_any(&[pattern])
+    }
+
+    /// One automaton that tells if any of `patterns` may match: one pass instead of several, with more
+    /// states.
+    pub(super) fn of_any(patterns: &[&Pattern]) -> Option<Self> {
+        let core = |pattern: &&Pattern| {
+            let core = anchored_core_of(pattern)?;
+            (core.properties().minimum_len()? >= MATCH_OCTETS_MIN).then_some(core)
+        };
+        let core = Hir::alternation(patterns.iter().map(core).collect::<Option<Vec<_>>>()?);
         let config = thompson::Config::new()
             .utf8(false)
             .nfa_size_limit(Some(NFA_BYTES_MAX))

@@ -11,7 +11,7 @@ use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
 use super::hs::{self, Database};
 use super::lazy::Lazy;
-use super::rule::{Field, PartTarget, Rule, RuleIndex, Test};
+use super::rule::{Field, PartTarget, Pattern, Rule, RuleIndex, Test};
 use super::run::Scratch;
 use super::sieve::{LANES, Sieve};
 
@@ -55,6 +55,8 @@ pub(super) struct OpenField {
     pub(super) sieves: Vec<Sieve>,
     /// Over each unit; as many as the plan has.
     pub(super) lazy: Vec<Lazy>,
+    /// All of them in one, where there are several: tells where none of them needs to run.
+    pub(super) lazies: Option<Lazy>,
 }
 
 impl Patterns {
@@ -135,7 +137,13 @@ fn load_field(field: &FieldPlan, rules: &[Rule], blobs: &[u8]) -> Result<OpenFie
         let blobs = field.expression_blobs.iter().filter(move |blob| blob.joined == joined);
         blobs.map(|blob| load(blob.blob)).collect::<Result<Vec<_>, _>>()
     };
+    let patterns = field.lazy.iter().filter_map(|rule| match &rules.get(*rule as usize)?.test {
+        Test::Expression { pattern, .. } => Some(pattern),
+        _ => None,
+    });
+    let patterns: Vec<&Pattern> = patterns.collect();
     Ok(OpenField {
+        lazies: if patterns.len() > 1 { Lazy::of_any(&patterns) } else { None },
         literals: field.literal_blob.map(load).transpose()?,
         expressions: of_kind(false)?,
         joined: of_kind(true)?,

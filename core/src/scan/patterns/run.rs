@@ -78,7 +78,8 @@ impl Scratch {
         self.state.counts.clear();
         self.state.counts.resize(patterns.plan.rules.len(), 0);
         self.state.hit.clear();
-        let caches = |field: &OpenField| field.lazy.iter().map(Lazy::cache).collect();
+        let caches =
+            |field: &OpenField| field.lazies.iter().chain(&field.lazy).map(Lazy::cache).collect();
         self.lazy = patterns.fields.iter().map(caches).collect();
         self.owner = patterns.id;
         Ok(())

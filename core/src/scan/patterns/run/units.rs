@@ -14,7 +14,7 @@ use crate::scan::patterns::open::{OpenField, Patterns};
 use crate::scan::patterns::rule::{Field, RuleIndex, Test};
 use crate::scan::patterns::sieve::{LANES, Places, Sieve};
 
-use super::{Scratch, State, gather};
+use super::{LazyCache, Scratch, State, gather};
 
 /// Places of a unit that are always tried one by one.
 const PLACES_FREE: usize = 8;
@@ -162,13 +162,7 @@ impl Patterns {
             slice.sieve(sieve, sequences, state);
         }
         let caches = lazy.get_mut(index).map(Vec::as_mut_slice).unwrap_or_default();
-        for ((lazy, cache), rule) in open.lazy.iter().zip(caches).zip(&plan.lazy) {
-            if self.rule(*rule).is_none_or(|known| state.count(*rule) < known.count_max) {
-                let may_match =
-                    slice.units().filter(|(_, unit)| lazy.may_match(cache, unit, lazy_growth_left));
-                state.pairs.extend(may_match.map(|(number, _)| (number, *rule)));
-            }
-        }
+        self.run_lazy(open, plan, caches, slice, lazy_growth_left, state);
         let mut start = slice.start;
         for (number, end) in (slice.first..).zip(slice.ends) {
             let end = *end as usize;
@@ -191,6 +185,39 @@ impl Patterns {
         self.confirm_near(state, slice);
         self.confirm_pairs(state, slice);
         Ok(())
+    }
+
+    /// Notes the units in which a lazy automaton cannot say "no".
+    fn run_lazy(
+        &self,
+        open: &OpenField,
+        plan: &FieldPlan,
+        mut caches: &mut [LazyCache],
+        slice: &Slice<'_>,
+        growth_left: &mut usize,
+        state: &mut State,
+    ) {
+        let mut together = None;
+        if let Some(lazies) = &open.lazies
+            && let Some((first, rest)) = caches.split_first_mut()
+        {
+            together = Some((lazies, first));
+            caches = rest;
+        }
+        for (number, unit) in slice.units() {
+            if let Some((lazies, cache)) = &mut together
+                && !lazies.may_match(cache, unit, growth_left)
+            {
+                continue;
+            }
+            for ((lazy, cache), rule) in open.lazy.iter().zip(&mut *caches).zip(&plan.lazy) {
+                if self.rule(*rule).is_none_or(|known| state.count(*rule) < known.count_max)
+                    && lazy.may_match(cache, unit, growth_left)
+                {
+                    state.pairs.push((number, *rule));
+                }
+            }
+        }
     }
 
     fn expressions(
