@@ -192,18 +192,16 @@ impl Patterns {
         &self,
         open: &OpenField,
         plan: &FieldPlan,
-        mut caches: &mut [LazyCache],
+        caches: &mut [LazyCache],
         slice: &Slice<'_>,
         growth_left: &mut usize,
         state: &mut State,
     ) {
-        let mut together = None;
-        if let Some(lazies) = &open.lazies
-            && let Some((first, rest)) = caches.split_first_mut()
-        {
-            together = Some((lazies, first));
-            caches = rest;
-        }
+        let (first, caches) = match caches.split_first_mut() {
+            Some((first, rest)) if open.lazies.is_some() => (Some(first), rest),
+            _ => (None, caches),
+        };
+        let mut together = open.lazies.as_ref().zip(first);
         for (number, unit) in slice.units() {
             if let Some((lazies, cache)) = &mut together
                 && !lazies.may_match(cache, unit, growth_left)
