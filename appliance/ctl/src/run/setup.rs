@@ -135,7 +135,13 @@ pub(super) fn say_where(place: &Place, engine: &Engine, taken_over: bool, demo_r
     output::words(format_args!("  domains, rules {}/", place.etc().display()));
     output::words(format_args!("  data           {}/", place.data.display()));
     output::words(format_args!("  engine's words {}", place.engine_log().display()));
+    if let Some(metrics) = Engine::metrics(place) {
+        output::words(format_args!("  metrics        http://{metrics}/metrics"));
+    }
     output::words("Try, in another terminal:");
+    if let (true, Ok(here)) = (Path::new(&program).is_relative(), std::env::current_dir()) {
+        output::words(format_args!("  cd {}", here.display()));
+    }
     output::words(format_args!("  {program}{arguments} send"));
     output::words(format_args!(
         "  {program}{arguments} send --sample eicar; {program}{arguments} send --sample gtube"
