@@ -135,8 +135,11 @@ pub(crate) fn restore(place: &Place, json: bool, file: &Path, yes: bool) -> Ran 
     let input = File::open(file).map_err(fail)?;
     let mut archive = tar::Archive::new(zstd::Decoder::new(input).map_err(fail)?);
     let mut written = Vec::new();
-    for entry in archive.entries().map_err(fail)? {
-        let mut entry = entry.map_err(fail)?;
+    let no_backup = |error: io::Error| {
+        Failure::new(&what, format_args!("not a file that `sekisho backup` wrote: {error}"))
+    };
+    for entry in archive.entries().map_err(no_backup)? {
+        let mut entry = entry.map_err(no_backup)?;
         let name = entry.path().map_err(fail)?.into_owned();
         if name == Path::new(CHANGES_NAME) {
             written.push(restore_changes(place, &what, entry, yes)?);
@@ -279,7 +282,8 @@ mod tests {
         let file = dir.path().join("not.tar.zst");
         fs::write(&file, "nonsense").unwrap();
         let place = Place::new(dir.path(), None);
-        assert!(restore(&place, true, &file, true).is_err());
+        let error = restore(&place, true, &file, true).unwrap_err().to_string();
+        assert!(error.contains("not a file that `sekisho backup` wrote"), "{error}");
         assert!(backup(&Place::new(&dir.path().join("none"), None), true, &file, true).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! `log search`: rows of the mail log by any field, part of a text, and time.
 
-use sekisho_core::clock::{Now, UnixMillis};
+use sekisho_core::clock::Now;
 use sekisho_core::maillog::reader::{Condition, Extent, Query, search};
 use sekisho_core::maillog::{DeliveryRow, EventRow, Row};
 use serde_json::Value;
@@ -15,7 +15,11 @@ use crate::place::Place;
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
     let LogCommand::Search { conditions, since, until, kind, rows_max, fields } = command;
     if *fields {
-        known_fields().iter().for_each(output::data);
+        if json {
+            output::json(&known_fields());
+        } else {
+            known_fields().iter().for_each(output::data);
+        }
         return Ok(Outcome::Done);
     }
     let mut conditions: Vec<Condition> =
@@ -32,11 +36,8 @@ pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
         });
     }
     let now = Now::read().unix.0;
-    let query = Query {
-        from: period::point("--since", since.as_deref(), now)?.map(UnixMillis),
-        to: period::point("--until", until.as_deref(), now)?.map(UnixMillis),
-        conditions,
-    };
+    let (from, to) = period::between(since.as_deref(), until.as_deref(), now)?;
+    let query = Query { from, to, conditions };
     place.must_exist()?;
     let directory = place.data.join("maillog");
     if !directory.exists() {

@@ -45,6 +45,16 @@ fn build(place: &Place, json: bool, no_adopt: bool, rules: bool) -> Ran {
 /// The generation that is meant: as named, else the newest.
 pub(crate) fn number(place: &Place, named: Option<u64>) -> Result<u64, Failure> {
     if let Some(number) = named {
+        let dir = publish::publisher(place)?.generation_dir(number);
+        if !dir.is_dir() {
+            let what = format!("generation {number}");
+            return Err(Failure::new(what, format_args!("{}: is not there", dir.display())).next(
+                format_args!(
+                    "ls {}; without a number it is the newest",
+                    place.generations().display()
+                ),
+            ));
+        }
         return Ok(number);
     }
     let latest = publish::publisher(place)?.latest();
