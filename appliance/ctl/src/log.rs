@@ -10,6 +10,7 @@ use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown, time};
 use crate::period;
 use crate::place::Place;
+use crate::publish::{position, progress_bar};
 
 /// Runs one `log` command.
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
@@ -44,8 +45,12 @@ pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
         output::words(format_args!("{}: no log yet", directory.display()));
         return Ok(Outcome::No);
     }
-    let answer =
-        search(&directory, &query, *rows_max).map_err(|error| Failure::new("log search", error))?;
+    let bar = progress_bar();
+    let answer = search(&directory, &query, *rows_max, &mut |read, records| {
+        position(&bar, "reading the log", read as u64, Some(records as u64));
+    });
+    bar.finish_and_clear();
+    let answer = answer.map_err(|error| Failure::new("log search", error))?;
     for damage in &answer.damage {
         output::words(format_args!("sekisho: log: damaged: {damage:?}"));
     }

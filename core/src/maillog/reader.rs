@@ -53,11 +53,17 @@ pub struct Answer {
 }
 
 /// Searches the logs of all shards under `directory` (`maillog` of the data directory) for at most `rows_max`
-/// rows. Memory: one record of rows at a time, and the answer.
+/// rows. Memory: one record of rows at a time, and the answer. `progress` hears how many records were read, of how
+/// many there are at most.
 ///
 /// # Errors
 /// The directory cannot be listed. An absent one is an empty log.
-pub fn search(directory: &Path, query: &Query, rows_max: usize) -> Result<Answer, SpoolError> {
+pub fn search(
+    directory: &Path,
+    query: &Query,
+    rows_max: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Answer, SpoolError> {
     let mut answer = Answer::default();
     let mut places = Vec::new();
     let shards = list_blocking(directory);
@@ -70,7 +76,9 @@ pub fn search(directory: &Path, query: &Query, rows_max: usize) -> Result<Answer
         }
     }
     places.sort_by_key(|(order, place)| std::cmp::Reverse((place.stamp(), *order)));
-    for (_, place) in places {
+    let records = places.len();
+    for (read, (_, place)) in places.into_iter().enumerate() {
+        progress(read, records);
         // A record's stamp is its newest row: nothing later in this order can be newer than it.
         let full = answer.rows.len() > rows_max;
         let oldest_kept = answer.rows.get(rows_max.saturating_sub(1)).map(Row::at);
