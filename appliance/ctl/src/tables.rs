@@ -86,6 +86,9 @@ fn print(number: u64, report: &Report, json: bool, rules: bool) {
         .map(|table| vec![table.name.clone(), table.entries.to_string(), bytes(table.bytes)])
         .collect();
     output::table(&["table", "entries", "size"], rows);
+    for warning in report.sources.iter().flat_map(|source| &source.warnings) {
+        output::words(format_args!("warning: {warning}"));
+    }
     for source in report.sources.iter().filter(|source| source.left_out > 0) {
         output::words(format_args!("{}: {} lines left out", source.path, source.left_out));
     }

@@ -170,6 +170,15 @@ mod tests {
             parse_domains(DOMAINS_TEXT, "domains.toml", &["127.0.0.1:2525"]).unwrap();
         assert_eq!(warnings, []);
         assert_eq!(&*domains[0].name, super::DEMO_DOMAIN);
+        // The example below it, with its first mark of a comment taken away, is one.
+        let example = DOMAINS_TEXT.split_once("looks like this:\n").unwrap().1;
+        let example: String = example
+            .lines()
+            .map(|line| line.strip_prefix("# ").unwrap_or(line.trim_start_matches('#')))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let (shown, warnings) = parse_domains(&example, "example", &[]).unwrap();
+        assert_eq!((shown.len(), warnings.len()), (1, 0), "{warnings:?}");
         assert_eq!(domains[0].routes[0].port, super::demo::ADDRESS.port());
     }
 
