@@ -174,7 +174,7 @@ mod tests {
         let example = DOMAINS_TEXT.split_once("looks like this:\n").unwrap().1;
         let example: String = example
             .lines()
-            .map(|line| line.strip_prefix("# ").unwrap_or(line.trim_start_matches('#')))
+            .map(|line| line.strip_prefix("# ").unwrap_or_else(|| line.trim_start_matches('#')))
             .flat_map(|line| [line, "\n"])
             .collect();
         let (shown, warnings) = parse_domains(&example, "example", &[]).unwrap();
