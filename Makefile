@@ -19,7 +19,7 @@ help: ## This text.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo domain, data in ./var.
+run: machine build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo domain, data in ./var.
 	@exec target/release/sekisho --data $(DATA) run $(RUN_ARGUMENTS)
 
 .PHONY: build
@@ -47,6 +47,10 @@ queue-figures: build ## Figures for a million mails that wait for dead hops; 10 
 	@rm -rf target/queue-million target/queue-million.empty
 	@bench/queue-million.sh target/queue-million all
 
+.PHONY: machine
+machine:
+	@tests/machine.sh
+
 # The line that fixes it depends on what is there: Debian 12 has no package rustup, a Rust of a
 # distribution does not update itself, and rustup's own directory may just not be in PATH.
 .PHONY: rust
@@ -60,7 +64,10 @@ rust:
 	if [ -z "$$found" ] && [ -x "$$HOME/.cargo/bin/cargo" ]; then echo '  . "$$HOME/.cargo/env"' >&2; \
 	elif command -v rustup > /dev/null; then echo "  rustup update stable" >&2; \
 	elif apt-cache policy rustup 2> /dev/null | grep -q 'Candidate: [0-9]'; then \
-	  echo "  sudo apt-get install rustup && rustup default stable" >&2; \
+	  if [ "$$(id -u)" = 0 ]; then echo "  apt-get install rustup && rustup default stable" >&2; \
+	  elif command -v sudo > /dev/null; then \
+	    echo "  sudo apt-get install rustup && rustup default stable" >&2; \
+	  else echo '  su -c "apt-get install rustup" && rustup default stable' >&2; fi; \
 	else echo '  curl --proto =https -sSf https://sh.rustup.rs | sh -s -- -y && . "$$HOME/.cargo/env"' >&2; fi; \
 	exit 2
 

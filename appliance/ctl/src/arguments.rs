@@ -6,9 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::examples;
+
 /// Sekisho, the mail gateway: its operator's command line.
 #[derive(Debug, Parser)]
 #[command(name = "sekisho", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = examples::ALL)]
 pub(crate) struct Arguments {
     /// Data directory: generations, spool, quarantine, log, control socket.
     #[arg(long, global = true, default_value = "var")]
@@ -27,8 +30,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the gateway: engine, analysis, tables, and the demo's next hop.
+    #[command(after_help = examples::RUN)]
     Run(RunArguments),
     /// Judge mail files without sending them.
+    #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
     /// Tables of the engine.
     #[command(subcommand)]
@@ -52,10 +57,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Queue(QueueCommand),
     /// Counters, shards, generation, alarms.
+    #[command(after_help = examples::STATUS)]
     Status,
     /// Send a test mail.
+    #[command(after_help = examples::SEND)]
     Send(SendArguments),
     /// Save settings, sources of tables and secrets into one file.
+    #[command(after_help = examples::BACKUP)]
     Backup {
         /// The file to write (`.tar.zst`).
         file: PathBuf,
@@ -64,6 +72,7 @@ pub(crate) enum Command {
         yes: bool,
     },
     /// Bring back what `backup` saved.
+    #[command(after_help = examples::RESTORE)]
     Restore {
         /// The file to read.
         file: PathBuf,
@@ -130,6 +139,7 @@ pub(crate) struct CheckArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TablesCommand {
     /// Compile the sources into a new generation, and have the engine take it over.
+    #[command(after_help = examples::TABLES_BUILD)]
     Build {
         /// Only build; the engine is not told.
         #[arg(long)]
@@ -139,6 +149,7 @@ pub(crate) enum TablesCommand {
         rules: bool,
     },
     /// What a generation holds.
+    #[command(after_help = examples::TABLES_SHOW)]
     Show {
         /// Its number [default: the newest].
         generation: Option<u64>,
@@ -147,6 +158,7 @@ pub(crate) enum TablesCommand {
         rules: bool,
     },
     /// Verify every file of a generation as the engine would.
+    #[command(after_help = examples::TABLES_VERIFY)]
     Verify {
         /// Its number [default: the newest].
         generation: Option<u64>,
@@ -207,10 +219,13 @@ pub(crate) struct EntryArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ListCommand {
     /// Add an entry; in force within a second.
+    #[command(after_help = examples::LIST_ADD)]
     Add(EntryArguments),
     /// Remove an entry.
+    #[command(after_help = examples::LIST_REMOVE)]
     Remove(EntryArguments),
     /// What the lists say of a sender and a recipient; every entry if neither is named.
+    #[command(after_help = examples::LIST_SHOW)]
     Show {
         /// Sender address, or client address.
         sender: Option<String>,
@@ -224,6 +239,7 @@ pub(crate) enum ListCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RecipientCommand {
     /// Add a mailbox, or an alias with --alias-of; in force within a second.
+    #[command(after_help = examples::RECIPIENT_ADD)]
     Add {
         /// The address.
         address: String,
@@ -232,11 +248,13 @@ pub(crate) enum RecipientCommand {
         alias_of: Option<String>,
     },
     /// Remove a mailbox or alias.
+    #[command(after_help = examples::RECIPIENT_REMOVE)]
     Remove {
         /// The address.
         address: String,
     },
     /// Who an address is for, and whether it is known.
+    #[command(after_help = examples::RECIPIENT_SHOW)]
     Show {
         /// The address; every known one if absent.
         address: Option<String>,
@@ -247,13 +265,16 @@ pub(crate) enum RecipientCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say everything that is wrong with a file.
+    #[command(after_help = examples::CONFIG_CHECK)]
     Check {
         /// The file [default: --config].
         file: Option<PathBuf>,
     },
     /// Have the engine read configuration and certificates again.
+    #[command(after_help = examples::CONFIG_RELOAD)]
     Reload,
     /// The commented default configuration.
+    #[command(after_help = examples::CONFIG_DEFAULT)]
     Default,
 }
 
@@ -286,10 +307,19 @@ pub(crate) struct HeldFilter {
     pub(crate) all: bool,
 }
 
+impl HeldFilter {
+    /// Whether it leaves out anything that is held.
+    pub(crate) fn chooses(&self) -> bool {
+        let Self { to, from, subject, class, reason, since, until, all: _ } = self;
+        [to, from, subject, class, reason, since, until].into_iter().any(Option::is_some)
+    }
+}
+
 /// `quarantine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// Held mail, the newest first.
+    #[command(after_help = examples::QUARANTINE_LIST)]
     List {
         #[command(flatten)]
         filter: HeldFilter,
@@ -298,11 +328,13 @@ pub(crate) enum QuarantineCommand {
         rows_max: usize,
     },
     /// Everything known of one item.
+    #[command(after_help = examples::QUARANTINE_SHOW)]
     Show {
         /// Its id.
         item: String,
     },
     /// Deliver items.
+    #[command(after_help = examples::QUARANTINE_RELEASE)]
     Release {
         /// Their ids.
         #[arg(required = true)]
@@ -312,6 +344,7 @@ pub(crate) enum QuarantineCommand {
         yes: bool,
     },
     /// Delete items; their octets leave the disk within 24 hours.
+    #[command(after_help = examples::QUARANTINE_DELETE)]
     Delete {
         /// Their ids.
         #[arg(required = true)]
@@ -321,6 +354,7 @@ pub(crate) enum QuarantineCommand {
         yes: bool,
     },
     /// Write an item as an .eml file.
+    #[command(after_help = examples::QUARANTINE_EXPORT)]
     Export {
         /// Its id.
         item: String,
@@ -334,6 +368,7 @@ pub(crate) enum QuarantineCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// Rows that match all conditions, the newest first.
+    #[command(after_help = examples::LOG_SEARCH)]
     Search {
         /// FIELD=TEXT (equal) or FIELD~TEXT (contains); any field of the row, see --fields.
         conditions: Vec<String>,
@@ -368,6 +403,7 @@ pub(crate) enum RowKind {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// Mails that wait.
+    #[command(after_help = examples::QUEUE_LIST)]
     List {
         /// Only for this recipient domain.
         #[arg(long)]
@@ -377,31 +413,37 @@ pub(crate) enum QueueCommand {
         rows_max: usize,
     },
     /// Why mails wait, one row for each recipient domain.
+    #[command(after_help = examples::QUEUE_WHY)]
     Why {
         /// Only this recipient domain.
         domain: Option<String>,
     },
     /// Stop delivering to a domain.
+    #[command(after_help = examples::QUEUE_HOLD)]
     Hold {
         /// Recipient domain.
         domain: String,
     },
     /// Deliver to a held domain again.
+    #[command(after_help = examples::QUEUE_UNHOLD)]
     Unhold {
         /// Recipient domain.
         domain: String,
     },
     /// Try everything for a domain now.
+    #[command(after_help = examples::QUEUE_FLUSH)]
     Flush {
         /// Recipient domain; all if absent.
         domain: Option<String>,
     },
     /// Try one mail now.
+    #[command(after_help = examples::QUEUE_RETRY)]
     Retry {
         /// Its id as `queue list` shows it.
         mail: String,
     },
     /// Remove one mail without a report to its sender.
+    #[command(after_help = examples::QUEUE_REMOVE)]
     Remove {
         /// Its id as `queue list` shows it.
         mail: String,

@@ -16,7 +16,7 @@ use sekisho_core::tables::Change;
 use crate::outcome::{Failure, Outcome, Ran};
 use crate::output;
 use crate::place::Place;
-use crate::publish;
+use crate::publish::{self, position, progress_bar};
 
 const CONFIG_NAME: &str = "config/sekisho.toml";
 /// Sources that lie beside the configuration.
@@ -55,11 +55,15 @@ pub(crate) fn backup(place: &Place, json: bool, file: &Path, yes: bool) -> Ran {
         .mode(0o600)
         .open(&part)
         .map_err(fail)?;
-    let encoder = zstd::Encoder::new(out, 6).map_err(fail)?;
-    let mut archive = tar::Builder::new(encoder);
+    let files = files(place);
+    let bytes = |(path, _): &(PathBuf, PathBuf)| fs::metadata(path).map_or(0, |one| one.len());
+    let bar = progress_bar();
+    position(&bar, "saving octets", 0, Some(files.iter().map(bytes).sum()));
+    let mut encoder = zstd::Encoder::new(out, 6).map_err(fail)?;
+    let mut archive = tar::Builder::new(bar.wrap_write(&mut encoder));
     archive.follow_symlinks(true);
     let mut saved = Vec::new();
-    for (path, name) in files(place) {
+    for (path, name) in files {
         archive
             .append_path_with_name(&path, name)
             .map_err(|error| Failure::new(path.display(), error))?;
@@ -73,7 +77,9 @@ pub(crate) fn backup(place: &Place, json: bool, file: &Path, yes: bool) -> Ran {
         archive.append_data(&mut header, CHANGES_NAME, text.as_slice()).map_err(fail)?;
         saved.push(publish::counted(changes.len(), "single change"));
     }
-    let mut out = archive.into_inner().and_then(zstd::Encoder::finish).map_err(fail)?;
+    drop(archive.into_inner().map_err(fail)?);
+    bar.finish_and_clear();
+    let mut out = encoder.finish().map_err(fail)?;
     out.flush().map_err(fail)?;
     out.sync_all().map_err(fail)?;
     fs::rename(&part, file).map_err(fail)?;
@@ -133,10 +139,16 @@ pub(crate) fn restore(place: &Place, json: bool, file: &Path, yes: bool) -> Ran 
     let what = format!("restore {}", file.display());
     let fail = |error: io::Error| Failure::new(&what, error);
     let input = File::open(file).map_err(fail)?;
-    let mut archive = tar::Archive::new(zstd::Decoder::new(input).map_err(fail)?);
+    let bar = progress_bar();
+    position(&bar, "reading octets", 0, input.metadata().ok().map(|file| file.len()));
+    let input = zstd::Decoder::new(bar.wrap_read(input)).map_err(fail)?;
+    let mut archive = tar::Archive::new(input);
     let mut written = Vec::new();
-    for entry in archive.entries().map_err(fail)? {
-        let mut entry = entry.map_err(fail)?;
+    let no_backup = |error: io::Error| {
+        Failure::new(&what, format_args!("not a file that `sekisho backup` wrote: {error}"))
+    };
+    for entry in archive.entries().map_err(no_backup)? {
+        let mut entry = entry.map_err(no_backup)?;
         let name = entry.path().map_err(fail)?.into_owned();
         if name == Path::new(CHANGES_NAME) {
             written.push(restore_changes(place, &what, entry, yes)?);
@@ -158,6 +170,7 @@ pub(crate) fn restore(place: &Place, json: bool, file: &Path, yes: bool) -> Ran 
         }
         written.push(target.display().to_string());
     }
+    bar.finish_and_clear();
     if written.is_empty() {
         return Err(Failure::new(&what, "nothing in it"));
     }
@@ -279,7 +292,8 @@ mod tests {
         let file = dir.path().join("not.tar.zst");
         fs::write(&file, "nonsense").unwrap();
         let place = Place::new(dir.path(), None);
-        assert!(restore(&place, true, &file, true).is_err());
+        let error = restore(&place, true, &file, true).unwrap_err().to_string();
+        assert!(error.contains("not a file that `sekisho backup` wrote"), "{error}");
         assert!(backup(&Place::new(&dir.path().join("none"), None), true, &file, true).is_err());
     }
 }

@@ -19,7 +19,11 @@ pub(crate) fn run(place: &Place, json: bool, command: &ConfigCommand) -> Ran {
     match command {
         ConfigCommand::Check { file } => check(place, file.as_deref(), json),
         ConfigCommand::Default => {
-            output::data(DEFAULT_TEXT.trim_end());
+            if json {
+                output::json(&serde_json::json!({"text": DEFAULT_TEXT}));
+            } else {
+                output::data(DEFAULT_TEXT.trim_end());
+            }
             Ok(Outcome::Done)
         }
         ConfigCommand::Reload => match ask(place, "config reload", Request::Reload)? {

@@ -1,6 +1,6 @@
 //! `log search`: rows of the mail log by any field, part of a text, and time.
 
-use sekisho_core::clock::{Now, UnixMillis};
+use sekisho_core::clock::Now;
 use sekisho_core::maillog::reader::{Condition, Extent, Query, search};
 use sekisho_core::maillog::{DeliveryRow, EventRow, Row};
 use serde_json::Value;
@@ -10,12 +10,17 @@ use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown, time};
 use crate::period;
 use crate::place::Place;
+use crate::publish::{position, progress_bar};
 
 /// Runs one `log` command.
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
     let LogCommand::Search { conditions, since, until, kind, rows_max, fields } = command;
     if *fields {
-        known_fields().iter().for_each(output::data);
+        if json {
+            output::json(&known_fields());
+        } else {
+            known_fields().iter().for_each(output::data);
+        }
         return Ok(Outcome::Done);
     }
     let mut conditions: Vec<Condition> =
@@ -32,19 +37,20 @@ pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
         });
     }
     let now = Now::read().unix.0;
-    let query = Query {
-        from: period::point("--since", since.as_deref(), now)?.map(UnixMillis),
-        to: period::point("--until", until.as_deref(), now)?.map(UnixMillis),
-        conditions,
-    };
+    let (from, to) = period::between(since.as_deref(), until.as_deref(), now)?;
+    let query = Query { from, to, conditions };
     place.must_exist()?;
     let directory = place.data.join("maillog");
     if !directory.exists() {
         output::words(format_args!("{}: no log yet", directory.display()));
         return Ok(Outcome::No);
     }
-    let answer =
-        search(&directory, &query, *rows_max).map_err(|error| Failure::new("log search", error))?;
+    let bar = progress_bar();
+    let answer = search(&directory, &query, *rows_max, &mut |read, records| {
+        position(&bar, "reading the log", read as u64, Some(records as u64));
+    });
+    bar.finish_and_clear();
+    let answer = answer.map_err(|error| Failure::new("log search", error))?;
     for damage in &answer.damage {
         output::words(format_args!("sekisho: log: damaged: {damage:?}"));
     }

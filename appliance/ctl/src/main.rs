@@ -9,6 +9,7 @@ mod backup;
 mod call;
 mod check;
 mod config;
+mod examples;
 mod list;
 mod log;
 mod outcome;
@@ -24,9 +25,10 @@ mod send;
 mod status;
 mod tables;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 use outcome::{Failure, Outcome, Ran};
@@ -38,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(&error, std::env::args_os().skip(1)),
     };
     match command(arguments) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 /// Help and version as clap prints them; a mistake in the form of every other failure.
-fn not_understood(error: &clap::Error) -> ExitCode {
+fn not_understood(error: &clap::Error, words: impl Iterator<Item = OsString>) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -63,27 +65,40 @@ fn not_understood(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            output::words(mistake(&error.render().to_string()));
+            output::words(mistake(&error.render().to_string(), &verb(words)));
             ExitCode::from(2)
         }
     }
 }
 
+/// `sekisho list add` of whatever was written around it: whose help fits a mistake.
+fn verb(words: impl Iterator<Item = OsString>) -> String {
+    let mut verb = String::from("sekisho");
+    let mut meant = Arguments::command();
+    for word in words {
+        let Some(next) = meant.find_subcommand(&word).cloned() else { continue };
+        verb.push(' ');
+        verb.push_str(next.get_name());
+        meant = next;
+    }
+    verb
+}
+
 /// clap's paragraphs in one line; the next step is the help of the verb that was meant.
-fn mistake(text: &str) -> Failure {
+fn mistake(text: &str, verb: &str) -> Failure {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let ours = lines.take_while(|line| {
         !line.starts_with("Usage:") && !line.starts_with("For more information")
     });
-    let why: Vec<&str> =
-        ours.map(|line| line.trim_start_matches("error: ").trim_start_matches("tip: ")).collect();
-    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
-    let verb: Vec<&str> = usage
-        .unwrap_or("sekisho")
-        .split_whitespace()
-        .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
-        .collect();
-    Failure::new("arguments", why.join("; ")).next(format_args!("{} --help", verb.join(" ")))
+    let mut why = String::new();
+    for line in ours {
+        if !why.is_empty() {
+            // "not provided:" is followed by what was not.
+            why.push_str(if why.ends_with(':') { " " } else { "; " });
+        }
+        why.push_str(line.trim_start_matches("error: ").trim_start_matches("tip: "));
+    }
+    Failure::new("arguments", why).next(format_args!("{verb} --help"))
 }
 
 fn command(arguments: Arguments) -> Ran {
@@ -109,9 +124,9 @@ fn command(arguments: Arguments) -> Ran {
 
 #[cfg(test)]
 mod tests {
-    use super::mistake;
+    use super::{mistake, verb};
     use crate::arguments::Arguments;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn a_mistake_in_the_arguments_is_one_line_and_the_help_that_fits_it() {
@@ -119,18 +134,50 @@ mod tests {
             (
                 &["list", "add", "alow", "x"][..],
                 "sekisho: arguments: invalid value 'alow' for '<POLARITY>'; [possible values: \
-                 allow, block]; a similar value exists: 'allow'\ntry: sekisho --help",
+                 allow, block]; a similar value exists: 'allow'\ntry: sekisho list add --help",
             ),
             (
                 &["list", "add", "allow"],
-                "sekisho: arguments: the following required arguments were not provided:; \
+                "sekisho: arguments: the following required arguments were not provided: \
                  <PATTERN>\ntry: sekisho list add --help",
             ),
             (&["frob"], "sekisho: arguments: unrecognized subcommand 'frob'\ntry: sekisho --help"),
+            (
+                &["--data", "d", "tables", "show", "x"],
+                "sekisho: arguments: invalid value 'x' for '[GENERATION]': invalid digit found in \
+                 string\ntry: sekisho tables show --help",
+            ),
         ] {
-            let words = std::iter::once("sekisho").chain(words.iter().copied());
-            let error = Arguments::try_parse_from(words).unwrap_err();
-            assert_eq!(mistake(&error.render().to_string()).to_string(), said);
+            let all = std::iter::once("sekisho").chain(words.iter().copied());
+            let error = Arguments::try_parse_from(all).unwrap_err();
+            let verb = verb(words.iter().map(Into::into));
+            assert_eq!(mistake(&error.render().to_string(), &verb).to_string(), said);
+        }
+    }
+
+    #[test]
+    fn every_verb_shows_examples_that_it_understands() {
+        let mut open = vec![(String::from("sekisho"), Arguments::command())];
+        while let Some((name, command)) = open.pop() {
+            let verbs: Vec<_> =
+                command.get_subcommands().filter(|one| !one.is_hide_set()).collect();
+            let next =
+                |one: &&clap::Command| (format!("{name} {}", one.get_name()), (*one).clone());
+            open.extend(verbs.iter().map(next));
+            if !verbs.is_empty() {
+                continue;
+            }
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = after.lines().filter(|line| line.starts_with("  sekisho"));
+            let mut count = 0;
+            for example in examples {
+                let plain = example.trim().replace(" --data /srv/sekisho", "");
+                assert!(plain.starts_with(&name), "{example} is no example of {name}");
+                Arguments::try_parse_from(example.split_whitespace())
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
+                count += 1;
+            }
+            assert!(count > 0, "{name} --help has no example");
         }
     }
 }

@@ -4,19 +4,35 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use sekisho_core::clock::UnixMillis;
+
 use crate::outcome::Failure;
+use crate::output;
 
 /// UTC milliseconds of what was written under `option`; none if nothing was.
-pub(crate) fn point(
-    option: &str,
-    written: Option<&str>,
-    now_millis: u64,
-) -> Result<Option<u64>, Failure> {
+fn point(option: &str, written: Option<&str>, now_millis: u64) -> Result<Option<u64>, Failure> {
     let Some(written) = written else { return Ok(None) };
     parse(written, now_millis, &TimeZone::system()).map(Some).ok_or_else(|| {
         Failure::new(option, format_args!("`{written}` is no date, time or age"))
             .next(format_args!("{option} 2026-01-31, {option} 2026-01-31T10:00, {option} 2h"))
     })
+}
+
+/// Both ends of a period; a beginning that is not before its end is a mistake, and not an empty answer.
+pub(crate) fn between(
+    since: Option<&str>,
+    until: Option<&str>,
+    now_millis: u64,
+) -> Result<(Option<UnixMillis>, Option<UnixMillis>), Failure> {
+    let from = point("--since", since, now_millis)?;
+    let to = point("--until", until, now_millis)?;
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        let (from, to) = (output::time(from), output::time(to));
+        return Err(Failure::new("--since", format_args!("{from} is not before --until {to}")));
+    }
+    Ok((from.map(UnixMillis), to.map(UnixMillis)))
 }
 
 fn parse(written: &str, now_millis: u64, zone: &TimeZone) -> Option<u64> {
@@ -50,7 +66,7 @@ fn age_seconds(written: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, point};
+    use super::{between, parse, point};
     use jiff::tz::TimeZone;
 
     #[test]
@@ -74,5 +90,10 @@ mod tests {
         }
         assert!(point("--since", Some("soon"), now).is_err());
         assert_eq!(point("--since", None, now), Ok(None));
+        // `--since 1h --until 2h` said "no row matches", as if nothing had happened.
+        let error = between(Some("1h"), Some("2h"), now).unwrap_err().to_string();
+        assert!(error.contains("is not before --until"), "{error}");
+        let (from, to) = between(Some("2h"), Some("1h"), now).unwrap();
+        assert!(from < to && between(None, Some("1h"), now).is_ok());
     }
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_core::config::Config;
 use sekisho_core::control::{Request, Response};
 use sekisho_core::tables::publish::Publisher;
-use sekisho_core::tables::{Change, Progress, PublishError, Report, Sources};
+use sekisho_core::tables::{Change, PublishError, Report, Sources};
 
 use crate::call::{CallError, call};
 use crate::outcome::Failure;
@@ -103,30 +103,42 @@ pub(crate) fn build(place: &Place) -> Result<(u64, Report), Failure> {
     std::fs::create_dir_all(&place.data)
         .map_err(|error| Failure::new(place.data.display(), error))?;
     let bar = progress_bar();
-    let built = publisher(place)?.build(&sources, &mut |progress| show(&bar, &progress));
+    let built = publisher(place)?.build(&sources, &mut |progress| {
+        position(&bar, &progress.step, progress.done, progress.total);
+    });
     bar.finish_and_clear();
     built.map_err(|error| failed(place, "tables build", &error))
 }
 
 /// A bar on stderr, where that is a terminal.
 pub(crate) fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{spinner} {msg} {human_pos}/{human_len} {wide_bar}")
-    {
-        bar.set_style(style);
-    }
-    bar
+    ProgressBar::new(0).with_style(style(true))
 }
 
-fn show(bar: &ProgressBar, progress: &Progress) {
-    if bar.message() != progress.step {
-        bar.set_message(progress.step.clone());
+/// Without a known end there is no bar to fill: a full one said that a file was read when it had begun.
+fn style(has_end: bool) -> ProgressStyle {
+    let template = template(has_end);
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn template(has_end: bool) -> &'static str {
+    if has_end {
+        "{spinner} {msg} {human_pos}/{human_len} {wide_bar}"
+    } else {
+        "{spinner} {msg} {human_pos}"
     }
-    if let Some(total) = progress.total {
+}
+
+/// `done` of `total`, if that is known, of the step `what`.
+pub(crate) fn position(bar: &ProgressBar, what: &str, done: u64, total: Option<u64>) {
+    if bar.message() != what {
+        bar.set_message(what.to_owned());
+        bar.set_style(style(total.is_some()));
+    }
+    if let Some(total) = total {
         bar.set_length(total);
     }
-    bar.set_position(progress.done);
+    bar.set_position(done);
 }
 
 /// Tells the engine of something new.
@@ -221,7 +233,19 @@ fn is_due(deltas: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::counted;
+    use super::{counted, template};
+    use indicatif::ProgressStyle;
+
+    #[test]
+    fn only_a_step_with_a_known_end_has_a_bar() {
+        // `reading senders.csv 700,000/0` stood beside a full bar.
+        assert!(template(true).contains("{wide_bar}") && !template(false).contains("_len}"));
+        assert!(
+            [true, false]
+                .into_iter()
+                .all(|end| ProgressStyle::with_template(template(end)).is_ok())
+        );
+    }
 
     #[test]
     fn one_thing_is_one_and_not_several() {

@@ -35,7 +35,7 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
     match command {
         QuarantineCommand::List { filter, rows_max } => list(place, json, &filter, rows_max),
         QuarantineCommand::Show { item } => show(place, json, &item),
-        QuarantineCommand::Export { item, out } => export(place, &item, out.as_deref()),
+        QuarantineCommand::Export { item, out } => export(place, json, &item, out.as_deref()),
         QuarantineCommand::Release { items, yes } => {
             let words = ("quarantine release", "deliver");
             change(place, json, words, items, yes, |items| Request::QuarantineRelease { items })
@@ -67,14 +67,14 @@ fn say_damage(damage: &[Damage]) {
 
 fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran {
     let now = Now::read().unix.0;
-    let unix = |point: Option<u64>| point.map(sekisho_core::clock::UnixMillis);
+    let (since, until) = period::between(wanted.since.as_deref(), wanted.until.as_deref(), now)?;
     let filter = Filter {
         recipient: wanted.to.clone().unwrap_or_default(),
         sender: wanted.from.clone().unwrap_or_default(),
         subject: wanted.subject.clone().unwrap_or_default(),
         reason: wanted.reason.clone().unwrap_or_default(),
-        from: unix(period::point("--since", wanted.since.as_deref(), now)?),
-        to: unix(period::point("--until", wanted.until.as_deref(), now)?),
+        from: since,
+        to: until,
         class: wanted.class.clone().unwrap_or_default(),
         with_hidden: true,
         without_released: !wanted.all,
@@ -94,7 +94,11 @@ fn list(place: &Place, json: bool, wanted: &HeldFilter, rows_max: usize) -> Ran 
         output::words(format_args!("{count} of {total} items shown; --rows-max shows more"));
     }
     if total == 0 {
-        output::words("nothing is held");
+        output::words(if wanted.chooses() {
+            "nothing that is held matches"
+        } else {
+            "nothing is held"
+        });
     }
     Ok(Outcome::done_if(total > 0))
 }
@@ -230,7 +234,7 @@ pub(crate) fn points(thousandths: i32) -> String {
     format!("{sign}{}.{:03}", whole / 1000, whole % 1000)
 }
 
-fn export(place: &Place, item: &str, out: Option<&Path>) -> Ran {
+fn export(place: &Place, json: bool, item: &str, out: Option<&Path>) -> Ran {
     let Some(listed) = find(place, item)? else { return Ok(Outcome::No) };
     let content = listed.content().map_err(|error| Failure::new(item, error))?;
     match out {
@@ -240,7 +244,8 @@ fn export(place: &Place, item: &str, out: Option<&Path>) -> Ran {
             let fail = |error: io::Error| Failure::new(path.display(), error);
             let mut file = File::create_new(path).map_err(fail)?;
             write(&content, &mut file).and_then(|()| file.sync_all()).map_err(fail)?;
-            output::words(format_args!("written to {}", path.display()));
+            let said = format_args!("written to {}", path.display());
+            return Ok(output::said(json, Outcome::Done, said));
         }
     }
     Ok(Outcome::Done)
@@ -281,6 +286,11 @@ fn change(
     let ids = items.iter().map(|item| id(item)).collect::<Result<Vec<_>, _>>()?;
     let found = find_all(place, &ids)?;
     for id in &ids {
+        if json {
+            let is_held = found.contains_key(id);
+            output::json(&json!({"item": id.to_string(), "held": is_held, "done": false}));
+            continue;
+        }
         match found.get(id) {
             Some(listed) => output::words(format_args!(
                 "would {verb}: {id} for {}, \"{}\"; --yes does it",

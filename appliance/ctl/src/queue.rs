@@ -1,6 +1,7 @@
 //! `queue list|why|hold|unhold|flush|retry|remove`: all of it is the engine's to say and to do.
 
 use sekisho_core::control::{ItemOutcome, Request, Response};
+use sekisho_core::tables::sources::item;
 
 use crate::arguments::QueueCommand;
 use crate::call::{ask, unexpected};
@@ -11,27 +12,62 @@ use crate::place::Place;
 /// Runs one `queue` command.
 pub(crate) fn run(place: &Place, json: bool, command: QueueCommand) -> Ran {
     match command {
-        QueueCommand::List { domain, rows_max } => list(place, json, domain, rows_max),
-        QueueCommand::Why { domain } => why(place, json, domain),
+        QueueCommand::List { domain, rows_max } => {
+            list(place, json, domain.map(|domain| name(&domain)).transpose()?, rows_max)
+        }
+        QueueCommand::Why { domain } => {
+            why(place, json, domain.map(|domain| name(&domain)).transpose()?)
+        }
         QueueCommand::Hold { domain } => {
+            let domain = name(&domain)?;
             let said = format!("{domain} is held: its mail waits until `queue unhold {domain}`");
-            done(place, json, "queue hold", Request::QueueHold { domain }, &said)
+            done(place, json, &format!("queue hold {domain}"), Request::QueueHold { domain }, &said)
         }
         QueueCommand::Unhold { domain } => {
+            let domain = name(&domain)?;
             let said = format!("{domain} is delivered to again");
-            done(place, json, "queue unhold", Request::QueueUnhold { domain }, &said)
+            done(
+                place,
+                json,
+                &format!("queue unhold {domain}"),
+                Request::QueueUnhold { domain },
+                &said,
+            )
         }
         QueueCommand::Flush { domain } => {
+            let domain = domain.map(|domain| name(&domain)).transpose()?;
             let whom = domain.clone().unwrap_or_else(|| "every domain".to_owned());
             let said = format!("everything for {whom} is tried now");
             done(place, json, "queue flush", Request::QueueFlush { domain }, &said)
         }
         QueueCommand::Retry { mail } => {
+            let mail = id(&mail)?;
             let said = format!("{mail} is tried now");
-            done(place, json, "queue retry", Request::QueueRetry { mail }, &said)
+            done(place, json, &format!("queue retry {mail}"), Request::QueueRetry { mail }, &said)
         }
         QueueCommand::Remove { mail, yes } => remove(place, json, mail, yes),
     }
+}
+
+/// A recipient domain as the queue knows it. A mistyped one must not be held without a word while the mail
+/// that was meant goes on.
+fn name(domain: &str) -> Result<String, Failure> {
+    // Reports may wait for an address literal.
+    if domain.starts_with('[') && domain.ends_with(']') {
+        return Ok(domain.to_owned());
+    }
+    item::domain(domain)
+        .map_err(|why| Failure::new("queue", why).next("sekisho queue why names the domains"))
+}
+
+/// A mail's id as it stands in `queue list`.
+fn id(mail: &str) -> Result<String, Failure> {
+    let Ok(id) = mail.parse::<uuid::Uuid>() else {
+        let why = "not the id of a mail";
+        return Err(Failure::new(format_args!("queue: {}", shown(mail)), why)
+            .next("sekisho queue list shows them"));
+    };
+    Ok(id.simple().to_string())
 }
 
 /// A request that is answered `Done`, `Items` of one, or `Refused`.
@@ -131,30 +167,32 @@ fn why(place: &Place, json: bool, domain: Option<String>) -> Ran {
 }
 
 fn remove(place: &Place, json: bool, mail: String, yes: bool) -> Ran {
+    let mail = id(&mail)?;
     if yes {
         let said = format!("{mail} is removed; its sender gets no report");
-        return done(place, json, "queue remove", Request::QueueRemove { mail }, &said);
+        let what = format!("queue remove {mail}");
+        return done(place, json, &what, Request::QueueRemove { mail }, &said);
     }
     let request = Request::QueueList { domain: None, rows_max: usize::MAX };
     let Response::Queue { rows, .. } = ask(place, "queue remove", request)? else {
         return Err(Failure::new("queue remove", "the engine does not list its queue"));
     };
-    match rows.iter().find(|row| row.mail == mail) {
-        Some(row) => {
-            output::words(format_args!(
-                "would remove {mail} for {} ({}, queued {}) without a report to its sender; \
-                 --yes does it",
-                row.domain,
-                bytes(row.bytes),
-                time(row.queued_at)
-            ));
-            Ok(Outcome::Done)
-        }
-        None => {
-            output::words(format_args!("sekisho: queue remove: no mail {mail} waits"));
-            Ok(Outcome::No)
-        }
+    let Some(row) = rows.iter().find(|row| row.mail == mail) else {
+        let said = format_args!("sekisho: queue remove: no mail {mail} waits");
+        return Ok(output::said(json, Outcome::No, said));
+    };
+    let said = format!(
+        "would remove {mail} for {} ({}, queued {}) without a report to its sender; --yes does it",
+        row.domain,
+        bytes(row.bytes),
+        time(row.queued_at)
+    );
+    if json {
+        output::json(&serde_json::json!({"done": false, "said": said}));
+    } else {
+        output::words(said);
     }
+    Ok(Outcome::Done)
 }
 
 /// 0 stands for a mail that is not tried until somebody says so.
@@ -173,5 +211,24 @@ pub(crate) fn age(seconds: u64) -> String {
         format!("{minutes} min")
     } else {
         format!("{seconds} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{id, name};
+
+    #[test]
+    fn a_mistyped_domain_or_id_is_named_before_the_engine_is_asked() {
+        assert_eq!(name("Demo.Test"), Ok("demo.test".to_owned()));
+        for (text, says) in [("b@d", "`b@d` is not a domain"), ("", "`` is not a domain")] {
+            let failure = name(text).unwrap_err().to_string();
+            assert!(failure.contains(says), "{failure}");
+        }
+        let same = "01a217c31a217366b067327ba499b9fa";
+        assert_eq!(id(same), Ok(same.to_owned()));
+        assert_eq!(id("01a217c3-1a21-7366-b067-327ba499b9fa"), Ok(same.to_owned()));
+        let failure = id("x").unwrap_err().to_string();
+        assert!(failure.contains("queue: x: not the id of a mail"), "{failure}");
     }
 }

@@ -86,7 +86,9 @@ fn server(place: &Place, named: Option<&str>) -> Result<SocketAddr, Failure> {
         None => listener().unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
     };
     name.to_socket_addrs()
-        .map_err(|error| Failure::new(format_args!("send to {name}"), error))?
+        .map_err(|error| {
+            Failure::new(format_args!("send to {name}"), error).next("--server HOST:PORT")
+        })?
         .next()
         .ok_or_else(|| Failure::new(format_args!("send to {name}"), "no address"))
 }

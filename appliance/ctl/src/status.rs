@@ -32,6 +32,9 @@ pub(crate) fn run(place: &Place, json: bool) -> Ran {
         }
         flatten("", &figures, &mut rows);
         output::table(&["figure", "value"], rows);
+        if alarms.is_empty() {
+            output::words("no alarm");
+        }
     }
     Ok(Outcome::done_if(alarms.is_empty()))
 }

@@ -45,6 +45,16 @@ fn build(place: &Place, json: bool, no_adopt: bool, rules: bool) -> Ran {
 /// The generation that is meant: as named, else the newest.
 pub(crate) fn number(place: &Place, named: Option<u64>) -> Result<u64, Failure> {
     if let Some(number) = named {
+        let dir = publish::publisher(place)?.generation_dir(number);
+        if !dir.is_dir() {
+            let what = format!("generation {number}");
+            return Err(Failure::new(what, format_args!("{}: is not there", dir.display())).next(
+                format_args!(
+                    "ls {}; without a number it is the newest",
+                    place.generations().display()
+                ),
+            ));
+        }
         return Ok(number);
     }
     let latest = publish::publisher(place)?.latest();
@@ -76,6 +86,9 @@ fn print(number: u64, report: &Report, json: bool, rules: bool) {
         .map(|table| vec![table.name.clone(), table.entries.to_string(), bytes(table.bytes)])
         .collect();
     output::table(&["table", "entries", "size"], rows);
+    for warning in report.sources.iter().flat_map(|source| &source.warnings) {
+        output::words(format_args!("warning: {warning}"));
+    }
     for source in report.sources.iter().filter(|source| source.left_out > 0) {
         output::words(format_args!("{}: {} lines left out", source.path, source.left_out));
     }

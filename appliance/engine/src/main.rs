@@ -20,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "sekisho-engine", version, about)]
 struct Arguments {
     /// Configuration file.
-    #[arg(long, default_value = "var/sekisho.toml")]
+    #[arg(long, default_value = "var/etc/sekisho.toml")]
     config: PathBuf,
     /// Data directory; `engine.data_dir` of the configuration if absent.
     #[arg(long)]
@@ -53,7 +53,11 @@ fn main() -> ExitCode {
 }
 
 fn diagnostics(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let level = arguments.log_level.clone().unwrap_or_else(|| configured_level(&arguments.config));
+    // At Debian's memory-lock limit of 8 MiB glommio does without some registered buffers, and says so at each
+    // start as "Cannot allocate memory": operators looked for a lack of memory that there was not.
+    let level = arguments.log_level.clone().unwrap_or_else(|| {
+        format!("{},glommio::sys::uring=error", configured_level(&arguments.config))
+    });
     let filter = tracing_subscriber::EnvFilter::try_new(level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if arguments.log_json {

@@ -145,7 +145,7 @@ fn a_search_finds_rows_of_all_shards_newest_first_by_any_field_time_and_part() {
                 text: (*text).to_owned(),
             })
             .collect();
-        search(&root, &Query { from, to, conditions }, 1000).unwrap().rows
+        search(&root, &Query { from, to, conditions }, 1000, &mut |_, _| ()).unwrap().rows
     };
     let all = find(&[], None, None);
     assert_eq!(all.len(), 102);
@@ -164,14 +164,18 @@ fn a_search_finds_rows_of_all_shards_newest_first_by_any_field_time_and_part() {
     assert_eq!(find(&[("=by", "")], None, None).len(), 100);
     let second = |second: u64| Some(UnixMillis(NOW.0 + second * 1000));
     assert_eq!(find(&[], second(10), second(20)).len(), 10);
-    let few = search(&root, &Query::default(), 5).unwrap();
+    let mut heard = Vec::new();
+    let few =
+        search(&root, &Query::default(), 5, &mut |read, all| heard.push((read, all))).unwrap();
+    assert!(heard.is_sorted() && heard.iter().all(|(read, all)| read < all), "{heard:?}");
+    assert!(!heard.is_empty());
     assert!(few.more && few.rows == all[..5]);
     // A flipped bit costs one record, and is reported with file and offset.
     let segment = root.join("0/0000000001.segment");
     let mut octets = std::fs::read(&segment).unwrap();
     octets[4096 + 300] ^= 1;
     std::fs::write(&segment, octets).unwrap();
-    let answer = search(&root, &Query::default(), 1000).unwrap();
+    let answer = search(&root, &Query::default(), 1000, &mut |_, _| ()).unwrap();
     assert_eq!(answer.rows.len(), 92);
     assert_eq!((answer.damage.len(), answer.damage[0].offset), (1, 4096));
 }

@@ -214,7 +214,7 @@ fn adopt(shared: &Arc<Shared>, number: u64) -> Result<(), String> {
     let directory = generations(shared).join(number.to_string());
     match adopt_directory(shared, &directory) {
         Ok(()) => {
-            shared.generation_refused.store(false, Ordering::Relaxed);
+            shared.refused.adopted(number);
             // A new certificate comes with a new generation; a bad one leaves the old in force.
             let (certificate, key) =
                 start::certificate_files(&shared.config_file, &shared.data, &shared.config.load());
@@ -240,7 +240,7 @@ fn adopt(shared: &Arc<Shared>, number: u64) -> Result<(), String> {
 
 fn refuse_generation(shared: &Shared, number: u64, error: &AdoptError) -> String {
     tracing::error!(generation = number, %error, "generation refused, the last good one stays");
-    shared.generation_refused.store(true, Ordering::Relaxed);
+    shared.refused.refuse(number, error.to_string());
     if let Some(counters) = shared.counters.first() {
         counters.count(Counter::GenerationsRefused);
     }
@@ -329,7 +329,7 @@ pub(super) fn adopt_latest(shared: &Arc<Shared>) {
             Ok(()) => return,
             Err(why) => tracing::error!(generation = number, why, "not adopted"),
         }
-        if shared.tables().is_none() && !shared.generation_refused.load(Ordering::Relaxed) {
+        if shared.tables().is_none() && !shared.refused.is_refused(*number) {
             // It is being rebuilt; older ones would need the same.
             return;
         }

@@ -14,6 +14,7 @@
 //! not start), a generation that is refused (the last good one stays), SIGTERM at any moment.
 //! Memory per shard: `smtp.shard_memory_bytes_max` for bodies, a few KiB for each session.
 
+mod alarms;
 mod connection;
 pub mod counters;
 pub mod deadlines;

@@ -169,7 +169,12 @@ fn gauges(rooms: &Rooms) {
     let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) else { return };
     gauges.sessions.store(rooms.sessions.get(), Ordering::Relaxed);
     gauges.memory_bytes.store(rooms.memory.used(), Ordering::Relaxed);
-    gauges.queue_mails.store(rooms.deliverer.waiting() as u64, Ordering::Relaxed);
+    let waiting = rooms.deliverer.waiting() as u64;
+    gauges.queue_mails.store(waiting, Ordering::Relaxed);
+    if waiting == 0 {
+        // Not for up to a minute an alarm about a queue that `queue list` shows empty.
+        gauges.queue_oldest.store(0, Ordering::Relaxed);
+    }
     gauges.lost_rows.store(rooms.maillog.lost_rows(), Ordering::Relaxed);
     let damaged = rooms.spool.take_damage().into_iter();
     let damaged = damaged.chain(rooms.quarantine.take_damage()).chain(rooms.maillog.take_damage());

@@ -8,12 +8,14 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
+use super::alarms::{self, Refused};
 use super::counters::{Counter, Counters};
 use super::metrics::Figures;
+use super::start;
 use crate::accept::admission::Admission;
 use crate::accept::tls::Certificates;
 use crate::analysis;
-use crate::clock::Now;
+use crate::clock::{Now, UnixMillis};
 use crate::config::Config;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
@@ -21,13 +23,6 @@ use crate::resolve::ResolverThreads;
 use crate::spool::SpoolError;
 use crate::spool::budget::{Arriving, Budget};
 use crate::tables::Current;
-
-/// Days before its end from which a certificate raises an alarm.
-const CERTIFICATE_DAYS: u64 = 14;
-/// Age of the oldest waiting mail from which the queue raises an alarm.
-const QUEUE_AGE_SECONDS: u64 = 4 * 3600;
-/// Age of the generation from which signatures count as stale.
-const SIGNATURE_DAYS: u64 = 7;
 
 /// Gauges that each shard writes once a second.
 #[derive(Debug, Default)]
@@ -110,8 +105,8 @@ pub struct Shared {
     pub(super) patterns_built_at: AtomicU64,
     /// Deaths of analysis workers, as an alarm.
     pub(super) worker_deaths: Recent,
-    /// The last generation that was offered was refused.
-    pub(super) generation_refused: AtomicBool,
+    /// The newest generation that was offered and refused.
+    pub(super) refused: Refused,
     pub(super) started: Now,
 }
 
@@ -181,44 +176,30 @@ impl Shared {
             .into_iter()
             .filter_map(|budget| budget.alarm())
             .collect::<Vec<_>>();
-        let disk = (!disk.is_empty()).then(|| disk.join("; "));
-        let age = self.queue_age_seconds(now);
-        let queue = (age > QUEUE_AGE_SECONDS).then(|| format!("the oldest mail waits for {age} s"));
-        let end = self.certificates.current().not_after;
-        let left = end.0.saturating_sub(now.unix.0) / 86_400_000;
-        let certificate =
-            (left < CERTIFICATE_DAYS).then(|| format!("the certificate ends in {left} days"));
-        let built = self.patterns_built_at.load(Ordering::Relaxed);
-        let old = now.unix.0.saturating_sub(built) / 86_400_000;
-        let stale = match (self.tables(), built) {
-            (None, _) => Some("no generation is in force: mail gets 451".to_owned()),
-            (Some(_), 1..) if old >= SIGNATURE_DAYS => {
-                Some(format!("the rules and signatures in force were built {old} days ago"))
-            }
-            (Some(_), _) => None,
+        let certificate = || {
+            let config = self.config.load();
+            let (file, _) = start::certificate_files(&self.config_file, &self.data, &config);
+            file.display().to_string()
         };
-        let refused = self
-            .generation_refused
-            .load(Ordering::Relaxed)
-            .then(|| "the last generation was refused, see the log".to_owned());
+        let end = self.certificates.current().not_after;
+        let built = self.patterns_built_at.load(Ordering::Relaxed);
+        let stale = match (self.tables(), built) {
+            (None, _) => Some(alarms::NO_GENERATION.to_owned()),
+            (Some(_), 0) => None,
+            (Some(_), _) => alarms::stale(UnixMillis(built), now.unix),
+        };
+        let in_force = self.tables().map_or(0, |tables| tables.load().number());
         let deaths = self.analysis.counters().deaths;
-        let workers = self
-            .worker_deaths
-            .is_raised(deaths, now)
-            .then(|| format!("analysis workers died {deaths} times, lately within the hour"));
-        let damaged = self.sum(|gauges| &gauges.damaged);
-        let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
-        let lost = self.sum(|gauges| &gauges.lost_rows);
-        let lost = (lost > 0).then(|| format!("{lost} rows of the mail log were lost"));
+        let died = self.worker_deaths.is_raised(deaths, now);
         vec![
-            ("disk", disk),
-            ("queue_age", queue),
-            ("certificate", certificate),
+            ("disk", alarms::disk(&disk)),
+            ("queue_age", alarms::queue_age(self.queue_age_seconds(now))),
+            ("certificate", alarms::certificate(end, now.unix, certificate)),
             ("stale_signatures", stale),
-            ("generation_refused", refused),
-            ("dead_worker", workers),
-            ("damaged_records", damage),
-            ("lost_log_rows", lost),
+            ("generation_refused", self.refused.alarm(in_force)),
+            ("dead_worker", died.then(|| alarms::dead_worker(deaths))),
+            ("damaged_records", alarms::damaged(self.sum(|gauges| &gauges.damaged))),
+            ("lost_log_rows", alarms::lost_rows(self.sum(|gauges| &gauges.lost_rows))),
         ]
     }
 }
@@ -284,8 +265,7 @@ impl Figures for Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::{Now, Recent};
-    use crate::clock::UnixMillis;
+    use super::{Now, Recent, UnixMillis};
 
     #[test]
     fn an_alarm_for_deaths_ends_an_hour_after_the_last_one() {

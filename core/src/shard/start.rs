@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::alarms::Refused;
 use super::inbox::ShardCall;
 use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
@@ -84,7 +85,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         draining: AtomicBool::new(false),
         patterns_built_at: AtomicU64::new(0),
         worker_deaths: Recent::default(),
-        generation_refused: AtomicBool::new(false),
+        refused: Refused::default(),
         started: Now::read(),
         config: ArcSwap::from_pointee(config),
         config_file: options.config.clone(),

@@ -69,9 +69,23 @@ impl Budget {
     /// [`Budget::admits`] as an error.
     ///
     /// # Errors
-    /// [`SpoolError::NoRoom`]: the operator's to solve; temporary.
+    /// [`SpoolError::NoRoom`], [`SpoolError::DiskFull`]: the operator's to solve; temporary.
     pub fn check(&self, bytes: u64) -> Result<(), SpoolError> {
-        if self.admits(bytes) { Ok(()) } else { Err(self.no_room(bytes)) }
+        if !self.fits(self.arriving(), bytes) {
+            return Err(self.no_room(bytes));
+        }
+        let unwritten = self.unwritten();
+        if self.disk_fits(unwritten, bytes) { Ok(()) } else { Err(self.disk_full(bytes)) }
+    }
+
+    /// An empty spool has no room either where something else filled the disk: the text must not blame it.
+    fn disk_full(&self, bytes: u64) -> SpoolError {
+        SpoolError::DiskFull {
+            kind: self.kind,
+            bytes: self.unwritten().saturating_add(bytes),
+            free: self.free.load(Ordering::Relaxed),
+            reserve: self.reserve,
+        }
     }
 
     fn no_room(&self, bytes: u64) -> SpoolError {
@@ -96,7 +110,7 @@ impl Budget {
         });
         if disk.is_err() {
             subtract(&self.arriving, bytes);
-            return Err(self.no_room(bytes));
+            return Err(self.disk_full(bytes));
         }
         Ok(())
     }
@@ -177,23 +191,37 @@ impl Budget {
     }
 
     /// The alarm's text while it is on: from 90 % of what is admitted until it is below 80 %, and
-    /// while the file system has less than the reserve.
+    /// while the file system has less than twice the reserve. At the reserve itself mail is refused
+    /// already; an alarm is there to be heard before that.
     #[must_use]
     pub fn alarm(&self) -> Option<String> {
         let admitted = (self.limit - self.reserve).max(1);
         let free = self.free.load(Ordering::Relaxed);
         let taken = self.used().saturating_add(self.arriving());
         let percent = taken.saturating_mul(100) / admitted;
-        let on = free < self.reserve
+        let on = free < self.reserve.saturating_mul(2)
             || percent >= ALARM_ON_PERCENT
             || (self.alarm.load(Ordering::Relaxed) && percent >= ALARM_OFF_PERCENT);
         self.alarm.store(on, Ordering::Relaxed);
         on.then(|| {
             format!(
-                "{}: {taken} of {admitted} octets used ({percent} %), {free} free on the disk, reserve {}",
-                self.kind, self.reserve
+                "{}: {} of {} used ({percent} %), {} free on the disk, {} of them kept",
+                self.kind,
+                size(taken),
+                size(admitted),
+                size(free),
+                size(self.reserve)
             )
         })
+    }
+}
+
+/// For people: octets only while they are few.
+fn size(octets: u64) -> String {
+    match octets {
+        u64::MAX => "unknown".to_owned(),
+        0..1_048_576 => format!("{octets} octets"),
+        _ => format!("{} MiB", octets >> 20),
     }
 }
 

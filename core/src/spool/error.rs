@@ -70,6 +70,18 @@ pub enum SpoolError {
         /// What is kept free of it.
         reserve: u64,
     },
+    /// The budget has room and the file system has not.
+    #[error("{kind}: {bytes} octets do not fit: {free} free on the disk, {reserve} of them kept")]
+    DiskFull {
+        /// For which budget.
+        kind: &'static str,
+        /// Octets asked for, those promised to arriving mail among them.
+        bytes: u64,
+        /// Octets that the file system has free.
+        free: u64,
+        /// What is kept free of them.
+        reserve: u64,
+    },
     /// More than one record may hold.
     #[error("{what}: {bytes} octets are above the maximum of {bytes_max}")]
     TooLarge {
@@ -127,6 +139,7 @@ impl SpoolError {
             | Self::Damaged { .. }
             | Self::NotFound { .. }
             | Self::NoRoom { .. }
+            | Self::DiskFull { .. }
             | Self::UnderWay { .. }
             | Self::StillRead { .. }
             | Self::State { .. } => Fault::Operator,
@@ -143,6 +156,7 @@ impl SpoolError {
         match self {
             Self::Io { .. }
             | Self::NoRoom { .. }
+            | Self::DiskFull { .. }
             | Self::UnderWay { .. }
             | Self::StillRead { .. } => false,
             Self::Damaged { .. }
@@ -158,7 +172,7 @@ impl SpoolError {
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {
-            Self::NoRoom { .. } => true,
+            Self::NoRoom { .. } | Self::DiskFull { .. } => true,
             Self::Io { kind, .. } => {
                 matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }

@@ -29,7 +29,7 @@ use crate::list::mailbox;
 use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown};
 use crate::place::Place;
-use crate::publish::progress_bar;
+use crate::publish::{position, progress_bar};
 use crate::quarantine::points;
 use crate::tables;
 
@@ -315,8 +315,7 @@ fn summarise(judge: &mut Judge<'_>, files: &[PathBuf], json: bool) -> Ran {
     let mut counts: BTreeMap<(String, String, &str), usize> = BTreeMap::new();
     let mut unread = 0;
     let bar = progress_bar();
-    bar.set_length(files.len() as u64);
-    bar.set_message("judging");
+    position(&bar, "judging", 0, Some(files.len() as u64));
     for file in files {
         bar.inc(1);
         let judged = match judge.file(file) {

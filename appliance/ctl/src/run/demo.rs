@@ -41,8 +41,12 @@ pub(super) fn start(place: &Place) -> Result<Process, Failure> {
         return Ok(process);
     }
     if TcpStream::connect_timeout(&ADDRESS, TIMEOUT).is_ok() {
-        return Err(Failure::new(&what, "another program listens there")
-            .next("--no-demo-sink, and a route of your own in domains.toml"));
+        return Err(Failure::new(&what, "another program listens there").next(format_args!(
+            "ss -ltnp shows who; sekisho{} run --no-demo-sink starts without it (make run \
+                 RUN_ARGUMENTS=--no-demo-sink), with a next hop of your own in {}",
+            place.arguments(),
+            place.etc().join("domains.toml").display()
+        )));
     }
     let program = std::env::current_exe().map_err(|error| Failure::new(&what, error))?;
     let mut command = Command::new(program);

@@ -71,10 +71,20 @@ impl Engine {
         Ok(engine)
     }
 
+    /// What an engine that has started wrote of itself.
+    fn about(place: &Place) -> serde_json::Value {
+        let about = std::fs::read(place.run().join("engine.json")).unwrap_or_default();
+        serde_json::from_slice(&about).unwrap_or_default()
+    }
+
+    /// Where its figures are, if it serves them.
+    pub(super) fn metrics(place: &Place) -> Option<String> {
+        Some(Self::about(place).get("metrics")?.as_str()?.to_owned())
+    }
+
     /// Whether every listener of it is bound: it says so by writing its number down.
     fn is_ready(&self, place: &Place) -> bool {
-        let about = std::fs::read(place.run().join("engine.json")).unwrap_or_default();
-        let about: serde_json::Value = serde_json::from_slice(&about).unwrap_or_default();
+        let about = Self::about(place);
         about.get("pid").and_then(serde_json::Value::as_i64) == Some(self.number().into())
             && call(&self.socket, Request::Ping, PING_TIMEOUT).is_ok()
     }

@@ -15,6 +15,15 @@ const KERNEL_MIN: (u32, u32) = (5, 8);
 /// Below it the first mails fill the disk's reserve.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
+/// Between lines of a fix, as [`report`] indents them.
+const LINE: &str = "\n           ";
+// The lines that fix what is missing. `tests/machine.sh` says them before the build; a test holds the two together.
+const NEW_KERNEL: &str = "apt-get install linux-image-amd64";
+const ALLOW_IO_URING: &str = "sysctl -w kernel.io_uring_disabled=0";
+const CONTAINER: &str = "the container forbids it: start it with --security-opt seccomp=unconfined";
+const MORE_LOCKED: &str = "prlimit --pid $$ --memlock=67108864:67108864";
+const MORE_LOCKED_FOR_GOOD: &str = "echo '* - memlock 65536' > /etc/security/limits.d/sekisho.conf";
+
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Check {
@@ -65,16 +74,59 @@ pub(super) fn report(checks: &[Check], all: bool) -> bool {
     runs
 }
 
+/// How this user does something as root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// Is root.
+    Already,
+    /// Debian's installer sets it up unless root has a password.
+    Sudo,
+    /// And then there is this.
+    Su,
+}
+
+impl Root {
+    fn of_this_user() -> Self {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        if rustix::process::geteuid().is_root() {
+            Self::Already
+        } else if std::env::split_paths(&paths).any(|path| path.join("sudo").is_file()) {
+            Self::Sudo
+        } else {
+            Self::Su
+        }
+    }
+
+    /// The line to type. What a shell has to do for it (`$$`, `>`) is done by the right one.
+    fn line(self, command: &str) -> String {
+        match self {
+            Self::Already => command.to_owned(),
+            Self::Sudo if command.contains('>') => format!("sudo sh -c \"{command}\""),
+            Self::Sudo => format!("sudo {command}"),
+            Self::Su => format!("su -c \"{command}\""),
+        }
+    }
+}
+
+fn as_root(command: &str) -> String {
+    Root::of_this_user().line(command)
+}
+
+fn new_kernel() -> String {
+    format!("{}{LINE}then start the machine again", as_root(NEW_KERNEL))
+}
+
 fn kernel() -> Check {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
-    let verdict = match version(&release) {
-        Some(version) if version < KERNEL_MIN => Verdict::Missing(
-            "sudo apt-get install linux-image-amd64, then start the machine again".to_owned(),
-        ),
-        _ => Verdict::Good,
-    };
-    Check { what: "kernel", found: release.into_owned(), verdict }
+    match version(&release) {
+        Some(version) if version < KERNEL_MIN => {
+            let (major, minor) = KERNEL_MIN;
+            let found = format!("{release}, at least {major}.{minor} is needed");
+            Check { what: "kernel", found, verdict: Verdict::Missing(new_kernel()) }
+        }
+        _ => Check { what: "kernel", found: release.into_owned(), verdict: Verdict::Good },
+    }
 }
 
 /// `6.1.0-18-amd64` is (6, 1).
@@ -95,16 +147,10 @@ fn io_uring_fix(error: &std::io::Error) -> String {
     let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
     let disabled = disabled.is_ok_and(|text| text.trim() != "0");
     match rustix::io::Errno::from_io_error(error) {
-        Some(rustix::io::Errno::PERM) if disabled => {
-            "sudo sysctl -w kernel.io_uring_disabled=0".to_owned()
-        }
-        Some(rustix::io::Errno::PERM) => {
-            "the container forbids it: start it with --security-opt seccomp=unconfined".to_owned()
-        }
+        Some(rustix::io::Errno::PERM) if disabled => as_root(ALLOW_IO_URING),
+        Some(rustix::io::Errno::PERM) => CONTAINER.to_owned(),
         Some(rustix::io::Errno::NOMEM) => memory_lock_fix(),
-        _ => {
-            "a kernel built with CONFIG_IO_URING: sudo apt-get install linux-image-amd64".to_owned()
-        }
+        _ => new_kernel(),
     }
 }
 
@@ -142,17 +188,19 @@ fn raise(resource: Resource, wanted: u64) -> Option<u64> {
 }
 
 fn memory_lock_fix() -> String {
-    "sudo prlimit --pid $$ --memlock=67108864:67108864   (for good: echo '* - memlock 65536' | sudo \
-     tee /etc/security/limits.d/sekisho.conf, then log in again)"
-        .to_owned()
+    let (now, for_good) = (as_root(MORE_LOCKED), as_root(MORE_LOCKED_FOR_GOOD));
+    format!("{now}{LINE}for good, from the next login on:{LINE}{for_good}")
 }
 
 fn memory_lock() -> Check {
     // More than the minimum, where it is to be had: each shard registers buffers.
     let limit = raise(Resource::Memlock, 64 << 20);
-    let found = limit.map_or_else(|| "unlimited".to_owned(), output::bytes);
+    let mut found = limit.map_or_else(|| "unlimited".to_owned(), output::bytes);
     let verdict = match limit {
-        Some(limit) if limit < MEMLOCK_BYTES_MIN => Verdict::Missing(memory_lock_fix()),
+        Some(limit) if limit < MEMLOCK_BYTES_MIN => {
+            found.push_str(&format!(", at least {} are needed", output::bytes(MEMLOCK_BYTES_MIN)));
+            Verdict::Missing(memory_lock_fix())
+        }
         _ => Verdict::Good,
     };
     Check { what: "memory-lock limit", found, verdict }
@@ -160,10 +208,11 @@ fn memory_lock() -> Check {
 
 fn files() -> Check {
     let limit = raise(Resource::Nofile, 1 << 20);
-    let found = limit.map_or_else(|| "unlimited".to_owned(), |limit| format!("{limit} files"));
+    let mut found = limit.map_or_else(|| "unlimited".to_owned(), |limit| format!("{limit} files"));
     let verdict = match limit {
         Some(limit) if limit < FILES_MIN => {
-            Verdict::Weak("sudo prlimit --pid $$ --nofile=65536:65536".to_owned())
+            found.push_str(&format!(", {FILES_MIN} are few"));
+            Verdict::Weak(as_root("prlimit --pid $$ --nofile=65536:65536"))
         }
         _ => Verdict::Good,
     };
@@ -181,7 +230,11 @@ fn disk(data: &Path) -> Check {
             } else {
                 Verdict::Good
             };
-            (format!("{} free", output::bytes(free)), verdict)
+            let of = match verdict {
+                Verdict::Weak(_) => format!(", {} are few", output::bytes(FREE_BYTES_MIN)),
+                Verdict::Good | Verdict::Missing(_) => String::new(),
+            };
+            (format!("{} free{of}", output::bytes(free)), verdict)
         }
         Err(error) => (error.to_string(), Verdict::Weak(format!("ls -ld {}", existing.display()))),
     };
@@ -199,7 +252,10 @@ fn program(engine: &Path) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Verdict, check, io_uring_fix, report, version};
+    use super::{
+        ALLOW_IO_URING, CONTAINER, Check, KERNEL_MIN, MEMLOCK_BYTES_MIN, MORE_LOCKED,
+        MORE_LOCKED_FOR_GOOD, NEW_KERNEL, Root, Verdict, check, io_uring_fix, report, version,
+    };
     use std::path::Path;
 
     #[test]
@@ -219,6 +275,44 @@ mod tests {
         let check = |verdict| Check { what: "x", found: "y".to_owned(), verdict };
         assert!(report(&[check(Verdict::Good), check(Verdict::Weak("w".to_owned()))], true));
         assert!(!report(&[check(Verdict::Missing("m".to_owned()))], false));
+    }
+
+    #[test]
+    fn what_needs_root_is_a_line_for_who_is_root_has_sudo_or_only_su() {
+        for (root, command, line) in [
+            (Root::Already, "a", "a"),
+            (Root::Sudo, "a", "sudo a"),
+            (Root::Sudo, "a > b", "sudo sh -c \"a > b\""),
+            (Root::Su, "a > b", "su -c \"a > b\""),
+        ] {
+            assert_eq!(root.line(command), line);
+        }
+    }
+
+    #[test]
+    fn the_check_before_the_build_has_the_same_bounds_and_says_the_same_lines() {
+        let script = include_str!("../../../../tests/machine.sh").replace("\\$", "$");
+        for line in [NEW_KERNEL, ALLOW_IO_URING, CONTAINER, MORE_LOCKED, MORE_LOCKED_FOR_GOOD] {
+            assert!(script.contains(line), "{line}");
+        }
+        let (major, minor) = KERNEL_MIN;
+        assert!(script.contains(&format!("at least {major}.{minor} is needed")));
+        assert!(script.contains(&format!("at least {} KiB are needed", MEMLOCK_BYTES_MIN / 1024)));
+    }
+
+    #[test]
+    fn the_check_before_the_build_stops_where_a_limit_is_low_or_the_kernel_old() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/machine.sh");
+        for (wrapper, argument, says) in [
+            ("prlimit", "--memlock=65536:65536", "memory-lock limit: 64 KiB, at least 512 KiB"),
+            ("setarch", "--uname-2.6", "kernel: 2.6."),
+        ] {
+            let done = std::process::Command::new(wrapper).args([argument, script]).output();
+            let done = done.unwrap_or_else(|error| panic!("{wrapper}: {error}"));
+            let words = String::from_utf8_lossy(&done.stderr);
+            assert_eq!(done.status.code(), Some(2), "{words}");
+            assert!(words.contains(says), "{says} in {words}");
+        }
     }
 
     #[test]

@@ -135,7 +135,13 @@ pub(super) fn say_where(place: &Place, engine: &Engine, taken_over: bool, demo_r
     output::words(format_args!("  domains, rules {}/", place.etc().display()));
     output::words(format_args!("  data           {}/", place.data.display()));
     output::words(format_args!("  engine's words {}", place.engine_log().display()));
+    if let Some(metrics) = Engine::metrics(place) {
+        output::words(format_args!("  metrics        http://{metrics}/metrics"));
+    }
     output::words("Try, in another terminal:");
+    if let (true, Ok(here)) = (Path::new(&program).is_relative(), std::env::current_dir()) {
+        output::words(format_args!("  cd {}", here.display()));
+    }
     output::words(format_args!("  {program}{arguments} send"));
     output::words(format_args!(
         "  {program}{arguments} send --sample eicar; {program}{arguments} send --sample gtube"
@@ -164,6 +170,15 @@ mod tests {
             parse_domains(DOMAINS_TEXT, "domains.toml", &["127.0.0.1:2525"]).unwrap();
         assert_eq!(warnings, []);
         assert_eq!(&*domains[0].name, super::DEMO_DOMAIN);
+        // The example below it, with its first mark of a comment taken away, is one.
+        let example = DOMAINS_TEXT.split_once("looks like this:\n").unwrap().1;
+        let example: String = example
+            .lines()
+            .map(|line| line.strip_prefix("# ").unwrap_or_else(|| line.trim_start_matches('#')))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let (shown, warnings) = parse_domains(&example, "example", &[]).unwrap();
+        assert_eq!((shown.len(), warnings.len()), (1, 0), "{warnings:?}");
         assert_eq!(domains[0].routes[0].port, super::demo::ADDRESS.port());
     }
 

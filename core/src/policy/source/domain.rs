@@ -116,6 +116,14 @@ fn domain(
         // They may be in a recipients table of their own, so this is no error.
         section.warn("recipients", "none here: only those of the recipients tables are known");
     }
+    if settings.recipient.verify == Verify::Off && has_recipients {
+        // Seen with the profile tmems: two addresses were listed, and mail to any other was taken, too.
+        section.warn(
+            "recipients",
+            "every address is accepted, not only these, while settings.recipient.verify is `off`; \
+             `list` refuses the others",
+        );
+    }
     DomainSource {
         line: line_of(section.place_of("name")),
         name: name.unwrap_or_default(),

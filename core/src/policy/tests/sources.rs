@@ -96,6 +96,24 @@ fn sm_05_a_domain_without_a_route_is_a_warning() {
 }
 
 #[test]
+fn recipients_that_nobody_asks_for_are_a_warning() {
+    let text = |profile: &str, verify: &str| {
+        format!(
+            "[[domain]]\nname = \"a.example\"\nprofile = \"{profile}\"\nrecipients = [\"info\"]\n\
+             [[domain.route]]\nhost = \"h.example\"\n[domain.settings]\n{verify}"
+        )
+    };
+    let warnings =
+        |profile, verify| parse_domains(&text(profile, verify), "d.toml", OWN).unwrap().1;
+    let told = warnings("tmems", "");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].to_string().starts_with("d.toml:4:"), "{}", told[0]);
+    assert!(told[0].to_string().contains("every address is accepted"), "{}", told[0]);
+    assert_eq!(warnings("tmems", "recipient.verify = \"list\"\n"), []);
+    assert_eq!(warnings("iij-secure-mx", ""), []);
+}
+
+#[test]
 fn wrong_domains_are_refused_in_words() {
     let with =
         |rest: &str| format!("[[domain]]\nname = \"a.example\"\nprofile = \"securemail\"\n{rest}");

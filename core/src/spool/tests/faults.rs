@@ -232,7 +232,7 @@ fn a_budget_refuses_before_its_reserve_raises_an_alarm_and_recovers() {
     let budget = Budget::new("spool", 1_000, 100);
     assert!(budget.admits(900) && !budget.admits(901));
     budget.add(850);
-    assert!(budget.alarm().unwrap().contains("850 of 900 octets used (94 %)"));
+    assert!(budget.alarm().unwrap().contains("850 octets of 900 octets used (94 %)"));
     let error = budget.check(51).unwrap_err();
     let text = "spool: 51 octets do not fit: 850 of 1000 octets used, reserve 100";
     assert_eq!(error.to_string(), text);
@@ -244,6 +244,14 @@ fn a_budget_refuses_before_its_reserve_raises_an_alarm_and_recovers() {
     assert!(budget.alarm().is_none() && budget.admits(250));
     budget.set_free(150);
     assert!(!budget.admits(51), "the file system's reserve counts, too");
+    // The budget is all but empty: the operator was told "0 of 67108864 octets used", which explains nothing.
+    let error = budget.check(51).unwrap_err();
+    let text = "spool: 51 octets do not fit: 150 free on the disk, 100 of them kept";
+    assert_eq!(error.to_string(), text);
+    assert!(error.is_full() && !error.permanent());
+    assert!(budget.alarm().is_some(), "before mail of any size is refused");
+    budget.set_free(200);
+    assert!(budget.alarm().is_none());
     budget.set_free(99);
     assert!(budget.alarm().is_some() && budget.excess() == 1);
 }

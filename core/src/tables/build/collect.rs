@@ -56,6 +56,8 @@ pub(super) struct Collected {
     names: BTreeMap<Box<str>, Option<Box<str>>>,
     items: u64,
     left_out: u64,
+    /// By number of the source.
+    warnings: Vec<(u32, String)>,
     scratch: Vec<u8>,
 }
 
@@ -96,6 +98,10 @@ pub(super) fn collect(
             path: source.path.display().to_string(),
             items: all.items,
             left_out: all.left_out,
+            warnings: {
+                let own = all.warnings.iter().filter(|(from, _)| *from == number);
+                own.map(|(_, text)| text.clone()).collect()
+            },
         });
     }
     all.single_changes();
@@ -146,7 +152,8 @@ impl Collected {
             }
         };
         match parse_domains(&text, &path.display().to_string(), own_hosts) {
-            Ok((domains, _warnings)) => {
+            Ok((domains, warnings)) => {
+                self.warnings.extend(warnings.iter().map(|warning| (number, warning.to_string())));
                 for domain in domains {
                     self.name(path, &domain);
                     self.domains.push((number, domain));

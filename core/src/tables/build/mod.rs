@@ -58,6 +58,8 @@ pub struct SourceReport {
     pub items: u64,
     /// Lines that were understood and left out, with the reason (for example a TTL directive).
     pub left_out: u64,
+    /// What is no mistake and probably not meant, with its place.
+    pub warnings: Vec<String>,
 }
 
 /// Lines between two calls of the progress function.
