@@ -184,19 +184,3 @@ fn a_mail_far_over_the_memory_bound_passes_byte_for_byte() {
     assert_eq!(mails.len(), 1);
     assert!(crate::clean::below_added(&mails[0].content, content.as_bytes()).is_some());
 }
-
-#[test]
-fn a_client_that_talks_before_the_greeting_is_refused() {
-    use std::io::{Read, Write};
-    let hop = Hop::start();
-    let gateway = Gateway::start(&Setup {
-        smtp: "greeting_delay_ms = 300".to_owned(),
-        ..Setup::to(hop.address())
-    });
-    let mut stream = std::net::TcpStream::connect(gateway.smtp()).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.write_all(b"EHLO early.example.com\r\nMAIL FROM:<a@example.com>\r\n").unwrap();
-    let mut said = String::new();
-    let _ = stream.read_to_string(&mut said);
-    assert!(said.starts_with("554") || said.starts_with("421"), "{said}");
-}

@@ -19,6 +19,7 @@ mod control_plane;
 mod disk_full;
 mod dns;
 mod drain;
+mod early;
 mod eicar;
 mod hostile;
 mod hostile_sender;

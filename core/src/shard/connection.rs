@@ -100,12 +100,14 @@ async fn converse(
 ) -> io::Result<()> {
     let Some((peer, local)) = stream.addresses() else { return Ok(()) };
     let mut client = new_client(peer, local);
+    // A balancer that looks whether we are there, a front that will name its client: nobody to be wary of.
+    let mut is_ours = false;
     if listening.is_proxy(peer.ip()) {
         match read_proxy(pipeline, stream).await? {
             Some(Proxied::Client { source, destination }) => {
                 (client.address, client.local) = (source, destination);
             }
-            Some(Proxied::Local) => {}
+            Some(Proxied::Local) => is_ours = true,
             None => return Ok(()),
         }
     }
@@ -113,6 +115,7 @@ async fn converse(
     // By the client's address, not the proxy's: where both settings name the same network, all the
     // world behind the proxy could choose the address that lists and limits see.
     let is_front = listening.may_xclient(address);
+    is_ours |= is_front;
     let now = Now::read().mono;
     let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
     let admitted = match admitted {
@@ -126,13 +129,16 @@ async fn converse(
     }
     let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
-    match talks_early(listening, stream).await {
-        None => {}
-        Some(_) if listening.refuse_early => {
+    let delay = greeting_delay(pipeline, listening, (!is_ours).then_some(address));
+    match talks_early(delay, stream).await {
+        Before::Nothing => {}
+        Before::Waited => pipeline.rooms().shared.greeted.remember(address, Now::read().mono),
+        Before::Said(_) if listening.refuse_early => {
             pipeline.rooms().count(Counter::EarlyTalkers);
+            pipeline.rooms().shared.greeted.forget(address);
             session.early_talker();
         }
-        Some(octets) => session.fill(&octets),
+        Before::Said(octets) => session.fill(&octets),
     }
     let mut driver = Driver {
         pipeline,
@@ -195,21 +201,42 @@ async fn handshake(
     shaken
 }
 
-/// What the client says before our greeting: looks at once, and for the configured delay. RFC 5321
-/// section 4.3.1 makes the client wait for 220.
-async fn talks_early(listening: &Listening, stream: &mut Stream) -> Option<Vec<u8>> {
-    let read = stream.read_with(<[u8]>::to_vec);
-    let delay = listening.greeting_delay;
-    let said = if delay.is_zero() {
-        poll_once(read).await
-    } else {
-        let silent = async {
-            glommio::timer::sleep(delay).await;
-            Ok(Vec::new())
-        };
-        Some(read.or(silent).await)
+/// How long a client waits for the greeting, `None` being our own balancer or front: only who is neither trusted
+/// nor known, so that the pause costs a good client one session a day, and a sender of much mail nothing.
+fn greeting_delay(pipeline: &Pipeline, listening: &Listening, client: Option<IpAddr>) -> Duration {
+    let shared = &pipeline.rooms().shared;
+    let stranger = client.is_some_and(|address| {
+        !shared.is_exempt(address) && !shared.greeted.knows(address, Now::read().mono)
+    });
+    if stranger { listening.greeting_delay } else { Duration::ZERO }
+}
+
+/// What a client did before our greeting.
+enum Before {
+    /// Nothing that was there when we looked; or it went away.
+    Nothing,
+    /// Said nothing for the whole pause.
+    Waited,
+    Said(Vec<u8>),
+}
+
+/// What the client says before our greeting: looks at once, and for `delay`. RFC 5321 section 4.3.1 makes the
+/// client wait for 220.
+async fn talks_early(delay: Duration, stream: &mut Stream) -> Before {
+    let read = async {
+        match stream.read_with(<[u8]>::to_vec).await {
+            Ok(octets) if !octets.is_empty() => Before::Said(octets),
+            Ok(_) | Err(_) => Before::Nothing,
+        }
     };
-    said.and_then(Result::ok).filter(|octets| !octets.is_empty())
+    if delay.is_zero() {
+        return poll_once(read).await.unwrap_or(Before::Nothing);
+    }
+    let silent = async {
+        glommio::timer::sleep(delay).await;
+        Before::Waited
+    };
+    read.or(silent).await
 }
 
 async fn turn_away(

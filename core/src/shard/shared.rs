@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use super::counters::{Counter, Counters};
 use super::metrics::Figures;
 use crate::accept::admission::Admission;
+use crate::accept::greeted::Greeted;
 use crate::accept::tls::Certificates;
 use crate::analysis;
 use crate::clock::Now;
@@ -89,6 +90,8 @@ pub struct Shared {
     pub config: ArcSwap<Config>,
     /// Limits per client.
     pub admission: Arc<Admission>,
+    /// Clients that need not wait for the greeting any more.
+    pub greeted: Greeted,
     /// Certificates of the listeners.
     pub certificates: Certificates,
     /// Disk budgets.
