@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
-use futures_lite::future::poll_once;
+use futures_lite::future::{poll_once, zip};
 use rustls::ServerConfig;
 
 use super::counters::Counter;
@@ -239,6 +239,18 @@ async fn talks_early(delay: Duration, stream: &mut Stream) -> Before {
     read.or(silent).await
 }
 
+/// Says what the session wants to say.
+async fn flush(pipeline: &Pipeline, stream: &mut Stream, session: &mut Session) -> io::Result<()> {
+    if session.output().is_empty() {
+        return Ok(());
+    }
+    let mut output = std::mem::take(session.output());
+    let written = write(pipeline, stream, &output).await;
+    output.clear();
+    *session.output() = output;
+    written
+}
+
 async fn turn_away(
     pipeline: &Pipeline,
     listening: &Listening,
@@ -352,14 +364,7 @@ impl Driver<'_> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.session.output().is_empty() {
-            return Ok(());
-        }
-        let mut output = std::mem::take(self.session.output());
-        let written = write(self.pipeline, self.stream, &output).await;
-        output.clear();
-        *self.session.output() = output;
-        written
+        flush(self.pipeline, self.stream, &mut self.session).await
     }
 
     async fn read(&mut self, deadline: MonoMillis) -> io::Result<()> {
@@ -443,7 +448,18 @@ impl Driver<'_> {
             self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
             return Ok(());
         };
-        let answer = self.pipeline.recipient(transaction, recipient, now).await;
+        let mut answered = std::pin::pin!(self.pipeline.recipient(transaction, recipient, now));
+        let answer = match poll_once(answered.as_mut()).await {
+            Some(answer) => answer,
+            // A hop is asked, which may take its time: what is known already does not wait for that, or the
+            // client of a pipelined group hears nothing until his own patience is over.
+            None => {
+                let flushed = flush(self.pipeline, self.stream, &mut self.session);
+                let (flushed, answer) = zip(flushed, answered).await;
+                flushed?;
+                answer
+            }
+        };
         let counter = match &answer {
             Answer::Recipient(_) => Counter::RecipientsAccepted,
             Answer::Accept | Answer::Reply(_) | Answer::Close(_) => Counter::RecipientsRefused,
