@@ -32,6 +32,7 @@ mod postfix;
 mod profiles;
 mod proxy;
 mod quarantine;
+mod repeated;
 mod reports;
 mod rescan;
 mod starttls;

@@ -48,8 +48,10 @@ impl Pipeline {
         match self.stages(transaction, &asked, &to, now).await {
             Ok(accepted) => {
                 let recipient = accepted.recipient.clone();
-                transaction.recipients.push(accepted);
-                Answer::Recipient(recipient)
+                match transaction.accept(accepted) {
+                    None => Answer::Recipient(recipient),
+                    Some((index, notify)) => Answer::Repeated { index, notify },
+                }
             }
             Err(refused) => {
                 if refused.log {
@@ -243,6 +245,7 @@ pub(super) fn begin(
         bad_network: bad,
         suspect_network: suspect,
         recipients: Vec::new(),
+        mailboxes: Vec::new(),
     })
 }
 

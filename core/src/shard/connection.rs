@@ -461,7 +461,7 @@ impl Driver<'_> {
             }
         };
         let counter = match &answer {
-            Answer::Recipient(_) => Counter::RecipientsAccepted,
+            Answer::Recipient(_) | Answer::Repeated { .. } => Counter::RecipientsAccepted,
             Answer::Accept | Answer::Reply(_) | Answer::Close(_) => Counter::RecipientsRefused,
         };
         self.pipeline.rooms().count(counter);
