@@ -424,6 +424,8 @@ impl Driver<'_> {
     }
 
     fn mail(&mut self) {
+        #[cfg(test)]
+        super::tests::misbehave(&self.session);
         let now = Now::read();
         (self.transaction, self.body) = (None, Body::default());
         if self.pipeline.over_rate(&self.admitted, Rated::Message, now.mono) {

@@ -27,6 +27,8 @@ pub mod rooms;
 mod run;
 pub mod shared;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
