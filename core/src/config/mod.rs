@@ -26,7 +26,7 @@ pub use delivery::{Delivery, DeliveryMode, HopTls, SmartHost, Tls};
 pub use dns::Dns;
 pub use engine::{Analysis, Engine, LogLevel, Metrics, host_name};
 pub use listener::{Listener, ListenerTls};
-pub use problem::{Problem, did_you_mean};
+pub use problem::{Problem, did_you_mean, hint};
 pub use smtp::{BareLineEnds, EarlyTalkers, EightBit, Smtp};
 pub use storage::Storage;
 pub use tables::{NetworkClass, Source, SourceFormat, TableKind, Tables};
