@@ -54,6 +54,8 @@ pub struct Pipeline {
     rooms: Rc<Rooms>,
     /// What operators asked of held items.
     jobs: Rc<RefCell<held_jobs::Jobs>>,
+    /// Rows of relaying that was denied.
+    denied: Rc<rows::RowsPerMinute>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -140,7 +142,7 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms, jobs: Rc::default() }
+        Self { rooms, jobs: Rc::default(), denied: Rc::default() }
     }
 
     /// The rooms of this shard.
