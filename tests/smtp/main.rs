@@ -16,6 +16,7 @@ mod clean;
 mod clients;
 mod content;
 mod control_plane;
+mod damaged;
 mod disk_full;
 mod dns;
 mod drain;

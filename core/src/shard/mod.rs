@@ -16,6 +16,7 @@
 
 mod connection;
 pub mod counters;
+mod damage;
 pub mod deadlines;
 mod delivery;
 mod dispatch;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 
 use super::counters::{Counter, Counters};
+use super::damage;
 use super::metrics::Figures;
 use crate::accept::admission::Admission;
 use crate::accept::greeted::Greeted;
@@ -41,7 +42,7 @@ pub struct Gauges {
     pub queue_mails: AtomicU64,
     /// When the oldest of them was queued, UTC milliseconds; 0 without one.
     pub queue_oldest: AtomicU64,
-    /// Damaged records set aside since the start.
+    /// Damaged records that could not be written down in `run/damaged`.
     pub damaged: AtomicU64,
     /// 1 until everything that the last run left is read.
     pub recovering: AtomicU64,
@@ -210,7 +211,7 @@ impl Shared {
             .is_raised(deaths, now)
             .then(|| format!("analysis workers died {deaths} times, lately within the hour"));
         let damaged = self.sum(|gauges| &gauges.damaged);
-        let damage = (damaged > 0).then(|| format!("{damaged} damaged records were set aside"));
+        let damage = damage::alarm(&self.data, damaged);
         let lost = self.sum(|gauges| &gauges.lost_rows);
         let lost = (lost > 0).then(|| format!("{lost} rows of the mail log were lost"));
         vec![
