@@ -1,10 +1,10 @@
 //! `[delivery]` and `[tls]`: towards the next hops, and the certificate we show to clients.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Network;
 use super::engine::host_name;
+use super::route::Route;
 use super::walk::Section;
 
 /// Networks that another domain's mail hosts have no business to lead us to: this host, this link, and
@@ -22,60 +22,6 @@ const REFUSED_NETWORKS: [&str; 9] = [
 ];
 /// Smart hosts of one list.
 const SMART_HOSTS_MAX: usize = 16;
-
-/// TLS towards a smart host; the words of a domain's routes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HopTls {
-    /// Never STARTTLS.
-    Never,
-    /// STARTTLS where offered, any certificate.
-    #[default]
-    Opportunistic,
-    /// No TLS, no mail; any certificate.
-    Required,
-    /// No TLS or no valid certificate for the host name, no mail.
-    Verify,
-}
-
-/// `[[delivery.report_route]]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SmartHost {
-    /// Host name, A-labels, or an address.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Lower is tried first; equal ones share the load.
-    pub preference: u16,
-    /// TLS rule.
-    pub tls: HopTls,
-}
-
-impl SmartHost {
-    fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut route = Self { host: "".into(), port: 25, preference: 10, tls: HopTls::default() };
-        section.number("port", 1..=u16::MAX, &mut route.port);
-        section.number("preference", 0..=u16::MAX, &mut route.preference);
-        let tls = [
-            ("never", HopTls::Never),
-            ("opportunistic", HopTls::Opportunistic),
-            ("required", HopTls::Required),
-            ("verify", HopTls::Verify),
-        ];
-        section.choice("tls", &tls, &mut route.tls);
-        match section.text("host") {
-            None if section.has("host") => {}
-            None => section.wrong("host", section.start(), "is missing"),
-            Some(text) => {
-                let address = text.value.parse::<IpAddr>().map(|one| one.to_string().into());
-                match address.ok().or_else(|| host_name(text.value)) {
-                    Some(host) => route.host = host,
-                    None => section.wrong("host", text.start, "is not a host name or address"),
-                }
-            }
-        }
-        route
-    }
-}
 
 /// When a mail is handed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +73,7 @@ pub struct Delivery {
     /// system's.
     pub trusted_certificates: Option<PathBuf>,
     /// Smart hosts for reports to domains that are not ours; none: the mail hosts of those domains.
-    pub report_route: Vec<SmartHost>,
+    pub report_route: Vec<Route>,
     /// Port of other domains' mail hosts.
     pub report_port: u16,
     /// Addresses that other domains' mail hosts may not have.
@@ -195,7 +141,8 @@ impl Delivery {
         section.number("back_off_seconds_max", 1..=86_400, &mut delivery.back_off_seconds_max);
         let file = section.text("trusted_certificates").filter(|text| !text.value.is_empty());
         delivery.trusted_certificates = file.map(|text| text.value.into());
-        delivery.report_route = section.tables("report_route", SmartHost::read);
+        delivery.report_route =
+            section.tables("report_route", |section| Route::read(section, |_, _| false));
         if delivery.report_route.len() > SMART_HOSTS_MAX {
             let text = format_args!("more than {SMART_HOSTS_MAX}");
             section.wrong("report_route", section.place_of("report_route"), text);

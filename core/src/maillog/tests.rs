@@ -113,34 +113,29 @@ fn a_search_finds_rows_of_all_shards_newest_first_by_any_field_time_and_part() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("maillog");
     let path = root.clone();
-    glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound)
-        .io_memory(128 << 10)
-        .ring_depth(64)
-        .make()
-        .unwrap()
-        .run(async move {
-            let budget = Arc::new(Budget::new("maillog", u64::MAX, 0));
-            for shard in 0..2u64 {
-                let options = options(path.join(shard.to_string()), &budget);
-                let log = MailLog::open(GlommioDisk, options, 90, NOW).await.unwrap();
-                for number in 0..50 {
-                    let second = number * 2 + shard;
-                    let subject = if number == 7 { "請求書 Invoice" } else { "hello" };
-                    let row = row(second, &format!("user{second}@example.com"), subject);
-                    log.write(&[row], NOW);
-                    if number % 10 == 9 {
-                        log.flush().await.unwrap();
-                    }
+    crate::spool::on_glommio(async move {
+        let budget = Arc::new(Budget::new("maillog", u64::MAX, 0));
+        for shard in 0..2u64 {
+            let options = options(path.join(shard.to_string()), &budget);
+            let log = MailLog::open(GlommioDisk, options, 90, NOW).await.unwrap();
+            for number in 0..50 {
+                let second = number * 2 + shard;
+                let subject = if number == 7 { "請求書 Invoice" } else { "hello" };
+                let row = row(second, &format!("user{second}@example.com"), subject);
+                log.write(&[row], NOW);
+                if number % 10 == 9 {
+                    log.flush().await.unwrap();
                 }
-                let event = EventRow {
-                    at: UnixMillis(NOW.0 + 500_000),
-                    action: "release".into(),
-                    by: "admin".into(),
-                    ..EventRow::default()
-                };
-                log.write_durable(&[Row::Event(Box::new(event))], NOW).await.unwrap();
             }
-        });
+            let event = EventRow {
+                at: UnixMillis(NOW.0 + 500_000),
+                action: "release".into(),
+                by: "admin".into(),
+                ..EventRow::default()
+            };
+            log.write_durable(&[Row::Event(Box::new(event))], NOW).await.unwrap();
+        }
+    });
     let find = |fields: &[(&str, &str)], from, to| {
         let conditions = fields
             .iter()

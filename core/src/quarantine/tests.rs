@@ -485,30 +485,25 @@ fn the_command_line_lists_filters_and_exports_beside_a_running_engine() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("quarantine");
     let path = root.clone();
-    let ids = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound)
-        .io_memory(128 << 10)
-        .ring_depth(64)
-        .make()
-        .unwrap()
-        .run(async move {
-            let quarantine = open(&crate::spool::disk::GlommioDisk, &path).await;
-            let content = Content::from_octets(*b"mail");
-            let ids = quarantine.hold(&held(1, 30, &[1, 2, 9]), &content, NOW).await.unwrap();
-            quarantine.hold(&held(2, 14, &[0]), &content, NOW).await.unwrap();
-            quarantine.delete(ids[1], "admin", NOW).await.unwrap();
-            drop(quarantine.begin_release(ids[0], "admin", NOW).await.unwrap());
-            let again = Again {
-                main_class: "Spam".into(),
-                reason: "oversize".into(),
-                hidden: true,
-                ..Again::default()
-            };
-            let state = ItemState::HeldAgain(Box::new(again));
-            let last = quarantine.hold(&held(3, 30, &[7]), &content, NOW).await.unwrap()[0];
-            let releasing = quarantine.begin_release(last, "admin", NOW).await.unwrap();
-            releasing.end(state, NOW).await.unwrap();
-            ids
-        });
+    let ids = crate::spool::on_glommio(async move {
+        let quarantine = open(&crate::spool::disk::GlommioDisk, &path).await;
+        let content = Content::from_octets(*b"mail");
+        let ids = quarantine.hold(&held(1, 30, &[1, 2, 9]), &content, NOW).await.unwrap();
+        quarantine.hold(&held(2, 14, &[0]), &content, NOW).await.unwrap();
+        quarantine.delete(ids[1], "admin", NOW).await.unwrap();
+        drop(quarantine.begin_release(ids[0], "admin", NOW).await.unwrap());
+        let again = Again {
+            main_class: "Spam".into(),
+            reason: "oversize".into(),
+            hidden: true,
+            ..Again::default()
+        };
+        let state = ItemState::HeldAgain(Box::new(again));
+        let last = quarantine.hold(&held(3, 30, &[7]), &content, NOW).await.unwrap()[0];
+        let releasing = quarantine.begin_release(last, "admin", NOW).await.unwrap();
+        releasing.end(state, NOW).await.unwrap();
+        ids
+    });
     let count = |filter: Filter, now| reader::list(&root, &filter, 9, now).unwrap().items.len();
     assert_eq!(count(Filter::default(), NOW), 2, "one is deleted, two are hidden");
     assert_eq!(count(Filter { with_hidden: true, ..Filter::default() }, NOW), 4);
@@ -542,29 +537,24 @@ fn a_list_of_thousands_keeps_the_newest_rows_only_and_one_item_is_found_by_the_i
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("quarantine");
     let path = root.clone();
-    let ids = glommio::LocalExecutorBuilder::new(glommio::Placement::Unbound)
-        .io_memory(128 << 10)
-        .ring_depth(64)
-        .make()
-        .unwrap()
-        .run(async move {
-            let quarantine = open(&crate::spool::disk::GlommioDisk, &path).await;
-            let content = Content::from_octets(*b"mail");
-            let mut holding = Vec::new();
-            for number in 0..COPIES {
-                let mut mail = held(u128::from(number) + 1, 30, &[0, 1]);
-                mail.held_at = UnixMillis(NOW.0 + number * 1000);
-                let (quarantine, content) = (quarantine.clone(), content.clone());
-                holding.push(glommio::spawn_local(async move {
-                    quarantine.hold(&mail, &content, NOW).await.unwrap()[1]
-                }));
-            }
-            let mut ids = Vec::new();
-            for task in holding {
-                ids.push(task.await);
-            }
-            ids
-        });
+    let ids = crate::spool::on_glommio(async move {
+        let quarantine = open(&crate::spool::disk::GlommioDisk, &path).await;
+        let content = Content::from_octets(*b"mail");
+        let mut holding = Vec::new();
+        for number in 0..COPIES {
+            let mut mail = held(u128::from(number) + 1, 30, &[0, 1]);
+            mail.held_at = UnixMillis(NOW.0 + number * 1000);
+            let (quarantine, content) = (quarantine.clone(), content.clone());
+            holding.push(glommio::spawn_local(async move {
+                quarantine.hold(&mail, &content, NOW).await.unwrap()[1]
+            }));
+        }
+        let mut ids = Vec::new();
+        for task in holding {
+            ids.push(task.await);
+        }
+        ids
+    });
     let begun = crate::clock::Now::read().mono;
     let listing = reader::list(&root, &Filter::default(), 50, NOW).unwrap();
     let listed = crate::clock::Now::read().mono.since(begun);

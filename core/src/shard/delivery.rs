@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::config::{self, Config, DeliveryMode};
 use crate::deliver::client::EightBitRule;
 use crate::deliver::live::{Kept, Live, LiveDeliverer};
-use crate::deliver::{Hop, Mode, Routes, Settings, TlsRule};
+use crate::deliver::{Mode, Routes, Settings};
 use crate::maillog::MailLog;
 use crate::quarantine::Quarantine;
 use crate::spool::SpoolStore;
@@ -82,7 +82,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             config::EightBit::AsIs => EightBitRule::AsIs,
             config::EightBit::Refuse => EightBitRule::Refuse,
         },
-        report_route: delivery.report_route.iter().map(smart_host).collect(),
+        report_route: delivery.report_route.clone(),
         report_port: delivery.report_port,
         report_refused_networks: delivery
             .report_refused_networks
@@ -90,19 +90,5 @@ pub(super) fn settings(config: &Config) -> Settings {
             .map(|network| network.0)
             .collect(),
         ..Settings::default()
-    }
-}
-
-fn smart_host(route: &config::SmartHost) -> Hop {
-    Hop {
-        host: route.host.clone(),
-        port: route.port,
-        preference: route.preference,
-        tls: match route.tls {
-            config::HopTls::Never => TlsRule::Never,
-            config::HopTls::Opportunistic => TlsRule::Opportunistic,
-            config::HopTls::Required => TlsRule::Required,
-            config::HopTls::Verify => TlsRule::Verify,
-        },
     }
 }

@@ -45,3 +45,5 @@ pub use summary::{Asked, QueuedSummary, SummaryRecipient};
 
 pub(crate) use format::kind::{HELD as HELD_KIND, ROWS as ROWS_KIND};
 pub(crate) use store::to_json;
+#[cfg(test)]
+pub(crate) use tests::on_glommio;

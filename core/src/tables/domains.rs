@@ -3,56 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::config::Route;
 use crate::policy::DomainSettings;
-use crate::policy::source as written;
-
-/// TLS towards a next hop, per route.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RouteTls {
-    /// Never STARTTLS.
-    Never,
-    /// STARTTLS where offered, any certificate.
-    #[default]
-    Opportunistic,
-    /// No TLS, no mail; any certificate.
-    Required,
-    /// No TLS or no valid certificate for the host name, no mail.
-    Verify,
-}
-
-impl From<written::RouteTls> for RouteTls {
-    fn from(tls: written::RouteTls) -> Self {
-        match tls {
-            written::RouteTls::Never => Self::Never,
-            written::RouteTls::Opportunistic => Self::Opportunistic,
-            written::RouteTls::Required => Self::Required,
-            written::RouteTls::Verify => Self::Verify,
-        }
-    }
-}
-
-/// One next hop of a domain, SM-05, SM-10.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Host name, A-labels, or an address.
-    pub host: Box<str>,
-    /// TCP port.
-    pub port: u16,
-    /// Lower is tried first; equal ones share the load.
-    pub preference: u16,
-    /// TLS rule.
-    pub tls: RouteTls,
-}
-
-impl From<&written::RouteSource> for Route {
-    fn from(route: &written::RouteSource) -> Self {
-        let written::RouteSource { host, port, preference, tls } = route;
-        Self { host: host.clone(), port: *port, preference: *preference, tls: (*tls).into() }
-    }
-}
 
 /// A domain that mail is accepted for. Cheap to clone; a transaction may keep it.
 #[derive(Clone, Debug)]

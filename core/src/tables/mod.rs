@@ -47,11 +47,12 @@ mod recipients;
 #[cfg(test)]
 mod tests;
 
+pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
 pub use build::{Progress, Report, build_generation};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;
-pub use domains::{DomainRef, Route, RouteTls};
+pub use domains::DomainRef;
 pub use error::{AdoptError, PublishError, SourceError};
 pub use recipients::{RecipientFlags, Resolution};
 pub use senders::{

@@ -5,49 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::config::walk::{Placed, Section, Walk};
-use crate::config::{Problem, host_name};
+use crate::config::{Problem, Route, host_name};
 use crate::limits;
 use crate::policy::{AliasKind, DomainSettings, Profile, Verify, preset};
 
 use super::setting::apply_settings;
-
-/// TLS towards a next hop.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
-pub enum RouteTls {
-    /// Plain text only.
-    Never,
-    /// When offered; no certificate is checked.
-    #[default]
-    Opportunistic,
-    /// Or the mail waits; no certificate is checked.
-    Required,
-    /// And the certificate must be valid for the host.
-    Verify,
-}
-
-/// One next hop as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteSource {
-    /// Host name in A-label form, or address.
-    pub host: Box<str>,
-    /// Port.
-    pub port: u16,
-    /// Lower is tried first.
-    pub preference: u16,
-    /// TLS rule.
-    pub tls: RouteTls,
-}
 
 /// One mailbox alias as written (SM-20): both are local-parts of the domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +34,7 @@ pub struct DomainSource {
     /// Presets with the domain's overrides.
     pub settings: DomainSettings,
     /// Next hops as written; empty = 451 at RCPT (SM-05).
-    pub routes: Vec<RouteSource>,
+    pub routes: Vec<Route>,
     /// Other domains whose mail is this domain's (SM-21), A-label form.
     pub domain_aliases: Vec<Box<str>>,
     /// Mailbox aliases (SM-20).
@@ -137,7 +99,8 @@ fn domain(
         let place = section.place_of("primary_contact");
         section.wrong("primary_contact", place, "is not a mail address");
     }
-    let routes = section.tables("route", |section| route(section, own_hosts));
+    let own = |host: &str, port| is_own(host, port, own_hosts);
+    let routes = section.tables("route", |section| Route::read(section, own));
     if routes.is_empty() {
         section.warn("route", "there is none: recipients get 451 until there is");
     }
@@ -188,37 +151,6 @@ fn domain_name(section: &Section<'_, '_>, key: &str, text: &Placed<&str>) -> Opt
         section.wrong(key, text.start, format_args!("`{shown}` is not a domain name"));
     }
     name
-}
-
-/// SM-10: empty host, port outside 1 to 65535 and the gateway itself are refused.
-fn route(section: &mut Section<'_, '_>, own_hosts: &[&str]) -> RouteSource {
-    let mut route =
-        RouteSource { host: "".into(), port: 25, preference: 10, tls: RouteTls::default() };
-    section.number("port", 1..=u16::MAX, &mut route.port);
-    section.number("preference", 0..=u16::MAX, &mut route.preference);
-    let tls = [
-        ("never", RouteTls::Never),
-        ("opportunistic", RouteTls::Opportunistic),
-        ("required", RouteTls::Required),
-        ("verify", RouteTls::Verify),
-    ];
-    section.choice("tls", &tls, &mut route.tls);
-    match section.text("host") {
-        None if section.has("host") => {}
-        None => section.wrong("host", section.start(), "is missing"),
-        Some(text) if text.value.is_empty() => section.wrong("host", text.start, "is empty"),
-        Some(text) => {
-            let address = text.value.parse::<IpAddr>().map(|address| address.to_string().into());
-            match address.ok().or_else(|| host_name(text.value)) {
-                None => section.wrong("host", text.start, "is not a host name or address"),
-                Some(host) if is_own(&host, route.port, own_hosts) => {
-                    section.wrong("host", text.start, "is this gateway itself");
-                }
-                Some(host) => route.host = host,
-            }
-        }
-    }
-    route
 }
 
 /// Whether a next hop is ourselves: our name on any port, or an address and port we listen on.

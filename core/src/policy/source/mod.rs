@@ -31,7 +31,7 @@ mod domain;
 mod rule;
 mod setting;
 
-pub use domain::{AliasSource, DomainSource, RouteSource, RouteTls, parse_domains};
+pub use domain::{AliasSource, DomainSource, parse_domains};
 pub use setting::apply_settings;
 
 /// One mistake in a domains file.

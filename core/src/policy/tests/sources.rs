@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use crate::policy::source::{DomainSource, RouteTls, fuzz_domains, parse_domains};
+use crate::config::RouteTls;
+use crate::policy::source::{DomainSource, fuzz_domains, parse_domains};
 use crate::policy::*;
 
 const OWN: &[&str] = &["mx.example.net", "192.0.2.1:25", "127.0.0.1:2525"];

@@ -461,9 +461,12 @@ impl Builder {
                 }
                 _ if few => plan.plain.push(rule),
                 Tier::Gated { literals: own } => {
-                    for literal in own {
+                    for (literal, near) in own {
                         let targets = literals.entry((literal, true)).or_default();
-                        targets.push(OnLiteral::Confirm(rule));
+                        targets.push(match near {
+                            Some(distance) => OnLiteral::Near(rule, distance),
+                            None => OnLiteral::Confirm(rule),
+                        });
                     }
                 }
                 Tier::Expression { entry, prefilter, joined } => {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::OpenError;
+use super::literals::Distance;
 use super::rule::{Field, Rule, RuleIndex};
 use super::sieve::Places;
 
@@ -34,12 +35,14 @@ pub(super) enum OnLiteral {
     Hit(RuleIndex),
     /// PCRE2 looks at the unit.
     Confirm(RuleIndex),
+    /// PCRE2 looks at the places from which the literal is that far.
+    Near(RuleIndex, Distance),
 }
 
 impl OnLiteral {
     pub(super) fn rule(self) -> RuleIndex {
         match self {
-            Self::Hit(rule) | Self::Confirm(rule) => rule,
+            Self::Hit(rule) | Self::Confirm(rule) | Self::Near(rule, _) => rule,
         }
     }
 }

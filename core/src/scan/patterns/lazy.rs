@@ -2,7 +2,7 @@
 //!
 //! Some expressions are so wide (forms to fill in: a hundred words, three times in a row) that they
 //! have no literal, no telling beginning, and take PCRE2 up to 70 ns for each octet. An automaton of
-//! what the expression matches at least ([`super::simplify::core_of`]) takes below 2 ns and says "no"
+//! what the expression matches at least ([`super::simplify::anchored_core_of`]) takes below 2 ns and says "no"
 //! nearly always; PCRE2 looks at the rest. Its states are made when a text first needs them, since all
 //! of them would be too many, and kept in a [`LazyCache`] of the shard.
 //!
@@ -15,7 +15,7 @@ use regex_automata::nfa::thompson;
 use regex_automata::{Input, MatchKind};
 
 use super::rule::Pattern;
-use super::simplify::core_of;
+use super::simplify::anchored_core_of;
 
 /// States that are kept of one expression.
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct LazyCache(Cache);
 impl Lazy {
     /// `None`: the expression is too large, its matches too short, or it is about characters.
     pub(super) fn new(pattern: &Pattern) -> Option<Self> {
-        let core = core_of(pattern)?;
+        let core = anchored_core_of(pattern)?;
         if core.properties().minimum_len()? < MATCH_OCTETS_MIN {
             return None;
         }
@@ -77,19 +77,7 @@ impl Lazy {
 
     /// `None`: the cache is full.
     fn run(&self, cache: &mut Cache, unit: &[u8]) -> Option<bool> {
-        let mut state = self.0.start_state_forward(cache, &Input::new(unit)).ok()?;
-        for octet in unit {
-            state = self.0.next_state(cache, state, *octet).ok()?;
-            if state.is_tagged() {
-                if state.is_match() {
-                    return Some(true);
-                }
-                if state.is_quit() {
-                    return None;
-                }
-            }
-        }
-        // A match is known one step after its last octet.
-        Some(self.0.next_eoi_state(cache, state).ok()?.is_match())
+        let input = Input::new(unit).earliest(true);
+        self.0.try_search_fwd(cache, &input).ok().map(|found| found.is_some())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memmem::Finder;
 
-use super::confirm::Confirm;
+use super::confirm::{Anchored, Confirm};
 use super::error::OpenError;
 use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
@@ -26,6 +26,8 @@ pub struct Patterns {
     pub(super) fields: Vec<OpenField>,
     /// By rule; only for those that PCRE2 may have to look at.
     pub(super) confirms: Vec<Option<Confirm>>,
+    /// By rule; only for those that PCRE2 looks at near a literal.
+    pub(super) anchored: Vec<Option<Anchored>>,
     /// By rule: sets of strings, in lower case, of each of which a unit that matches has one.
     pub(super) also: Vec<Vec<Vec<Finder<'static>>>>,
     /// Header names (lower case) that rules ask for; their place in `header_plans`.
@@ -72,6 +74,7 @@ impl Patterns {
             .map(|field| load_field(field, &plan.rules, blobs))
             .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
+        let anchored = anchored(&plan)?;
         let also = also(&plan);
         let (header_slots, header_plans) = header_index(&plan);
         let part_parents = part_parents(&plan);
@@ -83,6 +86,7 @@ impl Patterns {
             plan,
             fields,
             confirms,
+            anchored,
             also,
             header_slots,
             header_plans,
@@ -220,7 +224,6 @@ fn wanted(fields: &[FieldPlan]) -> Wanted {
     wanted
 }
 
-/// Compiles what PCRE2 may have to look at.
 fn also(plan: &Plan) -> Vec<Vec<Vec<Finder<'static>>>> {
     let mut by_rule = Vec::new();
     by_rule.resize_with(plan.rules.len(), Vec::new);
@@ -233,6 +236,25 @@ fn also(plan: &Plan) -> Vec<Vec<Vec<Finder<'static>>>> {
     by_rule
 }
 
+/// Compiles what PCRE2 looks at near a literal.
+fn anchored(plan: &Plan) -> Result<Vec<Option<Anchored>>, OpenError> {
+    let mut by_rule = Vec::new();
+    by_rule.resize_with(plan.rules.len(), || None);
+    for target in plan.fields.iter().flat_map(|field| &field.literals).flatten() {
+        let OnLiteral::Near(rule, _) = target else { continue };
+        let Some(slot @ None) = by_rule.get_mut(*rule as usize) else { continue };
+        *slot = match plan.rules.get(*rule as usize).map(|rule| &rule.test) {
+            Some(Test::Expression { pattern, .. }) => Anchored::new(pattern),
+            _ => None,
+        };
+        if slot.is_none() {
+            return Err(OpenError::Damaged(format!("rule {rule} cannot be tried at a place")));
+        }
+    }
+    Ok(by_rule)
+}
+
+/// Compiles what PCRE2 may have to look at.
 fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
     let mut needed = vec![false; plan.rules.len()];
     let mut need = |rule: RuleIndex| {
@@ -242,7 +264,7 @@ fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
     };
     for field in &plan.fields {
         for target in field.literals.iter().flatten() {
-            if let OnLiteral::Confirm(rule) = target {
+            if let OnLiteral::Confirm(rule) | OnLiteral::Near(rule, _) = target {
                 need(*rule);
             }
         }

@@ -1,7 +1,7 @@
 //! A PCRE2 expression rewritten into one that `regex-syntax` reads and that matches **at least** as
 //! much: what is proved necessary for the relaxed one is necessary for the original.
 //!
-//! Look-around, anchors and word boundaries become empty; atomic groups and possessive quantifiers
+//! Look-around, anchors and word boundaries (unless they are asked for) become empty; atomic groups and possessive quantifiers
 //! plain ones; back-references `.*`; classes that cannot be said become "any octet". Everything in
 //! doubt ends in `None`: then the rule is simply not gated.
 
@@ -18,8 +18,20 @@ const DEPTH_MAX: usize = 60;
 
 /// The relaxed expression.
 pub(super) fn relax(pattern: &Pattern) -> Option<String> {
+    walk(pattern, false)
+}
+
+/// The same with anchors and word boundaries, as far as `regex-syntax` can say them: nearer to the
+/// original where an automaton runs it, and of no use where strings are looked for. `^` and `$` hold
+/// at every line whatever the pattern says, which is the more.
+pub(super) fn relax_with_anchors(pattern: &Pattern) -> Option<String> {
+    walk(pattern, true)
+}
+
+fn walk(pattern: &Pattern, anchors: bool) -> Option<String> {
     let chars: Vec<char> = pattern.text.chars().collect();
-    let mut walker = Walker { chars: &chars, at: 0, extended: pattern.extended, utf: pattern.utf };
+    let Pattern { extended, utf, .. } = *pattern;
+    let mut walker = Walker { chars: &chars, at: 0, extended, utf, anchors };
     let mut out = String::new();
     walker.group(&mut out, 0)?;
     (walker.at == chars.len()).then_some(out)
@@ -30,6 +42,7 @@ struct Walker<'p> {
     at: usize,
     extended: bool,
     utf: bool,
+    anchors: bool,
 }
 
 /// A character or octet. `regex-syntax` takes `\xHH` for an octet and `\x{...}` for a character
@@ -73,7 +86,8 @@ impl Walker<'_> {
                 '[' => self.class(out)?,
                 '(' => self.bracket(out, depth)?,
                 '|' => out.push('|'),
-                '^' | '$' => out.push_str(EMPTY),
+                '^' => self.anchor(out, "(?m:^)"),
+                '$' => self.anchor(out, "(?m:$)"),
                 '.' => out.push('.'),
                 '*' | '+' | '?' => self.quantifier(out, &c.to_string()),
                 '{' => match self.counted() {
@@ -86,6 +100,10 @@ impl Walker<'_> {
             }
         }
         Some(())
+    }
+
+    fn anchor(&self, out: &mut String, text: &str) {
+        out.push_str(if self.anchors { text } else { EMPTY });
     }
 
     fn quantifier(&mut self, out: &mut String, text: &str) {
@@ -164,7 +182,12 @@ impl Walker<'_> {
     fn escape(&mut self, out: &mut String) -> Option<()> {
         let c = self.next()?;
         match c {
-            'A' | 'z' | 'Z' | 'b' | 'B' | 'G' | 'K' => out.push_str(EMPTY),
+            'A' => self.anchor(out, "\\A"),
+            'z' => self.anchor(out, "\\z"),
+            'Z' => self.anchor(out, "(?m:$)"),
+            'b' => self.anchor(out, "\\b"),
+            'B' => self.anchor(out, "\\B"),
+            'G' | 'K' => out.push_str(EMPTY),
             'd' | 'w' | 's' | 'D' | 'W' | 'S' => {
                 out.push('\\');
                 out.push(c);

@@ -1,5 +1,7 @@
 //! Running the patterns over one message.
 
+use std::ops::Range;
+
 use crate::message::View;
 
 use super::HITS_MAX;
@@ -46,6 +48,10 @@ pub(super) struct State {
     total: u32,
     /// Unit and rule that PCRE2 is to look at.
     pub(super) pairs: Vec<(u32, RuleIndex)>,
+    /// Unit, rule, and where in the unit a match can begin.
+    pub(super) nears: Vec<(u32, RuleIndex, u32, u32)>,
+    /// Places of one unit and rule.
+    pub(super) places: Vec<Range<usize>>,
     /// By expression of a field: the unit that was last noted for it.
     pub(super) last_units: Vec<u32>,
     /// Units of a slice with LF between them.
@@ -88,6 +94,7 @@ impl State {
         }
         self.total = 0;
         self.pairs.clear();
+        self.nears.clear();
         self.limits.clear();
     }
 

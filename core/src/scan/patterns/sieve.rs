@@ -3,11 +3,17 @@
 //!
 //! Expressions without a literal that is worth having (obfuscated words, `v[i1!]agra` in hundreds of
 //! spellings) cost PCRE2 or libhs one to four microseconds per KiB *each*. Here only this is asked:
-//! which octets can stand at the first, second, ... eighth place of a match? Thirty-two such sequences
-//! run side by side as bits of four words (shift-and, Baeza-Yates and Gonnet 1992), at about 1.2 ns for
-//! each octet of text, whatever the expressions are; nothing in it can explode, as automata of libhs or
+//! which octets can stand at the first, second, ... eighth place of a match? Sixty-four such
+//! sequences run side by side as bits of eight words (shift-and, Baeza-Yates and Gonnet 1992), at about 1 ns
+//! for each octet of text, whatever the expressions are; nothing in it can explode, as automata of libhs or
 //! `regex-automata` did (measured: 40 automata of 2 MiB for 150 rules). PCRE2 then looks at the units in
 //! which all places of a sequence were seen one after the other. No hit is lost: every match passes.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256i, _mm256_and_si256, _mm256_loadu_si256, _mm256_or_si256, _mm256_setzero_si256,
+    _mm256_slli_epi64, _mm256_storeu_si256,
+};
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::{Deserialize, Serialize};
@@ -17,7 +23,7 @@ use super::rule::RuleIndex;
 /// Places of one sequence: a lane of a word.
 const PLACES: usize = 8;
 /// Words of a sieve.
-const WORDS: usize = 4;
+const WORDS: usize = 8;
 /// Sequences in one sieve.
 pub(super) const LANES: usize = WORDS * 8;
 /// Fewer places tell nothing.
@@ -161,30 +167,80 @@ impl Sieve {
     }
 
     /// The sequences that are somewhere in `unit`, as bits.
-    pub(super) fn scan(&self, unit: &[u8]) -> u32 {
-        let [f0, f1, f2, f3] = self.first;
-        let [mut a0, mut a1, mut a2, mut a3] = Row::default();
-        let [mut b0, mut b1, mut b2, mut b3] = Row::default();
-        for octet in unit {
-            #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
-            let [r0, r1, r2, r3] = self.rows[usize::from(*octet)];
-            // What a shift carries into the next lane is a first place, where it counts at all.
-            a0 = (a0 << 1 | f0) & r0;
-            a1 = (a1 << 1 | f1) & r1;
-            a2 = (a2 << 1 | f2) & r2;
-            a3 = (a3 << 1 | f3) & r3;
-            b0 |= a0;
-            b1 |= a1;
-            b2 |= a2;
-            b3 |= a3;
-        }
-        let seen = [b0, b1, b2, b3];
-        let mut found = 0_u32;
-        for (word, seen) in seen.iter().enumerate() {
+    pub(super) fn scan(&self, unit: &[u8]) -> u64 {
+        let mut found = 0_u64;
+        for (word, seen) in seen(&self.rows, &self.first, unit).iter().enumerate() {
             for lane in (0..8).filter(|lane| seen >> (8 * lane + PLACES - 1) & 1 == 1) {
                 found |= 1 << (8 * word + lane);
             }
         }
         found
+    }
+}
+
+/// Places that were reached in `unit`.
+fn seen(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        #[expect(unsafe_code, reason = "a function for a feature of the CPU")]
+        // SAFETY: the CPU has the feature.
+        return unsafe { seen_avx2(rows, first, unit) };
+    }
+    seen_anywhere(rows, first, unit)
+}
+
+fn seen_anywhere(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
+    let mut at = Row::default();
+    let mut seen = Row::default();
+    for octet in unit {
+        #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
+        let row = &rows[usize::from(*octet)];
+        for ((at, seen), (first, row)) in at.iter_mut().zip(&mut seen).zip(first.iter().zip(row)) {
+            // What a shift carries into the next lane is a first place, where it counts at all.
+            *at = (*at << 1 | first) & row;
+            *seen |= *at;
+        }
+    }
+    seen
+}
+
+/// The same with all words in two registers: four times as fast (the compiler keeps arrays that a loop
+/// carries in memory).
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn seen_avx2(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
+    let (first0, first1) = halves(first);
+    let (mut at0, mut at1) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let (mut seen0, mut seen1) = (at0, at1);
+    for octet in unit {
+        #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
+        let (row0, row1) = halves(&rows[usize::from(*octet)]);
+        at0 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at0), first0), row0);
+        at1 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at1), first1), row1);
+        seen0 = _mm256_or_si256(seen0, at0);
+        seen1 = _mm256_or_si256(seen1, at1);
+    }
+    let mut seen = Row::default();
+    #[expect(unsafe_code, reason = "registers are written through a pointer")]
+    // SAFETY: a row is as large as two registers; these stores need no alignment.
+    unsafe {
+        let out = seen.as_mut_ptr().cast::<__m256i>();
+        _mm256_storeu_si256(out, seen0);
+        _mm256_storeu_si256(out.add(1), seen1);
+    }
+    seen
+}
+
+/// A row in two registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves(row: &Row) -> (__m256i, __m256i) {
+    const { assert!(size_of::<Row>() == 2 * size_of::<__m256i>()) };
+    #[expect(unsafe_code, reason = "registers are read through a pointer")]
+    // SAFETY: a row is as large as two registers; these loads need no alignment.
+    unsafe {
+        let row = row.as_ptr().cast::<__m256i>();
+        (_mm256_loadu_si256(row), _mm256_loadu_si256(row.add(1)))
     }
 }

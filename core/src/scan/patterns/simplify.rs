@@ -11,10 +11,12 @@ use std::fmt::Write as _;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind};
 
-use super::relax::relax;
+use super::relax::{relax, relax_with_anchors};
 use super::rule::Pattern;
 
 const DEPTH_MAX: usize = 200;
+/// Strings that are counted without PCRE2.
+const WORDS_MAX: usize = 256;
 /// Results beyond this are not simple.
 const OCTETS_MAX: usize = 3_000;
 /// Shortest match that a result must have: libhs would fire everywhere.
@@ -33,20 +35,87 @@ pub(super) fn simplify(pattern: &Pattern) -> Option<String> {
 
 /// The syntax tree of what every match contains; octets only.
 pub(super) fn core_of(pattern: &Pattern) -> Option<Hir> {
+    octets_tree(pattern, &relax(pattern)?).map(|hir| core(&hir))
+}
+
+/// The same with anchors and word boundaries, for automata that run over one unit at a time.
+pub(super) fn anchored_core_of(pattern: &Pattern) -> Option<Hir> {
+    anchored_tree(pattern).map(|hir| core(&hir))
+}
+
+/// The syntax tree of what matches at least as much, with anchors and word boundaries; octets only.
+pub(super) fn anchored_tree(pattern: &Pattern) -> Option<Hir> {
+    octets_tree(pattern, &relax_with_anchors(pattern)?)
+}
+
+/// The strings that `pattern` matches, in the order in which PCRE2 tries them; `None`: they are many,
+/// or it has more than strings, classes and alternatives.
+pub(super) fn words_of(pattern: &Pattern) -> Option<Vec<Vec<u8>>> {
+    // What means other things to `regex-syntax` than to PCRE2.
+    let other = ["\\x{", "&&", "--", "~~", "(?", "\\Q"];
+    let text = pattern.text.replace("(?:", "(");
+    let plain = text.is_ascii() && !other.iter().any(|other| text.contains(other));
+    if pattern.utf || pattern.extended || !plain {
+        return None;
+    }
+    let hir = octets_tree(pattern, &text)?;
+    let words = words(&hir, 0)?;
+    words.iter().all(|word| !word.is_empty()).then_some(words)
+}
+
+fn words(hir: &Hir, depth: usize) -> Option<Vec<Vec<u8>>> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let words = match hir.kind() {
+        HirKind::Literal(literal) => vec![literal.0.to_vec()],
+        HirKind::Class(Class::Bytes(class)) => {
+            let octets = class.ranges().iter().flat_map(|range| range.start()..=range.end());
+            octets.take(WORDS_MAX + 1).map(|octet| vec![octet]).collect()
+        }
+        HirKind::Capture(capture) => words(&capture.sub, depth + 1)?,
+        HirKind::Concat(parts) => {
+            let mut all = vec![Vec::new()];
+            for part in parts {
+                let ends = words(part, depth + 1)?;
+                if all.len() * ends.len() > WORDS_MAX {
+                    return None;
+                }
+                let with_ends = |word: &Vec<u8>| -> Vec<Vec<u8>> {
+                    ends.iter().map(|end| [word.as_slice(), end].concat()).collect()
+                };
+                all = all.iter().flat_map(with_ends).collect();
+            }
+            all
+        }
+        HirKind::Alternation(parts) => {
+            let mut all = Vec::new();
+            for part in parts {
+                all.extend(words(part, depth + 1)?);
+            }
+            all
+        }
+        HirKind::Empty
+        | HirKind::Look(_)
+        | HirKind::Repetition(_)
+        | HirKind::Class(Class::Unicode(_)) => return None,
+    };
+    (words.len() <= WORDS_MAX).then_some(words)
+}
+
+fn octets_tree(pattern: &Pattern, relaxed: &str) -> Option<Hir> {
     if pattern.utf {
         return None;
     }
-    let relaxed = relax(pattern)?;
-    let hir = ParserBuilder::new()
+    ParserBuilder::new()
         .unicode(false)
         .utf8(false)
         .case_insensitive(pattern.caseless)
         .dot_matches_new_line(pattern.dotall)
         .nest_limit(200)
         .build()
-        .parse(&relaxed)
-        .ok()?;
-    Some(core(&hir))
+        .parse(relaxed)
+        .ok()
 }
 
 /// Without what may be empty at both ends: who contains a match contains one of the rest.
@@ -55,7 +124,10 @@ fn core(hir: &Hir) -> Hir {
         HirKind::Capture(capture) => core(&capture.sub),
         HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(core).collect()),
         HirKind::Concat(parts) => {
-            let may_be_empty = |part: &&Hir| part.properties().minimum_len().unwrap_or(0) == 0;
+            let may_be_empty = |part: &&Hir| {
+                let properties = part.properties();
+                properties.minimum_len().unwrap_or(0) == 0 && properties.look_set().is_empty()
+            };
             let first = parts.iter().take_while(may_be_empty).count();
             let last = parts.iter().rev().take_while(may_be_empty).count();
             let kept = parts.get(first..parts.len().saturating_sub(last)).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! Which way a rule runs, by what it costs on a sample text, without losing a hit.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::confirm::Confirm;
+use super::confirm::{self, Anchored, Confirm};
 use super::hs::{self, Entry, Mode};
 use super::lazy::Lazy;
-use super::literals::{self, Necessary};
+use super::literals::{self, Distance, Gate, Necessary};
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
 use super::sieve::{Places, Sieve};
@@ -29,6 +30,14 @@ const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
 /// A literal's share of the literal database; one rule's share of a sieve.
 const GATE_NS_PER_KIB: f64 = 5.0;
+/// What one occurrence of a literal costs before PCRE2 is asked.
+const HIT_NS: f64 = 20.0;
+/// What PCRE2 costs over a whole unit grows with the unit; at places near a string it does not.
+const UNSURE: f64 = 1.5;
+/// One trial of PCRE2 at one place, or at the few that one string asks for.
+const TRIAL_NS: f64 = 100.0;
+/// A paragraph.
+const UNIT_OCTETS: f64 = 400.0;
 /// Looking for one string more before PCRE2 does.
 const ALSO_NS_PER_KIB: f64 = 40.0;
 /// Below this PCRE2 is as quick as looking for strings first.
@@ -47,8 +56,9 @@ const RUNS_TIME_MAX: Duration = Duration::from_millis(2);
 pub(super) enum Tier {
     /// Its literals are the rule.
     Literal { literals: Vec<Vec<u8>>, caseless: bool },
-    /// PCRE2 where one of these (in any case) was seen.
-    Gated { literals: Vec<Vec<u8>> },
+    /// PCRE2 where one of these (in any case) was seen: at the places that are that far before it, or
+    /// over all of the unit.
+    Gated { literals: Vec<(Vec<u8>, Option<Distance>)> },
     /// Hyperscan.
     Expression { entry: Entry, prefilter: bool, joined: bool },
     /// PCRE2 where the beginning of the expression was seen.
@@ -124,13 +134,18 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let sample = sample_units(field);
     let plain_cost = plain_cost(&confirm, &sample);
     let mut ways: Vec<(Tier, f64)> = Vec::new();
-    let Necessary { gate, mut also } = literals::necessary(pattern);
+    let Necessary { gates, mut also } = literals::necessary(pattern);
     if plain_cost < ALSO_FROM_NS_PER_KIB || !joins(field) {
         also.clear();
     }
-    if let Some(literals) = gate {
-        let confirmed = plain_cost * share(&literals, &also, &sample);
-        ways.push((Tier::Gated { literals }, GATE_NS_PER_KIB + confirmed));
+    if let Some(gate) = gates.first().filter(|gate| gate.rare) {
+        let strings = gate.strings.keys();
+        let confirmed = plain_cost * share(&strings.clone().collect::<Vec<_>>(), &also, &sample);
+        let literals = strings.map(|literal| (literal.clone(), None)).collect();
+        ways.push((Tier::Gated { literals }, GATE_NS_PER_KIB + UNSURE * confirmed));
+    }
+    if joins(field) {
+        ways.extend(near(pattern, &gates, &sample));
     }
     // What PCRE2 costs where it looks at all units but those that lack a string.
     let strings: usize = also.iter().map(Vec::len).sum();
@@ -138,7 +153,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
         plain_cost
     } else {
         let strings = f64::from(u32::try_from(strings).unwrap_or(u32::MAX));
-        plain_cost * share(&[Vec::new()], &also, &sample) + ALSO_NS_PER_KIB * strings
+        plain_cost * share(&[&Vec::new()], &also, &sample) + ALSO_NS_PER_KIB * strings
     };
     let least = |ways: &[(Tier, f64)]| ways.iter().map(|way| way.1).fold(f64::MAX, f64::min);
     // What a header field costs is not worth looking further.
@@ -172,6 +187,9 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let refused = || Outcome::Refused("no way to run it".to_owned());
     let (tier, cost) =
         ways.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).ok_or_else(refused)?;
+    if matches!(&tier, Tier::Gated { literals } if literals.iter().any(|(_, near)| near.is_some())) {
+        also.clear();
+    }
     Ok(Tiered { tier, also, cost_ns_per_kib: cost, empty, unset })
 }
 
@@ -217,15 +235,54 @@ fn best_of(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
 }
 
 /// Share of the sample's units that have one of the literals, and one of each set in `also`.
-fn share(literals: &[Vec<u8>], also: &[literals::Set], sample: &[&[u8]]) -> f64 {
+fn share(literals: &[&Vec<u8>], also: &[literals::Set], sample: &[&[u8]]) -> f64 {
     let with = sample.iter().filter(|unit| {
         let lower = unit.to_ascii_lowercase();
-        let one_of = |set: &[Vec<u8>]| {
-            set.iter().any(|literal| memchr::memmem::find(&lower, literal).is_some())
-        };
-        one_of(literals) && also.iter().all(|set| one_of(set))
+        let has = |literal: &Vec<u8>| memchr::memmem::find(&lower, literal).is_some();
+        literals.iter().any(|text| has(text)) && also.iter().all(|set| set.iter().any(has))
     });
-    likely_part(with.count(), sample.len())
+    let seen = likely_part(with.count(), sample.len());
+    let expected = |set: &mut dyn Iterator<Item = &Vec<u8>>| {
+        1.0 - (-literals::expected(set) * UNIT_OCTETS).exp()
+    };
+    let alsos = also.iter().map(|set| expected(&mut set.iter()));
+    seen.max(alsos.fold(expected(&mut literals.iter().copied()), f64::min))
+}
+
+/// The cheapest gate at which PCRE2 is only tried where a match can begin, and what that costs.
+fn near(pattern: &Pattern, gates: &[Gate], sample: &[&[u8]]) -> Option<(Tier, f64)> {
+    let anchored = Anchored::new(pattern)?;
+    let ways = gates.iter().filter(|gate| gate.near).map(|gate| {
+        let mut hits = 0_usize;
+        let places: Vec<Vec<Range<usize>>> = sample
+            .iter()
+            .map(|unit| {
+                let lower = unit.to_ascii_lowercase();
+                let mut places: Vec<Range<usize>> = Vec::new();
+                for (literal, distance) in &gate.strings {
+                    for at in memchr::memmem::find_iter(&lower, literal) {
+                        hits += 1;
+                        distance.places(unit, at, &mut |range| places.push(range));
+                    }
+                }
+                confirm::in_order(&mut places);
+                places
+            })
+            .collect();
+        let cost = best_of(sample, || {
+            for (unit, places) in sample.iter().zip(&places) {
+                let _ = anchored.count(unit, places, 1);
+            }
+        });
+        let hits = f64::from(u32::try_from(hits).unwrap_or(u32::MAX));
+        let expected = literals::expected(gate.strings.keys()) * 1024.0;
+        let seen = cost + HIT_NS * hits / sample_kib(sample).max(0.01);
+        let cost = GATE_NS_PER_KIB + seen.max(expected * (HIT_NS + TRIAL_NS));
+        let strings = gate.strings.iter();
+        let literals = strings.map(|(text, distance)| (text.clone(), Some(*distance))).collect();
+        (Tier::Gated { literals }, cost)
+    });
+    ways.min_by(|one, two| one.1.total_cmp(&two.1))
 }
 
 /// By a sieve, and what that costs.

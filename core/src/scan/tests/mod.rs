@@ -11,6 +11,7 @@ use ::zip::write::{SimpleFileOptions, ZipWriter};
 mod archives;
 mod cut;
 mod mime;
+mod tiers;
 
 use super::finding::FindingKind;
 use super::*;

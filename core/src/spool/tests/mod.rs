@@ -4,3 +4,5 @@ mod proof;
 mod real;
 mod recovery;
 mod store;
+
+pub(crate) use real::on_glommio;

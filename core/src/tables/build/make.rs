@@ -7,7 +7,7 @@ use super::SourceReport;
 use super::collect::{BY_CHANGE, Collected, PatternText};
 use crate::policy::source::DomainSource;
 use crate::scan::patterns;
-use crate::tables::domains::{DomainRow, PoliciesTable, Route, RoutesRow, RoutesTable};
+use crate::tables::domains::{DomainRow, PoliciesTable, RoutesRow, RoutesTable};
 use crate::tables::flat::{Duplicate, Flat, FlatBuilder, Origin};
 use crate::tables::hosts::{self, HostsTable};
 use crate::tables::networks::NetworksTable;
@@ -154,7 +154,7 @@ fn domain_tables(
     let mut numbers: HashMap<String, u32> = HashMap::new();
     for (file, domain) in domains {
         let hops: Result<Vec<String>, _> =
-            domain.routes.iter().map(|hop| serde_json::to_string(&Route::from(hop))).collect();
+            domain.routes.iter().map(serde_json::to_string).collect();
         let (settings, hops) = match (serde_json::to_string(&domain.settings), hops) {
             (Ok(settings), Ok(hops)) => (settings, hops),
             (Err(error), _) | (_, Err(error)) => {

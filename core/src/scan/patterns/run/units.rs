@@ -1,8 +1,11 @@
 //! Scanning: units of a text, and octets of any length.
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 
 use crate::scan::patterns::SLICE_BYTES_MAX;
+use crate::scan::patterns::confirm;
 use crate::scan::patterns::error::ScanError;
 use crate::scan::patterns::fields::{Fields, Units};
 use crate::scan::patterns::format::{FieldPlan, OnLiteral};
@@ -12,6 +15,11 @@ use crate::scan::patterns::rule::{Field, RuleIndex, Test};
 use crate::scan::patterns::sieve::{LANES, Places, Sieve};
 
 use super::{Scratch, State, gather};
+
+/// Places of a unit that are always tried one by one.
+const PLACES_FREE: usize = 8;
+/// Trials, each with its own call, beyond one in so many octets cost more than one look at the unit.
+const OCTETS_FOR_PLACE: usize = 24;
 
 /// What PCRE2 could not finish.
 pub(super) const STEPS: &str = "an expression reached its limit of steps";
@@ -143,6 +151,7 @@ impl Patterns {
             return Ok(());
         };
         state.pairs.clear();
+        state.nears.clear();
         if let Some(database) = &open.literals {
             slice.literals(database, plan, space, state)?;
         }
@@ -179,6 +188,7 @@ impl Patterns {
             }
             state.pairs.extend(plan.plain.iter().map(|rule| (number, *rule)));
         }
+        self.confirm_near(state, slice);
         self.confirm_pairs(state, slice);
         Ok(())
     }
@@ -206,6 +216,49 @@ impl Patterns {
 
     fn skips_first(&self, rule: RuleIndex) -> bool {
         self.rule(rule).is_some_and(|rule| rule.skips_first_unit)
+    }
+
+    /// Lets PCRE2 look at places that were noted for it. Where they are many, it looks at the whole unit.
+    fn confirm_near(&self, state: &mut State, slice: &Slice<'_>) {
+        let mut nears = std::mem::take(&mut state.nears);
+        let mut places = std::mem::take(&mut state.places);
+        nears.sort_unstable();
+        state.pairs.sort_unstable();
+        let whole = state.pairs.len();
+        for near in nears.chunk_by(|one, two| (one.0, one.1) == (two.0, two.1)) {
+            let Some((number, rule, ..)) = near.first().copied() else { continue };
+            let Some(unit) = slice.unit(number as usize) else { continue };
+            // PCRE2 looks at all of the unit anyway, where another string could not say the place.
+            let looked_at = state.pairs.get(..whole).unwrap_or_default();
+            if looked_at.binary_search(&(number, rule)).is_ok()
+                || (number == 0 && self.skips_first(rule))
+            {
+                continue;
+            }
+            places.clear();
+            places.extend(near.iter().map(|near| near.2 as usize..near.3 as usize));
+            confirm::in_order(&mut places);
+            let trials: usize = places.iter().map(ExactSizeIterator::len).sum();
+            if trials > PLACES_FREE && trials > unit.len() / OCTETS_FOR_PLACE {
+                state.pairs.push((number, rule));
+                continue;
+            }
+            let (Some(known), Some(Some(anchored))) =
+                (self.rule(rule), self.anchored.get(rule as usize))
+            else {
+                continue;
+            };
+            let most = known.count_max.saturating_sub(state.count(rule));
+            if most > 0 {
+                match anchored.count(unit, &places, most) {
+                    Ok(times) => state.add(rule, times),
+                    Err(_) => state.limit(&known.name, STEPS),
+                }
+            }
+        }
+        nears.clear();
+        state.nears = nears;
+        state.places = places;
     }
 
     /// Lets PCRE2 look at the units that were noted for it.
@@ -318,7 +371,7 @@ fn on_literal(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
         match *target {
             OnLiteral::Hit(rule) if state.count(rule) == 0 => state.add(rule, 1),
             OnLiteral::Hit(_) => {}
-            OnLiteral::Confirm(rule) => state.pairs.push((0, rule)),
+            OnLiteral::Confirm(rule) | OnLiteral::Near(rule, _) => state.pairs.push((0, rule)),
         }
     }
     false
@@ -461,6 +514,19 @@ impl Slice<'_> {
                             state.pairs.push((number, rule));
                         }
                     }
+                    OnLiteral::Near(rule, distance) if inside => {
+                        let unit_end = self.ends.get(at).map_or(self.end, |end| *end as usize);
+                        let unit = self.octets.get(unit_start..unit_end).unwrap_or_default();
+                        let octets = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+                        let mut add = |places: Range<usize>| {
+                            let places = (octets(places.start), octets(places.end));
+                            state.nears.push((number, rule, places.0, places.1));
+                        };
+                        if distance.places(unit, end - bytes - unit_start, &mut add).is_none() {
+                            state.pairs.push((number, rule));
+                        }
+                    }
+                    OnLiteral::Near(..) => {}
                 }
             }
             false

@@ -1,0 +1,149 @@
+//! Literals, simplified expressions, sieves, lazy automata: none says "no" where PCRE2 matches.
+
+use super::*;
+
+fn needed(text: &str) -> Option<Vec<String>> {
+    let pattern = Pattern { text: text.into(), ..Pattern::default() };
+    let set = literals::necessary(&pattern).gate?;
+    Some(set.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
+}
+
+#[test]
+fn literals_are_taken_only_where_every_match_has_one() {
+    let some = |texts: &[&str]| Some(texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+    for (text, expected) in [
+        ("Hello World", some(&["hello world"])),
+        ("x*hello\\s+there", some(&["hello"])),
+        ("(?:hello|there)+x?", some(&["hello", "there"])),
+        ("(?:hello)?", None),
+        ("hello|.*", None),
+        ("(?!hello)\\w+", None),
+        ("(?=hello)\\w+", None),
+        ("(?>hello)++world", some(&["world"])),
+        ("h[ea]llo", some(&["hallo", "hello"])),
+        ("[^h]ello w", some(&["ello w"])),
+        ("\\Qa.b(c\\E", some(&["a.b(c"])),
+        ("(hello)\\1{0}", some(&["hello"])),
+        ("hello{0}", some(&["hell"])),
+        ("gaz{2,5}o", some(&["zz"])),
+        ("\\x68ell\\157", some(&["hell"])),
+        ("[[:alpha:]]hello", some(&["hello"])),
+        ("\\d{5,}", None),
+    ] {
+        assert_eq!(needed(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn octets_above_ascii_are_octets_in_a_necessary_literal() {
+    let pattern = Pattern { text: "\\xe5\\x81\\x9c[\\xe6-\\xe7]x".into(), ..Pattern::default() };
+    let set = literals::necessary(&pattern).gate.unwrap();
+    assert_eq!(set, [b"\xe5\x81\x9c\xe6x".to_vec(), b"\xe5\x81\x9c\xe7x".to_vec()]);
+}
+
+/// `account .{0,20}suspen` waited for the word that every office writes, and PCRE2 looked at every mail.
+#[test]
+fn a_gate_is_what_is_rare_in_mail_and_the_rest_is_looked_for_as_well() {
+    let pattern =
+        Pattern { text: "account .{0,20}suspen".into(), caseless: true, ..Pattern::default() };
+    let necessary = literals::necessary(&pattern);
+    assert_eq!(necessary.gate, Some(vec![b"suspen".to_vec()]));
+    assert_eq!(necessary.also, [vec![b"account ".to_vec()]]);
+}
+
+#[test]
+fn a_simplified_expression_matches_wherever_the_original_does() {
+    let simple = |text: &str| {
+        let pattern = Pattern { text: text.into(), caseless: true, ..Pattern::default() };
+        simplify::simplify(&pattern)
+    };
+    for (text, subject) in [
+        ("(?:[a4\\xe0]|\\xc3[\\xa0-\\xa5]|&\\#22[4-9];)bcd", "x\u{e0}BCDx"),
+        ("(?:[a4\\xe0]|\\xc3[\\xa0-\\xa5]|&\\#22[4-9];)bcd", "x&#224;bcd"),
+        ("(?:\\b|\\s)[_\\W]{0,3}v[_\\W]{0,3}[i1l]agra\\s*", "..V__1agra"),
+        ("(?!abc)[a-c]{3}(?=d)\\w?", "xxbbcd"),
+    ] {
+        let text_simple = simple(text).unwrap();
+        for text in [text.to_owned(), text_simple.clone()] {
+            let caseless = text != text_simple;
+            let pattern = Pattern { text, caseless, dotall: true, ..Pattern::default() };
+            assert_eq!(
+                Confirm::new(&pattern).unwrap().matches(subject.as_bytes()),
+                Ok(true),
+                "{pattern:?}"
+            );
+        }
+    }
+    assert_eq!(simple("a?b?"), None);
+    assert_eq!(simple("ab|x"), None);
+}
+
+#[test]
+fn a_match_passes_the_sieve_and_the_lazy_automaton_wherever_it_stands() {
+    for (text, caseless, subject) in [
+        ("(?:v|\\\\/)[i1!|l\\xEC-\\xEF][a4@\\xe0-\\xe5]gr[a4]", true, "\\/1\u{e0}GRA"),
+        ("(?:a|bb|ccc){2,3}(?:d{3}|&#\\d+;)+x", false, "cccabb&#12;&#7;dddx"),
+        ("(?:(?:name|address|phone)\\s?[:;_.]{1,20}\\s?){3}", true, "Name:Phone..... ADDRESS;"),
+        ("x?y?[^a-z]{4}.{0,9}(?!q)(?:end|stop)\\b", false, "1234...end"),
+    ] {
+        let pattern = Pattern { text: text.into(), caseless, ..Pattern::default() };
+        let places = sieve::Places::of(&simplify::core_of(&pattern).unwrap()).unwrap();
+        let sieve = sieve::Sieve::new(&[(0, places.clone()), (1, places)]);
+        let lazy = lazy::Lazy::new(&pattern).unwrap();
+        let mut cache = lazy.cache();
+        let quiet = "zzzzzzzz ".repeat(9).into_bytes();
+        assert_eq!(sieve.scan(&quiet), 0, "{text}");
+        assert!(!lazy.may_match(&mut cache, &quiet, &mut 1_000_000), "{text}");
+        // Nothing left to make states with: the answer is the one that is always right.
+        assert!(lazy.may_match(&mut cache, &quiet, &mut 0), "{text}");
+        let subject: Vec<u8> = subject.chars().map(|c| c as u8).collect();
+        assert_eq!(Confirm::new(&pattern).unwrap().matches(&subject), Ok(true), "{text}");
+        for before in 0..20 {
+            let mut unit = vec![b'z'; before];
+            unit.extend_from_slice(&subject);
+            assert_eq!(sieve.scan(&unit), 0b11, "{text} at {before}");
+            assert!(lazy.may_match(&mut cache, &unit, &mut 1_000_000), "{text} at {before}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+
+    #[test]
+    fn a_match_always_passes_the_sieve_and_the_lazy_automaton(
+        pattern in "[ab]{1,3}(\\[[a-c]x?\\]\\?|\\(\\?:a\\|bc\\|\\.\\)\\{1,3\\}|\\(\\?!c\\)b|\\.\\*){0,3}[abc.]{2,4}[*+?]?(\\|[abc]{3,5})?",
+        text in "[abcx ]{0,40}",
+    ) {
+        let pattern = Pattern { text: pattern, ..Pattern::default() };
+        if let Ok(confirm) = Confirm::new(&pattern)
+            && confirm.matches(text.as_bytes()) == Ok(true)
+        {
+            if let Some(places) = simplify::core_of(&pattern).and_then(|core| sieve::Places::of(&core)) {
+                prop_assert_eq!(sieve::Sieve::new(&[(0, places)]).scan(text.as_bytes()), 1);
+            }
+            if let Some(lazy) = lazy::Lazy::new(&pattern) {
+                prop_assert!(lazy.may_match(&mut lazy.cache(), text.as_bytes(), &mut 1_000_000));
+            }
+        }
+    }
+
+    /// Whatever PCRE2 matches contains one of the literals that were called necessary.
+    #[test]
+    fn a_match_always_contains_a_necessary_literal(
+        pattern in "(\\(\\?:)?[abc]{1,3}(\\[[a-d]-?[e-g]?\\]|\\.|\\\\w|\\(\\?=[ab]\\)|\\(\\?!c\\))?[abc]{1,3}[*+?]?(\\|[abc]{2,4})?",
+        text in "[abcd ]{0,40}",
+    ) {
+        let pattern = if pattern.starts_with("(?:") { format!("{pattern})+") } else { pattern };
+        let pattern = Pattern { text: pattern, ..Pattern::default() };
+        let necessary = literals::necessary(&pattern);
+        if let Ok(confirm) = Confirm::new(&pattern)
+            && confirm.matches(text.as_bytes()) == Ok(true)
+        {
+            for set in necessary.gate.iter().chain(&necessary.also) {
+                prop_assert!(set.iter().any(|literal| memchr::memmem::find(text.as_bytes(), literal).is_some()));
+            }
+        }
+    }
+}
