@@ -86,7 +86,6 @@ impl Greeted {
     }
 
     /// By the bits that the entry itself does not keep, as far as they reach.
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the size of the table")]
     fn places(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
         let first = (hash & MINUTE_MASK) as usize & (SLOTS - 1);
         (0..NEIGHBOURHOOD).filter_map(move |step| self.slots.get((first + step) & (SLOTS - 1)))

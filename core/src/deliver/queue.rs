@@ -310,10 +310,8 @@ impl Queue {
         let most = self.away_per_domain_max;
         let domain = self.domains.get_mut(index as usize)?;
         domain.in_turns = false;
-        let most = match domain.doubtful {
-            true => 1,
-            false => most.min(QUEUED_FIRST + u32::from(domain.answers)),
-        };
+        let known = most.min(QUEUED_FIRST + u32::from(domain.answers));
+        let most = if domain.doubtful { 1 } else { known };
         let slot = domain.first;
         if domain.held || domain.away >= most || domain.blocked_until > now.0 || slot == NIL {
             self.drop_domain(index);

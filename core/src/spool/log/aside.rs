@@ -38,6 +38,19 @@ impl<D: Disk> Inner<D> {
         self.options.directory.join("damaged")
     }
 
+    /// A damaged record that somebody wanted to read is an alarm.
+    pub(super) fn report(&self, error: &SpoolError) {
+        if let SpoolError::Damaged { path, offset, what } = error {
+            self.state.borrow_mut().report(Damage {
+                path: path.clone(),
+                offset: *offset,
+                bytes: 0,
+                what: what.clone(),
+                acknowledged: true,
+            });
+        }
+    }
+
     /// Sets the octets of `gaps` aside and reports them.
     pub(super) async fn set_aside(&self, gaps: Vec<Damage>) {
         for gap in gaps {

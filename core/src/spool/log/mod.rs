@@ -572,19 +572,6 @@ impl<D: Disk> Inner<D> {
         self.options.directory.join("large")
     }
 
-    /// A damaged record that somebody wanted to read is an alarm.
-    fn report(&self, error: &SpoolError) {
-        if let SpoolError::Damaged { path, offset, what } = error {
-            self.state.borrow_mut().report(Damage {
-                path: path.clone(),
-                offset: *offset,
-                bytes: 0,
-                what: what.clone(),
-                acknowledged: true,
-            });
-        }
-    }
-
     /// Gives every file of a content a name in this log's own directory, durable.
     async fn link_files(&self, id: CopyId, content: &Content) -> Result<(), SpoolError> {
         let files = files_of(content);
