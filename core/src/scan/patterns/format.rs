@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::distance::Distance;
 use super::error::OpenError;
-use super::literals::Distance;
 use super::rule::{Field, Rule, RuleIndex};
 use super::sieve::Places;
 

@@ -6,13 +6,12 @@
 //! in both and found in any case, which can only let more through.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, ClassBytesRange, Hir, HirKind, Look};
-use serde::{Deserialize, Serialize};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use super::distance::Distance;
 use super::relax::relax;
 use super::rule::Pattern;
 use super::simplify::anchored_tree;
@@ -37,127 +36,14 @@ const NEAR_CHANCE_MAX: f64 = 8e-2;
 const COMPARED_MAX: usize = 4096;
 /// Strings that matches begin or end with.
 const ENDS_MAX: usize = 16;
-/// Lines before a string in which a match may begin, at their beginnings.
-const NEAR_LINES: u32 = 3;
-/// A longer line is not looked back over: PCRE2 then looks at all of the unit.
-const LINE_OCTETS_MAX: usize = 4096;
 /// Octets after which strings of a gate may be cut.
 const CUTS: [usize; 5] = [4, 5, 6, 8, 12];
+/// Sets of so many strings are left as they are.
+const FEW_STRINGS: usize = 8;
 /// A gate this rare need not be rarer.
 const TELLING_CHANCE: f64 = 1e-5;
-/// Places near a string at which a match may begin; more are not tried one by one.
-const NEAR_OCTETS: u32 = 16;
 
 pub(super) type Set = Vec<Vec<u8>>;
-
-/// Octets between the beginning of a match and that of a string in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Distance {
-    pub(super) least: u32,
-    /// `None`: any number.
-    pub(super) most: Option<u32>,
-    /// Line ends (LF) that may be among them; `None`: any number.
-    pub(super) lines: Option<u32>,
-}
-
-impl Distance {
-    /// No octet.
-    const NONE: Self = Self { least: 0, most: Some(0), lines: Some(0) };
-
-    fn of(hir: &Hir) -> Self {
-        let number = |length: usize| u32::try_from(length).ok();
-        let properties = hir.properties();
-        let least = properties.minimum_len().and_then(number).unwrap_or(0);
-        let most = properties.maximum_len().and_then(number);
-        Self { least, most, lines: lines(hir, 0) }
-    }
-
-    /// If there are few places at which a match can begin that has the string somewhere.
-    fn is_near(self, at_line: bool) -> bool {
-        let octets = self.most.is_some_and(|most| most.saturating_sub(self.least) < NEAR_OCTETS);
-        octets || (at_line && self.lines.is_some_and(|lines| lines < NEAR_LINES))
-    }
-
-    /// Where matches can begin that have the string at `at` of `unit`; `None`: in too many places.
-    pub(super) fn places(self, unit: &[u8], at: usize, add: &mut impl FnMut(Range<usize>)) -> Option<()> {
-        let far = |octets: u32| at.checked_sub(usize::try_from(octets).ok()?);
-        // The unit begins too late for a match.
-        let Some(last) = far(self.least) else { return Some(()) };
-        if self.most.is_some_and(|most| most.saturating_sub(self.least) < NEAR_OCTETS) {
-            add(self.most.and_then(far).unwrap_or(0)..last + 1);
-            return Some(());
-        }
-        let mut end = at;
-        for _ in 0..=self.lines? {
-            let from = end.saturating_sub(LINE_OCTETS_MAX);
-            let found = memchr::memrchr(b'\n', unit.get(from..end)?);
-            let start = match found {
-                Some(line_end) => from + line_end + 1,
-                None if from == 0 => 0,
-                None => return None,
-            };
-            add(start..start + 1);
-            let Some(before) = start.checked_sub(1) else { break };
-            end = before;
-        }
-        Some(())
-    }
-
-    fn plus(self, other: Self) -> Self {
-        let sum = |one: Option<u32>, two: Option<u32>| one?.checked_add(two?);
-        Self {
-            least: self.least.saturating_add(other.least),
-            most: sum(self.most, other.most),
-            lines: sum(self.lines, other.lines),
-        }
-    }
-
-    /// Whatever is in either.
-    fn or(self, other: Self) -> Self {
-        let larger = |one: Option<u32>, two: Option<u32>| Some(one?.max(two?));
-        Self {
-            least: self.least.min(other.least),
-            most: larger(self.most, other.most),
-            lines: larger(self.lines, other.lines),
-        }
-    }
-
-    /// With the last `octets` of it left out.
-    fn less(self, octets: usize) -> Self {
-        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        let most = self.most.map(|most| most.saturating_sub(octets));
-        Self { least: self.least.saturating_sub(octets), most, ..self }
-    }
-}
-
-/// Most line ends in a match of `hir`.
-fn lines(hir: &Hir, depth: usize) -> Option<u32> {
-    if depth > 250 {
-        return None;
-    }
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => Some(0),
-        HirKind::Literal(literal) => {
-            u32::try_from(memchr::memchr_iter(b'\n', &literal.0).count()).ok()
-        }
-        HirKind::Class(Class::Bytes(class)) => {
-            let has = |range: &ClassBytesRange| (range.start()..=range.end()).contains(&b'\n');
-            Some(u32::from(class.ranges().iter().any(has)))
-        }
-        HirKind::Class(Class::Unicode(_)) => None,
-        HirKind::Capture(capture) => lines(&capture.sub, depth + 1),
-        HirKind::Repetition(repetition) => match lines(&repetition.sub, depth + 1)? {
-            0 => Some(0),
-            each => each.checked_mul(repetition.max?),
-        },
-        HirKind::Concat(parts) => parts.iter().try_fold(0_u32, |all, part| {
-            all.checked_add(lines(part, depth + 1)?)
-        }),
-        HirKind::Alternation(parts) => parts
-            .iter()
-            .try_fold(0_u32, |all, part| Some(all.max(lines(part, depth + 1)?))),
-    }
-}
 
 /// A set of strings, and where each of them is in a match.
 pub(super) type Placed = BTreeMap<Vec<u8>, Distance>;
@@ -263,6 +149,9 @@ fn fewer(set: &Placed, chance_of_set: f64) -> Placed {
         }
         fewer
     };
+    if set.len() <= FEW_STRINGS {
+        return cut(OCTETS_MAX);
+    }
     let cuts = CUTS.iter().map(|octets| cut(*octets));
     let mut good = cuts.filter(|fewer| chance(fewer.keys()) <= enough);
     good.next().unwrap_or_else(|| cut(OCTETS_MAX))
@@ -375,9 +264,7 @@ fn look(hir: &Hir, depth: usize) -> Known {
     }
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Known::exactly(vec![Vec::new()], length),
-        HirKind::Literal(literal) => {
-            Known::exactly(vec![literal.0.to_ascii_lowercase()], length)
-        }
+        HirKind::Literal(literal) => Known::exactly(vec![literal.0.to_ascii_lowercase()], length),
         HirKind::Class(class) => Known { exact: class_values(class), ..Known::nothing(length) },
         HirKind::Capture(capture) => look(&capture.sub, depth + 1),
         HirKind::Repetition(repetition) => {

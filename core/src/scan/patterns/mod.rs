@@ -31,6 +31,7 @@
 
 mod compile;
 mod confirm;
+mod distance;
 mod error;
 pub mod fields;
 mod format;

@@ -133,7 +133,8 @@ fn note(at: u32, places: &mut [Octets; PLACES], change: impl Fn(&mut Octets)) {
         .for_each(|(_, o)| change(o));
 }
 
-type Row = [u64; WORDS];
+/// Words in two halves, each a register of AVX2.
+type Row = [[u64; WORDS / 2]; 2];
 
 /// Up to [`LANES`] sequences, ready to run.
 #[derive(Debug)]
@@ -153,11 +154,11 @@ impl Sieve {
             let word = lane / 8;
             // Short sequences lie at the end of their lane.
             let from = lane % 8 * 8 + PLACES.saturating_sub(places.len());
-            if let Some(first) = first.get_mut(word) {
+            if let Some(first) = first.as_flattened_mut().get_mut(word) {
                 *first |= 1 << from;
             }
             for (octet, row) in (0..=u8::MAX).zip(rows.iter_mut()) {
-                let Some(row) = row.get_mut(word) else { continue };
+                let Some(row) = row.as_flattened_mut().get_mut(word) else { continue };
                 for (place, octets) in places.iter().take(PLACES).enumerate() {
                     *row |= u64::from(has(octets, octet)) << (from + place);
                 }
@@ -169,7 +170,8 @@ impl Sieve {
     /// The sequences that are somewhere in `unit`, as bits.
     pub(super) fn scan(&self, unit: &[u8]) -> u64 {
         let mut found = 0_u64;
-        for (word, seen) in seen(&self.rows, &self.first, unit).iter().enumerate() {
+        let seen = seen(&self.rows, &self.first, unit);
+        for (word, seen) in seen.as_flattened().iter().enumerate() {
             for lane in (0..8).filter(|lane| seen >> (8 * lane + PLACES - 1) & 1 == 1) {
                 found |= 1 << (8 * word + lane);
             }
@@ -195,7 +197,10 @@ fn seen_anywhere(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
     for octet in unit {
         #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
         let row = &rows[usize::from(*octet)];
-        for ((at, seen), (first, row)) in at.iter_mut().zip(&mut seen).zip(first.iter().zip(row)) {
+        let words = at.as_flattened_mut().iter_mut().zip(seen.as_flattened_mut());
+        for ((at, seen), (first, row)) in
+            words.zip(first.as_flattened().iter().zip(row.as_flattened()))
+        {
             // What a shift carries into the next lane is a first place, where it counts at all.
             *at = (*at << 1 | first) & row;
             *seen |= *at;
@@ -208,39 +213,41 @@ fn seen_anywhere(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
 /// carries in memory).
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn seen_avx2(rows: &[Row; 256], first: &Row, unit: &[u8]) -> Row {
-    let (first0, first1) = halves(first);
+fn seen_avx2(rows: &[Row; 256], [first0, first1]: &Row, unit: &[u8]) -> Row {
+    let (first0, first1) = (loaded(first0), loaded(first1));
     let (mut at0, mut at1) = (_mm256_setzero_si256(), _mm256_setzero_si256());
     let (mut seen0, mut seen1) = (at0, at1);
     for octet in unit {
         #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
-        let (row0, row1) = halves(&rows[usize::from(*octet)]);
-        at0 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at0), first0), row0);
-        at1 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at1), first1), row1);
+        let [row0, row1] = &rows[usize::from(*octet)];
+        at0 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at0), first0), loaded(row0));
+        at1 = _mm256_and_si256(_mm256_or_si256(_mm256_slli_epi64::<1>(at1), first1), loaded(row1));
         seen0 = _mm256_or_si256(seen0, at0);
         seen1 = _mm256_or_si256(seen1, at1);
     }
-    let mut seen = Row::default();
-    #[expect(unsafe_code, reason = "registers are written through a pointer")]
-    // SAFETY: a row is as large as two registers; these stores need no alignment.
-    unsafe {
-        let out = seen.as_mut_ptr().cast::<__m256i>();
-        _mm256_storeu_si256(out, seen0);
-        _mm256_storeu_si256(out.add(1), seen1);
-    }
-    seen
+    [stored(seen0), stored(seen1)]
 }
 
-/// A row in two registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
-fn halves(row: &Row) -> (__m256i, __m256i) {
-    const { assert!(size_of::<Row>() == 2 * size_of::<__m256i>()) };
+fn loaded(words: &[u64; 4]) -> __m256i {
     #[expect(unsafe_code, reason = "registers are read through a pointer")]
-    // SAFETY: a row is as large as two registers; these loads need no alignment.
+    // SAFETY: four words are as large as a register, and this load needs no alignment.
     unsafe {
-        let row = row.as_ptr().cast::<__m256i>();
-        (_mm256_loadu_si256(row), _mm256_loadu_si256(row.add(1)))
+        _mm256_loadu_si256((&raw const *words).cast())
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn stored(register: __m256i) -> [u64; 4] {
+    let mut words = [0; 4];
+    #[expect(unsafe_code, reason = "registers are written through a pointer")]
+    // SAFETY: four words are as large as a register, and this store needs no alignment.
+    unsafe {
+        _mm256_storeu_si256((&raw mut words).cast(), register);
+    }
+    words
 }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::confirm::{self, Anchored, Confirm};
+use super::distance::Distance;
 use super::hs::{self, Entry, Mode};
 use super::lazy::Lazy;
-use super::literals::{self, Distance, Gate, Necessary};
+use super::literals::{self, Gate, Necessary};
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
 use super::sieve::{Places, Sieve};
@@ -187,7 +188,8 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
     let refused = || Outcome::Refused("no way to run it".to_owned());
     let (tier, cost) =
         ways.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).ok_or_else(refused)?;
-    if matches!(&tier, Tier::Gated { literals } if literals.iter().any(|(_, near)| near.is_some())) {
+    if matches!(&tier, Tier::Gated { literals } if literals.iter().any(|(_, near)| near.is_some()))
+    {
         also.clear();
     }
     Ok(Tiered { tier, also, cost_ns_per_kib: cost, empty, unset })

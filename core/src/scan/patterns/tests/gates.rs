@@ -4,8 +4,8 @@ use super::*;
 
 fn needed(text: &str) -> Option<Vec<String>> {
     let pattern = Pattern { text: text.into(), ..Pattern::default() };
-    let set = literals::necessary(&pattern).gate?;
-    Some(set.into_iter().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
+    let set = literals::necessary(&pattern).gates.into_iter().find(|gate| gate.rare)?.strings;
+    Some(set.into_keys().map(|text| String::from_utf8_lossy(&text).into_owned()).collect())
 }
 
 #[test]
@@ -13,19 +13,21 @@ fn literals_are_taken_only_where_every_match_has_one() {
     let some = |texts: &[&str]| Some(texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
     for (text, expected) in [
         ("Hello World", some(&["hello world"])),
-        ("x*hello\\s+there", some(&["hello"])),
+        ("x*hello\\d*there", some(&["hello"])),
+        ("x*hello[ \\t]+there", some(&["hello\t", "hello "])),
+        ("x*[ab]+hello", some(&["ahello", "bhello"])),
         ("(?:hello|there)+x?", some(&["hello", "there"])),
         ("(?:hello)?", None),
         ("hello|.*", None),
         ("(?!hello)\\w+", None),
         ("(?=hello)\\w+", None),
-        ("(?>hello)++world", some(&["world"])),
+        ("(?>hello)++world", some(&["helloworld"])),
         ("h[ea]llo", some(&["hallo", "hello"])),
         ("[^h]ello w", some(&["ello w"])),
         ("\\Qa.b(c\\E", some(&["a.b(c"])),
         ("(hello)\\1{0}", some(&["hello"])),
         ("hello{0}", some(&["hell"])),
-        ("gaz{2,5}o", some(&["zz"])),
+        ("gaz{2,5}o", some(&["gazz"])),
         ("\\x68ell\\157", some(&["hell"])),
         ("[[:alpha:]]hello", some(&["hello"])),
         ("\\d{5,}", None),
@@ -37,8 +39,10 @@ fn literals_are_taken_only_where_every_match_has_one() {
 #[test]
 fn octets_above_ascii_are_octets_in_a_necessary_literal() {
     let pattern = Pattern { text: "\\xe5\\x81\\x9c[\\xe6-\\xe7]x".into(), ..Pattern::default() };
-    let set = literals::necessary(&pattern).gate.unwrap();
-    assert_eq!(set, [b"\xe5\x81\x9c\xe6x".to_vec(), b"\xe5\x81\x9c\xe7x".to_vec()]);
+    let gates = literals::necessary(&pattern).gates;
+    assert!(
+        gates[0].strings.keys().eq(&[b"\xe5\x81\x9c\xe6x".to_vec(), b"\xe5\x81\x9c\xe7x".to_vec()])
+    );
 }
 
 /// `account .{0,20}suspen` waited for the word that every office writes, and PCRE2 looked at every mail.
@@ -47,7 +51,7 @@ fn a_gate_is_what_is_rare_in_mail_and_the_rest_is_looked_for_as_well() {
     let pattern =
         Pattern { text: "account .{0,20}suspen".into(), caseless: true, ..Pattern::default() };
     let necessary = literals::necessary(&pattern);
-    assert_eq!(necessary.gate, Some(vec![b"suspen".to_vec()]));
+    assert!(necessary.gates[0].strings.keys().eq([b"suspen"]), "{necessary:?}");
     assert_eq!(necessary.also, [vec![b"account ".to_vec()]]);
 }
 
@@ -141,9 +145,50 @@ proptest! {
         if let Ok(confirm) = Confirm::new(&pattern)
             && confirm.matches(text.as_bytes()) == Ok(true)
         {
-            for set in necessary.gate.iter().chain(&necessary.also) {
-                prop_assert!(set.iter().any(|literal| memchr::memmem::find(text.as_bytes(), literal).is_some()));
-            }
+            let has = |literal: &Vec<u8>| memchr::memmem::find(text.as_bytes(), literal).is_some();
+            prop_assert!(necessary.gates.iter().all(|gate| gate.strings.keys().any(has)));
+            prop_assert!(necessary.also.iter().all(|set| set.iter().any(has)));
         }
+    }
+
+    /// Tried only where a gate says that a match can begin, a rule hits as often as over the whole unit.
+    #[test]
+    fn trying_the_places_near_a_string_finds_what_searching_the_unit_finds(
+        pattern in "(\\^|\\\\b)?([xyz]|[^x]|\\.\\*\\?|[xy]{0,3}|\\(\\?:x\\|yz\\)\\?){0,2}[abc]{2,3}[+?]?(\\.|\\\\s\\*|\\(\\?!c\\)|[ab]\\+){0,2}[abc]{1,3}\\$?(\\|[xy]?[abc]{2,4})?",
+        text in "[abcxyz \n]{0,60}",
+        multiline in any::<bool>(),
+        caseless in any::<bool>(),
+        most in 1_u32..4,
+    ) {
+        let pattern = Pattern { text: pattern, multiline, caseless, ..Pattern::default() };
+        let (Ok(confirm), Some(anchored)) = (Confirm::new(&pattern), Anchored::new(&pattern)) else {
+            return Ok(());
+        };
+        let unit = text.as_bytes();
+        for gate in literals::necessary(&pattern).gates.iter().filter(|gate| gate.near) {
+            let mut places = Vec::new();
+            for (literal, distance) in &gate.strings {
+                for at in memchr::memmem::find_iter(unit, literal) {
+                    prop_assert!(distance.places(unit, at, &mut |range| places.push(range)).is_some());
+                }
+            }
+            confirm::in_order(&mut places);
+            prop_assert_eq!(anchored.count(unit, &places, most), confirm.count(unit, most));
+        }
+    }
+
+    /// Strings are counted as PCRE2 counts them.
+    #[test]
+    fn strings_are_counted_as_pcre2_counts_them(
+        pattern in "([abc]{1,2}|\\[[ab]c\\]|\\(\\?:a\\|ab\\|cc?\\)){1,3}(\\|[abc]{1,3}){0,3}",
+        text in "[abcAB]{0,60}",
+        caseless in any::<bool>(),
+        most in 1_u32..9,
+    ) {
+        let words = Pattern { text: pattern.clone(), caseless, ..Pattern::default() };
+        // The same with something that only PCRE2 does.
+        let other = Pattern { text: format!("(?!q)(?:{pattern})"), ..words.clone() };
+        let (words, other) = (Confirm::new(&words).unwrap(), Confirm::new(&other).unwrap());
+        prop_assert_eq!(words.count(text.as_bytes(), most), other.count(text.as_bytes(), most));
     }
 }

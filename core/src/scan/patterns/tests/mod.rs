@@ -3,7 +3,7 @@
 use futures_lite::future::block_on;
 use proptest::prelude::*;
 
-use super::confirm::Confirm;
+use super::confirm::{self, Anchored, Confirm};
 use super::fields::{Fields, HeaderField, PartOctets, Units};
 use super::meta::Expression;
 use super::rule::{Field, Pattern, Test};

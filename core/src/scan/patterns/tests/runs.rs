@@ -125,7 +125,7 @@ fn hits_equal_those_of_every_rule_run_ungated() {
     }
     assert!(hits > 45, "{hits} hits: the texts no longer try the rules");
     for tier in [Outcome::TakenGated, Outcome::TakenSieved] {
-        assert!(report.count(|outcome| *outcome == tier) > 2, "{tier:?}: {report:?}");
+        assert!(report.count(|outcome| *outcome == tier) > 0, "{tier:?}: {report:?}");
     }
 }
 
