@@ -149,7 +149,7 @@ fn connections_per_address_are_limited_for_the_box_whatever_the_number_of_shards
     let refused = open.iter().find_map(|client| client.as_ref().err()).unwrap().to_string();
     assert!(refused.contains("421"), "{refused}");
     drop(open);
-    sekisho_tests::wait::wait_for("a place is free again", || connect().ok());
+    wait_for("a place is free again", || connect().ok());
 }
 
 /// An open relay is looked for by trying; an operator who was asked why a partner's mail is refused found
