@@ -117,6 +117,21 @@ impl Notify {
     pub fn reports_failure(self) -> bool {
         !self.never && (self.failure || !(self.success || self.delay))
     }
+
+    /// What both ask for together: of a recipient that was named twice, whoever wants to hear of it does.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (one, same) if one == same => one,
+            (Self { never: true, .. }, other) | (other, Self { never: true, .. }) => other,
+            (one, other) => Self {
+                never: false,
+                success: one.success || other.success,
+                failure: one.reports_failure() || other.reports_failure(),
+                delay: one.delay || other.delay,
+            },
+        }
+    }
 }
 
 /// RET of RFC 3461 section 4.3.
@@ -194,4 +209,35 @@ pub struct Client {
     /// Protocol version and cipher suite when the session is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Notify;
+
+    #[test]
+    fn of_two_wishes_to_be_told_the_wider_one_holds() {
+        let absent = Notify::default();
+        let never = Notify { never: true, ..absent };
+        let success = Notify { success: true, ..absent };
+        let failure = Notify { failure: true, ..absent };
+        let delay = Notify { delay: true, ..absent };
+        for (one, other, both) in [
+            (absent, absent, absent),
+            (never, never, never),
+            (never, absent, absent),
+            (never, success, success),
+            (success, delay, Notify { success: true, delay: true, ..absent }),
+            // Nothing said means failure (RFC 3461 section 4.1), and must go on to mean it.
+            (absent, success, Notify { success: true, failure: true, ..absent }),
+            (absent, failure, failure),
+        ] {
+            assert_eq!((one.with(other), other.with(one)), (both, both), "{one:?} {other:?}");
+            assert_eq!(
+                both.reports_failure(),
+                one.reports_failure() || other.reports_failure(),
+                "{one:?} {other:?}"
+            );
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, words};
 use sekisho_tests::hop::Hop;
+use sekisho_tests::script::{Act, Phase, Script, ScriptHop};
+use sekisho_tests::wait::wait_for;
 
 fn rcpt(gateway: &Gateway, from: &str, to: &str) -> u16 {
     let mut client = gateway.client();
@@ -79,4 +81,32 @@ fn a_single_change_is_in_force_in_under_a_second() {
     change(&["list", "remove", "block", "bad@example.com"], &bad, 250);
     let wrong = gateway.sekisho(&["list", "add", "block", "not a pattern"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", words(&wrong));
+}
+
+/// A hop that hung kept the replies to the whole pipelined group back for as long as its call-out waited: the
+/// client could not tell us from a dead server.
+#[test]
+fn replies_that_are_known_do_not_wait_for_a_call_out_that_hangs() {
+    let hop = ScriptHop::start(Script::default().with(Phase::Rcpt, Act::Silent));
+    let gateway = Gateway::start(&Setup {
+        settings: "recipient.verify = \"callout\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let mut client = gateway.client();
+    let begun = Instant::now();
+    let group = "MAIL FROM:<a@example.com>\r\nRCPT TO:<a@elsewhere.test>\r\n\
+                 RCPT TO:<user@demo.test>\r\nRSET\r\n";
+    client.raw(group.as_bytes()).unwrap();
+    let codes = [client.reply().unwrap().code, client.reply().unwrap().code];
+    let took = begun.elapsed();
+    assert_eq!(codes, [250, 550], "MAIL, and a domain that is not ours");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    // The question itself is still open.
+    wait_for("the hop is asked, and says nothing", || {
+        hop.lines().iter().any(|line| line.starts_with("RCPT")).then_some(())
+    });
+    hop.behave(Script::default());
+    assert_eq!(client.reply().unwrap().code, 451, "the hop gave no answer");
+    assert_eq!(client.reply().unwrap().code, 250, "and the session goes on");
+    client.quit();
 }

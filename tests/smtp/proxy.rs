@@ -108,6 +108,8 @@ fn limits_lists_and_xclient_go_by_the_address_that_the_proxy_names() {
     let hop = Hop::start();
     let mut gateway = Gateway::prepare(&Setup {
         listener: "proxy_from = [\"127.0.0.0/8\"]\nxclient_from = [\"127.0.0.0/8\"]".to_owned(),
+        // Twenty strangers, one after the other.
+        smtp: "greeting_delay_ms = 10".to_owned(),
         config: "[admission]\nexempt = []\n[admission.address]\nconnections_max = 2\n\
                  [admission.network]\nconnections_max = 4\n"
             .to_owned(),

@@ -101,6 +101,16 @@ fn a_held_mail_is_shown_exported_released_byte_for_byte_and_another_deleted_for_
         other => panic!("{other:?}"),
     }
     assert_eq!(hop.mails().len(), 1);
+
+    // Whoever asks what became of a recipient's mail finds what the operator did with it.
+    for (to, action) in [("release-1@demo.test", "release"), ("delete-1@demo.test", "delete")] {
+        let row = wait_for("the row of what the operator did", || {
+            let (to, by) = (format!("to~{to}"), "by=operator");
+            gateway.sekisho_json(&["log", "search", &to, by]).pop()
+        });
+        assert_eq!((&row["action"], &row["address"]), (&action.into(), &to.into()), "{row}");
+        assert_eq!(row["from"], "sender@example.com", "{row}");
+    }
 }
 
 #[test]

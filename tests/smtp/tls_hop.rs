@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sekisho_tests::gateway::{Gateway, Setup};
-use sekisho_tests::script::{Act, Authority, Phase, Script, ScriptHop, Tls, self_signed};
+use sekisho_tests::script::{
+    Act, Authority, Phase, Script, ScriptHop, Tls, demanding, self_signed,
+};
 use sekisho_tests::wait::wait_longer;
 
 /// How a mail ends up.
@@ -23,6 +25,7 @@ fn each_tls_rule_does_with_each_hop_what_it_says() {
     let authority = Authority::start();
     let valid = || Tls::With(authority.certify("127.0.0.1", false));
     let own = || Tls::With(self_signed("elsewhere.test"));
+    let strict = || Tls::With(demanding(&authority));
     let broken = || Tls::Broken(b"this is no handshake\r\n");
     let tls = |tls| Script { tls, ..Script::default() };
     let refusing = |text: &str| tls(valid()).with(Phase::StartTls, Act::Say(text.to_owned()));
@@ -36,6 +39,8 @@ fn each_tls_rule_does_with_each_hop_what_it_says() {
         // Better in clear than not at all, but never on a connection that is half encrypted.
         ("opportunistic", "broken", tls(broken()), End::Clear, 2),
         ("opportunistic", "closed", tls(Tls::Broken(b"")), End::Clear, 2),
+        // Says no when the handshake is over for us: the mail waited five days for a hop that takes it in clear.
+        ("opportunistic", "wants a certificate", tls(strict()), End::Clear, 2),
         ("opportunistic", "injected", refusing(INJECTED), End::Waits("behind the answer"), 1),
         ("required", "valid", tls(valid()), End::Encrypted, 1),
         ("required", "self-signed", tls(own()), End::Encrypted, 1),
@@ -43,6 +48,7 @@ fn each_tls_rule_does_with_each_hop_what_it_says() {
         ("required", "refused", refusing("454 4.7.0 not now"), End::Waits("not now"), 1),
         ("required", "refused for good", refusing("554 5.7.3 no"), End::Waits("5.7.3 no"), 1),
         ("required", "broken", tls(broken()), End::Waits(no_handshake), 1),
+        ("required", "wants a certificate", tls(strict()), End::Waits(no_handshake), 1),
         ("required", "injected", refusing(INJECTED), End::Waits("behind the answer"), 1),
         ("verify", "valid", tls(valid()), End::Encrypted, 1),
         ("verify", "not offered", tls(Tls::No), End::Waits("offers no TLS"), 1),

@@ -379,6 +379,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Its certificate in PEM.
     pub pem: String,
+    der: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -414,8 +415,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).expect("a root").pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        let root = params.self_signed(&key).expect("a root");
+        let (pem, der) = (root.pem(), root.der().clone());
+        Self { issuer: Issuer::new(params, key), pem, der }
     }
 
     /// A valid certificate for `name`, or one that has expired.
@@ -432,6 +434,34 @@ impl Authority {
         }
         server(&params.signed_by(&key, &self.issuer).expect("a certificate"), &key)
     }
+}
+
+/// A server that lets in only whoever shows a certificate of `authority`. Under TLS 1.3 the client's handshake is done
+/// before the server sees that it has none.
+///
+/// # Panics
+/// No randomness.
+#[must_use]
+pub fn demanding(authority: &Authority) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der.clone()).expect("a root");
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    );
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params("hop.test").self_signed(&key).expect("a certificate");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("protocol versions")
+        .with_client_cert_verifier(verifier.build().expect("a verifier"))
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
+        .expect("a certificate with its key");
+    Arc::new(config)
 }
 
 /// A certificate that nobody else signed.

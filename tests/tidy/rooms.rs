@@ -17,7 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("message", &[]),
     // A worker maps the generation itself.
     ("analysis", &["config", "message", "scan", "tables"]),
-    ("scan", &["message", "tables"]),
+    // `config` for the words of a mistake in a file that people write.
+    ("scan", &["config", "message", "tables"]),
     ("verdict", &["config", "policy", "scan"]),
     ("policy", &["config", "scan", "tables", "verdict"]),
     ("rewrite", &["message", "policy", "verdict"]),

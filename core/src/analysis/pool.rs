@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::account::Account;
 use super::deaths::{DEATHS_MAX, Deaths, hash_of};
@@ -25,6 +25,8 @@ const REQUESTS_PER_WORKER_MAX: u32 = 5_000;
 
 /// Failures in a row (deaths, failed starts) that cost no pause: one bad content has two.
 const FAILURES_FREE: u32 = 2;
+/// How often an idle worker is looked at.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// First pause after more of them; doubled each time, so that a loop of crashes is not one of forks.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause.
@@ -74,7 +76,7 @@ impl PoolSettings {
 pub struct PoolCounters {
     /// Contents that were examined.
     pub examined: u64,
-    /// Workers that ended before they answered, or were killed at their deadline.
+    /// Workers that ended by themselves, idle or before they answered, or were killed at their deadline.
     pub deaths: u64,
     /// Contents that were turned away by a full queue.
     pub full: u64,
@@ -243,7 +245,7 @@ struct Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is our child and not yet waited for, so its number cannot be another's.
+        // It is our child, and if it was waited for the library knows: the number is never another's.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -260,7 +262,20 @@ struct Slot {
 
 impl Slot {
     fn run(mut self) {
-        while let Ok(Job { asked, claimed, answer }) = self.queue.recv() {
+        loop {
+            let job = match &self.worker {
+                Some(_) => self.queue.recv_timeout(LOOK_AFTER),
+                // Nobody to look after.
+                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let Job { asked, claimed, answer } = match job {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if claimed.swap(true, Ordering::AcqRel) {
                 continue;
             }
@@ -269,6 +284,30 @@ impl Slot {
             drop(asked);
             self.pause();
         }
+    }
+
+    /// Replaces a worker that died while it had nothing to do (killed by the kernel for its memory, or by
+    /// somebody): nobody would have noticed before the next content, which would have been blamed. After some
+    /// failures in a row the next content starts one.
+    fn look_after(&mut self) {
+        if !self.reap() || self.failures > FAILURES_FREE {
+            return;
+        }
+        if let Err(error) = self.process(None) {
+            tracing::warn!(%error, "an analysis worker could not be started again");
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    /// Lets go of a worker that has ended by itself; true if it has.
+    fn reap(&mut self) -> bool {
+        let Some(process) = &mut self.worker else { return false };
+        let Ok(Some(status)) = process.child.try_wait() else { return false };
+        tracing::warn!(%status, pid = process.child.id(), "an idle analysis worker died");
+        self.worker = None;
+        self.failures = self.failures.saturating_add(1);
+        self.shared.counters.deaths.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     /// Waits after failures in a row. The queue is served by the other threads meanwhile.
@@ -346,6 +385,7 @@ impl Slot {
 
     /// The worker, started or replaced where needed.
     fn process(&mut self, generation: Option<Arc<PathBuf>>) -> Result<&mut Process, AnalysisError> {
+        self.reap();
         let wanted = generation.or_else(|| self.shared.generation.load_full());
         let fits = self.worker.as_ref().is_some_and(|process| {
             process.generation == wanted && process.requests < REQUESTS_PER_WORKER_MAX

@@ -145,6 +145,45 @@ fn a_content_is_examined_in_a_worker_and_the_worker_is_kept() {
     assert_eq!(pool.counters(), PoolCounters { examined: 3, deaths: 0, full: 0 });
 }
 
+/// Worker processes of this test program, those that nobody has waited for included.
+fn children() -> Vec<i32> {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let of = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children"));
+    let texts: Vec<String> = threads.filter_map(|thread| of(thread.unwrap()).ok()).collect();
+    texts.iter().flat_map(|text| text.split_whitespace()).map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn an_idle_worker_that_is_killed_is_noticed_counted_and_replaced() {
+    // It stayed a zombie, no alarm was raised, and the next content was blamed for the death.
+    let pool = pool(Duration::from_secs(20), 4);
+    examine(&pool, mail()).unwrap();
+    let first = children();
+    assert_eq!(first.len(), 1, "{first:?}");
+    kill(first[0]);
+    let end = Instant::now() + Duration::from_secs(20);
+    let second = loop {
+        let now = children();
+        if pool.counters().deaths == 1 && now.len() == 1 && now != first {
+            break now;
+        }
+        assert!(Instant::now() < end, "{:?}, {now:?} after {first:?}", pool.counters());
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // It may still be starting: idle it is when it has answered.
+    examine(&pool, mail()).unwrap();
+    assert_eq!(children(), second, "the new one is used");
+    kill(second[0]);
+    assert_eq!(&*examine(&pool, mail()).unwrap().facts.subject, "x");
+    assert_eq!(pool.counters(), PoolCounters { examined: 3, deaths: 2, full: 0 });
+    assert_eq!(children().len(), 1);
+}
+
 #[test]
 fn a_content_on_which_workers_die_twice_is_a_finding_and_the_next_one_is_served() {
     let pool = pool(Duration::from_secs(20), 4);

@@ -27,7 +27,7 @@ pub use delivery::{Delivery, DeliveryMode, Tls};
 pub use dns::Dns;
 pub use engine::{Analysis, Engine, LogLevel, Metrics, host_name};
 pub use listener::{Listener, ListenerTls};
-pub use problem::{Problem, did_you_mean};
+pub use problem::{Problem, did_you_mean, hint};
 pub use route::{Route, RouteTls};
 pub use smtp::{BareLineEnds, EarlyTalkers, EightBit, Smtp};
 pub use storage::Storage;

@@ -33,6 +33,12 @@ pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// `, did you mean ...?` behind a mistake, or nothing.
+#[must_use]
+pub fn hint<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    did_you_mean(word, known).map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
+}
+
 /// Edits (insert, delete, replace one character) from one word to the other.
 fn distance(from: &str, to: &str) -> usize {
     // A key of a hostile length must not cost its square.

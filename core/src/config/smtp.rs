@@ -55,7 +55,7 @@ pub struct Smtp {
     pub data_timeout_ms: u64,
     /// A session may last this long.
     pub session_timeout_ms: u64,
-    /// Before the greeting, to catch early talkers.
+    /// Strangers wait so long for the greeting, to catch early talkers.
     pub greeting_delay_ms: u64,
     /// What an early talker gets.
     pub early_talkers: EarlyTalkers,
@@ -79,7 +79,7 @@ impl Default for Smtp {
             command_timeout_ms: 300_000,
             data_timeout_ms: 180_000,
             session_timeout_ms: 3_600_000,
-            greeting_delay_ms: 0,
+            greeting_delay_ms: 1000,
             early_talkers: EarlyTalkers::Refuse,
             bare_line_ends: BareLineEnds::Canonical,
             eight_bit: EightBit::AsIs,

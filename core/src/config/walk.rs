@@ -13,7 +13,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, did_you_mean};
+use super::problem::{Problem, hint};
 
 /// One file being read.
 #[derive(Debug)]
@@ -415,11 +415,6 @@ impl<'w, 't> Section<'w, 't> {
             }
         }
     }
-}
-
-/// `, did you mean ...?`, or nothing.
-fn hint<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    did_you_mean(word, known).map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
 }
 
 /// `-2.5` is -2500. `None` for more than three decimals, exponents, `inf`, `nan`, overflow.

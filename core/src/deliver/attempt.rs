@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::client::{ClientSettings, Failure, Fate, Transaction};
 use super::connection::{Connection, Patience, Sent};
 use super::copy::{HopAnswer, Needs};
-use super::destinations::{Denied, Destinations, Permit};
+use super::destinations::{Asker, Denied, Destinations, Permit};
 use super::pool::{Key, Pool};
 use super::route::{Hop, Routes, TlsRule};
 use super::settings::Settings;
@@ -40,6 +40,7 @@ pub(super) struct Letter<'l> {
     pub recipients: &'l [Recipient],
     pub needs: Needs,
     pub content: &'l Content,
+    pub asker: Asker,
 }
 
 /// What came of one recipient.
@@ -144,7 +145,7 @@ impl<W: World> Outlet<W> {
     async fn try_hop(&self, hop: &Hop, round: &mut Round<'_, W>) {
         let now = self.world.now().mono;
         let name = way::destination(hop, round.origin);
-        let permit = match self.destinations.admit((&name, hop.port), now) {
+        let permit = match self.destinations.admit((&name, hop.port), round.letter.asker, now) {
             Ok(permit) => permit,
             Err(denied) => return round.denied(hop, denied, now),
         };

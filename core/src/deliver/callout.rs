@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::client::{Fate, Transaction};
 use super::connection::{Patience, Sent};
 use super::copy::Needs;
+use super::destinations::Asker;
 use super::pool::Key;
 use super::route::Hop;
 use super::store::Store;
@@ -190,7 +191,10 @@ impl<W: World, S: Store> Deliverer<W, S> {
     ) -> Result<Callout, Reply> {
         let outlet = &self.inner.outlet;
         let now = self.world().now().mono;
-        let permit = outlet.destinations.admit((&hop.host, hop.port), now).map_err(|_| busy())?;
+        let permit = outlet
+            .destinations
+            .admit((&hop.host, hop.port), Asker::Client, now)
+            .map_err(|_| busy())?;
         let addresses = self.world().addresses(&hop.host).await.unwrap_or_default();
         let mut last = Reply::new(450, Enhanced(4, 4, 3), "next hop has no address");
         for address in addresses.into_iter().take(2) {

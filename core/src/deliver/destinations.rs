@@ -4,6 +4,7 @@
 //! One table of fixed size for all shards, of atomics only. A destination is `host:port`; it is found
 //! by a hash, a few places beside each other are tried, and a place that nobody needs any more is taken
 //! over. When all are in use two destinations share one: their limits are then common, nothing else.
+//! A hop is trusted with few connections for queued mail at first, and with more as it answers.
 //! Memory: `SLOTS` x 32 octets for the box. Survives nothing: a restart asks every hop afresh.
 
 use std::hash::{Hash as _, Hasher as _};
@@ -17,6 +18,9 @@ use crate::clock::MonoMillis;
 const SLOTS: usize = 16 * 1024;
 /// Places tried for one destination.
 const PROBES: usize = 8;
+/// Connections for mail of the queue to a hop that has not answered yet, Postfix' number. A hop that hangs keeps
+/// each of them for five minutes, and the slots of healthy domains with them.
+pub(super) const QUEUED_FIRST: u32 = 5;
 /// The pause doubles with every failure, as often as this.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -27,6 +31,8 @@ struct Slot {
     until: AtomicU64,
     active: AtomicU32,
     failures: AtomicU32,
+    /// Answers since it is known or has failed last: so many more than [`QUEUED_FIRST`] may mail of the queue have.
+    answers: AtomicU32,
 }
 
 /// The table. One for the box, shared by all shards.
@@ -44,6 +50,15 @@ pub enum Denied {
     BackingOff(MonoMillis),
     /// It has as many connections as it may have.
     Full,
+}
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A client waits for the answer.
+    Client,
+    /// Mail of the queue: it starts with few connections and gets one more with each answer.
+    Queue,
 }
 
 /// The right to one connection; given back when dropped.
@@ -71,6 +86,7 @@ impl Destinations {
     pub fn admit(
         self: &Arc<Self>,
         (host, port): (&str, u16),
+        asker: Asker,
         now: MonoMillis,
     ) -> Result<Permit, Denied> {
         let index = self.place(host, port, now);
@@ -90,8 +106,15 @@ impl Destinations {
                 return Err(Denied::BackingOff(MonoMillis(trial)));
             }
         }
+        let most = match asker {
+            Asker::Client => self.connections_max,
+            Asker::Queue => {
+                let answers = slot.answers.load(Ordering::Acquire);
+                QUEUED_FIRST.saturating_add(answers).min(self.connections_max)
+            }
+        };
         let taken = slot.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| {
-            (active < self.connections_max).then_some(active + 1)
+            (active < most).then_some(active + 1)
         });
         match taken {
             Ok(_) => Ok(Permit { table: Arc::clone(self), index, trial: until > 0 }),
@@ -138,6 +161,7 @@ impl Destinations {
         {
             slot.until.store(0, Ordering::Release);
             slot.failures.store(0, Ordering::Release);
+            slot.answers.store(0, Ordering::Release);
         }
         index
     }
@@ -159,6 +183,10 @@ impl Permit {
         if let Some(slot) = self.table.slots.get(self.index) {
             slot.until.store(0, Ordering::Release);
             slot.failures.store(0, Ordering::Release);
+            // Beyond the limit of all no answer counts, so this never overflows.
+            let _ = slot.answers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |answers| {
+                (answers < self.table.connections_max).then_some(answers + 1)
+            });
         }
     }
 
@@ -171,6 +199,7 @@ impl Permit {
             // Twenty connections that break at one moment are one failure, not twenty.
             return MonoMillis(known);
         }
+        slot.answers.store(0, Ordering::Release);
         let failures = slot.failures.fetch_add(1, Ordering::AcqRel).min(DOUBLINGS_MAX);
         let (first, longest) = self.table.back_off;
         let pause = first.saturating_mul(1 << failures).min(longest);

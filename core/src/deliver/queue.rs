@@ -14,6 +14,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::answers::Answers;
+use super::destinations::QUEUED_FIRST;
 use crate::clock::{MonoMillis, Now};
 use crate::spool::CopyId;
 
@@ -82,6 +83,9 @@ struct Domain {
     /// Milliseconds; 0 = not blocked.
     blocked_until: u64,
     answer: u16,
+    /// Answers of its hops since they are known or could not be used last: so many more than [`QUEUED_FIRST`] of
+    /// its mails may be under way. As the box counts for each hop, so that mails are not read in vain.
+    answers: u16,
     held: bool,
     /// Its hops did not answer: one mail at a time until they do.
     doubtful: bool,
@@ -242,6 +246,7 @@ impl Queue {
         let index = entry.domain;
         if let Some(domain) = self.domains.get_mut(index as usize) {
             domain.answer = answer;
+            domain.answers = 0;
             domain.doubtful = true;
             domain.blocked_until = domain.blocked_until.max(until.0);
             self.blocked.push(Reverse((domain.blocked_until, index)));
@@ -255,6 +260,7 @@ impl Queue {
         let index = entry.domain;
         if let Some(domain) = self.domains.get_mut(index as usize) {
             domain.doubtful = false;
+            domain.answers = domain.answers.saturating_add(1);
             domain.blocked_until = 0;
         }
         self.take_turn(index);
@@ -304,7 +310,8 @@ impl Queue {
         let most = self.away_per_domain_max;
         let domain = self.domains.get_mut(index as usize)?;
         domain.in_turns = false;
-        let most = if domain.doubtful { 1 } else { most };
+        let known = most.min(QUEUED_FIRST + u32::from(domain.answers));
+        let most = if domain.doubtful { 1 } else { known };
         let slot = domain.first;
         if domain.held || domain.away >= most || domain.blocked_until > now.0 || slot == NIL {
             self.drop_domain(index);
@@ -482,6 +489,7 @@ impl Queue {
             ready: 0,
             mails: 0,
             away: 0,
+            answers: 0,
             bytes: 0,
             blocked_until: 0,
             answer: 0,

@@ -7,6 +7,7 @@ use super::client::Fate;
 use super::conclude::wants_relayed;
 use super::connection::Patience;
 use super::copy::{Accepted, Copy, Disposition, Others, RecipientOutcome, Settled};
+use super::destinations::Asker;
 use super::report::Failed;
 use super::store::Store;
 use super::transport::World;
@@ -94,6 +95,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 recipients: &recipients,
                 needs: copy.needs,
                 content: &copy.content,
+                asker: Asker::Client,
             };
             let way = self.inner.outlet.way(&copy.domain, false).await;
             let attempt = self.inner.outlet.attempt(letter, way, patience).await;

@@ -5,6 +5,7 @@ use super::client::Fate;
 use super::conclude::Left;
 use super::connection::Patience;
 use super::copy::{Disposition, HopAnswer};
+use super::destinations::Asker;
 use super::dsn::DsnAction;
 use super::queue::{Overdue, Taken, Waiting};
 use super::report::Failed;
@@ -218,6 +219,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             recipients: &recipients,
             needs: record::needs(&mail),
             content: &content,
+            asker: Asker::Queue,
         };
         let outlet = &self.inner.outlet;
         let way = outlet.way(&mail.route_domain, mail.client.is_none()).await;

@@ -131,6 +131,8 @@ pub struct EventRow {
     pub action: String,
     /// Action details.
     pub action_details: String,
+    /// Forward-path as the client named it.
+    pub to: String,
     /// Recipient's mailbox.
     pub address: String,
     /// Reverse-path.

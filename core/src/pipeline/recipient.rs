@@ -48,14 +48,23 @@ impl Pipeline {
         match self.stages(transaction, &asked, &to, now).await {
             Ok(accepted) => {
                 let recipient = accepted.recipient.clone();
-                transaction.recipients.push(accepted);
-                Answer::Recipient(recipient)
+                match transaction.accept(accepted) {
+                    None => Answer::Recipient(recipient),
+                    Some((index, notify)) => Answer::Repeated { index, notify },
+                }
             }
             Err(refused) => {
-                if refused.log {
-                    self.log_refused_recipient(transaction, &asked, &refused.reply, now.unix);
+                let reply = refused.reply;
+                match refused.log {
+                    Logged::No => {}
+                    Logged::Yes => {
+                        self.log_refused_recipient(transaction, &asked, &reply, now.unix)
+                    }
+                    Logged::Relaying => {
+                        self.log_denied_relaying(transaction, &asked, &reply, now.unix);
+                    }
                 }
-                Answer::Reply(refused.reply)
+                Answer::Reply(reply)
             }
         }
     }
@@ -71,14 +80,14 @@ impl Pipeline {
         // a and c: one look-up resolves domain alias and mailbox aliases (SM-20 to SM-22).
         let Resolution::Known { mailbox, domain, listed, .. } = tables.resolve(asked) else {
             // Never a relay: whatever hides in the local-part, the domain is not ours.
-            return Err(Refused::unlogged(550, Enhanced(5, 7, 1), "Relaying denied"));
+            return Err(Refused::relaying());
         };
         let settings = Arc::clone(&domain.settings);
-        let log = settings.recipient.log_invalid;
+        let log = Logged::when(settings.recipient.log_invalid);
         // A local-part that routes (percent hack, bang path, quoted @) would make the next hop a
         // relay for strangers; only a mailbox that is listed by that very name may have it.
         if !listed && grammar::is_source_routed(&asked.local_part) {
-            return Err(Refused::unlogged(550, Enhanced(5, 7, 1), "Relaying denied"));
+            return Err(Refused::relaying());
         }
         // b: refused characters (C03, SM-51).
         if policy::refused_char(&settings, &asked.local_part).is_some() {
@@ -116,7 +125,7 @@ impl Pipeline {
         settings: &DomainSettings,
         listed: bool,
         mailbox: &Mailbox,
-        log: bool,
+        log: Logged,
     ) -> Result<(), Refused> {
         match settings.recipient.verify {
             Verify::Off => return Ok(()),
@@ -178,14 +187,15 @@ impl Pipeline {
         // TM-38, SM-56: a block entry whose action is reject answers here.
         if policy::block_at_rcpt(settings, list) == Some(Action::Reject) {
             let text = "Sender is blocked by the recipient";
-            return Err(Refused::new(550, Enhanced(5, 7, 1), text, true));
+            return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Yes));
         }
         // h: NTT-10, the reply names address and list.
         if let Some(bad) = &transaction.bad_network
             && policy::network_refusal(settings, list, RejectAt::Rcpt)
         {
             let text = format!("Client address {} is listed in {bad}", transaction.client);
-            return Err(Refused { reply: Reply::new(550, Enhanced(5, 7, 1), text), log: true });
+            let reply = Reply::new(550, Enhanced(5, 7, 1), text);
+            return Err(Refused { reply, log: Logged::Yes });
         }
         Ok(())
     }
@@ -243,22 +253,42 @@ pub(super) fn begin(
         bad_network: bad,
         suspect_network: suspect,
         recipients: Vec::new(),
+        mailboxes: Vec::new(),
     })
 }
 
-/// A recipient that is refused, and whether the refusal gets a row in the mail log (C02, SM-51).
+/// Whether a refusal gets a row in the mail log (C02, SM-51).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logged {
+    No,
+    Yes,
+    /// As many as a minute may have.
+    Relaying,
+}
+
+impl Logged {
+    fn when(wanted: bool) -> Self {
+        if wanted { Self::Yes } else { Self::No }
+    }
+}
+
+/// A recipient that is refused.
 struct Refused {
     reply: Reply,
-    log: bool,
+    log: Logged,
 }
 
 impl Refused {
-    fn new(code: u16, enhanced: Enhanced, text: &'static str, log: bool) -> Self {
+    fn new(code: u16, enhanced: Enhanced, text: &'static str, log: Logged) -> Self {
         Self { reply: Reply::new(code, enhanced, text), log }
     }
 
     fn unlogged(code: u16, enhanced: Enhanced, text: &'static str) -> Self {
-        Self::new(code, enhanced, text, false)
+        Self::new(code, enhanced, text, Logged::No)
+    }
+
+    fn relaying() -> Self {
+        Self::new(550, Enhanced(5, 7, 1), "Relaying denied", Logged::Relaying)
     }
 }
 

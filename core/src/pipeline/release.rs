@@ -14,12 +14,13 @@ use futures_lite::FutureExt as _;
 
 use super::Pipeline;
 use super::held_jobs::{Doing, Ended, Job};
+use super::rows::path_text;
 use crate::clock::Now;
 use crate::control::{ItemOutcome, Request, Response};
 use crate::deliver::{Accepted, Copy, Disposition, Needs, Others};
-use crate::envelope::{Envelope, MailId, Recipient};
+use crate::envelope::{Envelope, MailId, Mailbox, Recipient};
 use crate::maillog::{EventRow, Row};
-use crate::quarantine::{Again, HeldItem, ItemId, ItemState, Releasing};
+use crate::quarantine::{Again, HeldItem, HeldMail, ItemId, ItemState, Releasing};
 use crate::shard::counters::Counter;
 use crate::spool::SpoolError;
 use crate::spool::disk::GlommioDisk;
@@ -147,8 +148,8 @@ impl Pipeline {
     async fn delete(&self, id: ItemId) -> Ended {
         let now = Now::read();
         match self.rooms().quarantine.delete(id, OPERATOR, now.unix).await {
-            Ok(()) => {
-                self.log_event(id, "delete", "", now);
+            Ok(held) => {
+                self.log_event((id, &held), "delete", "", now);
                 Ended::done("")
             }
             Err(error) => Ended::not(error.to_string()),
@@ -184,7 +185,7 @@ impl Pipeline {
             }
             Came::Nothing(why) => (releasing.before.held(), Ended::not(why)),
         };
-        self.log_event(id, "release", &ended.words, now);
+        self.log_event((id, &releasing.held), "release", &ended.words, now);
         match releasing.end(state, now.unix).await {
             Ok(()) => ended,
             Err(error) => {
@@ -266,13 +267,20 @@ impl Pipeline {
         }
     }
 
-    fn log_event(&self, id: ItemId, action: &str, details: &str, now: Now) {
+    fn log_event(&self, (id, held): (ItemId, &HeldMail), action: &str, details: &str, now: Now) {
+        let recipient = held.items.iter().find(|item| item.index == id.recipient);
+        let recipient = recipient.map(|item| &item.recipient);
+        let text = |mailbox: Option<&Mailbox>| mailbox.map(ToString::to_string).unwrap_or_default();
         let row = EventRow {
             at: now.unix,
             mail: Some(id.mail),
             filter_type: "Operator".to_owned(),
             action: action.to_owned(),
             action_details: format!("{id} {details}").trim_end().to_owned(),
+            to: text(recipient.map(|one| &one.original)),
+            address: text(recipient.map(|one| &one.resolved)),
+            from: path_text(&held.envelope.reverse_path),
+            source_address: Some(held.client.address.ip()),
             by: OPERATOR.to_owned(),
             ..EventRow::default()
         };

@@ -121,7 +121,9 @@ impl Pipeline {
         };
         // The lists as RCPT would find them now, that of recipients who bypass every filter among them.
         let list: ListDecision = self.lists(&transaction, mailbox, &domain.settings, now);
-        transaction.recipients.push(Accepted { recipient: item.recipient.clone(), domain, list });
+        let accepted = Accepted { recipient: item.recipient.clone(), domain, list };
+        // The only one, so there is nobody whom it could repeat.
+        transaction.accept(accepted);
         let head: Head = self.head(content).await.map_err(|reply| reply.to_string())?;
         let view =
             super::message::cheap(content).map(|octets| View::build(octets, &ViewLimits::shard()));

@@ -1,6 +1,8 @@
 //! Rows of the mail log: one delivery row for each recipient, one event row for each rule that
 //! matched. Written with the answer, not before it, except what a drop needs (rule of 250).
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::message::{Judged, Message};
@@ -156,6 +158,34 @@ impl Pipeline {
         Row::Delivery(Box::new(row))
     }
 
+    /// A recipient of a domain that is not ours gets a row, within what a minute may have: whoever looks for an open
+    /// relay tries by the thousand, and the oldest rows of the log make room for new ones.
+    pub(super) fn log_denied_relaying(
+        &self,
+        transaction: &Transaction,
+        asked: &Mailbox,
+        reply: &Reply,
+        now: UnixMillis,
+    ) {
+        match self.denied.turn(now) {
+            Turn::Written => self.log_refused_recipient(transaction, asked, reply, now),
+            Turn::Last => {
+                let row = EventRow {
+                    at: now,
+                    filter_type: "Security Filter".to_owned(),
+                    memo: "more of them in this minute are not logged".to_owned(),
+                    condition: "relaying denied".to_owned(),
+                    action: "reject".to_owned(),
+                    from: path_text(&transaction.reverse_path),
+                    source_address: Some(transaction.client),
+                    ..EventRow::default()
+                };
+                self.rooms().maillog.write(&[Row::Event(Box::new(row))], now);
+            }
+            Turn::Left => {}
+        }
+    }
+
     /// SM-51, C02: a recipient that was refused gets a row.
     pub(super) fn log_refused_recipient(
         &self,
@@ -180,6 +210,36 @@ impl Pipeline {
             ..DeliveryRow::default()
         };
         self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+    }
+}
+
+/// Rows of one kind that a shard writes in a minute: the rest of a flood costs a count.
+#[derive(Debug, Default)]
+pub(super) struct RowsPerMinute(Cell<(u64, u32)>);
+
+/// What becomes of a row that may be one of a flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Written,
+    /// The first one that is too much: that there are more is written instead.
+    Last,
+    Left,
+}
+
+impl RowsPerMinute {
+    /// Of relaying that was denied: nobody is the recipient whose operator might ask for each.
+    const MAX: u32 = 600;
+
+    fn turn(&self, now: UnixMillis) -> Turn {
+        let minute = now.0 / 60_000;
+        let (last, count) = self.0.get();
+        let count = if last == minute { count.saturating_add(1) } else { 1 };
+        self.0.set((minute, count));
+        match count.cmp(&(Self::MAX + 1)) {
+            Ordering::Less => Turn::Written,
+            Ordering::Equal => Turn::Last,
+            Ordering::Greater => Turn::Left,
+        }
     }
 }
 
@@ -258,6 +318,7 @@ fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
             delivery_action: judged.decision.action.log_name().to_owned(),
             action: matched.action.key().to_owned(),
             action_details: matched.reason.key().to_owned(),
+            to: recipient.map(|one| one.recipient.original.to_string()).unwrap_or_default(),
             address: recipient.map(|one| one.recipient.resolved.to_string()).unwrap_or_default(),
             from: path_text(&message.transaction.reverse_path),
             source_address: Some(message.transaction.client),

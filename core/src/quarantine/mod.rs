@@ -154,12 +154,17 @@ impl<D: Disk> Quarantine<D> {
         Ok((held, state, log.read(copy).await?.content))
     }
 
-    /// Deletes an item, for good; returns when that is durable.
+    /// Deletes an item, for good; returns when that is durable, with what is known of its copy.
     ///
     /// # Errors
     /// [`SpoolError::UnderWay`]: it is being released; [`SpoolError::NotFound`], also when it was deleted before;
     /// [`SpoolError::Io`]: not durable; it is as it was, though after a crash it may be gone.
-    pub async fn delete(&self, id: ItemId, by: &str, now: UnixMillis) -> Result<(), SpoolError> {
+    pub async fn delete(
+        &self,
+        id: ItemId,
+        by: &str,
+        now: UnixMillis,
+    ) -> Result<HeldMail, SpoolError> {
         self.mark(id, ItemState::Deleted { by: by.into(), at: now }, now, None).await
     }
 
@@ -170,7 +175,7 @@ impl<D: Disk> Quarantine<D> {
         state: ItemState,
         now: UnixMillis,
         turn: Option<&Turn<D>>,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<HeldMail, SpoolError> {
         let (log, copy, held) = self.find(id, now).await?;
         // From here to the change of state nothing else runs.
         if turn.is_none() && self.inner.releasing.borrow().contains(&id) {
@@ -212,7 +217,7 @@ impl<D: Disk> Quarantine<D> {
             // The note that failed is written with the next flush all the same: this one overrules it.
             let _ = log.note(copy, id.recipient, text, Urgency::Lazy);
         }
-        outcome
+        outcome.map(|()| held)
     }
 
     /// Removes what has expired; returns how many copies. Once a minute is enough.

@@ -67,8 +67,8 @@ impl<D: Disk> Releasing<D> {
         let Turn { quarantine, id } = &self.turn;
         match quarantine.mark(*id, state, now, Some(&self.turn)).await {
             // It expired meanwhile: there is nothing left to write about.
-            Err(SpoolError::NotFound { .. }) => Ok(()),
-            ended => ended,
+            Ok(_) | Err(SpoolError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

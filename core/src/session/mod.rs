@@ -125,6 +125,8 @@ pub struct Session {
     phase: Phase,
     question: Option<Question>,
     envelope: Envelope,
+    /// RCPTs of this transaction that named a recipient once more.
+    repeated_recipients: usize,
     /// At least one RCPT of this transaction was refused.
     refused_in_transaction: bool,
     receiver: Receiver,
@@ -164,6 +166,7 @@ impl Session {
             phase: Phase::Start,
             question: None,
             envelope: Envelope::default(),
+            repeated_recipients: 0,
             refused_in_transaction: false,
             receiver: Receiver::new(Framing::Dot),
             pace: Pace::default(),
@@ -418,6 +421,7 @@ impl Session {
 
     fn reset_transaction(&mut self) {
         self.envelope = Envelope::default();
+        self.repeated_recipients = 0;
         self.refused_in_transaction = false;
         self.drop_content();
     }

@@ -49,6 +49,14 @@ impl Session {
                 self.envelope.recipients.push(recipient);
                 self.output.extend_from_slice(b"250 2.1.5 Recipient ok\r\n");
             }
+            Answer::Repeated { index, notify } => {
+                assert!(question == Question::Rcpt, "a recipient is no answer to {question:?}");
+                if let Some(recipient) = self.envelope.recipients.get_mut(index) {
+                    recipient.notify = notify;
+                }
+                self.repeated_recipients += 1;
+                self.output.extend_from_slice(b"250 2.1.5 Recipient ok\r\n");
+            }
             Answer::Close(reply) => {
                 self.content_taken &= question != Question::Message;
                 self.close_with(&reply, CloseReason::Refused);

@@ -99,7 +99,11 @@ impl Session {
             _ => return self.fail(SessionError::NoMail),
         }
         match parse(argument, &self.config, self.envelope.smtputf8) {
-            Ok(_) if self.envelope.recipients.len() >= self.config.recipients_max => {
+            // Who is named again costs us the same work.
+            Ok(_)
+                if self.envelope.recipients.len() + self.repeated_recipients
+                    >= self.config.recipients_max =>
+            {
                 let reply = SessionError::TooManyRecipients.reply();
                 reply.write_to(&mut self.output);
                 self.count_refused(&reply)

@@ -114,6 +114,14 @@ pub enum Answer {
     Accept,
     /// Yes to `AskRcpt`: this is the recipient as resolved.
     Recipient(Recipient),
+    /// Yes to `AskRcpt`: it is the recipient at `index` of the envelope once more, who stays one recipient;
+    /// `notify` is what all who named him ask for.
+    Repeated {
+        /// Where he stands.
+        index: usize,
+        /// NOTIFY.
+        notify: Notify,
+    },
     /// This reply. For `AskMessage` the final one; for the other questions 2yz means yes and
     /// everything else no.
     Reply(Reply),

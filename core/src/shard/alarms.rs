@@ -80,15 +80,6 @@ pub(super) fn dead_worker(deaths: u64) -> String {
     )
 }
 
-pub(super) fn damaged(records: u64) -> Option<String> {
-    (records > 0).then(|| {
-        format!(
-            "{records} damaged records were set aside since the start, in the directories `damaged`; \
-             `run/engine.log` names each: look at the disk"
-        )
-    })
-}
-
 pub(super) fn lost_rows(rows: u64) -> Option<String> {
     (rows > 0).then(|| {
         format!(
@@ -156,7 +147,6 @@ mod tests {
             (stale(UnixMillis(NOW.0 - days(7)), NOW), "7 days ago"),
             (disk(&["spool: full".to_owned()]), "spool: full; at the reserve new mail gets 452"),
             (Some(dead_worker(1)), "died once"),
-            (damaged(2), "2 damaged records"),
             (lost_rows(3), "3 rows"),
         ] {
             let text = text.unwrap();
@@ -165,7 +155,7 @@ mod tests {
         assert_eq!(queue_age(14_400), None);
         assert_eq!(certificate(later(14), NOW, file), None);
         assert_eq!(stale(UnixMillis(NOW.0 - days(7) + 1), NOW), None);
-        assert_eq!((disk(&[]), damaged(0), lost_rows(0)), (None, None, None));
+        assert_eq!((disk(&[]), lost_rows(0)), (None, None));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
-use futures_lite::future::poll_once;
+use futures_lite::future::{poll_once, zip};
 use rustls::ServerConfig;
 
 use super::counters::Counter;
@@ -100,12 +100,14 @@ async fn converse(
 ) -> io::Result<()> {
     let Some((peer, local)) = stream.addresses() else { return Ok(()) };
     let mut client = new_client(peer, local);
+    // A balancer that looks whether we are there, a front that will name its client: nobody to be wary of.
+    let mut is_ours = false;
     if listening.is_proxy(peer.ip()) {
         match read_proxy(pipeline, stream).await? {
             Some(Proxied::Client { source, destination }) => {
                 (client.address, client.local) = (source, destination);
             }
-            Some(Proxied::Local) => {}
+            Some(Proxied::Local) => is_ours = true,
             None => return Ok(()),
         }
     }
@@ -113,6 +115,7 @@ async fn converse(
     // By the client's address, not the proxy's: where both settings name the same network, all the
     // world behind the proxy could choose the address that lists and limits see.
     let is_front = listening.may_xclient(address);
+    is_ours |= is_front;
     let now = Now::read().mono;
     let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
     let admitted = match admitted {
@@ -126,13 +129,16 @@ async fn converse(
     }
     let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
     let mut session = Session::new(listening.session(), client, xclient);
-    match talks_early(listening, stream).await {
-        None => {}
-        Some(_) if listening.refuse_early => {
+    let delay = greeting_delay(pipeline, listening, (!is_ours).then_some(address));
+    match talks_early(delay, stream).await {
+        Before::Nothing => {}
+        Before::Waited => pipeline.rooms().shared.greeted.remember(address, Now::read().mono),
+        Before::Said(_) if listening.refuse_early => {
             pipeline.rooms().count(Counter::EarlyTalkers);
+            pipeline.rooms().shared.greeted.forget(address);
             session.early_talker();
         }
-        Some(octets) => session.fill(&octets),
+        Before::Said(octets) => session.fill(&octets),
     }
     let mut driver = Driver {
         pipeline,
@@ -195,21 +201,54 @@ async fn handshake(
     shaken
 }
 
-/// What the client says before our greeting: looks at once, and for the configured delay. RFC 5321
-/// section 4.3.1 makes the client wait for 220.
-async fn talks_early(listening: &Listening, stream: &mut Stream) -> Option<Vec<u8>> {
-    let read = stream.read_with(<[u8]>::to_vec);
-    let delay = listening.greeting_delay;
-    let said = if delay.is_zero() {
-        poll_once(read).await
-    } else {
-        let silent = async {
-            glommio::timer::sleep(delay).await;
-            Ok(Vec::new())
-        };
-        Some(read.or(silent).await)
+/// How long a client waits for the greeting, `None` being our own balancer or front: only who is neither trusted
+/// nor known, so that the pause costs a good client one session a day, and a sender of much mail nothing.
+fn greeting_delay(pipeline: &Pipeline, listening: &Listening, client: Option<IpAddr>) -> Duration {
+    let shared = &pipeline.rooms().shared;
+    let stranger = client.is_some_and(|address| {
+        !shared.is_exempt(address) && !shared.greeted.knows(address, Now::read().mono)
+    });
+    if stranger { listening.greeting_delay } else { Duration::ZERO }
+}
+
+/// What a client did before our greeting.
+enum Before {
+    /// Nothing that was there when we looked; or it went away.
+    Nothing,
+    /// Said nothing for the whole pause.
+    Waited,
+    Said(Vec<u8>),
+}
+
+/// What the client says before our greeting: looks at once, and for `delay`. RFC 5321 section 4.3.1 makes the
+/// client wait for 220.
+async fn talks_early(delay: Duration, stream: &mut Stream) -> Before {
+    let read = async {
+        match stream.read_with(<[u8]>::to_vec).await {
+            Ok(octets) if !octets.is_empty() => Before::Said(octets),
+            Ok(_) | Err(_) => Before::Nothing,
+        }
     };
-    said.and_then(Result::ok).filter(|octets| !octets.is_empty())
+    if delay.is_zero() {
+        return poll_once(read).await.unwrap_or(Before::Nothing);
+    }
+    let silent = async {
+        glommio::timer::sleep(delay).await;
+        Before::Waited
+    };
+    read.or(silent).await
+}
+
+/// Says what the session wants to say.
+async fn flush(pipeline: &Pipeline, stream: &mut Stream, session: &mut Session) -> io::Result<()> {
+    if session.output().is_empty() {
+        return Ok(());
+    }
+    let mut output = std::mem::take(session.output());
+    let written = write(pipeline, stream, &output).await;
+    output.clear();
+    *session.output() = output;
+    written
 }
 
 async fn turn_away(
@@ -325,14 +364,7 @@ impl Driver<'_> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.session.output().is_empty() {
-            return Ok(());
-        }
-        let mut output = std::mem::take(self.session.output());
-        let written = write(self.pipeline, self.stream, &output).await;
-        output.clear();
-        *self.session.output() = output;
-        written
+        flush(self.pipeline, self.stream, &mut self.session).await
     }
 
     async fn read(&mut self, deadline: MonoMillis) -> io::Result<()> {
@@ -392,6 +424,8 @@ impl Driver<'_> {
     }
 
     fn mail(&mut self) {
+        #[cfg(test)]
+        super::tests::misbehave(&self.session);
         let now = Now::read();
         (self.transaction, self.body) = (None, Body::default());
         if self.pipeline.over_rate(&self.admitted, Rated::Message, now.mono) {
@@ -416,9 +450,20 @@ impl Driver<'_> {
             self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
             return Ok(());
         };
-        let answer = self.pipeline.recipient(transaction, recipient, now).await;
+        let mut answered = std::pin::pin!(self.pipeline.recipient(transaction, recipient, now));
+        let answer = match poll_once(answered.as_mut()).await {
+            Some(answer) => answer,
+            // A hop is asked, which may take its time: what is known already does not wait for that, or the
+            // client of a pipelined group hears nothing until his own patience is over.
+            None => {
+                let flushed = flush(self.pipeline, self.stream, &mut self.session);
+                let (flushed, answer) = zip(flushed, answered).await;
+                flushed?;
+                answer
+            }
+        };
         let counter = match &answer {
-            Answer::Recipient(_) => Counter::RecipientsAccepted,
+            Answer::Recipient(_) | Answer::Repeated { .. } => Counter::RecipientsAccepted,
             Answer::Accept | Answer::Reply(_) | Answer::Close(_) => Counter::RecipientsRefused,
         };
         self.pipeline.rooms().count(counter);

@@ -33,7 +33,7 @@ pub(super) enum Security {
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) security: Security,
-    /// Pause before the greeting in which an early talker shows himself.
+    /// Pause before the greeting in which an early talker shows himself. None where he is served.
     pub(super) greeting_delay: Duration,
     /// A session may last this long.
     pub(super) session_timeout: Duration,
@@ -52,7 +52,10 @@ impl Listening {
                 ListenerTls::Implicit => Security::Implicit,
                 ListenerTls::None | ListenerTls::Starttls => Security::Clear,
             },
-            greeting_delay: Duration::from_millis(smtp.greeting_delay_ms),
+            greeting_delay: match smtp.early_talkers {
+                EarlyTalkers::Refuse => Duration::from_millis(smtp.greeting_delay_ms),
+                EarlyTalkers::Allow => Duration::ZERO,
+            },
             session_timeout: Duration::from_millis(smtp.session_timeout_ms),
             refuse_early: smtp.early_talkers == EarlyTalkers::Refuse,
             listener: listener.clone(),

@@ -17,6 +17,7 @@
 mod alarms;
 mod connection;
 pub mod counters;
+mod damage;
 pub mod deadlines;
 mod delivery;
 mod dispatch;
@@ -28,6 +29,8 @@ pub mod rooms;
 mod run;
 pub mod shared;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

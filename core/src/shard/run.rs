@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use glommio::{Latency, Shares, executor};
 
+use super::damage;
 use super::inbox::{self, ShardCall};
 use super::listener;
 use super::memory::Memory;
@@ -162,6 +163,7 @@ async fn tick(rooms: Rc<Rooms>) {
             oldest(&rooms, now);
         }
         gauges(&rooms);
+        tell_damage(&rooms, now).await;
     }
 }
 
@@ -176,11 +178,28 @@ fn gauges(rooms: &Rooms) {
         gauges.queue_oldest.store(0, Ordering::Relaxed);
     }
     gauges.lost_rows.store(rooms.maillog.lost_rows(), Ordering::Relaxed);
+}
+
+/// Tells of damaged records: in the diagnostics, and in the file that is the alarm.
+async fn tell_damage(rooms: &Rooms, now: Now) {
     let damaged = rooms.spool.take_damage().into_iter();
     let damaged = damaged.chain(rooms.quarantine.take_damage()).chain(rooms.maillog.take_damage());
+    let (mut lines, mut count) = (String::new(), 0);
     for damage in damaged {
         tracing::error!(%damage, "a damaged record was set aside");
-        gauges.damaged.fetch_add(1, Ordering::Relaxed);
+        lines.push_str(&damage::line(&damage, now.unix));
+        count += 1;
+    }
+    if count == 0 {
+        return;
+    }
+    let data = rooms.shared.data.clone();
+    let written = executor().spawn_blocking(move || damage::append(&data, &lines)).await;
+    if let Err(error) = written {
+        tracing::error!(%error, "run/damaged cannot be written");
+        if let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) {
+            gauges.damaged.fetch_add(count, Ordering::Relaxed);
+        }
     }
 }
 

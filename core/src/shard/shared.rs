@@ -10,9 +10,11 @@ use arc_swap::ArcSwap;
 
 use super::alarms::{self, Refused};
 use super::counters::{Counter, Counters};
+use super::damage;
 use super::metrics::Figures;
 use super::start;
 use crate::accept::admission::Admission;
+use crate::accept::greeted::Greeted;
 use crate::accept::tls::Certificates;
 use crate::analysis;
 use crate::clock::{Now, UnixMillis};
@@ -35,7 +37,7 @@ pub struct Gauges {
     pub queue_mails: AtomicU64,
     /// When the oldest of them was queued, UTC milliseconds; 0 without one.
     pub queue_oldest: AtomicU64,
-    /// Damaged records set aside since the start.
+    /// Damaged records that could not be written down in `run/damaged`.
     pub damaged: AtomicU64,
     /// 1 until everything that the last run left is read.
     pub recovering: AtomicU64,
@@ -84,6 +86,8 @@ pub struct Shared {
     pub config: ArcSwap<Config>,
     /// Limits per client.
     pub admission: Arc<Admission>,
+    /// Clients that need not wait for the greeting any more.
+    pub greeted: Greeted,
     /// Certificates of the listeners.
     pub certificates: Certificates,
     /// Disk budgets.
@@ -190,7 +194,8 @@ impl Shared {
         };
         let in_force = self.tables().map_or(0, |tables| tables.load().number());
         let deaths = self.analysis.counters().deaths;
-        let died = self.worker_deaths.is_raised(deaths, now);
+let died = self.worker_deaths.is_raised(deaths, now);
+        let damaged = self.sum(|gauges| &gauges.damaged);
         vec![
             ("disk", alarms::disk(&disk)),
             ("queue_age", alarms::queue_age(self.queue_age_seconds(now))),
@@ -198,7 +203,7 @@ impl Shared {
             ("stale_signatures", stale),
             ("generation_refused", self.refused.alarm(in_force)),
             ("dead_worker", died.then(|| alarms::dead_worker(deaths))),
-            ("damaged_records", alarms::damaged(self.sum(|gauges| &gauges.damaged))),
+            ("damaged_records", damage::alarm(&self.data, damaged)),
             ("lost_log_rows", alarms::lost_rows(self.sum(|gauges| &gauges.lost_rows))),
         ]
     }

@@ -16,6 +16,7 @@ use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
 use super::{EngineError, Options, delivery, dispatch};
 use crate::accept::admission::Admission;
+use crate::accept::greeted::Greeted;
 use crate::accept::tls::{self, Certificates};
 use crate::analysis::{self, PoolSettings};
 use crate::clock::Now;
@@ -74,6 +75,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     let shared = Arc::new(Shared {
         budgets: budgets(&data, &config),
         admission: Arc::new(Admission::new(seeds.last().copied().unwrap_or(0))),
+        greeted: Greeted::new(seeds.last().copied().unwrap_or(0)),
         certificates,
         hops,
         counters: (0..count).map(|_| Arc::default()).collect(),

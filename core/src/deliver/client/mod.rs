@@ -241,6 +241,7 @@ impl Client {
     /// The connection failed, or the caller gave up: fates become "not taken" or, after the
     /// end of the content, "unknown".
     pub fn close(&mut self, failure: Failure) {
+        let failure = self.after_handshake(failure);
         let committed = self.committed();
         if let Some(current) = &mut self.current {
             for fate in &mut current.fates {
@@ -256,6 +257,25 @@ impl Client {
             }
         }
         self.state = State::Closed(failure);
+    }
+
+    /// A connection that breaks before the hop has said one word under TLS failed in its handshake: under TLS 1.3
+    /// ours is over before the hop sees what we sent, and one that wants a certificate of ours says no only then.
+    fn after_handshake(&self, failure: Failure) -> Failure {
+        let unheard = self.encrypted
+            && self.state == State::Talking
+            && self.expected.front() == Some(&Expect::Ehlo)
+            && self.answers.is_empty();
+        match failure {
+            Failure::Closed if unheard => {
+                Failure::Handshake("closed after the handshake".to_owned())
+            }
+            Failure::TimedOut if unheard => {
+                Failure::Handshake("no answer after the handshake".to_owned())
+            }
+            Failure::Io(error) if unheard => Failure::Handshake(error),
+            failure => failure,
+        }
     }
 
     fn on_reply(&mut self, reply: Reply) {

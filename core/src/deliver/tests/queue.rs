@@ -6,6 +6,7 @@ use super::memory::Memory;
 use super::world::{Act, Moment, START, Sim};
 use super::{Bench, bench, bench_with, copy, deliverer, message};
 use crate::clock::{MonoMillis, Now, UnixMillis};
+use crate::deliver::destinations::Asker;
 use crate::deliver::queue::{Overdue, Queue, Waiting};
 use crate::deliver::{Mode, Others, QUEUED_BYTES_MAX, Settings};
 use crate::envelope::{MailId, Notify};
@@ -305,22 +306,83 @@ fn one_destination_has_one_limit_and_one_back_off_for_all_shards() {
     let settings = Settings { mode: Mode::Through, ..Settings::default() };
     let table = crate::deliver::destinations::Destinations::new(2, settings.back_off);
     let at = MonoMillis(1_000);
-    let one = table.admit(("hop.example", 25), at).unwrap();
-    let two = table.admit(("HOP.example", 25), at).unwrap();
-    assert!(table.admit(("hop.example", 25), at).is_err(), "full");
-    assert!(table.admit(("hop.example", 26), at).is_ok(), "another port is another destination");
+    let one = table.admit(("hop.example", 25), Asker::Client, at).unwrap();
+    let two = table.admit(("HOP.example", 25), Asker::Client, at).unwrap();
+    assert!(table.admit(("hop.example", 25), Asker::Client, at).is_err(), "full");
+    assert!(
+        table.admit(("hop.example", 26), Asker::Client, at).is_ok(),
+        "another port is another destination"
+    );
     let until = one.failed(at, 0);
     assert_eq!(two.failed(at, 0), until, "what breaks at one moment is one failure");
     drop((one, two));
-    assert!(table.admit(("hop.example", 25), MonoMillis(until.0 - 1)).is_err());
-    let trial = table.admit(("hop.example", 25), until).unwrap();
-    assert!(table.admit(("hop.example", 25), until).is_err(), "one tries, the others wait");
+    assert!(table.admit(("hop.example", 25), Asker::Client, MonoMillis(until.0 - 1)).is_err());
+    let trial = table.admit(("hop.example", 25), Asker::Client, until).unwrap();
+    assert!(
+        table.admit(("hop.example", 25), Asker::Client, until).is_err(),
+        "one tries, the others wait"
+    );
     let next = trial.failed(until, 0);
     assert!(next.since(until) > until.since(at), "longer each time");
     drop(trial);
-    let trial = table.admit(("hop.example", 25), next).unwrap();
+    let trial = table.admit(("hop.example", 25), Asker::Client, next).unwrap();
     trial.answered();
-    assert!(table.admit(("hop.example", 25), next).is_ok());
+    assert!(table.admit(("hop.example", 25), Asker::Client, next).is_ok());
+}
+
+#[test]
+fn a_new_hop_that_hangs_has_few_slots_and_one_that_answers_gets_more_with_each_answer() {
+    // A hop that nobody had heard of yet and that hung had twenty of a shard's slots, for five minutes each: ten such
+    // domains, and healthy ones waited.
+    let bench =
+        bench_with(Settings { mode: Mode::Spool, deliveries_max: 200, ..Settings::default() });
+    bench.hops["a.example"].behave(|_| Act::Silent);
+    bench.hops["b.example"].behave(|moment| match moment {
+        Moment::Content(_) => Act::Late(1_000),
+        _ => Act::Normal,
+    });
+    for n in 0..60 {
+        spool(&bench, n, &format!("u{n}@{}.example", ["a", "b"][usize::from(n % 2 == 1)]));
+    }
+    let run =
+        |millis| bench.sim.run_until(bench.sim.millis() + millis, bench.deliverer.run_queue());
+    run(500);
+    let connections = |name: &str| bench.hops[name].connections.get();
+    assert_eq!((connections("a.example"), connections("b.example")), (5, 5), "at first");
+    run(9_500);
+    assert_eq!(connections("a.example"), 5, "it hangs");
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 30);
+    assert!(connections("b.example") > 5, "{}: more at a time", connections("b.example"));
+}
+
+#[test]
+fn how_many_queued_mails_a_hop_may_have_grows_with_answers_and_is_the_box_s() {
+    let back_off = Settings::default().back_off;
+    let table = crate::deliver::destinations::Destinations::new(8, back_off);
+    let (at, hop) = (MonoMillis(1_000), ("hop.example", 25));
+    let queued = || table.admit(hop, Asker::Queue, at);
+    let mut held: Vec<_> = (0..5).map(|_| queued().unwrap()).collect();
+    assert!(queued().is_err(), "five at first, whichever shard asks");
+    let client = table.admit(hop, Asker::Client, at).unwrap();
+    assert!(queued().is_err(), "whose client waits may have more, and counts");
+    client.answered();
+    drop(client);
+    held.push(queued().unwrap());
+    assert!(queued().is_err(), "one more with each answer");
+    for _ in 0..20 {
+        held[0].answered();
+    }
+    held.extend([queued().unwrap(), queued().unwrap()]);
+    assert!(
+        queued().is_err() && table.admit(hop, Asker::Client, at).is_err(),
+        "the limit of all is 8"
+    );
+    let until = held[0].failed(at, 0);
+    drop(held);
+    let trial = table.admit(hop, Asker::Queue, until).unwrap();
+    trial.answered();
+    let again: Vec<_> = (0..9).filter_map(|_| table.admit(hop, Asker::Queue, until).ok()).collect();
+    assert_eq!(again.len(), 5, "from the start, beside the trial");
 }
 
 #[test]

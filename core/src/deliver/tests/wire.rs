@@ -178,6 +178,34 @@ fn starttls_is_used_where_offered_and_a_broken_handshake_falls_back_to_clear() {
 }
 
 #[test]
+fn a_hop_that_breaks_off_after_the_handshake_without_a_word_gets_the_mail_in_clear() {
+    // Under TLS 1.3 a hop that wants a certificate of ours says no when the handshake is over for us. The second EHLO
+    // is the one under TLS.
+    for (act, tls) in
+        [(Act::Close, false), (Act::Silent, false), (Act::Say("421 4.3.2 not now"), true)]
+    {
+        let bench = bench();
+        let hop = &bench.hops["a.example"];
+        hop.offer(&["STARTTLS", "PIPELINING"]);
+        let hellos = std::cell::Cell::new(0);
+        let said = tls;
+        hop.behave(move |moment| match moment {
+            Moment::Command(line) if line.starts_with("EHLO") => {
+                hellos.set(hellos.get() + 1);
+                if hellos.get() == 2 { act.clone() } else { Act::Normal }
+            }
+            _ => Act::Normal,
+        });
+        let settled = settle(&bench, &message(1, FROM, &["u@a.example"]));
+        let answer = &settled.outcomes[0].answer;
+        // Whoever speaks under TLS has taken our handshake.
+        let want = if said { (D::Queued, 1) } else { (D::Delivered, 2) };
+        assert_eq!((settled.outcomes[0].disposition, hop.connections.get()), want, "{answer:?}");
+        assert!(answer.tls.is_none(), "{answer:?}");
+    }
+}
+
+#[test]
 fn text_in_clear_behind_the_answer_to_starttls_ends_the_connection() {
     let bench = bench();
     let hop = &bench.hops["a.example"];

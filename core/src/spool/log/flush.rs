@@ -459,6 +459,7 @@ impl<D: Disk> Log<D> {
         if let Ok(free) = inner.disk.free_bytes(&inner.options.directory).await {
             inner.options.budget.set_free(free);
         }
+        inner.tidy_aside_if_due().await;
         inner.compact_if_due();
     }
 

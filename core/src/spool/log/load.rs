@@ -5,7 +5,7 @@
 //! | sealed segment | its index and its notes are read; bodies are checked when they are read |
 //! | unsealed segment | all of it is read and checked |
 //! | a gap (bad magic, head, checksum, end record) | reading goes on at the next block that holds a record |
-//! | ... before the last point known as flushed | [`Damage`] with `acknowledged`; octets copied to `damaged/` |
+//! | ... before the last point known as flushed | [`Damage`] with `acknowledged`; octets copied to `damaged/` ([`super::aside`]) |
 //! | ... after it | unfinished tail: [`Damage`] without `acknowledged`, dropped |
 //! | a file shorter than the next segment says | [`Damage`]: truncated, with both lengths |
 //! | a file that cannot be opened or read | [`Damage`] at offset 0 with the system's text |
@@ -34,8 +34,6 @@ pub(super) const READ_BYTES: usize = 1 << 20;
 const AT_ONCE: usize = 256;
 /// First read of a record's metadata: head and what most metadata need.
 const META_READ_BYTES: usize = 2 * BLOCK_BYTES;
-/// Largest damaged piece that is copied to `damaged/`.
-const ASIDE_BYTES_MAX: u64 = 64 << 20;
 
 /// What [`Log::load`] found.
 #[derive(Debug, Default)]
@@ -290,7 +288,7 @@ impl<D: Disk> Inner<D> {
     }
 
     /// Reads a range, in pieces; shorter if the file ends before.
-    async fn read_range(
+    pub(super) async fn read_range(
         &self,
         file: &D::File,
         path: &Path,
@@ -402,31 +400,6 @@ impl<D: Disk> Inner<D> {
             }
         }
         loaded
-    }
-
-    /// Copies damaged octets to `damaged/<segment>-<offset>`, so that the segment may be compacted.
-    async fn set_aside(&self, gaps: Vec<Damage>) {
-        for gap in gaps {
-            if gap.acknowledged && gap.bytes <= ASIDE_BYTES_MAX {
-                // The alarm stands whether or not this works.
-                let _ = self.copy_aside(&gap).await;
-            }
-            self.state.borrow_mut().report(gap);
-        }
-    }
-
-    async fn copy_aside(&self, gap: &Damage) -> Result<(), SpoolError> {
-        let directory = self.options.directory.join("damaged");
-        let fail = |error| SpoolError::io("set aside", &directory, &error);
-        self.disk.create_dir(&directory).await.map_err(fail)?;
-        let name = gap.path.file_stem().unwrap_or_default().to_string_lossy();
-        let to = directory.join(format!("{name}-{}", gap.offset));
-        let from = self.disk.open(&gap.path).await.map_err(fail)?;
-        let octets = self.read_range(&from, &gap.path, gap.offset, gap.bytes).await?;
-        let file = self.disk.create(&to).await.map_err(fail)?;
-        crate::spool::large::write_all(&self.disk, &file, &to, octets, 0).await?;
-        self.disk.fdatasync(&file).await.map_err(fail)?;
-        self.disk.sync_dir(&directory).await.map_err(fail)
     }
 
     pub(super) async fn remove_orphans(&self) {

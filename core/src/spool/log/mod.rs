@@ -23,6 +23,7 @@
 //!
 //! Faults: see `load`. Not done here: budgets are only counted; refusing is the callers' business.
 
+mod aside;
 mod batch;
 mod compact;
 mod flush;
@@ -191,6 +192,8 @@ struct State<D: Disk> {
     appending: BTreeSet<CopyId>,
     damage: Vec<Damage>,
     now: u64,
+    /// When the copies in `damaged/` are looked at next.
+    aside_look_at: u64,
     failed_flushes: u64,
     given_up: u64,
 }
@@ -275,6 +278,7 @@ impl<D: Disk> Log<D> {
             appending: BTreeSet::new(),
             damage: Vec::new(),
             now: now.0,
+            aside_look_at: 0,
             failed_flushes: 0,
             given_up: 0,
         };
@@ -566,19 +570,6 @@ impl<D: Disk> Inner<D> {
 
     fn large(&self) -> PathBuf {
         self.options.directory.join("large")
-    }
-
-    /// A damaged record that somebody wanted to read is an alarm.
-    fn report(&self, error: &SpoolError) {
-        if let SpoolError::Damaged { path, offset, what } = error {
-            self.state.borrow_mut().report(Damage {
-                path: path.clone(),
-                offset: *offset,
-                bytes: 0,
-                what: what.clone(),
-                acknowledged: true,
-            });
-        }
     }
 
     /// Gives every file of a content a name in this log's own directory, durable.

@@ -7,6 +7,7 @@ use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::MailId;
 use crate::spool::budget::{Arriving, Budget};
+use crate::spool::disk::Disk as _;
 use crate::spool::log::{Loaded, Log, LogOptions, NewRecord};
 use crate::spool::reader;
 use crate::spool::sim::{Faults, SimDisk};
@@ -77,6 +78,47 @@ fn a_flipped_bit_costs_one_mail_is_set_aside_and_named() {
     let aside = disk.files(Path::new("/s/damaged"));
     assert_eq!(aside.len(), 1);
     assert_eq!(aside[0].1.len(), 8192, "the octets are kept for whoever wants to look");
+}
+
+#[test]
+fn what_was_set_aside_goes_after_30_days_and_the_oldest_when_it_is_too_much() {
+    const DAY_MS: u64 = 86_400_000;
+    let disk = SimDisk::new(1);
+    filled(&disk);
+    damage_file(&disk, |octets| octets[3 * 4096 + 700] ^= 4);
+    let aside = || {
+        let files = disk.files(Path::new("/s/damaged")).into_iter();
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        files.map(|(path, octets)| (name(path), octets.len())).collect::<Vec<_>>()
+    };
+    start(&disk);
+    // Found again at the next start: one copy all the same.
+    let (log, ..) = start(&disk);
+    assert_eq!(aside(), [("0000000001-12288-1000".to_owned(), 8192)]);
+    // What an earlier program left, and what is not ours.
+    for (name, bytes) in [("0000000007-4096", 10), ("notes.txt", 5)] {
+        run(&disk, async {
+            let file = disk.create(&Path::new("/s/damaged").join(name)).await.unwrap();
+            disk.write_at(&file, vec![b'x'; bytes], 0).await.unwrap();
+        });
+    }
+    let tick = |days: u64| run(&disk, log.tick(UnixMillis(NOW.0 + days * DAY_MS)));
+    let names = || aside().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    tick(29);
+    let later = format!("0000000007-4096-{}", 1000 + 29 * 86_400);
+    assert_eq!(names(), ["0000000001-12288-1000", &later, "notes.txt"]);
+    tick(31);
+    assert_eq!(names(), [&later, "notes.txt"]);
+    // 40 and 40 MiB are more than 64.
+    for (name, bytes) in [("0000000008-4096-3000000", 40 << 20), ("0000000009-0-3000001", 40 << 20)]
+    {
+        run(&disk, async {
+            let file = disk.create(&Path::new("/s/damaged").join(name)).await.unwrap();
+            disk.write_at(&file, vec![0; bytes], 0).await.unwrap();
+        });
+    }
+    tick(32);
+    assert_eq!(names(), ["0000000009-0-3000001", "notes.txt"]);
 }
 
 #[test]

@@ -31,6 +31,7 @@
 //! by octet (write UTF-8 text as it is; a class of non-ASCII characters needs `normalised`).
 //! `part` is each decoded body part, `raw` the whole message.
 
+use crate::config::hint;
 use crate::scan::finding::FindingKind;
 
 use super::super::COUNT_MAX;
@@ -40,6 +41,22 @@ use super::super::rule::{Field, HeaderForm, PartTarget, Pattern, Rule, Test};
 use super::{Collected, Draft};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// The keys of a rule, as [`Keys::take`] knows them.
+const KEYS: [&str; 12] = [
+    "name",
+    "describe_ja",
+    "describe_en",
+    "field",
+    "pattern",
+    "literals",
+    "meta",
+    "case",
+    "kind",
+    "points",
+    "log_only",
+    "multiple",
+];
 
 /// Reads one file into `out`; `source` is its index in the list of sources.
 pub fn read(file: &str, source: u32, octets: &[u8], out: &mut Collected) {
@@ -71,7 +88,11 @@ pub fn read(file: &str, source: u32, octets: &[u8], out: &mut Collected) {
                 }
             }
             (other, _) => {
-                let text = format!("unknown key `{other}`, expected `[[rule]]`");
+                let hint = match hint(other, ["rule"]) {
+                    none if none.is_empty() => ", expected `[[rule]]`".to_owned(),
+                    hint => hint,
+                };
+                let text = format!("unknown key `{other}`{hint}");
                 out.errors.push(places.error(key.span().start, text));
             }
         }
@@ -188,7 +209,10 @@ impl Keys {
             }
             "log_only" => self.log_only = truth()?,
             "multiple" => self.multiple = truth()?,
-            other => return Err((key_at, format!("unknown key `{other}`"))),
+            other => {
+                let hint = hint(other, KEYS);
+                return Err((key_at, format!("unknown key `{other}`{hint}")));
+            }
         }
         Ok(())
     }

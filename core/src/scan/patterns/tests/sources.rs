@@ -37,6 +37,21 @@ fn bad_lines_are_all_named_with_file_line_and_column() {
     }
     let found = errors("bad.toml", "[[rule]]\nname = \"A\"\nfield = \"nowhere\"\npattern = 'x'\n");
     assert_eq!(found, ["bad.toml:3:9: field: unknown `nowhere`"]);
+    // Whoever wrote `patern` was told that it is unknown and left to find out what is known.
+    let mut found = errors(
+        "keys.toml",
+        "[[rules]]\nname = \"A\"\n[[rule]]\nname = \"B\"\nfield = \"body\"\npatern = \"x\"\n\
+         [[rule]]\nname = \"C\"\nzebra = 1\n",
+    );
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "keys.toml:1:3: unknown key `rules`, did you mean `rule`?",
+            "keys.toml:6:1: unknown key `patern`, did you mean `pattern`?",
+            "keys.toml:9:1: unknown key `zebra`",
+        ]
+    );
     let found = errors("bad.ndb", "Name:0:*:4142zz\n\nOther:0\n");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("bad.ndb:1:14:"), "{found:?}");
