@@ -17,6 +17,8 @@ use crate::clock::MonoMillis;
 const SLOTS: usize = 16 * 1024;
 /// Places tried for one destination.
 const PROBES: usize = 8;
+/// How long to wait for the outcome of somebody else's trial.
+const TRIAL_LOOK: Duration = Duration::from_secs(5);
 /// The pause doubles with every failure, as often as this.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -25,8 +27,20 @@ struct Slot {
     tag: AtomicU64,
     /// Milliseconds on the monotonic clock; 0 = it answers.
     until: AtomicU64,
+    /// The end that somebody gave it who is trying it just now.
+    trial: AtomicU64,
     active: AtomicU32,
     failures: AtomicU32,
+}
+
+impl Slot {
+    /// Whoever comes while another one tries looks again soon: a hop that came back would be left alone by every
+    /// shard but one.
+    fn backing_off(&self, until: u64, now: MonoMillis) -> Denied {
+        let tried = self.trial.load(Ordering::Acquire) == until;
+        let soon = now.plus(TRIAL_LOOK).0;
+        Denied::BackingOff(MonoMillis(if tried { until.min(soon) } else { until }))
+    }
 }
 
 /// The table. One for the box, shared by all shards.
@@ -77,26 +91,30 @@ impl Destinations {
         let Some(slot) = self.slots.get(index) else { return Err(Denied::Full) };
         let until = slot.until.load(Ordering::Acquire);
         if until > now.0 {
-            return Err(Denied::BackingOff(MonoMillis(until)));
-        }
-        if until > 0 {
-            // Whoever moves the end of the back-off forward is the one who tries.
-            let trial = now.plus(self.back_off.0.max(Duration::from_secs(30))).0;
-            if slot
-                .until
-                .compare_exchange(until, trial, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
-            {
-                return Err(Denied::BackingOff(MonoMillis(trial)));
-            }
+            return Err(slot.backing_off(until, now));
         }
         let taken = slot.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| {
             (active < self.connections_max).then_some(active + 1)
         });
-        match taken {
-            Ok(_) => Ok(Permit { table: Arc::clone(self), index, trial: until > 0 }),
-            Err(_) => Err(Denied::Full),
+        if taken.is_err() {
+            return Err(Denied::Full);
         }
+        // From here on dropping it gives the connection back.
+        let permit = Permit { table: Arc::clone(self), index, trial: until > 0 };
+        if until > 0 {
+            // After the connection is had: a trial that is not made would leave the hop alone for its time.
+            // Whoever moves the end of the back-off forward is the one who tries.
+            let trial = now.plus(self.back_off.0.max(Duration::from_secs(30))).0;
+            match slot.until.compare_exchange(until, trial, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => slot.trial.store(trial, Ordering::Release),
+                // Somebody was quicker, and it answers.
+                Err(0) => {}
+                Err(other) => {
+                    return Err(Denied::BackingOff(MonoMillis(other.min(now.plus(TRIAL_LOOK).0))));
+                }
+            }
+        }
+        Ok(permit)
     }
 
     /// When a destination may be tried again; `None` if now.
@@ -104,6 +122,15 @@ impl Destinations {
     pub fn back_off_until(&self, (host, port): (&str, u16), now: MonoMillis) -> Option<MonoMillis> {
         let until = self.slots.get(self.place(host, port, now))?.until.load(Ordering::Acquire);
         (until > now.0).then_some(MonoMillis(until))
+    }
+
+    /// Whether a destination that answers has all the connections it may have.
+    #[must_use]
+    pub fn is_full(&self, (host, port): (&str, u16), now: MonoMillis) -> bool {
+        self.slots.get(self.place(host, port, now)).is_some_and(|slot| {
+            slot.until.load(Ordering::Acquire) == 0
+                && slot.active.load(Ordering::Acquire) >= self.connections_max
+        })
     }
 
     /// Forgets a back-off: the operator says "try now".
