@@ -331,7 +331,7 @@ expire() {
   echo "known $(since "$started") s after the start, spool $(spool_mib) MiB, $(rss)"
   until [ "$(taken "$reports")" -gt 0 ] || [ "$(since "$started" | cut -d. -f1)" -gt 120 ]; do sleep 0.2; done
   echo "first report $(since "$started") s after the start"
-  watch "$reports" 1200 > "$dir/watch" &
+  watch "$reports" "${EXPIRE_SECONDS:-1200}" > "$dir/watch" &
   watching=$!
   for _ in $(seq "$repeats"); do rate "mails are expiring"; done
   wait "$watching"; cat "$dir/watch"
