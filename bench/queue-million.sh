@@ -8,11 +8,13 @@
 #   bench/queue-million.sh DIR healthy    a healthy domain without and with the queue (refusing, hanging)
 #   bench/queue-million.sh DIR recovering a healthy domain while the queue is being read after a kill -9
 #   bench/queue-million.sh DIR drain      all hops are one that came back: flush, and how fast it goes
+#   bench/queue-million.sh DIR expire     on a queue filled anew: the lifetime of all mails ends in the same minutes
 #   bench/queue-million.sh DIR all        all of them
 #
 # Variables: MAILS (1000000), DOMAINS (1000), SHARDS (2), SECONDS_EACH (30), REPEATS (3), PROGRAMS (target/release).
-# Needs a release build (`make build`), python3, 10 GB in DIR and two cores. The load and the sink run on the
-# same cores as the engine: rates are the whole machine's. On a shared machine trust ratios within one run.
+# Needs a release build (`make build`), python3, 10 GB in DIR, two cores, and for `expire` gcc. The load and the sink
+# run on the same cores as the engine: rates are the whole machine's. On a shared machine trust ratios within one
+# run, and the engine's ticks (10 ms of CPU) for each mail. What the sinks took is in their ledgers, line by line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(realpath -m "${1:?a directory}") step=${2:-all}
@@ -20,7 +22,7 @@ mails=${MAILS:-1000000} domains=${DOMAINS:-1000} shards=${SHARDS:-2}
 seconds=${SECONDS_EACH:-30} repeats=${REPEATS:-3}
 programs=$(realpath "${PROGRAMS:-target/release}")
 server=127.0.0.1:2725 sink=127.0.0.1:2726 back=127.0.0.1:2727
-engine='' pids=()
+engine='' pids=() preload=''
 finish() {
   for pid in "${pids[@]}" $engine; do kill "$pid" 2> /dev/null || true; done
   wait
@@ -30,11 +32,13 @@ now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
 sekisho() { "$programs/sekisho" --data "$dir" "$@"; }
 gauge() { sekisho status --json | python3 -c "import json,sys; print(int(json.load(sys.stdin)['gauges']['$1']))"; }
+taken() { wc -l < "$1"; } # lines of a sink's ledger
 rss() { awk '/^(VmRSS|RssAnon|VmHWM)/ { printf "%s %d KiB  ", $1, $2 }' "/proc/$engine/status"; }
 anon() { awk '/^RssAnon/ { print $2 }' "/proc/$engine/status"; }
 ticks() { cut -d')' -f2- "/proc/$engine/stat" | awk '{print $12 + $13}'; }
 
-configure() { # each | one: a hop for each dead domain, or one hop for all of them
+configure() { # each | one [hours]: a hop for each dead domain, or one hop for all; lifetime of a mail
+  local hours=${2:-120}
   mkdir -p "$dir/etc"
   cat > "$dir/etc/sekisho.toml" << TOML
 [engine]
@@ -49,6 +53,12 @@ workers = 1
 address = "off"
 [delivery]
 mode = "spool"
+lifetime_hours = $hours
+delay_warning_hours = $((hours < 4 ? hours : 4))
+[[delivery.report_route]]
+host = "127.0.0.1"
+port = ${back#*:}
+tls = "never"
 [[tables.source]]
 path = "domains.toml"
 kind = "domains"
@@ -81,7 +91,7 @@ PYTHON
 start() { # gives the seconds to READY in $ready, those to the greeting in $greeted
   local from; from=$(now)
   : > "$dir/engine.log"
-  "$programs/sekisho-engine" --config "$dir/etc/sekisho.toml" --data "$dir" >> "$dir/engine.log" 2>&1 &
+  LD_PRELOAD=${preload:-} "$programs/sekisho-engine" --config "$dir/etc/sekisho.toml" --data "$dir" >> "$dir/engine.log" 2>&1 &
   engine=$!
   until grep -q READY "$dir/engine.log"; do sleep 0.02; done
   ready=$(since "$from") started=$from
@@ -113,8 +123,9 @@ send() { # mails sessions seed recipients...
   "$programs/sekisho-loadgen" send --server "$server" --files "$dir/mails" --mails "$count" \
     --sessions "$sessions" --mails-per-connection 500 --seed "$seed" "${to[@]}" --json
 }
-start_sink() { # address: counts only
-  taskset -c 1 "$programs/sekisho-loadgen" sink --listen "$1" > "$dir/sink.log" 2>&1 &
+start_sink() { # address ledger: writes no mails, only a line for each
+  : > "$2"
+  taskset -c 1 "$programs/sekisho-loadgen" sink --listen "$1" --ledger "$2" > "$dir/sink.log" 2>&1 &
   pids+=($!); last=$!
   until grep -q READY "$dir/sink.log"; do sleep 0.05; done
 }
@@ -140,6 +151,7 @@ fill() {
   echo "start of an empty engine: READY $ready s, greeting $greeted s"
   local before names=() n left=$mails batch
   before=$(anon)
+  date +%s > "$dir/filled_from"
   echo "memory before: $(rss)"
   for n in $(seq 0 $((domains - 1))); do names+=("user@dead$n.test"); done
   n=0
@@ -193,74 +205,146 @@ restart() {
 }
 
 rate() { # label: a bounded load to the healthy domain; the seconds to the delivery of the last one count
-  local from accepted took
-  from=$(now)
-  accepted=$(send "$load" 16 $RANDOM user@healthy.test |
-    python3 -c 'import json,sys; r=json.load(sys.stdin); print(r["accepted"], r["latency_ms"]["p99"])')
-  # Not the gauge: it changes with every attempt for a dead domain.
-  while sekisho queue why healthy.test 2> /dev/null | grep -q healthy && [ "$(since "$from" | cut -d. -f1)" -lt 120 ]; do sleep 0.1; done
+  local from report accepted before took cpu
+  from=$(now) before=$(taken "$healthy_ledger") cpu=$(ticks)
+  report=$(send "$load" 16 $RANDOM user@healthy.test |
+    python3 -c 'import json,sys; r=json.load(sys.stdin); l=r["latency_ms"]; print(r["accepted"], l["p50"], l["p99"], l["max"])')
+  accepted=${report%% *}
+  while [ $(($(taken "$healthy_ledger") - before)) -lt "$accepted" ] && [ "$(since "$from" | cut -d. -f1)" -lt 300 ]; do sleep 0.05; done
   took=$(since "$from")
-  awk -v label="$1" -v a="${accepted% *}" -v p="${accepted#* }" -v t="$took" \
-    'BEGIN { printf "%s: %d accepted and delivered in %.1f s: %.0f mails/s, p99 of the answer %.1f ms\n", label, a, t, a / t, p }'
+  awk -v label="$1" -v r="$report" -v d=$(($(taken "$healthy_ledger") - before)) -v t="$took" -v c=$(($(ticks) - cpu)) \
+    'BEGIN { split(r, a, " "); printf "%s: %d accepted, %d delivered in %.1f s: %.0f mails/s, %.2f ms of CPU each; answers p50 %.1f p99 %.1f max %.0f ms\n",
+      label, a[1], d, t, d / t, c * 10 / d, a[2], a[3], a[4] }'
 }
 other() { # an engine without a queue, on a directory of its own
   dir=$dir.empty; mkdir -p "$dir"
   [ -e "$dir/mails" ] || { small_mails; configure each; }
 }
+first_rate() { # how many mails make a run of about $seconds: sets $load
+  healthy_ledger=$dir/healthy.ledger
+  start_sink "$sink" "$healthy_ledger"
+  local full=$dir
+  load=4000
+  other; start; rate "warm-up" > "$dir/warm"; kill_9; dir=$full
+  load=$(awk -v s="$seconds" '{ for (i = 1; i < NF; i++) if ($(i + 1) ~ /^mails/) print int($i * s) }' "$dir.empty/warm")
+}
 healthy() {
   local full=$dir hang
-  start_sink "$sink"
-  load=$((2000 * 1))
-  other; start; rate "warm-up" > "$dir/warm"; kill_9
-  # So many mails that a run takes about $seconds.
-  load=$(awk -v s="$seconds" '{ for (i = 1; i < NF; i++) if ($(i + 1) ~ /^mails/) print int($i * s) }' "$dir/warm")
+  [ -n "${load:-}" ] || first_rate
   for _ in $(seq "$repeats"); do
-    start; rate "no queue        "; kill_9
+    other; start; rate "no queue        "; kill_9
     dir=$full; start; known; rate "queue, refusing "; kill_9
     start_hang; hang=$last
     start; known; rate "queue, hanging  "; kill_9
     stop "$hang"
-    other
   done
-  dir=$full
 }
 recovering() {
   local full=$dir
-  [ -n "${load:-}" ] || { start_sink "$sink"; load=20000; }
+  [ -n "${load:-}" ] || first_rate
   for _ in $(seq "$repeats"); do
-    other; start; rate "no queue        "; kill_9
-    dir=$full; start; rate_beside_recovery; kill_9
+    other; start; rate "no queue, started just now"; kill_9
+    dir=$full; start; rate "queue is being read       "
+    echo "recovering at the end of that: $(gauge recovering) shards"
+    known
+    echo "all known $(since "$started") s after the start, $(rss)"
+    kill_9
   done
 }
-rate_beside_recovery() {
-  local from report
-  from=$(now)
-  report=$(send "$load" 16 $RANDOM user@healthy.test |
-    python3 -c 'import json,sys; r=json.load(sys.stdin); print("%.0f mails/s, p99 %.1f ms" % (r["mails_per_second"], r["latency_ms"]["p99"]))')
-  echo "while reading   : accepted $report, load took $(since "$from") s, recovering then $(gauge recovering)"
-  known
-  echo "while reading   : all known $(since "$started") s after the start"
+spool_mib() { du -sm "$dir/spool" | cut -f1; }
+conserved() { # ledger prefix-of-what: each of the mails of `fill` is in it exactly once?
+  python3 - "$1" "$mails" << 'PYTHON'
+import sys
+ledger, mails = sys.argv[1], int(sys.argv[2])
+wanted, batch, left = set(), 0, mails
+while left > 0:
+    batch += 1
+    count = min(left, 100000); left -= count
+    wanted.update(f"{batch:x}-{n}" for n in range(count))
+seen, twice, strange = set(), 0, 0
+for line in open(ledger):
+    name = line.split("\t")[0]
+    if name not in wanted: strange += 1
+    elif name in seen: twice += 1
+    else: seen.add(name)
+print(f"ledger: {len(seen)} of {mails} mails, {mails - len(seen)} missing, {twice} more than once, {strange} unknown")
+PYTHON
 }
-drain() {
-  configure one; start; known
-  sekisho tables show 2> /dev/null | head -3 || true
-  start_sink "$back"
-  local from waiting last_waiting
-  from=$(now); last_waiting=$(gauge queue_mails)
-  timed queue flush
+watch() { # ledger seconds-max: until the queue is empty
+  local from at waiting took=0 last=0 peak=0 cpu
+  from=$(now) cpu=$(ticks)
   while :; do
     sleep 5
-    waiting=$(gauge queue_mails)
-    echo "$(since "$from") s: $waiting wait, $(((last_waiting - waiting) / 5)) mails/s, connections $(ss -Htn state established "sport = :${back#*:}" | wc -l)"
-    last_waiting=$waiting
-    [ "$waiting" -gt 0 ] && [ "$(since "$from" | cut -d. -f1)" -lt "${DRAIN_SECONDS:-600}" ] || break
+    waiting=$(gauge queue_mails) at=$(since "$from") last=$took took=$(taken "$1")
+    printf '%6.1f s: %7d wait, %7d in the ledger (%d/s), RssAnon %d KiB, spool %d MiB, connections %d, load %s\n' "$at" "$waiting" "$took" \
+      $(((took - last) / 5)) "$(anon)" "$(spool_mib)" "$(ss -Htn state established "sport = :${back#*:}" | wc -l)" "$(cut -d' ' -f1 /proc/loadavg)"
+    [ "$waiting" -gt 0 ] && [ "${at%.*}" -lt "$2" ] || break
   done
-  echo "memory after: $(rss)"
+  awk -v t="$at" -v n="$mails" -v c=$(($(ticks) - cpu)) 'BEGIN { printf "in all %.0f s, %.0f mails/s, %.2f ms of CPU each; ", t, n / t, c * 10 / n }'
+  rss; echo
+}
+space() { # until the disk has been given back
+  local from; from=$(now)
+  while [ "$(spool_mib)" -gt 200 ] && [ "$(since "$from" | cut -d. -f1)" -lt 180 ]; do sleep 2; done
+  echo "$(since "$from") s later: spool $(spool_mib) MiB, queue_mails $(gauge queue_mails)"
+}
+drain() {
+  local ledger=$dir/drain.ledger hop
+  configure one; start; known
+  start_sink "$back" "$ledger"; hop=$last
+  echo "spool $(spool_mib) MiB, $(rss)"
+  timed queue flush
+  watch "$ledger" "${DRAIN_SECONDS:-900}"
+  conserved "$ledger"
+  space
+  kill_9
+  # What a crash right after it brings back: nothing.
+  start; known; sleep 2
+  echo "after a kill -9: queue_mails $(gauge queue_mails), ledger $(taken "$ledger")"
+  kill_9; stop "$hop"
+}
+# The engine's wall clock is set forward by a library of ten lines; the monotonic one goes as always.
+later() { # seconds
+  cat > "$dir/later.c" << 'C'
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *time) {
+  long result = syscall(SYS_clock_gettime, clock, time);
+  if (result == 0 && clock == CLOCK_REALTIME) time->tv_sec += AHEAD;
+  return (int)result;
+}
+C
+  gcc -O2 -shared -fPIC "-DAHEAD=$1" -o "$dir/later.so" "$dir/later.c"
+  preload=$dir/later.so
+}
+expire() {
+  local full=$dir reports=$dir/reports.ledger watching hop
+  [ -n "${load:-}" ] || first_rate
+  start_sink "$back" "$reports"; hop=$last
+  other; start; rate "no queue        "; kill_9
+  dir=$full; configure each 1
+  # The first of them ends 30 s from now, the last one as much later as filling took.
+  later $((3600 - ($(date +%s) - $(cat "$dir/filled_from")) - 30))
+  start; known
+  echo "known $(since "$started") s after the start, spool $(spool_mib) MiB, $(rss)"
+  until [ "$(taken "$reports")" -gt 0 ] || [ "$(since "$started" | cut -d. -f1)" -gt 120 ]; do sleep 0.2; done
+  echo "first report $(since "$started") s after the start"
+  watch "$reports" "${EXPIRE_SECONDS:-1200}" > "$dir/watch" &
+  watching=$!
+  for _ in $(seq "$repeats"); do rate "mails are expiring"; done
+  wait "$watching"; cat "$dir/watch"
+  conserved "$reports"
+  space
+  kill_9; preload=; stop "$hop"
 }
 
 uname -srm; grep -m1 'model name' /proc/cpuinfo; date -u +%F
 case $step in
-  all) fill; commands; restart; healthy; recovering; drain ;;
-  fill | commands | restart | healthy | recovering | drain) "$step" ;;
-  *) sed -n '2,18p' "$0"; exit 2 ;;
+  all)
+    fill; commands; restart; healthy; recovering; drain
+    rm -rf "$dir/spool" "$dir/maillog"; fill; expire ;;
+  fill | commands | restart | healthy | recovering | drain | expire) "$step" ;;
+  *) sed -n '2,20p' "$0"; exit 2 ;;
 esac

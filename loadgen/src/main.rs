@@ -38,6 +38,9 @@ struct SinkArguments {
     /// Directory for the mails; without it they are only counted.
     #[arg(long)]
     store: Option<PathBuf>,
+    /// One line for each mail: id, reverse-path, forward-path.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
     /// What EHLO offers: all, none, or a list of pipelining,chunking,smtputf8,8bitmime,dsn,size.
     #[arg(long, default_value = "all")]
     extensions: String,
@@ -140,6 +143,9 @@ fn sink(arguments: SinkArguments) -> Result<ExitCode, String> {
     };
     let listen = options.listen;
     let sink = Sink::start(options).map_err(|error| format!("listen on {listen}: {error}"))?;
+    if let Some(path) = &arguments.ledger {
+        sink.keep_ledger(path).map_err(|error| format!("ledger {}: {error}", path.display()))?;
+    }
     let _ = writeln!(io::stdout(), "READY {}", sink.address());
     sink.join();
     Ok(ExitCode::SUCCESS)

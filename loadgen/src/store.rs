@@ -74,6 +74,17 @@ pub fn envelope_id(content: &[u8]) -> Option<String> {
     None
 }
 
+/// The envelope id of a mail, or of the mail that it brings along in its body: a report names the one it is about.
+#[must_use]
+pub fn named_id(content: &[u8]) -> Option<String> {
+    envelope_id(content).or_else(|| {
+        let field = format!("\n{ENVELOPE_ID_FIELD}:");
+        let found = content.windows(field.len()).position(|part| part == field.as_bytes())?;
+        let line = content.get(found + field.len()..)?.split(|&octet| octet == b'\n').next()?;
+        Some(String::from_utf8_lossy(line).trim().to_owned())
+    })
+}
+
 /// Stores one mail under `number`; both files are complete when it returns.
 ///
 /// # Errors

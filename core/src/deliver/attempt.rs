@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::{ClientSettings, Failure, Fate, Transaction};
 use super::connection::{Connection, Patience, Sent};
@@ -20,6 +21,10 @@ use crate::content::Content;
 use crate::envelope::{Envelope, Recipient};
 use crate::reply::{Enhanced, Reply};
 
+/// Pause of a domain whose hop has all the connections it may have. Each mail that ends makes room, on another
+/// shard too, and nobody tells this one.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FULL: &str = "next hop has all the connections it may have";
 /// Addresses tried of one hop.
 const ADDRESSES_MAX: usize = 4;
 
@@ -68,9 +73,17 @@ pub(super) struct Attempt<W: World> {
     pub tried: Vec<Tried>,
     /// Recipients that are `Unknown` may still get their answer here.
     pub waiting: Option<Waiting<W>>,
-    /// No hop could be used, and when the first of them is to be tried again: the hops are at fault,
-    /// not this mail.
-    pub hops_down_until: Option<MonoMillis>,
+    /// No hop could be used: the hops are at fault, not this mail.
+    pub unusable: Option<Unusable>,
+}
+
+/// Why no hop could be used, and when the first of them is to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// None of them answers.
+    Down(MonoMillis),
+    /// One has all the connections it may have: that is a sign of life.
+    Full(MonoMillis),
 }
 
 impl<W: World> Attempt<W> {
@@ -78,7 +91,7 @@ impl<W: World> Attempt<W> {
     fn without_hops(letter: Letter<'_>, fate: Fate, answer: HopAnswer) -> Self {
         let one = Tried { fate, answer, hop_reports: false };
         let tried = vec![one; letter.recipients.len()];
-        Self { tried, waiting: None, hops_down_until: None }
+        Self { tried, waiting: None, unusable: None }
     }
 }
 
@@ -93,6 +106,7 @@ struct Round<'l, W: World> {
     last: HopAnswer,
     answered: bool,
     down_until: Option<MonoMillis>,
+    full_until: Option<MonoMillis>,
 }
 
 impl<W: World> Outlet<W> {
@@ -123,6 +137,7 @@ impl<W: World> Outlet<W> {
             last: HopAnswer::ours(no_route),
             answered: false,
             down_until: None,
+            full_until: None,
         };
         for hop in &hops {
             if round.open.is_empty() || round.waiting.is_some() {
@@ -138,8 +153,27 @@ impl<W: World> Outlet<W> {
         Attempt {
             tried: round.tried.into_iter().map(|one| one.unwrap_or_else(|| last.clone())).collect(),
             waiting: round.waiting,
-            hops_down_until: round.down_until.filter(|_| !round.answered),
+            unusable: match (round.full_until, round.down_until) {
+                _ if round.answered => None,
+                (Some(until), _) => Some(Unusable::Full(until)),
+                (None, until) => until.map(Unusable::Down),
+            },
         }
+    }
+
+    /// Until when a domain has to wait because all its hops are in use or left alone, and at least one is in
+    /// use: known without reading the mail.
+    pub(super) fn full_until(&self, domain: &str) -> Option<MonoMillis> {
+        let known = (self.routes)(domain);
+        // Only reports go to domains that are not ours; without a smart host it takes DNS to know where.
+        let hops = known.as_deref().unwrap_or(&self.settings.report_route);
+        let now = self.world.now().mono;
+        let full = |hop: &&Hop| self.destinations.is_full((&hop.host, hop.port), now);
+        let down =
+            |hop: &Hop| self.destinations.back_off_until((&hop.host, hop.port), now).is_some();
+        let some = hops.iter().any(|hop| full(&hop));
+        let all = some && hops.iter().all(|hop| full(&hop) || down(hop));
+        all.then(|| now.plus(FULL_PAUSE))
     }
 
     async fn try_hop(&self, hop: &Hop, round: &mut Round<'_, W>) {
@@ -328,11 +362,14 @@ impl<W: World> Round<'_, W> {
     }
 
     fn denied(&mut self, hop: &Hop, denied: Denied, now: MonoMillis) {
-        let (text, until) = match denied {
-            Denied::BackingOff(until) => ("next hop did not answer lately", until),
+        let text = match denied {
+            Denied::BackingOff(until) => {
+                self.down(until);
+                "next hop did not answer lately"
+            }
             Denied::Full => {
-                let soon = now.plus(std::time::Duration::from_secs(1));
-                ("next hop has all the connections it may have", soon)
+                self.full_until = Some(now.plus(FULL_PAUSE));
+                FULL
             }
         };
         // What the hop said a moment ago tells the operator more than that it is left alone now.
@@ -340,7 +377,6 @@ impl<W: World> Round<'_, W> {
             let reply = Reply::new(450, Enhanced(4, 4, 1), text);
             self.last = HopAnswer { host: hop.host.clone(), ..HopAnswer::ours(reply) };
         }
-        self.down(until);
     }
 
     fn down(&mut self, until: MonoMillis) {

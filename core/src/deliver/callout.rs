@@ -163,6 +163,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let deadline = self.world().now().mono.plus(PATIENCE);
         let patience = Patience {
             connect: settings.connect_timeout,
+            greeting: settings.response_timeout,
             command: settings.response_timeout,
             until_content: deadline,
             after_content: Duration::ZERO,

@@ -18,6 +18,8 @@ const EARLY_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Patience {
     /// To connect.
     pub connect: Duration,
+    /// For one answer before the first mail: greeting, EHLO, STARTTLS.
+    pub greeting: Duration,
     /// For one answer, and for one write.
     pub command: Duration,
     /// Until the final dot is on its way, everything together; for a large content as much longer
@@ -86,7 +88,8 @@ impl<W: World> Connection<W> {
             address,
             idle_since: now,
         };
-        match connection.run(patience, None).await {
+        let greeting = Patience { command: patience.greeting, ..patience };
+        match connection.run(greeting, None).await {
             Stop::Ready => Ok(connection),
             Stop::Closed(failure) => Err(failure),
             Stop::Done | Stop::Silent => Err(Failure::TimedOut),

@@ -5,7 +5,7 @@
 //! by a hash, a few places beside each other are tried, and a place that nobody needs any more is taken
 //! over. When all are in use two destinations share one: their limits are then common, nothing else.
 //! A hop is trusted with few connections for queued mail at first, and with more as it answers.
-//! Memory: `SLOTS` x 32 octets for the box. Survives nothing: a restart asks every hop afresh.
+//! Memory: `SLOTS` x 40 octets for the box. Survives nothing: a restart asks every hop afresh.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ const PROBES: usize = 8;
 /// Connections for mail of the queue to a hop that has not answered yet, Postfix' number. A hop that hangs keeps
 /// each of them for five minutes, and the slots of healthy domains with them.
 pub(super) const QUEUED_FIRST: u32 = 5;
+/// How long to wait for the outcome of somebody else's trial.
+const TRIAL_LOOK: Duration = Duration::from_secs(5);
 /// The pause doubles with every failure, as often as this.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -29,10 +31,22 @@ struct Slot {
     tag: AtomicU64,
     /// Milliseconds on the monotonic clock; 0 = it answers.
     until: AtomicU64,
+    /// The end that somebody gave it who is trying it just now.
+    trial: AtomicU64,
     active: AtomicU32,
     failures: AtomicU32,
     /// Answers since it is known or has failed last: so many more than [`QUEUED_FIRST`] may mail of the queue have.
     answers: AtomicU32,
+}
+
+impl Slot {
+    /// Whoever comes while another one tries looks again soon: a hop that came back would be left alone by every
+    /// shard but one.
+    fn backing_off(&self, until: u64, now: MonoMillis) -> Denied {
+        let tried = self.trial.load(Ordering::Acquire) == until;
+        let soon = now.plus(TRIAL_LOOK).0;
+        Denied::BackingOff(MonoMillis(if tried { until.min(soon) } else { until }))
+    }
 }
 
 /// The table. One for the box, shared by all shards.
@@ -93,33 +107,31 @@ impl Destinations {
         let Some(slot) = self.slots.get(index) else { return Err(Denied::Full) };
         let until = slot.until.load(Ordering::Acquire);
         if until > now.0 {
-            return Err(Denied::BackingOff(MonoMillis(until)));
+            return Err(slot.backing_off(until, now));
         }
-        if until > 0 {
-            // Whoever moves the end of the back-off forward is the one who tries.
-            let trial = now.plus(self.back_off.0.max(Duration::from_secs(30))).0;
-            if slot
-                .until
-                .compare_exchange(until, trial, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
-            {
-                return Err(Denied::BackingOff(MonoMillis(trial)));
-            }
-        }
-        let most = match asker {
-            Asker::Client => self.connections_max,
-            Asker::Queue => {
-                let answers = slot.answers.load(Ordering::Acquire);
-                QUEUED_FIRST.saturating_add(answers).min(self.connections_max)
-            }
-        };
+        let most = self.most(slot, asker);
         let taken = slot.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| {
             (active < most).then_some(active + 1)
         });
-        match taken {
-            Ok(_) => Ok(Permit { table: Arc::clone(self), index, trial: until > 0 }),
-            Err(_) => Err(Denied::Full),
+        if taken.is_err() {
+            return Err(Denied::Full);
         }
+        // From here on dropping it gives the connection back.
+        let permit = Permit { table: Arc::clone(self), index, trial: until > 0 };
+        if until > 0 {
+            // After the connection is had: a trial that is not made would leave the hop alone for its time.
+            // Whoever moves the end of the back-off forward is the one who tries.
+            let trial = now.plus(self.back_off.0.max(Duration::from_secs(30))).0;
+            match slot.until.compare_exchange(until, trial, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => slot.trial.store(trial, Ordering::Release),
+                // Somebody was quicker, and it answers.
+                Err(0) => {}
+                Err(other) => {
+                    return Err(Denied::BackingOff(MonoMillis(other.min(now.plus(TRIAL_LOOK).0))));
+                }
+            }
+        }
+        Ok(permit)
     }
 
     /// When a destination may be tried again; `None` if now.
@@ -127,6 +139,26 @@ impl Destinations {
     pub fn back_off_until(&self, (host, port): (&str, u16), now: MonoMillis) -> Option<MonoMillis> {
         let until = self.slots.get(self.place(host, port, now))?.until.load(Ordering::Acquire);
         (until > now.0).then_some(MonoMillis(until))
+    }
+
+    /// Connections that a destination may have.
+    fn most(&self, slot: &Slot, asker: Asker) -> u32 {
+        match asker {
+            Asker::Client => self.connections_max,
+            Asker::Queue => {
+                let answers = slot.answers.load(Ordering::Acquire);
+                QUEUED_FIRST.saturating_add(answers).min(self.connections_max)
+            }
+        }
+    }
+
+    /// Whether a destination that answers has all the connections it may have for mail of the queue.
+    #[must_use]
+    pub fn is_full(&self, (host, port): (&str, u16), now: MonoMillis) -> bool {
+        self.slots.get(self.place(host, port, now)).is_some_and(|slot| {
+            slot.until.load(Ordering::Acquire) == 0
+                && slot.active.load(Ordering::Acquire) >= self.most(slot, Asker::Queue)
+        })
     }
 
     /// Forgets a back-off: the operator says "try now".

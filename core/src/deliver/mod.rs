@@ -73,8 +73,10 @@ struct Inner<W: World, S: Store> {
     queue: RefCell<Queue>,
     wake: wake::Wake,
     callouts: RefCell<callout::Callouts>,
-    /// Queued mails under way: of healthy domains, of doubtful ones.
-    under_way: [Cell<usize>; 2],
+    /// Queued mails under way, in the order of `queue::Line::ALL`.
+    under_way: [Cell<usize>; 3],
+    /// Those that have been under way for long, whatever their line.
+    slow: Cell<usize>,
     /// Those of them that go to strangers' mail hosts.
     to_strangers: Cell<usize>,
     /// Mails whose lifetime or warning is being dealt with.
@@ -114,7 +116,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
                 queue: RefCell::new(Queue::new(away_max)),
                 wake: wake::Wake::default(),
                 callouts: RefCell::default(),
-                under_way: [Cell::new(0), Cell::new(0)],
+                under_way: Default::default(),
+                slow: Cell::new(0),
                 to_strangers: Cell::new(0),
                 overdue: Cell::new(0),
                 stopping: Cell::new(false),

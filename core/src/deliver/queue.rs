@@ -22,6 +22,8 @@ use crate::spool::CopyId;
 pub const QUEUED_BYTES_MAX: usize = 300;
 /// Mails that one call looks at because their time has come.
 const WOKEN_MAX: usize = 1_024;
+/// Domains up to which one that has no mail is remembered because its hops answer: some 150 octets each.
+const REMEMBERED_MAX: usize = 4_096;
 /// "No entry" in the lists.
 const NIL: u32 = u32::MAX;
 
@@ -71,6 +73,22 @@ struct Entry {
     warn_at: u32,
 }
 
+/// What is known of a domain's hops, and so in which line its mails stand: a crowd of hops that swallow
+/// connections must not keep those waiting that answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// They answered the last time.
+    Proven,
+    /// Nobody has asked them yet.
+    Fresh,
+    /// They did not answer lately: one mail at a time until they do.
+    Doubtful,
+}
+
+impl Line {
+    pub(super) const ALL: [Self; 3] = [Self::Proven, Self::Fresh, Self::Doubtful];
+}
+
 #[derive(Debug)]
 struct Domain {
     name: Rc<str>,
@@ -87,9 +105,8 @@ struct Domain {
     /// its mails may be under way. As the box counts for each hop, so that mails are not read in vain.
     answers: u16,
     held: bool,
-    /// Its hops did not answer: one mail at a time until they do.
-    doubtful: bool,
-    /// In `turns` already.
+    line: Line,
+    /// In one of the `turns` already.
     in_turns: bool,
 }
 
@@ -118,9 +135,8 @@ pub(super) struct Queue {
     domains: Vec<Domain>,
     free_domains: Vec<u32>,
     names: HashMap<Rc<str>, u32, ahash::RandomState>,
-    turns: VecDeque<u32>,
-    /// As `turns`, for domains whose hops did not answer lately.
-    doubtful_turns: VecDeque<u32>,
+    /// In the order of `Line::ALL`.
+    turns: [VecDeque<u32>; 3],
     later: BinaryHeap<Reverse<(u32, u32)>>,
     blocked: BinaryHeap<Reverse<(u64, u32)>>,
     answers: Answers,
@@ -150,8 +166,7 @@ impl Queue {
             domains: Vec::new(),
             free_domains: Vec::new(),
             names: HashMap::default(),
-            turns: VecDeque::new(),
-            doubtful_turns: VecDeque::new(),
+            turns: Default::default(),
             later: BinaryHeap::new(),
             blocked: BinaryHeap::new(),
             answers: Answers::default(),
@@ -247,9 +262,28 @@ impl Queue {
         if let Some(domain) = self.domains.get_mut(index as usize) {
             domain.answer = answer;
             domain.answers = 0;
-            domain.doubtful = true;
+            domain.line = Line::Doubtful;
             domain.blocked_until = domain.blocked_until.max(until.0);
             self.blocked.push(Reverse((domain.blocked_until, index)));
+        }
+        self.prepend(slot);
+    }
+
+    /// The domain's hops are busy: it waits a moment as a whole, this mail in front, and is trusted as before. A busy
+    /// hop taken for a doubtful one would stand in line behind a thousand silent ones.
+    pub(super) fn pause(&mut self, slot: u32, until: MonoMillis, answer: &str) {
+        if !self.leave(slot) {
+            return;
+        }
+        let answer = self.answers.index_of(answer);
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let index = entry.domain;
+        if let Some(domain) = self.domains.get_mut(index as usize) {
+            domain.answer = answer;
+            if domain.blocked_until < until.0 {
+                domain.blocked_until = until.0;
+                self.blocked.push(Reverse((until.0, index)));
+            }
         }
         self.prepend(slot);
     }
@@ -259,7 +293,7 @@ impl Queue {
         let Some(entry) = self.entries.get(slot as usize) else { return };
         let index = entry.domain;
         if let Some(domain) = self.domains.get_mut(index as usize) {
-            domain.doubtful = false;
+            domain.line = Line::Proven;
             domain.answers = domain.answers.saturating_add(1);
             domain.blocked_until = 0;
         }
@@ -283,27 +317,27 @@ impl Queue {
         self.drop_domain(index);
     }
 
-    /// The next mail to deliver, domain by domain in turn.
-    pub(super) fn take(&mut self, now: MonoMillis) -> Option<Taken> {
+    /// The next mail to deliver of one line, domain by domain in turn.
+    pub(super) fn take(&mut self, line: Line, now: MonoMillis) -> Option<Taken> {
         self.wake(now);
-        while let Some(index) = self.turns.pop_front() {
-            if let Some(taken) = self.take_of(index, now) {
-                return Some(taken);
+        while let Some(index) = self.turns.get_mut(line as usize)?.pop_front() {
+            // It may have changed its line since it took its place.
+            match self.domains.get(index as usize).map(|domain| domain.line) {
+                Some(other) if other != line => self.stand(other, index),
+                _ => {
+                    if let Some(taken) = self.take_of(index, now) {
+                        return Some(taken);
+                    }
+                }
             }
         }
         None
     }
 
-    /// As [`Queue::take`], of the domains whose hops did not answer lately. They have a share of their own:
-    /// a hundred thousand hops that swallow connections must not keep the others waiting.
-    pub(super) fn take_doubtful(&mut self, now: MonoMillis) -> Option<Taken> {
-        self.wake(now);
-        while let Some(index) = self.doubtful_turns.pop_front() {
-            if let Some(taken) = self.take_of(index, now) {
-                return Some(taken);
-            }
+    fn stand(&mut self, line: Line, index: u32) {
+        if let Some(turns) = self.turns.get_mut(line as usize) {
+            turns.push_back(index);
         }
-        None
     }
 
     fn take_of(&mut self, index: u32, now: MonoMillis) -> Option<Taken> {
@@ -311,7 +345,7 @@ impl Queue {
         let domain = self.domains.get_mut(index as usize)?;
         domain.in_turns = false;
         let known = most.min(QUEUED_FIRST + u32::from(domain.answers));
-        let most = if domain.doubtful { 1 } else { known };
+        let most = if domain.line == Line::Doubtful { 1 } else { known };
         let slot = domain.first;
         if domain.held || domain.away >= most || domain.blocked_until > now.0 || slot == NIL {
             self.drop_domain(index);
@@ -327,7 +361,7 @@ impl Queue {
     pub(super) fn doubt(&mut self, slot: u32) {
         let Some(entry) = self.entries.get(slot as usize) else { return };
         if let Some(domain) = self.domains.get_mut(entry.domain as usize) {
-            domain.doubtful = true;
+            domain.line = Line::Doubtful;
         }
     }
 
@@ -461,10 +495,8 @@ impl Queue {
         let Some(domain) = self.domains.get_mut(index as usize) else { return };
         if !domain.in_turns && domain.ready > 0 && !domain.held {
             domain.in_turns = true;
-            match domain.doubtful {
-                true => self.doubtful_turns.push_back(index),
-                false => self.turns.push_back(index),
-            }
+            let line = domain.line;
+            self.stand(line, index);
         }
     }
 
@@ -494,7 +526,7 @@ impl Queue {
             blocked_until: 0,
             answer: 0,
             held: false,
-            doubtful: false,
+            line: Line::Fresh,
             in_turns: false,
         };
         let index = match self.free_domains.pop() {
@@ -513,10 +545,14 @@ impl Queue {
         index
     }
 
-    /// Forgets a domain that has neither mails nor a hold.
+    /// Forgets a domain that has neither mails nor a hold. One whose hops answer is known for longer: a healthy
+    /// domain with little mail would come back as a stranger each time.
     fn drop_domain(&mut self, index: u32) {
         let Some(domain) = self.domains.get(index as usize) else { return };
         if domain.mails > 0 || domain.held || domain.in_turns {
+            return;
+        }
+        if domain.line == Line::Proven && self.names.len() <= REMEMBERED_MAX {
             return;
         }
         if self.names.remove(&*domain.name).is_some() {

@@ -195,8 +195,7 @@ impl Queue {
             + self.domains.capacity() * size_of::<Domain>()
             + (self.free.capacity()
                 + self.free_domains.capacity()
-                + self.turns.capacity()
-                + self.doubtful_turns.capacity())
+                + self.turns.iter().map(std::collections::VecDeque::capacity).sum::<usize>())
                 * 4
             + self.later.capacity() * size_of::<(u32, u32)>()
             + self.blocked.capacity() * size_of::<(u64, u32)>()

@@ -50,7 +50,8 @@ pub struct Settings {
     pub mails_per_connection_max: u32,
     /// First and longest pause of a destination that does not answer.
     pub back_off: (Duration, Duration),
-    /// Queued mails that this shard delivers at a time.
+    /// Queued mails that this shard delivers at a time: half of it to hops that answer, half to those that do not, a
+    /// quarter more to those that nobody has asked yet. As many as half of it that take long do not count.
     pub deliveries_max: usize,
     /// Use BDAT where offered.
     pub chunking: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Attempt, Letter, Tried, Waiting};
+use super::attempt::{Attempt, Letter, Tried, Unusable, Waiting};
 use super::client::Fate;
 use super::conclude::wants_relayed;
 use super::connection::Patience;
@@ -12,7 +12,6 @@ use super::report::Failed;
 use super::store::Store;
 use super::transport::World;
 use super::{Deliverer, Mode, record, wake};
-use crate::clock::MonoMillis;
 use crate::envelope::Recipient;
 use crate::reply::{Enhanced, Reply};
 use crate::spool::{Deferral, Mark, Outcome, QueuedMail, SpoolError};
@@ -33,7 +32,7 @@ struct Way<'c, W: World> {
     copy: &'c Copy,
     lines: Vec<Line>,
     waiting: Option<Waiting<W>>,
-    hops_down_until: Option<MonoMillis>,
+    unusable: Option<Unusable>,
     /// Spooled parts, to be queued once the answer is 250.
     spooled: Vec<(QueuedMail, Mark)>,
 }
@@ -79,6 +78,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let settings = self.settings();
         let patience = Patience {
             connect: settings.connect_timeout,
+            greeting: settings.response_timeout,
             command: settings.response_timeout,
             until_content: self.world().now().mono.plus(settings.through_timeout),
             after_content: settings.final_dot_wait,
@@ -187,10 +187,10 @@ impl<W: World, S: Store> Deliverer<W, S> {
     fn queue_spooled(&self, way: &mut Way<'_, W>) {
         for (mail, mark) in std::mem::take(&mut way.spooled) {
             let waiting = way.waiting.take_if(|_| mark == Mark::OutcomeUnknown);
-            match (waiting, way.hops_down_until) {
+            match (waiting, way.unusable) {
                 (Some(waiting), _) => self.await_late(mail, way.copy, waiting),
                 (None, _) if self.settings().mode == Mode::Spool => self.enqueue_ready(&mail),
-                (None, Some(until)) if mark == Mark::None => self.enqueue_blocked(&mail, until),
+                (None, Some(why)) if mark == Mark::None => self.enqueue_blocked(&mail, why),
                 (None, _) => self.enqueue_later(&mail),
             }
         }
@@ -204,6 +204,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let rest = settings.final_dot_timeout.saturating_sub(settings.final_dot_wait);
         let patience = Patience {
             connect: Duration::ZERO,
+            greeting: settings.response_timeout,
             command: settings.response_timeout,
             until_content: self.world().now().mono,
             after_content: rest,
@@ -273,7 +274,7 @@ impl<'c, W: World> Way<'c, W> {
             copy,
             lines: copy.recipients.iter().zip(attempt.tried).map(line).collect(),
             waiting: attempt.waiting,
-            hops_down_until: attempt.hops_down_until,
+            unusable: attempt.unusable,
             spooled: Vec::new(),
         }
     }
@@ -287,7 +288,7 @@ impl<'c, W: World> Way<'c, W> {
             hop_reports: false,
         };
         let count = copy.recipients.len();
-        let attempt = Attempt { tried: vec![tried; count], waiting: None, hops_down_until: None };
+        let attempt = Attempt { tried: vec![tried; count], waiting: None, unusable: None };
         Self::tried(copy, attempt)
     }
 }

@@ -1,13 +1,13 @@
 //! Works off the queue of a shard, and what operators do to it.
 
-use super::attempt::Letter;
+use super::attempt::{FULL, Letter, Unusable};
 use super::client::Fate;
 use super::conclude::Left;
 use super::connection::Patience;
 use super::copy::{Disposition, HopAnswer};
 use super::destinations::Asker;
 use super::dsn::DsnAction;
-use super::queue::{Overdue, Taken, Waiting};
+use super::queue::{Line, Overdue, Taken, Waiting};
 use super::report::Failed;
 use super::store::Store;
 use super::transport::{World, within};
@@ -33,6 +33,8 @@ const QUEUE_PACE: u64 = 64 * 1024;
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Pause of a report when many of them are under way.
 const STRANGERS_PAUSE: Duration = Duration::from_secs(5);
+/// A delivery that takes longer makes room for another one.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// Mails whose lifetime is over, or that somebody is warned of, worked on at a time: each is in memory, its report
 /// too. A million that end together must not be there together.
 const OVERDUE_MAX: usize = 32;
@@ -136,9 +138,9 @@ impl<W: World, S: Store> Deliverer<W, S> {
         self.inner.wake.notify();
     }
 
-    pub(super) fn enqueue_blocked(&self, mail: &QueuedMail, until: MonoMillis) {
+    pub(super) fn enqueue_blocked(&self, mail: &QueuedMail, why: Unusable) {
         let slot = self.enqueue_away(mail);
-        self.inner.queue.borrow_mut().block(slot, until, &mail.deferral.last_answer);
+        self.wait_for_hops(slot, why, &mail.deferral.last_answer);
         self.inner.wake.notify();
     }
 
@@ -149,6 +151,15 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
         self.inner.queue.borrow_mut().put_off(slot, until, attempts, answer);
         self.inner.wake.notify();
+    }
+
+    /// The hops of a mail's domain could not be used: it waits for them, with the whole domain.
+    fn wait_for_hops(&self, slot: u32, why: Unusable, answer: &str) {
+        let mut queue = self.inner.queue.borrow_mut();
+        match why {
+            Unusable::Down(until) => queue.block(slot, until, answer),
+            Unusable::Full(until) => queue.pause(slot, until, answer),
+        }
     }
 
     /// What is left after attempt number `attempts` waits for its next one; nothing left: it is gone.
@@ -180,36 +191,76 @@ impl<W: World, S: Store> Deliverer<W, S> {
         }
     }
 
-    /// Starts as many deliveries as there may be; half of the room is for domains that answer.
+    /// Starts as many deliveries as there may be; each line has room of its own.
     fn start_deliveries(&self, now: MonoMillis) {
-        let room = (self.settings().deliveries_max / 2).max(1);
-        for (kind, under_way) in self.inner.under_way.iter().enumerate() {
-            while under_way.get() < room {
-                let mut queue = self.inner.queue.borrow_mut();
-                let taken = if kind == 0 { queue.take(now) } else { queue.take_doubtful(now) };
-                drop(queue);
+        for (line, under_way) in Line::ALL.into_iter().zip(&self.inner.under_way) {
+            while under_way.get() < self.room(line) {
+                let taken = self.inner.queue.borrow_mut().take(line, now);
                 let Some(taken) = taken else { break };
+                if self.is_full(taken) {
+                    continue;
+                }
                 under_way.set(under_way.get() + 1);
                 let this = self.clone();
                 self.world().spawn(async move {
-                    this.deliver(taken).await;
-                    if let Some(under_way) = this.inner.under_way.get(kind) {
-                        under_way.set(under_way.get() - 1);
-                    }
+                    this.deliver_in_line(taken, line).await;
                     this.inner.wake.notify();
                 });
             }
         }
     }
 
-    async fn deliver(&self, taken: Taken) {
+    /// Deliveries under way at a time: half for hops that answer, half for those that do not, and a quarter
+    /// for those nobody has asked yet.
+    fn room(&self, line: Line) -> usize {
+        let all = self.settings().deliveries_max;
+        match line {
+            Line::Proven | Line::Doubtful => (all / 2).max(1),
+            Line::Fresh => (all / 4).max(1),
+        }
+    }
+
+    /// A delivery that takes long makes room for another one, as long as not too many do: a few domains whose hops
+    /// fall silent in the middle of a mail would have all the room of their line for ten minutes.
+    async fn deliver_in_line(&self, taken: Taken, line: Line) {
+        let mut count = self.inner.under_way.get(line as usize).unwrap_or(&self.inner.slow);
+        let mut delivery = std::pin::pin!(self.deliver(taken, line));
+        let soon = self.world().now().mono.plus(SLOW_AFTER);
+        if within(self.world(), soon, delivery.as_mut()).await.is_none() {
+            let slow = &self.inner.slow;
+            if line != Line::Doubtful && slow.get() < self.room(Line::Proven) {
+                count.set(count.get() - 1);
+                slow.set(slow.get() + 1);
+                count = slow;
+                self.inner.wake.notify();
+            }
+            delivery.await;
+        }
+        count.set(count.get() - 1);
+    }
+
+    /// A mail whose hops are all in use is put back before it is read: with many domains behind one hop most of them
+    /// are in that case most of the time.
+    fn is_full(&self, taken: Taken) -> bool {
+        let mut queue = self.inner.queue.borrow_mut();
+        let domain = queue.domain_of(taken.slot).unwrap_or_default();
+        let Some(until) = self.inner.outlet.full_until(domain) else { return false };
+        queue.pause(taken.slot, until, FULL);
+        true
+    }
+
+    async fn deliver(&self, taken: Taken, line: Line) {
         let Some((mail, content)) = self.read(taken).await else { return };
         let waiting: Vec<QueuedRecipient> = mail.waiting().cloned().collect();
         let recipients: Vec<Recipient> = waiting.iter().map(|one| one.recipient.clone()).collect();
         let settings = self.settings();
+        let command = settings.response_timeout.max(Duration::from_secs(300));
         let patience = Patience {
             connect: settings.connect_timeout,
-            command: settings.response_timeout.max(Duration::from_secs(300)),
+            // Five minutes (RFC 5321 section 4.5.3.2.1) has who did not greet at the first try, in the line
+            // where nobody else waits for him.
+            greeting: if line == Line::Doubtful { command } else { settings.connect_timeout },
+            command,
             until_content: self.world().now().mono.plus(Duration::from_secs(3_600)),
             after_content: settings.final_dot_timeout,
             content_pace: QUEUE_PACE,
@@ -234,17 +285,21 @@ impl<W: World, S: Store> Deliverer<W, S> {
             return;
         }
         strangers.set(strangers.get() + usize::from(stranger));
+        let nobody_asked = matches!(way, Way::Later(_));
         let attempt = outlet.attempt(letter, way, patience).await;
         strangers.set(strangers.get() - usize::from(stranger));
-        if let Some(until) = attempt.hops_down_until
+        if let Some(why) = attempt.unusable
             && !attempt.tried.iter().any(|tried| matches!(tried.fate, Fate::Never(_)))
         {
             let answer = attempt.tried.first().map(|tried| tried.answer.reply.to_string());
-            let answer = answer.unwrap_or_default();
-            self.inner.queue.borrow_mut().block(taken.slot, until, &answer);
+            self.wait_for_hops(taken.slot, why, &answer.unwrap_or_default());
             return;
         }
-        self.inner.queue.borrow_mut().answered(taken.slot);
+        match nobody_asked {
+            // The look-up failed, which may have taken its time.
+            true => self.inner.queue.borrow_mut().doubt(taken.slot),
+            false => self.inner.queue.borrow_mut().answered(taken.slot),
+        }
         let tried = waiting.into_iter().zip(attempt.tried).collect();
         let left = self.conclude(&mail, &content, tried).await;
         self.requeue(taken.slot, &mail, &left, taken.attempts + 1);

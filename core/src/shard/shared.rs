@@ -194,7 +194,7 @@ impl Shared {
         };
         let in_force = self.tables().map_or(0, |tables| tables.load().number());
         let deaths = self.analysis.counters().deaths;
-let died = self.worker_deaths.is_raised(deaths, now);
+        let died = self.worker_deaths.is_raised(deaths, now);
         let damaged = self.sum(|gauges| &gauges.damaged);
         vec![
             ("disk", alarms::disk(&disk)),

@@ -14,11 +14,12 @@ mod tests;
 pub use behaviour::{Behaviour, Extensions, Fate};
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct SinkOptions {
 #[derive(Debug)]
 struct Shared {
     store: Option<PathBuf>,
+    ledger: OnceLock<Mutex<File>>,
     extensions: Extensions,
     behaviour: RwLock<Arc<Behaviour>>,
     stopping: AtomicBool,
@@ -57,6 +59,14 @@ struct Shared {
 impl Shared {
     fn behaviour(&self) -> Arc<Behaviour> {
         Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One line for each mail, before it is answered: envelope id, reverse-path, first forward-path.
+    fn note(&self, content: &[u8], mail_from: &str, rcpt_to: &str) -> io::Result<()> {
+        let Some(ledger) = self.ledger.get() else { return Ok(()) };
+        let id = crate::store::named_id(content).unwrap_or_default();
+        let mut file = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(format!("{id}\t{mail_from}\t{rcpt_to}\n").as_bytes())
     }
 }
 
@@ -85,6 +95,7 @@ impl Sink {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             store: options.store,
+            ledger: OnceLock::new(),
             extensions: options.extensions,
             behaviour: RwLock::new(Arc::new(options.behaviour)),
             stopping: AtomicBool::new(false),
@@ -99,6 +110,17 @@ impl Sink {
             .name("sink-accept".to_owned())
             .spawn(move || accept(&listener, &for_acceptor))?;
         Ok(Self { address, shared, acceptor: Some(acceptor) })
+    }
+
+    /// Writes a line for each further mail to the end of `path`: its id (that of the mail it is about, if it is a
+    /// report), reverse-path, first forward-path. For counting what a million files are too many for.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn keep_ledger(&self, path: &Path) -> io::Result<()> {
+        let file = File::options().create(true).append(true).open(path)?;
+        self.shared.ledger.get_or_init(|| Mutex::new(file));
+        Ok(())
     }
 
     /// Where it listens.

@@ -301,6 +301,10 @@ impl Session<'_> {
             };
             store::put(dir, number, &envelope, &self.content)?;
         }
+        let path_of = |pair: Option<&(String, String)>| pair.map(|(path, _)| path.clone());
+        let from = path_of(self.mail.as_ref()).unwrap_or_default();
+        let to = path_of(self.recipients.first()).unwrap_or_default();
+        self.shared.note(&self.content, &from, &to)?;
         self.shared.mails.fetch_add(1, Ordering::Relaxed);
         self.shared.bytes.fetch_add(self.content.len() as u64, Ordering::Relaxed);
         Ok(number)

@@ -42,6 +42,23 @@ fn a_mail_lies_in_the_store_as_it_was_sent_with_its_envelope() {
 }
 
 #[test]
+fn a_ledger_names_each_mail_and_a_report_by_the_mail_it_is_about() {
+    let (sink, dir) = sink("ledger", Extensions::default());
+    let ledger = dir.join("ledger");
+    sink.keep_ledger(&ledger).unwrap();
+    let mut client = Client::hello(sink.address(), "client.test", TIMEOUT).unwrap();
+    let mail = b"X-Envelope-Id: 1-7\r\n\r\nhello\r\n".as_slice();
+    let report = b"Subject: failed\r\n\r\n--b\r\n\r\nX-Envelope-Id: 1-8\r\n--b--\r\n".as_slice();
+    for (from, content) in [("c@example.com", mail), ("", report), ("", b"A: b\r\n\r\n")] {
+        let sent = client.send(&Mail { from, to: &["a@demo.test"], content }).unwrap();
+        assert!(sent.accepted());
+    }
+    let expected = "1-7\tc@example.com\ta@demo.test\n1-8\t\ta@demo.test\n\t\ta@demo.test\n";
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), expected);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn bdat_chunks_make_one_mail() {
     let (sink, dir) = sink("bdat", Extensions::default());
     let mut client = Client::hello(sink.address(), "client.test", TIMEOUT).unwrap();

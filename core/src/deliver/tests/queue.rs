@@ -6,8 +6,9 @@ use super::memory::Memory;
 use super::world::{Act, Moment, START, Sim};
 use super::{Bench, bench, bench_with, copy, deliverer, message};
 use crate::clock::{MonoMillis, Now, UnixMillis};
-use crate::deliver::destinations::Asker;
-use crate::deliver::queue::{Overdue, Queue, Waiting};
+use crate::deliver::destinations::{Asker, Denied};
+use crate::deliver::queue::{Line, Overdue, Queue, Taken, Waiting};
+use crate::deliver::transport::World as _;
 use crate::deliver::{Mode, Others, QUEUED_BYTES_MAX, Settings};
 use crate::envelope::{MailId, Notify};
 use crate::spool::{CopyId, QueuedSummary};
@@ -35,6 +36,11 @@ fn waiting(n: u64, domain: &str) -> Waiting<'_> {
 
 fn now(millis: u64) -> Now {
     Now { unix: UnixMillis(START + millis), mono: MonoMillis(millis) }
+}
+
+/// The next one whose hops are not in doubt.
+fn take(queue: &mut Queue, at: MonoMillis) -> Option<Taken> {
+    queue.take(Line::Proven, at).or_else(|| queue.take(Line::Fresh, at))
 }
 
 #[test]
@@ -71,16 +77,16 @@ fn healthy_domains_do_not_feel_a_million_mails_for_dead_hops() {
     }
     // Nothing of the dead is looked at: each take is a healthy one, with constant work.
     for _ in 0..100_u64 {
-        let taken = queue.take(MonoMillis(1_000)).expect("a healthy mail is next");
+        let taken = take(&mut queue, MonoMillis(1_000)).expect("a healthy mail is next");
         assert!(taken.id.mail >= id(0).mail);
         queue.remove(taken.slot);
     }
-    assert_eq!(queue.take(MonoMillis(1_000)), None);
-    assert_eq!(queue.take_doubtful(MonoMillis(599_999)), None);
+    assert_eq!(take(&mut queue, MonoMillis(1_000)), None);
+    assert_eq!(queue.take(Line::Doubtful, MonoMillis(599_999)), None);
     // When the back-off ends, one mail of each dead domain tries, and not from the healthy share.
-    assert_eq!(queue.take(MonoMillis(600_000)), None);
+    assert_eq!(take(&mut queue, MonoMillis(600_000)), None);
     let mut tried = 0;
-    while queue.take_doubtful(MonoMillis(600_000)).is_some() {
+    while queue.take(Line::Doubtful, MonoMillis(600_000)).is_some() {
         tried += 1;
     }
     assert_eq!(tried, 1_000);
@@ -93,7 +99,8 @@ fn domains_take_turns_and_a_domain_keeps_its_order() {
         let slot = queue.insert(&waiting(n as u64, domain));
         queue.make_ready(slot);
     }
-    let order: Vec<_> = std::iter::from_fn(|| queue.take(MonoMillis(0))).map(|t| t.id).collect();
+    let order: Vec<_> =
+        std::iter::from_fn(|| take(&mut queue, MonoMillis(0))).map(|t| t.id).collect();
     assert_eq!(order, [0, 3, 5, 1, 4, 2].map(id));
 }
 
@@ -104,11 +111,11 @@ fn a_domain_has_no_more_deliveries_under_way_than_it_may() {
         let slot = queue.insert(&waiting(n, "a.example"));
         queue.make_ready(slot);
     }
-    let one = queue.take(MonoMillis(0)).unwrap();
-    assert!(queue.take(MonoMillis(0)).is_some());
-    assert_eq!(queue.take(MonoMillis(0)), None);
+    let one = take(&mut queue, MonoMillis(0)).unwrap();
+    assert!(take(&mut queue, MonoMillis(0)).is_some());
+    assert_eq!(take(&mut queue, MonoMillis(0)), None);
     queue.remove(one.slot);
-    assert!(queue.take(MonoMillis(0)).is_some());
+    assert!(take(&mut queue, MonoMillis(0)).is_some());
 }
 
 #[test]
@@ -123,7 +130,7 @@ fn lifetimes_and_warnings_are_found_by_the_sweep_once() {
     assert_eq!(queue.sweep(MonoMillis(5_000), 10, 10).0, [Overdue::Warning(slot, id(1))]);
     assert_eq!(queue.sweep(MonoMillis(5_000), 10, 10).0, []);
     assert!(matches!(queue.sweep(MonoMillis(10_000), 10, 10).0[..], [Overdue::Expired(_)]));
-    assert_eq!(queue.take(MonoMillis(10_000)), None, "it is being reported");
+    assert_eq!(take(&mut queue, MonoMillis(10_000)), None, "it is being reported");
 }
 
 #[test]
@@ -146,11 +153,15 @@ fn what_an_operator_sees_and_does() {
     queue.hold("a.example");
     assert_eq!(queue.why(Some("a.example"), now(0))[0].why, "held by an operator");
     queue.flush(None);
-    assert_eq!(queue.take_doubtful(MonoMillis(0)).map(|t| t.id), Some(id(2)), "back-off forgotten");
-    assert_eq!(queue.take(MonoMillis(0)), None, "held stays held");
+    assert_eq!(
+        queue.take(Line::Doubtful, MonoMillis(0)).map(|t| t.id),
+        Some(id(2)),
+        "back-off forgotten"
+    );
+    assert_eq!(take(&mut queue, MonoMillis(0)), None, "held stays held");
     assert!(queue.unhold("a.example"));
     assert!(!queue.unhold("a.example"));
-    assert_eq!(queue.take(MonoMillis(0)).map(|t| t.id), Some(id(1)));
+    assert_eq!(take(&mut queue, MonoMillis(0)).map(|t| t.id), Some(id(1)));
 }
 
 fn spool(bench: &Bench, n: u8, to: &str) {
@@ -318,10 +329,11 @@ fn one_destination_has_one_limit_and_one_back_off_for_all_shards() {
     drop((one, two));
     assert!(table.admit(("hop.example", 25), Asker::Client, MonoMillis(until.0 - 1)).is_err());
     let trial = table.admit(("hop.example", 25), Asker::Client, until).unwrap();
-    assert!(
-        table.admit(("hop.example", 25), Asker::Client, until).is_err(),
-        "one tries, the others wait"
-    );
+    // Not for as long as the trial may take: the other shard's mails would wait half a minute for a hop that
+    // came back at once.
+    let look = Denied::BackingOff(until.plus(Duration::from_secs(5)));
+    let other = table.admit(("hop.example", 25), Asker::Client, until).unwrap_err();
+    assert_eq!(other, look, "one tries, the others wait");
     let next = trial.failed(until, 0);
     assert!(next.since(until) > until.since(at), "longer each time");
     drop(trial);
@@ -385,6 +397,20 @@ fn how_many_queued_mails_a_hop_may_have_grows_with_answers_and_is_the_box_s() {
     assert_eq!(again.len(), 5, "from the start, beside the trial");
 }
 
+/// A healthy domain once stood still for half a minute: whoever should have tried its hop had got no connection,
+/// and had moved the end of the back-off all the same.
+#[test]
+fn a_trial_that_gets_no_connection_is_none() {
+    let back_off = Settings::default().back_off;
+    let table = crate::deliver::destinations::Destinations::new(1, back_off);
+    let at = MonoMillis(1_000);
+    let one = table.admit(("hop.example", 25), Asker::Client, at).unwrap();
+    let until = one.failed(at, 0);
+    assert_eq!(table.admit(("hop.example", 25), Asker::Client, until).unwrap_err(), Denied::Full);
+    drop(one);
+    assert!(table.admit(("hop.example", 25), Asker::Client, until).is_ok());
+}
+
 #[test]
 fn the_shard_keeps_its_hands_off_a_store_without_the_mail() {
     let (sim, store) = (Sim::new(1), Memory::default());
@@ -410,7 +436,7 @@ fn after_a_restart_hops_that_say_nothing_do_not_take_the_slots_of_the_others() {
         spool(&bench, n, &format!("u{n}@a.example"));
     }
     // Nobody was asked before the engine was killed, so no mail has an attempt.
-    bench.sim.run_until(bench.sim.millis() + 60_000, std::future::pending::<()>());
+    bench.sim.run(bench.sim.sleep_until(MonoMillis(bench.sim.millis() + 60_000)));
     bench.sim.kill_tasks();
     let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
     for mail in bench.store.waiting() {
@@ -427,4 +453,79 @@ fn after_a_restart_hops_that_say_nothing_do_not_take_the_slots_of_the_others() {
         1,
         "it does not wait for the silent one"
     );
+}
+
+/// Seen with a million mails for a thousand hops that take connections and say nothing: the healthy domain had used up
+/// the connections of its hop from the other shard, was taken for one that does not answer, and stood behind the
+/// silent ones for five minutes at a time.
+#[test]
+fn a_hop_whose_connections_are_all_in_use_is_not_taken_for_a_silent_one() {
+    let bench = bench_with(Settings {
+        mode: Mode::Spool,
+        deliveries_max: 2,
+        connections_per_destination_max: 1,
+        ..Settings::default()
+    });
+    bench.hops["a.example"].behave(|_| Act::Silent);
+    spool(&bench, 1, "u1@a.example");
+    bench.sim.run(bench.sim.sleep_until(MonoMillis(bench.sim.millis() + 60_000)));
+    bench.sim.kill_tasks();
+    let restarted = deliverer(&bench.sim, &bench.store, &bench.settings);
+    for mail in bench.store.waiting() {
+        restarted.adopt(mail.copy_id(), &QueuedSummary::of(&mail));
+    }
+    bench.sim.run_until(bench.sim.millis() + 1_000, restarted.run_queue());
+    let destinations = std::sync::Arc::clone(&restarted.inner.outlet.destinations);
+    let other_shard =
+        destinations.admit(("hop.b.example", 25), Asker::Client, MonoMillis(bench.sim.millis()));
+    let message = message(7, FROM, &["u7@b.example"]);
+    let copies = [copy(&message, &[0], true)];
+    bench.sim.run(restarted.settle(&message, &copies, Others::None));
+    bench.sim.run_until(bench.sim.millis() + 2_950, restarted.run_queue());
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 0);
+    drop(other_shard);
+    bench.sim.run_until(bench.sim.millis() + 1_000, restarted.run_queue());
+    let why = restarted.queue_why(Some("b.example"));
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 1, "not at once: {why:?}");
+}
+
+#[test]
+fn hops_that_fall_silent_while_the_engine_runs_do_not_take_the_slots_of_those_that_answer() {
+    let bench =
+        bench_with(Settings { mode: Mode::Spool, deliveries_max: 4, ..Settings::default() });
+    spool(&bench, 1, "u1@b.example");
+    bench.run_queue(2);
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 1);
+    for name in ["a.example", "c.example"] {
+        bench.hops[name].behave(|_| Act::Silent);
+    }
+    for n in 2..=9 {
+        spool(&bench, n, &format!("u{n}@{}", if n % 2 == 0 { "a.example" } else { "c.example" }));
+    }
+    bench.run_queue(1);
+    spool(&bench, 10, "u10@b.example");
+    bench.run_queue(1);
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 2, "it has a line of its own");
+}
+
+#[test]
+fn a_domain_whose_hops_fell_silent_in_the_middle_makes_room_after_seconds() {
+    let bench =
+        bench_with(Settings { mode: Mode::Spool, deliveries_max: 4, ..Settings::default() });
+    for (n, name) in ["a.example", "b.example"].iter().enumerate() {
+        spool(&bench, n as u8, &format!("u@{name}"));
+    }
+    bench.run_queue(2);
+    // It greets, and owes every answer from RCPT on: five minutes for each mail.
+    bench.hops["a.example"].behave(|moment| match moment {
+        Moment::Command(line) if line.starts_with("RCPT") => Act::Silent,
+        _ => Act::Normal,
+    });
+    for n in 2..=5 {
+        spool(&bench, n, &format!("u{n}@a.example"));
+    }
+    bench.run_queue(1);
+    spool(&bench, 6, "u6@b.example");
+    bench.run_queue(10);
+    assert_eq!(bench.hops["b.example"].taken.borrow().len(), 2);
 }

@@ -23,14 +23,16 @@ impl<D: Disk> Inner<D> {
     pub(super) fn compact_if_due(self: &Rc<Self>) {
         let number = {
             let mut state = self.state.borrow_mut();
-            if !state.loaded || state.compacting || state.flushing {
+            // Not only between two flushes: on a busy shard the next one has always begun, and the disk would fill
+            // up with what was delivered long ago.
+            if !state.loaded || state.compacting {
                 return;
             }
-            let active = state.active.as_ref().map(|active| active.number);
+            let open = state.open;
             let now = state.now;
             let due = state.segments.iter().find(|(number, segment)| {
                 let free = !segment.busy && segment.not_before <= now && !state.is_unread(**number);
-                Some(**number) != active && free && self.is_due(segment, now)
+                Some(**number) != open && free && self.is_due(segment, now)
             });
             let Some(number) = due.map(|(number, _)| *number) else { return };
             state.compacting = true;
@@ -180,13 +182,9 @@ impl<D: Disk> Log<D> {
     /// The oldest segment that is complete.
     pub(crate) fn oldest(&self) -> Option<Oldest> {
         let state = self.inner.state.borrow();
-        let active = state.active.as_ref().map(|active| active.number);
-        let idle = !state.flushing && state.loaded;
-        let first = state
-            .segments
-            .iter()
-            .next()
-            .filter(|(number, segment)| idle && Some(**number) != active && !segment.busy);
+        let first = state.segments.iter().next().filter(|(number, segment)| {
+            state.loaded && Some(**number) != state.open && !segment.busy
+        });
         first.map(|(number, segment)| Oldest {
             number: *number,
             bytes: segment.bytes,

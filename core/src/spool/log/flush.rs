@@ -180,6 +180,7 @@ impl<D: Disk> Inner<D> {
         if let Err(error) = written {
             let mut state = self.state.borrow_mut();
             state.failed_flushes += 1;
+            state.open = None;
             state.disown(active.number, pending);
             return Err(error);
         }
@@ -294,7 +295,10 @@ impl<D: Disk> Inner<D> {
         }
         self.options.budget.add(bytes);
         let segment = Segment { bytes, durable: bytes, ..Segment::default() };
-        self.state.borrow_mut().segments.insert(number, segment);
+        let mut state = self.state.borrow_mut();
+        state.segments.insert(number, segment);
+        state.open = Some(number);
+        drop(state);
         let blocks = head.blocks();
         let entries = vec![Entry::of(&head)];
         let lines = Vec::new();
@@ -448,7 +452,12 @@ impl<D: Disk> Log<D> {
             }
             let due = !state.flushing
                 && state.active.as_ref().is_some_and(|active| inner.is_full(active, now.0));
-            if due { state.active.take() } else { None }
+            if due {
+                state.open = None;
+                state.active.take()
+            } else {
+                None
+            }
         };
         if let Some(old) = old {
             inner.seal(old);

@@ -175,6 +175,8 @@ struct State<D: Disk> {
     twins: BTreeMap<CopyId, Vec<u32>>,
     segments: BTreeMap<u32, Segment>,
     active: Option<Active<D>>,
+    /// Its number, also while a flush has it in hand: nothing may be taken out of that segment.
+    open: Option<u32>,
     next_segment: u32,
     /// Segments from this number on were begun by this process.
     first_own: u32,
@@ -267,6 +269,7 @@ impl<D: Disk> Log<D> {
             segments,
             unread: None,
             active: None,
+            open: None,
             next_segment,
             first_own: next_segment,
             note_origin: u64::from(next_segment) << 32,

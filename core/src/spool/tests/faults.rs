@@ -263,6 +263,31 @@ fn killed_octets_leave_the_disk_and_the_living_stay() {
     assert!(damage.is_empty(), "{damage:?}");
 }
 
+/// Each tombstone asks for a flush, so that on a busy shard one is nearly always under way when the tick looks:
+/// space has to come back all the same, or a steady load fills the budget with what was delivered long ago.
+#[test]
+fn space_comes_back_while_one_flush_follows_the_other() {
+    let disk = SimDisk::new(1);
+    run(&disk, async {
+        let mut options = options();
+        options.segment_bytes = 256 << 10;
+        let log = Log::open(disk.clone(), options, NOW).await.unwrap();
+        let mut number = 0;
+        let mut most = 0;
+        for second in 1..=100_u64 {
+            for _ in 0..10 {
+                number += 1;
+                append(&log, number, 5_000).await.unwrap();
+                let _ = log.kill(id(number)).unwrap();
+            }
+            // The flush that the last tombstone asked for has not ended when the tick comes.
+            log.tick(UnixMillis(NOW.0 + second * 1_000)).await;
+            most = most.max(disk.files(Path::new("/s")).len());
+        }
+        assert!(most <= 4, "{most} segments, the living of which are in one");
+    });
+}
+
 #[test]
 fn an_absent_directory_is_an_empty_log_for_the_reader() {
     let scan = reader::scan(Path::new("/nonexistent/never")).unwrap();
