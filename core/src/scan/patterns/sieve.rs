@@ -19,6 +19,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::{Deserialize, Serialize};
 
 use super::rule::RuleIndex;
+use super::tier::SAMPLE;
 
 /// Places of one sequence: a lane of a word.
 const PLACES: usize = 8;
@@ -30,6 +31,8 @@ pub(super) const LANES: usize = WORDS * 8;
 const PLACES_MIN: usize = 3;
 /// Repetitions that are looked at: each but an empty one goes at least one place on.
 const TIMES_MAX: u32 = 16;
+/// Chance of octets that the sample lacks.
+const RARE_OCTET: f64 = 1e-3;
 /// Syntax trees deeper than this are not looked at.
 const DEPTH_MAX: usize = 200;
 
@@ -60,6 +63,18 @@ impl Places {
         let mut places = [Octets::default(); PLACES];
         walk(hir, 1, &mut places, 0)?;
         Some(Self(places.iter().take(count).copied().collect()))
+    }
+}
+
+impl Places {
+    /// Rough chance that they are there at some octet of the sample.
+    pub(super) fn chance(&self) -> f64 {
+        let of = |octets: &Octets| {
+            let there = SAMPLE.bytes().filter(|octet| has(octets, *octet)).count();
+            let share = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            (share(there) / share(SAMPLE.len().max(1))).max(RARE_OCTET)
+        };
+        self.0.iter().map(of).product()
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use regex_syntax::hir::{Hir, HirKind};
+
 use super::confirm::{self, Anchored, Confirm};
 use super::distance::Distance;
 use super::hs::{self, Entry, Mode};
@@ -43,6 +45,8 @@ const UNIT_OCTETS: f64 = 400.0;
 const ALSO_NS_PER_KIB: f64 = 40.0;
 /// Below this PCRE2 is as quick as looking for strings first.
 const ALSO_FROM_NS_PER_KIB: f64 = 300.0;
+/// Ends of an expression that are tried for a sieve.
+const ENDS_MAX: usize = 64;
 const SIEVE_NS_PER_KIB: f64 = 45.0;
 /// Rules beyond this cost are tried by a lazy automaton, which costs about half of it.
 const LAZY_FROM_NS_PER_KIB: f64 = 3_000.0;
@@ -300,7 +304,18 @@ fn near(pattern: &Pattern, gates: &[Gate], sample: &[&[u8]]) -> Option<(Tier, f6
 
 /// By a sieve, and what that costs.
 fn sieved(pattern: &Pattern, plain_cost: f64, sample: &[&[u8]]) -> Option<(Tier, f64)> {
-    let places = core_of(pattern).and_then(|core| Places::of(&core))?;
+    let core = core_of(pattern)?;
+    // Whoever contains a match contains one of each of its ends: the rarest beginning of one will do.
+    let ends = match core.kind() {
+        HirKind::Concat(parts) => parts.len(),
+        _ => 1,
+    };
+    let from = |part: usize| match core.kind() {
+        HirKind::Concat(parts) => Hir::concat(parts.get(part..).unwrap_or_default().to_vec()),
+        _ => core.clone(),
+    };
+    let all = (0..ends.min(ENDS_MAX)).filter_map(|part| Places::of(&from(part)));
+    let places = all.min_by(|one, two| one.chance().total_cmp(&two.chance()))?;
     let sieve = Sieve::new(&[(0, places.clone())]);
     let fired = sample.iter().filter(|unit| sieve.scan(unit) != 0).count();
     let cost = SIEVE_NS_PER_KIB + plain_cost * likely_part(fired, sample.len());
