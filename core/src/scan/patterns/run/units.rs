@@ -247,8 +247,8 @@ impl Patterns {
     fn confirm_near(&self, state: &mut State, slice: &Slice<'_>) {
         let mut nears = std::mem::take(&mut state.nears);
         let mut places = std::mem::take(&mut state.places);
-        nears.sort_unstable();
-        state.pairs.sort_unstable();
+        nears.sort_unstable_by_key(|near| order((near.0, near.1)));
+        state.pairs.sort_unstable_by_key(|pair| order(*pair));
         let whole = state.pairs.len();
         for near in nears.chunk_by(|one, two| (one.0, one.1) == (two.0, two.1)) {
             let Some((number, rule, ..)) = near.first().copied() else { continue };
@@ -289,7 +289,7 @@ impl Patterns {
     /// Lets PCRE2 look at the units that were noted for it.
     fn confirm_pairs(&self, state: &mut State, slice: &Slice<'_>) {
         let mut pairs = std::mem::take(&mut state.pairs);
-        pairs.sort_unstable();
+        pairs.sort_unstable_by_key(|pair| order(*pair));
         pairs.dedup();
         let mut lowered = None;
         for (number, rule) in &pairs {
@@ -385,6 +385,11 @@ impl Patterns {
         self.confirm_pairs(state, &slice);
         Ok(())
     }
+}
+
+/// One number to sort by: half the time of comparing two.
+fn order((number, rule): (u32, RuleIndex)) -> u64 {
+    u64::from(number) << 32 | u64::from(rule)
 }
 
 fn stream(database: Option<&Database>) -> Result<Option<Stream<'_>>, ScanError> {
