@@ -26,33 +26,40 @@ pub(super) struct Confirm {
     words: Option<Words>,
 }
 
+/// Strings to be counted.
 #[derive(Debug)]
-enum Words {
-    Octet(u8),
-    Many(AhoCorasick),
+struct Words {
+    /// Those of one octet that is in no other string: no match of theirs is in the way of another one.
+    octets: Vec<u8>,
+    others: Option<AhoCorasick>,
 }
 
 impl Words {
     fn new(pattern: &Pattern) -> Option<Self> {
         let words = words_of(pattern)?;
-        if let [word] = words.as_slice()
-            && let [octet] = word.as_slice()
-        {
-            return Some(Self::Octet(*octet));
-        }
+        let alone = |word: &Vec<u8>| match word.as_slice() {
+            [octet] => !words.iter().any(|other| other.len() > 1 && other.contains(octet)),
+            _ => false,
+        };
+        let (mut octets, others): (Vec<Vec<u8>>, Vec<Vec<u8>>) =
+            words.iter().cloned().partition(alone);
+        octets.sort_unstable();
+        octets.dedup();
         let mut builder = AhoCorasick::builder();
         builder.match_kind(MatchKind::LeftmostFirst).kind(Some(AhoCorasickKind::DFA));
-        builder.build(words).ok().map(Self::Many)
+        let others = match others.as_slice() {
+            [] => None,
+            others => Some(builder.build(others).ok()?),
+        };
+        Some(Self { octets: octets.concat(), others })
     }
 
     fn count(&self, unit: &[u8], most: u32) -> u32 {
-        let count = match self {
-            Self::Octet(octet) => memchr::memchr_iter(*octet, unit).count(),
-            Self::Many(words) => {
-                words.find_iter(unit).take(usize::try_from(most).unwrap_or(usize::MAX)).count()
-            }
-        };
-        u32::try_from(count).unwrap_or(u32::MAX).min(most)
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let octets = self.octets.iter().map(|octet| memchr::memchr_iter(*octet, unit).count());
+        let others =
+            self.others.as_ref().map_or(0, |words| words.find_iter(unit).take(most).count());
+        u32::try_from((octets.sum::<usize>() + others).min(most)).unwrap_or(u32::MAX)
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Patterns {
     pub(super) confirms: Vec<Option<Confirm>>,
     /// By rule; only for those that PCRE2 looks at near a literal.
     pub(super) anchored: Vec<Option<Anchored>>,
+    /// By rule: how many of its hits count, and if it skips the first unit; apart from [`Rule`], since they are
+    /// asked for each unit that a rule is to look at.
+    pub(super) bounds: Vec<(u32, bool)>,
     /// By rule: sets of strings, in lower case, of each of which a unit that matches has one.
     pub(super) also: Vec<Vec<Vec<Finder<'static>>>>,
     /// Header names (lower case) that rules ask for; their place in `header_plans`.
@@ -77,6 +80,8 @@ impl Patterns {
             .collect::<Result<Vec<_>, _>>()?;
         let confirms = confirms(&plan)?;
         let anchored = anchored(&plan)?;
+        let bounds =
+            plan.rules.iter().map(|rule| (rule.count_max, rule.skips_first_unit)).collect();
         let also = also(&plan);
         let (header_slots, header_plans) = header_index(&plan);
         let part_parents = part_parents(&plan);
@@ -89,6 +94,7 @@ impl Patterns {
             fields,
             confirms,
             anchored,
+            bounds,
             also,
             header_slots,
             header_plans,

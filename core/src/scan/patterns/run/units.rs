@@ -239,8 +239,20 @@ impl Patterns {
         })
     }
 
+    /// Hits of a rule that still count.
+    fn most(&self, state: &State, rule: RuleIndex) -> u32 {
+        let (most, _) = self.bounds.get(rule as usize).copied().unwrap_or_default();
+        most.saturating_sub(state.count(rule))
+    }
+
+    fn note_limit(&self, state: &mut State, rule: RuleIndex) {
+        if let Some(rule) = self.rule(rule) {
+            state.limit(&rule.name, STEPS);
+        }
+    }
+
     fn skips_first(&self, rule: RuleIndex) -> bool {
-        self.rule(rule).is_some_and(|rule| rule.skips_first_unit)
+        self.bounds.get(rule as usize).is_some_and(|(_, skips)| *skips)
     }
 
     /// Lets PCRE2 look at places that were noted for it. Where they are many, it looks at the whole unit.
@@ -268,16 +280,12 @@ impl Patterns {
                 state.pairs.push((number, rule));
                 continue;
             }
-            let (Some(known), Some(Some(anchored))) =
-                (self.rule(rule), self.anchored.get(rule as usize))
-            else {
-                continue;
-            };
-            let most = known.count_max.saturating_sub(state.count(rule));
+            let Some(Some(anchored)) = self.anchored.get(rule as usize) else { continue };
+            let most = self.most(state, rule);
             if most > 0 {
                 match anchored.count(unit, &places, most) {
                     Ok(times) => state.add(rule, times),
-                    Err(_) => state.limit(&known.name, STEPS),
+                    Err(_) => self.note_limit(state, rule),
                 }
             }
         }
@@ -316,12 +324,8 @@ impl Patterns {
     }
 
     fn confirm(&self, state: &mut State, index: RuleIndex, unit: &[u8]) {
-        let (Some(rule), Some(Some(confirm))) =
-            (self.rule(index), self.confirms.get(index as usize))
-        else {
-            return;
-        };
-        let most = rule.count_max.saturating_sub(state.count(index));
+        let Some(Some(confirm)) = self.confirms.get(index as usize) else { return };
+        let most = self.most(state, index);
         let found = match most {
             0 => return,
             1 => confirm.matches(unit).map(u32::from),
@@ -329,7 +333,7 @@ impl Patterns {
         };
         match found {
             Ok(times) => state.add(index, times),
-            Err(_) => state.limit(&rule.name, STEPS),
+            Err(_) => self.note_limit(state, index),
         }
     }
 
