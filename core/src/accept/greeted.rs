@@ -6,9 +6,9 @@
 //! One table of atomics for all shards; nobody ever waits for another. An entry is a client: an IPv4 address, or
 //! a /64 of IPv6, which one customer commonly has. It is found by a seeded hash in a neighbourhood of a few
 //! words; where that is full the oldest entry goes. What is forgotten costs a good client one more pause; two
-//! clients share an entry once in 2^40 / [`NEIGHBOURHOOD`] questions, and then one of them is not made to wait.
+//! clients share an entry once in 2^40 / `NEIGHBOURHOOD` questions, and then one of them is not made to wait.
 //!
-//! Memory: 8 octets an entry, [`SLOTS`] of them for the whole box. Survives nothing: after a restart everybody
+//! Memory: 8 octets an entry, `SLOTS` of them for the whole box. Survives nothing: after a restart everybody
 //! is a stranger.
 
 use std::net::IpAddr;
