@@ -55,7 +55,7 @@ fn body(mail: &str) -> &str {
 fn row(gateway: &Gateway, to: &str) -> Value {
     sekisho_tests::wait::wait_for("the row is in the log", || {
         let rows = gateway.sekisho_json(&["log", "search", &format!("to={to}")]);
-        rows.into_iter().find(|row| row["to"] == to)
+        rows.into_iter().find(|row| row["row"] == "delivery" && row["to"] == to)
     })
 }
 
