@@ -13,6 +13,7 @@ use super::lazy::{Lazy, LazyCache};
 use super::open::{OpenField, Patterns};
 use super::rule::{RuleIndex, Test};
 
+mod confirming;
 mod gather;
 mod ungated;
 mod units;

@@ -84,7 +84,7 @@ impl<'p> Ungated<'p> {
                     Ok(times) if most > 0 => times,
                     Ok(_) => 0,
                     Err(_) => {
-                        state.limit(&rule.name, super::units::STEPS);
+                        state.limit(&rule.name, super::confirming::STEPS);
                         0
                     }
                 },
