@@ -66,7 +66,7 @@ pub(super) enum Tier {
     Gated { literals: Vec<(Vec<u8>, Option<Distance>)> },
     /// Hyperscan.
     Expression { entry: Entry, prefilter: bool, joined: bool },
-    /// PCRE2 where the beginning of the expression was seen.
+    /// PCRE2 where the beginning of the expression, or of an end of it, was seen.
     Sieved { places: Places },
     /// PCRE2 where a lazy automaton cannot say "no".
     Lazy,

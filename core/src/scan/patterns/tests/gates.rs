@@ -127,8 +127,11 @@ proptest! {
             if let Some(places) = simplify::core_of(&pattern).and_then(|core| sieve::Places::of(&core)) {
                 prop_assert_eq!(sieve::Sieve::new(&[(0, places)]).scan(text.as_bytes()), 1);
             }
-            if let Some(lazy) = lazy::Lazy::new(&pattern) {
-                prop_assert!(lazy.may_match(&mut lazy.cache(), text.as_bytes(), &mut 1_000_000));
+            let other = Pattern { text: "qq[a-c]{2}q".into(), ..Pattern::default() };
+            for patterns in [&[&pattern][..], &[&other, &pattern]] {
+                if let Some(lazy) = lazy::Lazy::of_any(patterns) {
+                    prop_assert!(lazy.may_match(&mut lazy.cache(), text.as_bytes(), &mut 1_000_000));
+                }
             }
         }
     }
