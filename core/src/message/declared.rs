@@ -74,12 +74,16 @@ fn quoted_printable(source: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where the values of all Content-Type fields begin that `mail-parser` could see: behind the colons
-/// after that name, white space inside it allowed, since the parser allows it.
+/// Where the values of all Content-Type fields begin that `mail-parser` could see.
 pub(super) fn type_fields(raw: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    fields_named(raw, b"content-type")
+}
+
+/// Behind the colons after `name`, white space inside it allowed, since the parser allows it.
+fn fields_named<'r>(raw: &'r [u8], name: &'static [u8]) -> impl Iterator<Item = usize> + 'r {
     memchr::memchr_iter(b':', raw)
         .filter(|&colon| {
-            let mut wanted = b"content-type".iter().rev();
+            let mut wanted = name.iter().rev();
             for octet in raw.get(..colon).unwrap_or_default().iter().rev() {
                 if octet.is_ascii_whitespace() && *octet != b'\n' {
                     continue;
@@ -101,30 +105,47 @@ pub(super) fn type_fields(raw: &[u8]) -> impl Iterator<Item = usize> + '_ {
 /// messages inside are opened by us, one level at a time.
 const OPENED_BY_US: [&[u8]; 3] = [b"rfc822", b"global", b"digest"];
 
-/// A copy of `raw` in which the last letter of those subtypes is `x`; `None` if there are none.
-pub(super) fn masked(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
-    for start in type_fields(raw) {
-        let value = raw.get(start..).unwrap_or_default();
-        let value = value.get(..super::field::field_end(value)).unwrap_or(value);
+/// Hides from `mail-parser` what it shall not do: the last letter of those subtypes becomes `x`, and so does the first
+/// of every transfer encoding, which are undone by us (and its reader of quoted-printable counts below zero).
+pub(super) fn mask(raw: &mut [u8]) {
+    let types: Vec<usize> = type_fields(raw).collect();
+    for start in types {
+        let value = value_at(raw, start);
         // Parameters are left alone (a boundary may hold such a word) unless there are comments, of
         // which two readers may have two ideas.
         let end = match memchr::memchr(b'(', value) {
             Some(_) => value.len(),
             None => memchr::memchr(b';', value).unwrap_or(value.len()),
         };
-        for (at, window) in value.get(..end).unwrap_or(value).windows(6).enumerate() {
-            if OPENED_BY_US.iter().any(|word| window.eq_ignore_ascii_case(word))
-                && let Some(last) = out.get_or_insert_with(|| raw.to_vec()).get_mut(start + at + 5)
-            {
-                *last = b'x';
-            }
+        let opened = |window: &[u8]| OPENED_BY_US.iter().any(|o| window.eq_ignore_ascii_case(o));
+        let windows = value.get(..end).unwrap_or(value).windows(6).enumerate();
+        let found: Vec<usize> = windows.filter(|(_, w)| opened(w)).map(|(at, _)| at).collect();
+        for at in found {
+            overwrite(raw, start + at + 5);
         }
     }
-    out
+    let encodings: Vec<usize> = fields_named(raw, b"content-transfer-encoding").collect();
+    for start in encodings {
+        let value = value_at(raw, start);
+        if let Some(first) = value.iter().position(|octet| !octet.is_ascii_whitespace()) {
+            overwrite(raw, start + first);
+        }
+    }
 }
 
-/// The declared type as it was before [`masked`], lower case.
+/// The value of a field, folds included.
+fn value_at(raw: &[u8], start: usize) -> &[u8] {
+    let value = raw.get(start..).unwrap_or_default();
+    value.get(..super::field::field_end(value)).unwrap_or(value)
+}
+
+fn overwrite(raw: &mut [u8], at: usize) {
+    if let Some(octet) = raw.get_mut(at) {
+        *octet = b'x';
+    }
+}
+
+/// The declared type as it was before [`mask`], lower case.
 pub(super) fn unmasked(declared: String) -> Box<str> {
     match declared.as_str() {
         "message/rfc82x" => "message/rfc822".into(),

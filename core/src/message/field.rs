@@ -225,6 +225,10 @@ fn encoded_word(from: &[u8]) -> Option<Word<'_>> {
 /// Base64 with missing padding or foreign octets, as much of it as can be read. Padding in the middle
 /// ends a group, not the text: mailers join encoded pieces.
 pub(super) fn decode_base64_lenient(text: &[u8]) -> Vec<u8> {
+    // Well-formed text, white space in it allowed; else it says no.
+    if let Ok(decoded) = base64_simd::forgiving_decode_to_vec(text) {
+        return decoded;
+    }
     let letters = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=');
     let clean: Vec<u8> = text.iter().copied().filter(letters).collect();
     base64_decode(&clean).unwrap_or_default()

@@ -17,6 +17,7 @@
 
 mod author;
 mod charset;
+mod condensed;
 mod declared;
 mod encoded;
 mod field;

@@ -3,7 +3,7 @@
 //! `mail-parser` searches for a boundary to the end of the message for each multipart. Every such
 //! search needs a Content-Type field of its own, so these are counted first, and a message with too
 //! many is not handed over: it is scanned flat. Messages inside a message are not opened by it (it
-//! would recurse, see `declared::masked`) but here, each with the same count before it.
+//! would recurse, see `declared::mask`) but here, each with the same count before it.
 //!
 //! What a client may see and `mail-parser` does not is looked for in a second pass (`overlooked`).
 
@@ -13,9 +13,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 use mail_parser::{
-    Encoding, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
+    HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType,
 };
 
+use super::condensed::Condensed;
 use super::declared::{self, Transfer};
 use super::field::{self, Field};
 use super::filetype::FileType;
@@ -118,7 +119,6 @@ struct Visit {
 /// A leaf, and what its place makes of it.
 struct Leaf<'p> {
     part: MessagePart<'p>,
-    body: PartType<'p>,
     visit: Visit,
 }
 
@@ -185,10 +185,12 @@ impl<'r> Reader<'r> {
             self.exceptions.push(Exception::limit("message", detail));
             return self.flat(octets, &place, out);
         }
-        let masked = declared::masked(octets);
-        let Some(message) = self.parse(masked.as_deref().unwrap_or(octets)) else {
+        let mut condensed = Condensed::of(octets);
+        declared::mask(&mut condensed.octets);
+        let Some(mut message) = self.parse(&condensed.octets) else {
             return self.flat(octets, &place, out);
         };
+        condensed.put_back(&mut message);
         for leaf in self.leaves(message, &place) {
             self.leaf(octets, leaf, &place, covered, out);
         }
@@ -262,14 +264,13 @@ impl<'r> Reader<'r> {
                         todo.push_front(Visit { part, path, depth, root: false, in_digest });
                     }
                 }
-                body => leaves.push(Leaf { part, body, visit }),
+                _ => leaves.push(Leaf { part, visit }),
             }
         }
-        for mut part in parts.into_iter().flatten() {
+        for part in parts.into_iter().flatten() {
             let path = child_path(&place.path, "?", leaves.len());
-            let body = std::mem::take(&mut part.body);
             let visit = Visit { part: 0, path, depth: place.depth, root: false, in_digest: false };
-            leaves.push(Leaf { part, body, visit });
+            leaves.push(Leaf { part, visit });
         }
         leaves
     }
@@ -297,10 +298,10 @@ impl<'r> Reader<'r> {
         if self.is_full() {
             return;
         }
-        let Leaf { part, body, visit } = leaf;
+        let Leaf { part, visit } = leaf;
         let media = media_type(&part, visit.in_digest);
         let charset = charset_of(&part);
-        let (decoded, transfer) = decoded_octets(octets, &part, body, &charset);
+        let (decoded, transfer) = decoded_octets(octets, &part);
         let (start, end) = (part.offset_body as usize, part.offset_end as usize);
         if let Some(transfer) = transfer {
             let base64 = transfer == Transfer::Base64;
@@ -443,54 +444,22 @@ fn charset_of(part: &MessagePart<'_>) -> String {
     given.map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
-/// The octets behind the transfer encoding, and which it was. The parser has decoded text to UTF-8
-/// by its own idea of the charset, and gives up where an encoding is broken or oddly declared: then
-/// they are decoded again from the source.
+/// The octets behind the transfer encoding, and which it was. Decoded from the source: the parser saw only the ends
+/// of it ([`Condensed`]), and gives up where an encoding is broken or oddly declared.
 fn decoded_octets<'o>(
     octets: &'o [u8],
     part: &MessagePart<'_>,
-    body: PartType<'_>,
-    charset: &str,
 ) -> (Cow<'o, [u8]>, Option<Transfer>) {
     let source = slice(octets, part.offset_body, part.offset_end);
-    let transfer = match part.encoding {
-        Encoding::Base64 => Some(Transfer::Base64),
-        Encoding::QuotedPrintable => Some(Transfer::QuotedPrintable),
-        Encoding::None => part
-            .headers
-            .iter()
-            .rfind(|header| header.name == HeaderName::ContentTransferEncoding)
-            .and_then(|header| {
-                Transfer::named_in(slice(octets, header.offset_start, header.offset_end))
-            }),
-    };
+    // The last one counts, for the parser as well.
+    let mut fields = part.headers.iter();
+    let field = fields.rfind(|field| field.name == HeaderName::ContentTransferEncoding);
+    let transfer = field
+        .and_then(|field| Transfer::named_in(slice(octets, field.offset_start, field.offset_end)));
     let Some(encoding) = transfer else {
         return (Cow::Borrowed(source), None);
     };
-    if part.encoding != Encoding::None && !is_cut_short(source, encoding) {
-        match body {
-            PartType::Binary(Cow::Owned(octets)) | PartType::InlineBinary(Cow::Owned(octets)) => {
-                return (Cow::Owned(octets), transfer);
-            }
-            PartType::Text(Cow::Owned(text)) | PartType::Html(Cow::Owned(text))
-                if matches!(charset, "" | "utf-8" | "us-ascii")
-                    && !text.contains(char::REPLACEMENT_CHARACTER) =>
-            {
-                return (Cow::Owned(text.into_bytes()), transfer);
-            }
-            _ => {}
-        }
-    }
     (Cow::Owned(encoding.undo(source)), transfer)
-}
-
-/// Whether the parser's base64 lost octets: without padding it drops the last, incomplete group.
-fn is_cut_short(source: &[u8], encoding: Transfer) -> bool {
-    let padded = source.trim_ascii_end().ends_with(b"=");
-    let letters = |octet: &&u8| !matches!(octet, b'\r' | b'\n' | b' ' | b'\t');
-    encoding == Transfer::Base64
-        && !padded
-        && !source.iter().filter(letters).count().is_multiple_of(4)
 }
 
 /// A range of the octets that a part refers to; an impossible one is empty.
