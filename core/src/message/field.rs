@@ -225,13 +225,32 @@ fn encoded_word(from: &[u8]) -> Option<Word<'_>> {
 /// Base64 with missing padding or foreign octets, as much of it as can be read. Padding in the middle
 /// ends a group, not the text: mailers join encoded pieces.
 pub(super) fn decode_base64_lenient(text: &[u8]) -> Vec<u8> {
-    // Well-formed text, white space in it allowed; else it says no.
-    if let Ok(decoded) = base64_simd::forgiving_decode_to_vec(text) {
-        return decoded;
+    // In nearly all mails nothing but line ends and blanks is in it, and it is padded as it should be.
+    let mut lines = without_line_ends(text);
+    if let Ok(decoded) = base64_simd::forgiving_decode_inplace(&mut lines) {
+        let bytes = decoded.len();
+        lines.truncate(bytes);
+        return lines;
     }
     let letters = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=');
     let clean: Vec<u8> = text.iter().copied().filter(letters).collect();
     base64_decode(&clean).unwrap_or_default()
+}
+
+/// The lines of `text` behind each other. Lines of an encoding are of one length, so each is first guessed to be as
+/// long as the one before.
+fn without_line_ends(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut rest, mut guess) = (text, 0_usize);
+    while !rest.is_empty() {
+        if rest.get(guess) != Some(&b'\n') {
+            guess = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        }
+        let (line, behind) = rest.split_at(guess);
+        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        rest = behind.get(1..).unwrap_or_default();
+    }
+    out
 }
 
 /// The Q encoding, RFC 2047 section 4.2.
