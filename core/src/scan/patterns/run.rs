@@ -13,6 +13,7 @@ use super::lazy::{Lazy, LazyCache};
 use super::open::{OpenField, Patterns};
 use super::rule::{RuleIndex, Test};
 
+mod asked;
 mod confirming;
 mod gather;
 mod ungated;
@@ -47,14 +48,10 @@ pub(super) struct State {
     hit: Vec<RuleIndex>,
     /// All hits, also those beyond what is counted.
     total: u32,
-    /// Unit and rule that PCRE2 is to look at.
-    pub(super) pairs: Vec<(u32, RuleIndex)>,
-    /// Unit, rule, and where in the unit a match can begin.
-    pub(super) nears: Vec<(u32, RuleIndex, u32, u32)>,
+    /// What PCRE2 is to look at in the slice at hand.
+    pub(super) asked: asked::Asked,
     /// Places of one unit and rule.
     pub(super) places: Vec<Range<usize>>,
-    /// By expression of a field: the unit that was last noted for it.
-    pub(super) last_units: Vec<u32>,
     /// Units of a slice with LF between them.
     pub(super) joined: Vec<u8>,
     /// The unit that PCRE2 is to look at, in lower case.
@@ -79,6 +76,7 @@ impl Scratch {
         self.state.counts.clear();
         self.state.counts.resize(patterns.plan.rules.len(), 0);
         self.state.hit.clear();
+        self.state.asked.fit(patterns.plan.rules.len());
         let caches =
             |field: &OpenField| field.lazies.iter().chain(&field.lazy).map(Lazy::cache).collect();
         self.lazy = patterns.fields.iter().map(caches).collect();
@@ -95,8 +93,7 @@ impl State {
             }
         }
         self.total = 0;
-        self.pairs.clear();
-        self.nears.clear();
+        self.asked.clear();
         self.limits.clear();
     }
 

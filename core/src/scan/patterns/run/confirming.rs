@@ -1,5 +1,7 @@
 //! What PCRE2 is asked once something cheaper did not say "no".
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 
 use crate::scan::patterns::confirm;
@@ -18,59 +20,27 @@ const OCTETS_FOR_PLACE: usize = 24;
 pub(super) const STEPS: &str = "an expression reached its limit of steps";
 
 impl Patterns {
-    /// Lets PCRE2 look at places that were noted for it. Where they are many, it looks at the whole unit.
-    pub(super) fn confirm_near(&self, state: &mut State, slice: &Slice<'_>) {
-        let mut nears = std::mem::take(&mut state.nears);
+    /// Lets PCRE2 look at what was noted for it.
+    pub(super) fn confirm(&self, state: &mut State, slice: &Slice<'_>) {
+        let asked = std::mem::take(&mut state.asked);
         let mut places = std::mem::take(&mut state.places);
-        nears.sort_unstable_by_key(|near| order((near.0, near.1)));
-        state.pairs.sort_unstable_by_key(|pair| order(*pair));
-        let whole = state.pairs.len();
-        for near in nears.chunk_by(|one, two| (one.0, one.1) == (two.0, two.1)) {
-            let Some((number, rule, ..)) = near.first().copied() else { continue };
-            let Some(unit) = slice.unit(number as usize) else { continue };
-            // PCRE2 looks at all of the unit anyway, where another string could not say the place.
-            let looked_at = state.pairs.get(..whole).unwrap_or_default();
-            if looked_at.binary_search(&(number, rule)).is_ok()
-                || (number == 0 && self.skips_first(rule))
-            {
+        let mut lowered = None;
+        for ask in asked.asks() {
+            let Some(unit) = slice.unit(ask.unit as usize) else { continue };
+            let most = self.most(state, ask.rule);
+            if most == 0 || (ask.unit == 0 && self.skips_first(ask.rule)) {
                 continue;
             }
-            places.clear();
-            places.extend(near.iter().map(|near| near.2 as usize..near.3 as usize));
-            confirm::in_order(&mut places);
-            let trials: usize = places.iter().map(ExactSizeIterator::len).sum();
-            if trials > PLACES_FREE && trials > unit.len() / OCTETS_FOR_PLACE {
-                state.pairs.push((number, rule));
-                continue;
-            }
-            let Some(Some(anchored)) = self.anchored.get(rule as usize) else { continue };
-            let most = self.most(state, rule);
-            if most > 0 {
-                match anchored.count(unit, &places, most) {
-                    Ok(times) => state.add(rule, times),
-                    Err(_) => self.note_limit(state, rule),
+            if !ask.whole {
+                places.clear();
+                places.extend(asked.places_of(ask));
+                if self.confirm_near(state, ask.rule, unit, &mut places, most) {
+                    continue;
                 }
             }
-        }
-        nears.clear();
-        state.nears = nears;
-        state.places = places;
-    }
-
-    /// Lets PCRE2 look at the units that were noted for it.
-    pub(super) fn confirm_pairs(&self, state: &mut State, slice: &Slice<'_>) {
-        let mut pairs = std::mem::take(&mut state.pairs);
-        pairs.sort_unstable_by_key(|pair| order(*pair));
-        pairs.dedup();
-        let mut lowered = None;
-        for (number, rule) in &pairs {
-            let Some(unit) = slice.unit(*number as usize) else { continue };
-            if *number == 0 && self.skips_first(*rule) {
-                continue;
-            }
-            if let Some(also) = self.also.get(*rule as usize).filter(|also| !also.is_empty()) {
-                if lowered != Some(*number) {
-                    lowered = Some(*number);
+            if let Some(also) = self.also.get(ask.rule as usize).filter(|also| !also.is_empty()) {
+                if lowered != Some(ask.unit) {
+                    lowered = Some(ask.unit);
                     state.lower.clear();
                     state.lower.extend(unit.iter().map(u8::to_ascii_lowercase));
                 }
@@ -80,17 +50,38 @@ impl Patterns {
                     continue;
                 }
             }
-            self.confirm(state, *rule, unit);
+            self.confirm_whole(state, ask.rule, unit, most);
         }
-        pairs.clear();
-        state.pairs = pairs;
+        state.asked = asked;
+        state.places = places;
     }
 
-    fn confirm(&self, state: &mut State, index: RuleIndex, unit: &[u8]) {
+    /// At places alone; `false` where they are so many that all of the unit costs less.
+    fn confirm_near(
+        &self,
+        state: &mut State,
+        rule: RuleIndex,
+        unit: &[u8],
+        places: &mut Vec<Range<usize>>,
+        most: u32,
+    ) -> bool {
+        confirm::in_order(places);
+        let trials: usize = places.iter().map(ExactSizeIterator::len).sum();
+        if trials > PLACES_FREE && trials > unit.len() / OCTETS_FOR_PLACE {
+            return false;
+        }
+        if let Some(Some(anchored)) = self.anchored.get(rule as usize) {
+            match anchored.count(unit, places, most) {
+                Ok(times) => state.add(rule, times),
+                Err(_) => self.note_limit(state, rule),
+            }
+        }
+        true
+    }
+
+    fn confirm_whole(&self, state: &mut State, index: RuleIndex, unit: &[u8], most: u32) {
         let Some(Some(confirm)) = self.confirms.get(index as usize) else { return };
-        let most = self.most(state, index);
         let found = match most {
-            0 => return,
             1 => confirm.matches(unit).map(u32::from),
             most => confirm.count(unit, most),
         };
@@ -115,9 +106,4 @@ impl Patterns {
     pub(super) fn skips_first(&self, rule: RuleIndex) -> bool {
         self.bounds.get(rule as usize).is_some_and(|(_, skips)| *skips)
     }
-}
-
-/// One number to sort by: half the time of comparing two.
-fn order((number, rule): (u32, RuleIndex)) -> u64 {
-    u64::from(number) << 32 | u64::from(rule)
 }

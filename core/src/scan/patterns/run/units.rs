@@ -1,7 +1,5 @@
 //! Scanning: units of a text, and octets of any length.
 
-use std::ops::Range;
-
 use crate::scan::patterns::SLICE_BYTES_MAX;
 use crate::scan::patterns::error::ScanError;
 use crate::scan::patterns::fields::{Fields, Units};
@@ -139,8 +137,7 @@ impl Patterns {
         let (Some(plan), Some(open)) = (self.plan.fields.get(index), self.fields.get(index)) else {
             return Ok(());
         };
-        state.pairs.clear();
-        state.nears.clear();
+        state.asked.clear();
         if let Some(database) = &open.literals {
             slice.literals(database, plan, space, state)?;
         }
@@ -163,16 +160,15 @@ impl Patterns {
                 continue;
             }
             if plan.field == Field::Normalised && std::str::from_utf8(unit).is_err() {
-                state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
+                plan.expressions.iter().for_each(|e| state.asked.whole(number, e.rule));
             } else {
                 for database in &open.expressions {
                     self.expressions(database, plan, unit, number, space, state)?;
                 }
             }
-            state.pairs.extend(plan.plain.iter().map(|rule| (number, *rule)));
+            plan.plain.iter().for_each(|rule| state.asked.whole(number, *rule));
         }
-        self.confirm_near(state, slice);
-        self.confirm_pairs(state, slice);
+        self.confirm(state, slice);
         Ok(())
     }
 
@@ -201,7 +197,7 @@ impl Patterns {
                 if self.rule(*rule).is_none_or(|known| state.count(*rule) < known.count_max)
                     && lazy.may_match(cache, unit, growth_left)
                 {
-                    state.pairs.push((number, *rule));
+                    state.asked.whole(number, *rule);
                 }
             }
         }
@@ -219,7 +215,7 @@ impl Patterns {
         hs::scan(database, unit, space, &mut |id, _| {
             if let Some(expression) = plan.expressions.get(id as usize) {
                 if expression.confirm {
-                    state.pairs.push((number, expression.rule));
+                    state.asked.whole(number, expression.rule);
                 } else if !(number == 0 && self.skips_first(expression.rule)) {
                     state.add(expression.rule, 1);
                 }
@@ -251,8 +247,8 @@ impl Patterns {
             .map(Stream::open)
             .collect::<Result<Vec<_>, _>>()
             .map_err(ScanError::Scan)?;
-        state.pairs.clear();
-        state.pairs.extend(plan.plain.iter().map(|rule| (0, *rule)));
+        state.asked.clear();
+        plan.plain.iter().for_each(|rule| state.asked.whole(0, *rule));
         for piece in octets.chunks(SLICE_BYTES_MAX) {
             if let Some(stream) = &mut literals {
                 let scanned = stream.scan(piece, space, &mut |id, _| on_literal(plan, state, id));
@@ -277,7 +273,7 @@ impl Patterns {
         }
         let length = u32::try_from(octets.len()).unwrap_or(u32::MAX);
         let slice = Slice { octets, start: 0, end: octets.len(), ends: &[length], first: 0 };
-        self.confirm_pairs(state, &slice);
+        self.confirm(state, &slice);
         Ok(())
     }
 }
@@ -291,7 +287,7 @@ fn on_literal(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
         match *target {
             OnLiteral::Hit(rule) if state.count(rule) == 0 => state.add(rule, 1),
             OnLiteral::Hit(_) => {}
-            OnLiteral::Confirm(rule) | OnLiteral::Near(rule, _) => state.pairs.push((0, rule)),
+            OnLiteral::Confirm(rule) | OnLiteral::Near(rule, _) => state.asked.whole(0, rule),
         }
     }
     false
@@ -300,7 +296,7 @@ fn on_literal(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
 fn on_expression(plan: &FieldPlan, state: &mut State, id: u32) -> bool {
     if let Some(expression) = plan.expressions.get(id as usize) {
         if expression.confirm {
-            state.pairs.push((0, expression.rule));
+            state.asked.whole(0, expression.rule);
         } else {
             state.add(expression.rule, 1);
         }
@@ -347,11 +343,9 @@ impl Slice<'_> {
         }
         if plan.field == Field::Normalised && std::str::from_utf8(&text).is_err() {
             for (number, _) in self.units() {
-                state.pairs.extend(plan.expressions.iter().map(|e| (number, e.rule)));
+                plan.expressions.iter().for_each(|e| state.asked.whole(number, e.rule));
             }
         } else {
-            state.last_units.clear();
-            state.last_units.resize(plan.expressions.len(), u32::MAX);
             for database in &open.joined {
                 hs::scan(database, &text, space, &mut |id, to| {
                     self.on_joined(&ends, plan, state, id, to);
@@ -369,26 +363,19 @@ impl Slice<'_> {
             let mut found = sieve.scan(unit);
             while found != 0 {
                 if let Some((rule, _)) = sequences.get(found.trailing_zeros() as usize) {
-                    state.pairs.push((number, *rule));
+                    state.asked.whole(number, *rule);
                 }
                 found &= found - 1;
             }
         }
     }
 
-    /// A match that ends at `to` of the joined text: PCRE2 looks at the unit that it ends in, once.
-    /// An expression that matches at every octet must not fill the memory.
+    /// A match that ends at `to` of the joined text: PCRE2 looks at the unit that it ends in.
     fn on_joined(&self, ends: &[u32], plan: &FieldPlan, state: &mut State, id: u32, to: u64) {
         let at = ends.partition_point(|end| u64::from(*end) < to);
         let number = u32::try_from(self.first + at).unwrap_or(u32::MAX);
-        let (Some(expression), Some(last)) =
-            (plan.expressions.get(id as usize), state.last_units.get_mut(id as usize))
-        else {
-            return;
-        };
-        if *last != number {
-            *last = number;
-            state.pairs.push((number, expression.rule));
+        if let Some(expression) = plan.expressions.get(id as usize) {
+            state.asked.whole(number, expression.rule);
         }
     }
 
@@ -429,21 +416,13 @@ impl Slice<'_> {
                             state.add(rule, 1);
                         }
                     }
-                    OnLiteral::Confirm(rule) => {
-                        if state.pairs.last() != Some(&(number, rule)) {
-                            state.pairs.push((number, rule));
-                        }
-                    }
+                    OnLiteral::Confirm(rule) => state.asked.whole(number, rule),
                     OnLiteral::Near(rule, distance) if inside => {
                         let unit_end = self.ends.get(at).map_or(self.end, |end| *end as usize);
                         let unit = self.octets.get(unit_start..unit_end).unwrap_or_default();
-                        let octets = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-                        let mut add = |places: Range<usize>| {
-                            let places = (octets(places.start), octets(places.end));
-                            state.nears.push((number, rule, places.0, places.1));
-                        };
+                        let mut add = |places| state.asked.near(number, rule, &places);
                         if distance.places(unit, end - bytes - unit_start, &mut add).is_none() {
-                            state.pairs.push((number, rule));
+                            state.asked.whole(number, rule);
                         }
                     }
                     OnLiteral::Near(..) => {}
