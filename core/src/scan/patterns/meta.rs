@@ -163,6 +163,55 @@ impl Expression {
         }))
     }
 
+    /// Rules of which one must hit before it can be true, as few and as rarely named ones as can be told (`named`: in how
+    /// many expressions a rule is); `None` if it can be true where none does.
+    pub(super) fn triggers(&self, named: impl Fn(RuleIndex) -> usize) -> Option<Vec<RuleIndex>> {
+        let weight = |rules: &[RuleIndex]| rules.iter().map(|rule| named(*rule)).sum::<usize>();
+        // Of each value on the stack: what must hit before it is not 0, and the number that it is.
+        let mut stack: Vec<(Option<Vec<RuleIndex>>, Option<f64>)> = Vec::new();
+        for step in &self.steps {
+            let value = match *step {
+                Step::Name(name) => {
+                    let rule = self.rules.get(name as usize).copied().flatten();
+                    (Some(rule.into_iter().collect()), None)
+                }
+                Step::Number(number) => ((!is_true(number)).then(Vec::new), Some(number)),
+                Step::Not => {
+                    stack.pop();
+                    (None, None)
+                }
+                Step::Negate => (stack.pop().and_then(|(rules, _)| rules), None),
+                Step::Two(operator) => {
+                    let (right, right_number) = stack.pop().unwrap_or_default();
+                    let (left, left_number) = stack.pop().unwrap_or_default();
+                    let either = |one: Option<Vec<RuleIndex>>, other: Option<Vec<RuleIndex>>| {
+                        let (mut all, other) = one.zip(other)?;
+                        all.extend(other);
+                        all.sort_unstable();
+                        all.dedup();
+                        Some(all)
+                    };
+                    let rules = match operator {
+                        Operator::And | Operator::Multiply => {
+                            let both = [left, right].into_iter().flatten();
+                            both.min_by_key(|rules| weight(rules))
+                        }
+                        Operator::Or | Operator::Add | Operator::Subtract => either(left, right),
+                        Operator::Divide => left,
+                        Operator::Greater if right_number.is_some_and(|n| n >= 0.0) => left,
+                        Operator::GreaterEqual if right_number.is_some_and(|n| n > 0.0) => left,
+                        Operator::Less if left_number.is_some_and(|n| n >= 0.0) => right,
+                        Operator::LessEqual if left_number.is_some_and(|n| n > 0.0) => right,
+                        _ => None,
+                    };
+                    (rules, None)
+                }
+            };
+            stack.push(value);
+        }
+        stack.pop()?.0
+    }
+
     /// Appends a step.
     pub(super) fn push(&mut self, step: Step) {
         self.steps.push(step);

@@ -11,6 +11,7 @@ use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
 use super::hs::{self, Database};
 use super::lazy::Lazy;
+use super::meta::Expression;
 use super::rule::{Field, PartTarget, Pattern, Rule, RuleIndex, Test};
 use super::run::Scratch;
 use super::sieve::{LANES, Sieve};
@@ -202,22 +203,27 @@ fn part_parents(plan: &Plan) -> HashMap<RuleIndex, Vec<RuleIndex>, ahash::Random
     parents
 }
 
-/// By rule: the metas that it is a part of; and if a meta may hold where none of its parts hits.
+/// By rule: the metas that may hold once it hits; and if a meta may hold where none of its parts does.
 fn meta_index(plan: &Plan) -> (Vec<Vec<RuleIndex>>, Vec<bool>) {
     let mut parents = vec![Vec::new(); plan.rules.len()];
     let mut always = vec![false; plan.rules.len()];
-    for meta in &plan.metas {
-        let Some(Test::Meta(expression)) = plan.rules.get(*meta as usize).map(|rule| &rule.test)
-        else {
-            continue;
-        };
-        if let Some(always) = always.get_mut(*meta as usize) {
+    let metas = plan.metas.iter().filter_map(|meta| match &plan.rules.get(*meta as usize)?.test {
+        Test::Meta(expression) => Some((*meta, expression)),
+        _ => None,
+    });
+    let metas: Vec<(RuleIndex, &Expression)> = metas.collect();
+    let mut named = vec![0_usize; plan.rules.len()];
+    for part in metas.iter().flat_map(|(_, expression)| expression.rules.iter().flatten()) {
+        named.get_mut(*part as usize).into_iter().for_each(|named| *named += 1);
+    }
+    for (meta, expression) in metas {
+        if let Some(always) = always.get_mut(meta as usize) {
             *always = expression.holds(|_| 0);
         }
-        for part in expression.rules.iter().flatten() {
-            if let Some(parents) = parents.get_mut(*part as usize) {
-                parents.push(*meta);
-            }
+        let triggers = expression.triggers(|rule| named.get(rule as usize).copied().unwrap_or(0));
+        let parts = || expression.rules.iter().flatten().copied().collect();
+        for part in triggers.unwrap_or_else(parts) {
+            parents.get_mut(part as usize).into_iter().for_each(|parents| parents.push(meta));
         }
     }
     (parents, always)

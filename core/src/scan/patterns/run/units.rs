@@ -380,13 +380,17 @@ impl Slice<'_> {
     }
 
     pub(super) fn unit(&self, number: usize) -> Option<&[u8]> {
-        let at = number.checked_sub(self.first)?;
-        let end = *self.ends.get(at)? as usize;
-        let start = match at.checked_sub(1) {
-            Some(before) => *self.ends.get(before)? as usize,
-            None => self.start,
-        };
+        let (start, end) = self.bounds(number.checked_sub(self.first)?);
         self.octets.get(start..end)
+    }
+
+    /// Where the unit begins and ends that is `at` in this slice.
+    fn bounds(&self, at: usize) -> (usize, usize) {
+        let end = |at: usize| self.ends.get(at).map(|end| *end as usize);
+        (
+            at.checked_sub(1).map_or(Some(self.start), end).unwrap_or(self.end),
+            end(at).unwrap_or(self.end),
+        )
     }
 
     /// Literals of all units at once. One that lies across two units is none; where it only gates
@@ -399,14 +403,15 @@ impl Slice<'_> {
         state: &mut State,
     ) -> Result<(), i32> {
         let block = self.octets.get(self.start..self.end).unwrap_or_default();
+        let (mut at, mut unit_start, mut unit_end) = (0, self.start, self.start);
         hs::scan(database, block, space, &mut |id, to| {
             let end = self.start + usize::try_from(to).unwrap_or(usize::MAX);
-            let at = self.ends.partition_point(|unit_end| (*unit_end as usize) < end);
+            // Nearly always in the unit of the last one or soon behind it.
+            if !(unit_start < end && end <= unit_end) {
+                at = self.ends.partition_point(|unit_end| (*unit_end as usize) < end);
+                (unit_start, unit_end) = self.bounds(at);
+            }
             let number = u32::try_from(self.first + at).unwrap_or(u32::MAX);
-            let unit_start = match at.checked_sub(1) {
-                Some(before) => self.ends.get(before).map_or(0, |end| *end as usize),
-                None => self.start,
-            };
             let bytes = plan.literal_bytes.get(id as usize).map_or(0, |bytes| *bytes as usize);
             let inside = end >= unit_start + bytes;
             for target in plan.literals.get(id as usize).into_iter().flatten() {
@@ -418,7 +423,6 @@ impl Slice<'_> {
                     }
                     OnLiteral::Confirm(rule) => state.asked.whole(number, rule),
                     OnLiteral::Near(rule, distance) if inside => {
-                        let unit_end = self.ends.get(at).map_or(self.end, |end| *end as usize);
                         let unit = self.octets.get(unit_start..unit_end).unwrap_or_default();
                         let mut add = |places| state.asked.near(number, rule, &places);
                         if distance.places(unit, end - bytes - unit_start, &mut add).is_none() {

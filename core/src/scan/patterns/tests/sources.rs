@@ -170,3 +170,47 @@ proptest! {
         fuzz_open(&octets);
     }
 }
+
+proptest! {
+    /// A meta of which no trigger hits is false, whatever else hits.
+    #[test]
+    fn metas_wait_for_their_triggers(
+        text in meta_text(),
+        hits in prop::collection::vec(0_u32..3, 6),
+    ) {
+        let mut expression = Expression::parse(&text).unwrap();
+        expression.rules = (0..).take(expression.names.len()).map(Some).collect();
+        let Some(triggers) = expression.triggers(|rule| rule as usize + 1) else { return Ok(()) };
+        let without = |rule: u32| if triggers.contains(&rule) { 0 } else { hits[rule as usize] };
+        prop_assert!(!expression.holds(without), "{text} with {triggers:?} of {hits:?}");
+    }
+}
+
+/// Any expression over six names.
+fn meta_text() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec!["A", "B", "C", "D", "E", "F", "0", "1", "2"]);
+    let operators = ["&&", "||", "+", "-", "*", "/", ">", ">=", "<", "<=", "==", "!="];
+    leaf.prop_map(str::to_owned).prop_recursive(6, 40, 2, move |inner| {
+        let two = (inner.clone(), prop::sample::select(operators.to_vec()), inner.clone())
+            .prop_map(|(left, operator, right)| format!("({left} {operator} {right})"));
+        let one = (prop::sample::select(vec!["!", "-"]), inner)
+            .prop_map(|(operator, value)| format!("{operator}({value})"));
+        prop_oneof![3 => two, 1 => one]
+    })
+}
+
+/// What is named less often is what a meta waits for.
+#[test]
+fn triggers_are_few_and_rare() {
+    let triggers = |text: &str| {
+        let mut expression = Expression::parse(text).unwrap();
+        expression.rules = (0..).take(expression.names.len()).map(Some).collect();
+        expression.triggers(|rule| 10 - rule as usize)
+    };
+    assert_eq!(triggers("A && B && !C"), Some(vec![1]));
+    assert_eq!(triggers("(A || B) && (C + A > 1)"), Some(vec![0, 2]));
+    assert_eq!(triggers("A + B + C >= 2"), Some(vec![0, 1, 2]));
+    assert_eq!(triggers("!A"), None);
+    assert_eq!(triggers("A || !B"), None);
+    assert_eq!(triggers("0 && !A"), Some(vec![]));
+}
