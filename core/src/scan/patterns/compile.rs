@@ -8,6 +8,7 @@ use super::format::{self, Blob, ExpressionBlob, FieldPlan, InDatabase, OnLiteral
 use super::hs::{self, Database, Entry, Mode};
 use super::report::{BuildReport, Outcome, RuleReport};
 use super::rule::{Field, Rule, RuleIndex, Test};
+use super::sieve::Sieved;
 use super::sources::{Collected, Draft, clamav, spamassassin, toml};
 use super::tier::{self, Tier, Tiered};
 
@@ -472,7 +473,7 @@ impl Builder {
                 Tier::Expression { entry, prefilter, joined } => {
                     waiting.push(Waiting { rule, entry, prefilter, joined });
                 }
-                Tier::Sieved { places } => plan.sieved.push((rule, places)),
+                Tier::Sieved { places, near } => plan.sieved.push(Sieved { rule, places, near }),
                 Tier::Lazy if plan.lazy.len() < LAZY_MAX => plan.lazy.push(rule),
                 Tier::Lazy => plan.plain.push(rule),
                 Tier::Plain => plan.plain.push(rule),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::distance::Distance;
 use super::error::OpenError;
 use super::rule::{Field, Rule, RuleIndex};
-use super::sieve::Places;
+use super::sieve::Sieved;
 
 const MAGIC: &[u8; 8] = b"SKPATT01";
 
@@ -71,7 +71,7 @@ pub(super) struct FieldPlan {
     /// PCRE2 looks at units that a sieve lets through. A payload of before there were any has no such
     /// field: it is for another platform (see there) and asks for a rebuild.
     #[serde(default)]
-    pub(super) sieved: Vec<(RuleIndex, Places)>,
+    pub(super) sieved: Vec<Sieved>,
     /// PCRE2 looks at units that a lazy automaton lets through.
     #[serde(default)]
     pub(super) lazy: Vec<RuleIndex>,
@@ -129,7 +129,7 @@ pub(super) fn read(payload: &[u8]) -> Result<(Plan, &[u8]), OpenError> {
         let expressions = field.expressions.iter().map(|expression| expression.rule);
         literals
             .chain(expressions)
-            .chain(field.sieved.iter().map(|(rule, _)| *rule))
+            .chain(field.sieved.iter().map(|sieved| sieved.rule))
             .chain(field.lazy.iter().copied())
             .chain(field.plain.iter().copied())
             .chain(field.unset.iter().chain(&field.empty).copied())

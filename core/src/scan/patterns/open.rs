@@ -14,7 +14,7 @@ use super::lazy::Lazy;
 use super::meta::Expression;
 use super::rule::{Field, PartTarget, Pattern, Rule, RuleIndex, Test};
 use super::run::Scratch;
-use super::sieve::{LANES, Sieve};
+use super::sieve::{LANES, Sieve, Sieved};
 
 /// Tells a scratch space which patterns it was made for.
 static OPENED: AtomicU64 = AtomicU64::new(1);
@@ -149,12 +149,13 @@ fn load_field(field: &FieldPlan, rules: &[Rule], blobs: &[u8]) -> Result<OpenFie
         _ => None,
     });
     let patterns: Vec<&Pattern> = patterns.collect();
+    let sieve = |all: &[Sieved]| Sieve::new(all.iter().map(|sieved| &sieved.places));
     Ok(OpenField {
         lazies: if patterns.len() > 1 { Lazy::of_any(&patterns) } else { None },
         literals: field.literal_blob.map(load).transpose()?,
         expressions: of_kind(false)?,
         joined: of_kind(true)?,
-        sieves: field.sieved.chunks(LANES).map(Sieve::new).collect(),
+        sieves: field.sieved.chunks(LANES).map(sieve).collect(),
         lazy: load_lazy(field, rules)?,
     })
 }
@@ -256,14 +257,20 @@ fn also(plan: &Plan) -> Vec<Vec<Vec<Finder<'static>>>> {
     by_rule
 }
 
-/// Compiles what PCRE2 looks at near a literal.
+/// Compiles what PCRE2 looks at near a literal, or near what a sieve saw.
 fn anchored(plan: &Plan) -> Result<Vec<Option<Anchored>>, OpenError> {
     let mut by_rule = Vec::new();
     by_rule.resize_with(plan.rules.len(), || None);
-    for target in plan.fields.iter().flat_map(|field| &field.literals).flatten() {
-        let OnLiteral::Near(rule, _) = target else { continue };
-        let Some(slot @ None) = by_rule.get_mut(*rule as usize) else { continue };
-        *slot = match plan.rules.get(*rule as usize).map(|rule| &rule.test) {
+    let near = plan.fields.iter().flat_map(|field| {
+        let literals = field.literals.iter().flatten().filter_map(|target| match target {
+            OnLiteral::Near(rule, _) => Some(*rule),
+            _ => None,
+        });
+        literals.chain(field.sieved.iter().filter(|s| s.near.is_some()).map(|s| s.rule))
+    });
+    for rule in near {
+        let Some(slot @ None) = by_rule.get_mut(rule as usize) else { continue };
+        *slot = match plan.rules.get(rule as usize).map(|rule| &rule.test) {
             Some(Test::Expression { pattern, .. }) => Anchored::new(pattern),
             _ => None,
         };
@@ -289,7 +296,7 @@ fn confirms(plan: &Plan) -> Result<Vec<Option<Confirm>>, OpenError> {
             }
         }
         field.expressions.iter().filter(|e| e.confirm).for_each(|e| need(e.rule));
-        field.sieved.iter().for_each(|(rule, _)| need(*rule));
+        field.sieved.iter().for_each(|sieved| need(sieved.rule));
         field.lazy.iter().for_each(|rule| need(*rule));
         field.plain.iter().for_each(|rule| need(*rule));
     }

@@ -6,8 +6,9 @@
 //! which octets can stand at the first, second, ... eighth place of a match, or of an end of it? Sixty-four such
 //! sequences run side by side as bits of eight words (shift-or, Baeza-Yates and Gonnet 1992), at about 1 ns
 //! for each octet of text, whatever the expressions are; nothing in it can explode, as automata of libhs or
-//! `regex-automata` did (measured: 40 automata of 2 MiB for 150 rules). PCRE2 then looks at the units in
-//! which all places of a sequence were seen one after the other. No hit is lost: every match passes.
+//! `regex-automata` did (measured: 40 automata of 2 MiB for 150 rules). Which sequences were there is asked once for
+//! each block of octets; where one was is looked for in that block alone. PCRE2 then looks at the unit, or only where
+//! a match can begin that has the sequence there. No hit is lost: every match passes.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -15,9 +16,12 @@ use std::arch::x86_64::{
     _mm256_or_si256, _mm256_set1_epi8,
 };
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use std::ops::Range;
+
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
 use serde::{Deserialize, Serialize};
 
+use super::distance::Distance;
 use super::rule::RuleIndex;
 use super::tier::SAMPLE;
 
@@ -27,6 +31,8 @@ const PLACES: usize = 8;
 const WORDS: usize = 8;
 /// Sequences in one sieve.
 pub(super) const LANES: usize = WORDS * 8;
+/// Octets after which it is asked what was there.
+const BLOCK: usize = 32;
 /// Fewer places tell nothing.
 const PLACES_MIN: usize = 3;
 /// Repetitions that are looked at: each but an empty one goes at least one place on.
@@ -35,6 +41,8 @@ const TIMES_MAX: u32 = 16;
 const RARE_OCTET: f64 = 1e-3;
 /// Syntax trees deeper than this are not looked at.
 const DEPTH_MAX: usize = 200;
+/// Parts of an expression whose beginnings are tried.
+const ENDS_MAX: usize = 64;
 
 /// The octets that can stand at each of the first places of a match; at most [`PLACES`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +74,80 @@ impl Places {
     }
 }
 
+/// A rule in a sieve.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Sieved {
+    pub(super) rule: RuleIndex,
+    pub(super) places: Places,
+    /// From the beginning of a match to its first place; `None`: PCRE2 looks at all of the unit.
+    pub(super) near: Option<Distance>,
+}
+
+/// Sequences of which every match of `tree` has each, with their distances from its beginning: those with which an end
+/// of it begins, the octet before that end among them where there must be one.
+pub(super) fn sequences(tree: &Hir) -> Vec<(Places, Distance)> {
+    let mut whole = tree;
+    while let HirKind::Capture(capture) = whole.kind() {
+        whole = &capture.sub;
+    }
+    let parts = match whole.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(whole),
+    };
+    let mut all = Vec::new();
+    for at in 0..parts.len().min(ENDS_MAX) {
+        let (before, end) = parts.split_at(at);
+        let (before, end) = (Hir::concat(before.to_vec()), Hir::concat(end.to_vec()));
+        let distance = Distance::of(&before);
+        all.extend(Places::of(&end).map(|places| (places, distance)));
+        if distance.least > 0
+            && let Some(octet) = last_octet(&before, 0)
+        {
+            let places = Places::of(&Hir::concat(vec![octet, end]));
+            all.extend(places.map(|places| (places, distance.less(1))));
+        }
+    }
+    all
+}
+
+/// What the last octet of a match of `hir` can be, if it has one; `None`: not known.
+fn last_octet(hir: &Hir, depth: usize) -> Option<Hir> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(Hir::fail()),
+        HirKind::Literal(literal) => {
+            let last = *literal.0.last()?;
+            Some(Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(last, last)]))))
+        }
+        HirKind::Class(Class::Bytes(_)) => Some(hir.clone()),
+        HirKind::Class(Class::Unicode(_)) => None,
+        HirKind::Capture(capture) => last_octet(&capture.sub, depth + 1),
+        HirKind::Repetition(repetition) => last_octet(&repetition.sub, depth + 1),
+        HirKind::Alternation(parts) => {
+            let lasts = parts.iter().map(|part| last_octet(part, depth + 1));
+            Some(Hir::alternation(lasts.collect::<Option<Vec<_>>>()?))
+        }
+        HirKind::Concat(parts) => {
+            let mut lasts = Vec::new();
+            for part in parts.iter().rev() {
+                lasts.push(last_octet(part, depth + 1)?);
+                if part.properties().minimum_len()? > 0 {
+                    break;
+                }
+            }
+            Some(Hir::alternation(lasts))
+        }
+    }
+}
+
 impl Places {
+    /// How many they are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Rough chance that they are there at some octet of the sample.
     pub(super) fn chance(&self) -> f64 {
         let of = |octets: &Octets| {
@@ -165,10 +246,10 @@ pub(super) struct Sieve {
 
 impl Sieve {
     /// Of the first [`LANES`] of `sequences`.
-    pub(super) fn new(sequences: &[(RuleIndex, Places)]) -> Self {
+    pub(super) fn new<'p>(sequences: impl IntoIterator<Item = &'p Places>) -> Self {
         let mut start = [[u64::MAX; WORDS / 2]; 2];
         let mut rows = Box::new([start; 256]);
-        for (lane, (_, Places(places))) in sequences.iter().take(LANES).enumerate() {
+        for (lane, Places(places)) in sequences.into_iter().take(LANES).enumerate() {
             let (word, lane) = (lane / 8, lane % 8 * 8);
             // Short sequences lie at the end of their lane.
             let from = PLACES.saturating_sub(places.len());
@@ -185,57 +266,104 @@ impl Sieve {
         Self { rows, start }
     }
 
-    /// The sequences that are somewhere in `unit`, as bits.
-    pub(super) fn scan(&self, unit: &[u8]) -> u64 {
+    /// Tells the sequences that end in a block of `unit`, as bits, block by block where there are any.
+    pub(super) fn scan(&self, unit: &[u8], on: &mut impl FnMut(u64, Range<usize>)) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             #[expect(unsafe_code, reason = "a function for a feature of the CPU")]
             // SAFETY: the CPU has the feature.
-            return unsafe { scan_avx2(&self.rows, &self.start, unit) };
+            unsafe {
+                scan_avx2(&self.rows, &self.start, unit, on);
+            };
+            return;
         }
-        scan_anywhere(&self.rows, &self.start, unit)
+        scan_anywhere(&self.rows, &self.start, unit, on);
+    }
+
+    /// Where in `block` the sequence of a lane ends: behind its last place.
+    pub(super) fn ends(
+        &self,
+        unit: &[u8],
+        lane: usize,
+        block: Range<usize>,
+        add: &mut impl FnMut(usize),
+    ) {
+        let (word, shift) = (lane / 8, lane % 8 * 8);
+        let of = |row: &Row| {
+            let word = row.as_flattened().get(word).copied().unwrap_or(u64::MAX);
+            u8::try_from(word >> shift & 0xFF).unwrap_or(u8::MAX)
+        };
+        let from = block.start.saturating_sub(PLACES - 1);
+        let mut at = of(&self.start);
+        for (end, octet) in (from + 1..).zip(unit.get(from..block.end).unwrap_or_default()) {
+            #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
+            let row = of(&self.rows[usize::from(*octet)]);
+            at = at << 1 | row;
+            if at & 0x80 == 0 && end > block.start {
+                add(end);
+            }
+        }
     }
 }
 
-fn scan_anywhere(rows: &[Row; 256], start: &Row, unit: &[u8]) -> u64 {
+fn scan_anywhere(
+    rows: &[Row; 256],
+    start: &Row,
+    unit: &[u8],
+    on: &mut impl FnMut(u64, Range<usize>),
+) {
     let mut at = *start;
-    let mut seen = [[u64::MAX; WORDS / 2]; 2];
-    for octet in unit {
-        #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
-        let row = &rows[usize::from(*octet)];
-        let words = at.as_flattened_mut().iter_mut().zip(seen.as_flattened_mut());
-        for ((at, seen), row) in words.zip(row.as_flattened()) {
-            // What comes into a lane from below is a 0: its first place is always reached.
-            *at = (*at & !TOPS) << 1 | row;
-            *seen &= *at;
+    for (number, block) in unit.chunks(BLOCK).enumerate() {
+        let mut seen = [[u64::MAX; WORDS / 2]; 2];
+        for octet in block {
+            #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
+            let row = &rows[usize::from(*octet)];
+            let words = at.as_flattened_mut().iter_mut().zip(seen.as_flattened_mut());
+            for ((at, seen), row) in words.zip(row.as_flattened()) {
+                // What comes into a lane from below is a 0: its first place is always reached.
+                *at = (*at & !TOPS) << 1 | row;
+                *seen &= *at;
+            }
+        }
+        let mut found = 0_u64;
+        for (word, seen) in seen.as_flattened().iter().enumerate() {
+            for lane in (0..8).filter(|lane| seen >> (8 * lane + PLACES - 1) & 1 == 0) {
+                found |= 1 << (8 * word + lane);
+            }
+        }
+        if found != 0 {
+            on(found, number * BLOCK..number * BLOCK + block.len());
         }
     }
-    let mut found = 0_u64;
-    for (word, seen) in seen.as_flattened().iter().enumerate() {
-        for lane in (0..8).filter(|lane| seen >> (8 * lane + PLACES - 1) & 1 == 0) {
-            found |= 1 << (8 * word + lane);
-        }
-    }
-    found
 }
 
 /// The same with all lanes in two registers: eight times as fast (the compiler keeps arrays that a loop
 /// carries in memory). Adding a lane to itself shifts it, a 0 comes in from below.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn scan_avx2(rows: &[Row; 256], [start0, start1]: &Row, unit: &[u8]) -> u64 {
+fn scan_avx2(
+    rows: &[Row; 256],
+    [start0, start1]: &Row,
+    unit: &[u8],
+    on: &mut impl FnMut(u64, Range<usize>),
+) {
     let (mut at0, mut at1) = (loaded(start0), loaded(start1));
-    let (mut seen0, mut seen1) = (_mm256_set1_epi8(-1), _mm256_set1_epi8(-1));
-    for octet in unit {
-        #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
-        let [row0, row1] = &rows[usize::from(*octet)];
-        at0 = _mm256_or_si256(_mm256_add_epi8(at0, at0), loaded(row0));
-        at1 = _mm256_or_si256(_mm256_add_epi8(at1, at1), loaded(row1));
-        seen0 = _mm256_and_si256(seen0, at0);
-        seen1 = _mm256_and_si256(seen1, at1);
+    for (number, block) in unit.chunks(BLOCK).enumerate() {
+        let (mut seen0, mut seen1) = (_mm256_set1_epi8(-1), _mm256_set1_epi8(-1));
+        for octet in block {
+            #[expect(clippy::indexing_slicing, reason = "256 rows for an octet: no check is made")]
+            let [row0, row1] = &rows[usize::from(*octet)];
+            at0 = _mm256_or_si256(_mm256_add_epi8(at0, at0), loaded(row0));
+            at1 = _mm256_or_si256(_mm256_add_epi8(at1, at1), loaded(row1));
+            seen0 = _mm256_and_si256(seen0, at0);
+            seen1 = _mm256_and_si256(seen1, at1);
+        }
+        let missed = |seen| u64::from(_mm256_movemask_epi8(seen).cast_unsigned());
+        let found = !(missed(seen1) << 32 | missed(seen0));
+        if found != 0 {
+            on(found, number * BLOCK..number * BLOCK + block.len());
+        }
     }
-    let missed = |seen| u64::from(_mm256_movemask_epi8(seen).cast_unsigned());
-    !(missed(seen1) << 32 | missed(seen0))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -262,16 +390,26 @@ mod tests {
             texts in proptest::collection::vec("[ab]{3,5}|[a-c]x[0-9]{2,9}", 1..64),
             unit in "[abcx0-9]{0,200}",
         ) {
-            let places = |text: &String| Places::of(&Hir::literal(text.as_bytes())).unwrap();
-            let sequences: Vec<_> = (0..).zip(texts.iter().map(places)).collect();
-            let sieve = Sieve::new(&sequences);
-            let found = scan_anywhere(&sieve.rows, &sieve.start, unit.as_bytes());
-            prop_assert_eq!(sieve.scan(unit.as_bytes()), found);
-            let contained = texts.iter().map(|text| unit.contains(&text[..text.len().min(PLACES)]));
-            for (lane, contained) in contained.enumerate() {
-                prop_assert_eq!(found >> lane & 1 == 1, contained, "{}", &texts[lane]);
+            let places: Vec<Places> =
+                texts.iter().map(|text| Places::of(&Hir::literal(text.as_bytes())).unwrap()).collect();
+            let sieve = Sieve::new(&places);
+            let (mut here, mut anywhere) = (Vec::new(), Vec::new());
+            let unit = unit.as_bytes();
+            sieve.scan(unit, &mut |lanes, block| here.push((lanes, block)));
+            scan_anywhere(&sieve.rows, &sieve.start, unit, &mut |lanes, block| anywhere.push((lanes, block)));
+            prop_assert_eq!(&here, &anywhere);
+            for (lane, text) in texts.iter().enumerate() {
+                let text = &text.as_bytes()[..text.len().min(PLACES)];
+                let mut ends = Vec::new();
+                for (_, block) in here.iter().filter(|(lanes, _)| lanes >> lane & 1 == 1) {
+                    let before = ends.len();
+                    sieve.ends(unit, lane, block.clone(), &mut |end| ends.push(end));
+                    prop_assert!(ends.len() > before, "a block that has it has its place");
+                }
+                let all = (text.len()..=unit.len()).filter(|end| unit[..*end].ends_with(text));
+                prop_assert_eq!(ends, all.collect::<Vec<_>>());
             }
-            prop_assert!(texts.len() == LANES || found >> texts.len() == 0);
+            prop_assert!(here.iter().all(|(lanes, _)| texts.len() == LANES || lanes >> texts.len() == 0));
         }
     }
 }

@@ -33,9 +33,14 @@ pub(super) fn simplify(pattern: &Pattern) -> Option<String> {
     (out.len() <= OCTETS_MAX).then_some(out)
 }
 
+/// The syntax tree of what matches at least as much; octets only.
+pub(super) fn tree_of(pattern: &Pattern) -> Option<Hir> {
+    octets_tree(pattern, &relax(pattern)?)
+}
+
 /// The syntax tree of what every match contains; octets only.
 pub(super) fn core_of(pattern: &Pattern) -> Option<Hir> {
-    octets_tree(pattern, &relax(pattern)?).map(|hir| core(&hir))
+    tree_of(pattern).map(|hir| core(&hir))
 }
 
 /// The same with anchors and word boundaries, for automata that run over one unit at a time.

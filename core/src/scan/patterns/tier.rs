@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::time::{Duration, Instant};
-
-use regex_syntax::hir::{Hir, HirKind};
+use std::time::Duration;
 
 use super::confirm::{self, Anchored, Confirm};
 use super::distance::Distance;
@@ -13,8 +11,8 @@ use super::lazy::Lazy;
 use super::literals::{self, Gate, Necessary};
 use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
-use super::sieve::{Places, Sieve};
-use super::simplify::{core_of, simplify};
+use super::sieve::{self, Places, Sieve};
+use super::simplify::{core_of, simplify, tree_of};
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
 pub(super) const SAMPLE: &str = include_str!("sample.txt");
@@ -31,6 +29,8 @@ const LONG_EXPRESSION_BYTES: usize = 600;
 /// In short fields, such as one header field, that matters less.
 const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
+/// What calling libhs costs for the few hundred octets that the URIs of a mail are.
+const URI_SCAN_NS_PER_KIB: f64 = 700.0;
 /// A literal's share of the literal database; one rule's share of a sieve.
 const GATE_NS_PER_KIB: f64 = 5.0;
 /// What one occurrence of a literal costs before PCRE2 is asked.
@@ -39,15 +39,17 @@ const HIT_NS: f64 = 20.0;
 const UNSURE: f64 = 1.5;
 /// One trial of PCRE2 at one place, or at the few that one string asks for.
 const TRIAL_NS: f64 = 100.0;
+/// The least octets of a unit of `rawbody`, which ends with the line.
+const RAW_UNIT_OCTETS: usize = 1024;
 /// A paragraph.
 const UNIT_OCTETS: f64 = 400.0;
 /// Looking for one string more before PCRE2 does.
 const ALSO_NS_PER_KIB: f64 = 40.0;
 /// Below this PCRE2 is as quick as looking for strings first.
 const ALSO_FROM_NS_PER_KIB: f64 = 300.0;
-/// Ends of an expression that are tried for a sieve.
-const ENDS_MAX: usize = 64;
-const SIEVE_NS_PER_KIB: f64 = 45.0;
+const SIEVE_NS_PER_KIB: f64 = 40.0;
+/// To look for the place in a block in which a sieve saw something.
+const BLOCK_NS: f64 = 60.0;
 /// Rules beyond this cost are tried by a lazy automaton, which costs about half of it.
 const LAZY_FROM_NS_PER_KIB: f64 = 3_000.0;
 /// States that an expression may need for the sample: one that needs more would fill its cache.
@@ -66,8 +68,9 @@ pub(super) enum Tier {
     Gated { literals: Vec<(Vec<u8>, Option<Distance>)> },
     /// Hyperscan.
     Expression { entry: Entry, prefilter: bool, joined: bool },
-    /// PCRE2 where the beginning of the expression, or of an end of it, was seen.
-    Sieved { places: Places },
+    /// PCRE2 where the beginning of the expression, or of an end of it, was seen: at the places that are that far before
+    /// it, or over all of the unit.
+    Sieved { places: Places, near: Option<Distance> },
     /// PCRE2 where a lazy automaton cannot say "no".
     Lazy,
     /// PCRE2 everywhere.
@@ -109,9 +112,25 @@ fn sample_units(field: &Field) -> Vec<&'static [u8]> {
     if is_streamed(field) || matches!(field, Field::AllHeaders(_)) {
         return vec![SAMPLE.as_bytes()];
     }
+    if *field == Field::RawBody {
+        return raw_units();
+    }
     let lines = is_short(field) || *field == Field::Uri;
     let split = if lines { "\n" } else { "\n\n" };
     SAMPLE.split(split).map(str::as_bytes).filter(|unit| !unit.is_empty()).collect()
+}
+
+/// Units as long as those of `rawbody`: what is rare in a paragraph is not in one of them.
+fn raw_units() -> Vec<&'static [u8]> {
+    let (mut units, mut rest) = (Vec::new(), SAMPLE.as_bytes());
+    while !rest.is_empty() {
+        let line_end = rest.get(RAW_UNIT_OCTETS..).and_then(|rest| memchr::memchr(b'\n', rest));
+        let (unit, behind) =
+            rest.split_at(line_end.map_or(rest.len(), |end| RAW_UNIT_OCTETS + end + 1));
+        units.push(unit);
+        rest = behind;
+    }
+    units
 }
 
 /// Chooses the way of one rule, or refuses it.
@@ -174,7 +193,11 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
             ways.extend(best_database(field, pattern, &sample).map(|found| {
                 let confirmed = if found.prefilter || found.joined { found.fired } else { 0.0 };
                 let Found { entry, prefilter, joined, cost, .. } = found;
-                (Tier::Expression { entry, prefilter, joined }, cost + plain_cost * confirmed)
+                let call = if *field == Field::Uri { URI_SCAN_NS_PER_KIB } else { 0.0 };
+                (
+                    Tier::Expression { entry, prefilter, joined },
+                    call + cost + plain_cost * confirmed,
+                )
             }));
         }
         if ways.is_empty() {
@@ -216,23 +239,26 @@ fn plain_cost(confirm: &Confirm, sample: &[&[u8]]) -> f64 {
 }
 
 /// Nanoseconds for each KiB, the best of some runs: the first one also warms up, and another program
-/// makes a run longer and never shorter. Few runs where one takes long.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the build measures what a rule costs; nothing of a mail depends on it"
-)]
+/// makes a run longer and never shorter. Few runs where one takes long. Time of this thread on a CPU: what others do
+/// with the machine meanwhile shall not decide how rules run.
 fn best_of(sample: &[&[u8]], mut run: impl FnMut()) -> f64 {
     let mut best = f64::MAX;
-    let begun = Instant::now();
+    let begun = cpu_time();
     for number in 0..RUNS_MAX {
-        let start = Instant::now();
+        let start = cpu_time();
         run();
-        best = best.min(start.elapsed().as_secs_f64());
-        if number > 0 && begun.elapsed() > RUNS_TIME_MAX {
+        let end = cpu_time();
+        best = best.min(end.saturating_sub(start).as_secs_f64());
+        if number > 0 && end.saturating_sub(begun) > RUNS_TIME_MAX {
             break;
         }
     }
     best * 1e9 / sample_kib(sample).max(0.01)
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Share of the sample's units that have one of the literals, and one of each set in `also`.
@@ -302,24 +328,74 @@ fn near(pattern: &Pattern, gates: &[Gate], sample: &[&[u8]]) -> Option<(Tier, f6
     ways.min_by(|one, two| one.1.total_cmp(&two.1))
 }
 
-/// By a sieve, and what that costs.
-fn sieved(pattern: &Pattern, plain_cost: f64, sample: &[&[u8]]) -> Option<(Tier, f64)> {
-    let core = core_of(pattern)?;
+/// By a sieve, and what that costs: over whole units, and at places if a match begins near what is seen.
+fn sieved(pattern: &Pattern, plain_cost: f64, sample: &[&[u8]]) -> Vec<(Tier, f64)> {
     // Whoever contains a match contains one of each of its ends: the rarest beginning of one will do.
-    let ends = match core.kind() {
-        HirKind::Concat(parts) => parts.len(),
-        _ => 1,
+    let rarest = |all: Vec<(Places, Distance)>| {
+        let key = |(places, _): &(Places, Distance)| (fired(places, sample), places.chance());
+        let keyed = all.into_iter().map(|one| (key(&one), one));
+        let rarer = |one: &(usize, f64), two: &(usize, f64)| {
+            one.0.cmp(&two.0).then(one.1.total_cmp(&two.1))
+        };
+        keyed.min_by(|one, two| rarer(&one.0, &two.0)).map(|(_, one)| one)
     };
-    let from = |part: usize| match core.kind() {
-        HirKind::Concat(parts) => Hir::concat(parts.get(part..).unwrap_or_default().to_vec()),
-        _ => core.clone(),
+    let mut ways = Vec::new();
+    let cores = core_of(pattern).map(|core| sieve::sequences(&core)).unwrap_or_default();
+    let trees = tree_of(pattern).map(|tree| sieve::sequences(&tree)).unwrap_or_default();
+    let at_line = literals::begins_lines(pattern);
+    let near = trees.iter().filter(|(_, distance)| distance.is_near(at_line)).cloned().collect();
+    if let Some((places, distance)) = rarest(near)
+        && let Some(anchored) = Anchored::new(pattern)
+    {
+        let cost = near_cost(&places, distance, &anchored, sample);
+        ways.push((Tier::Sieved { places, near: Some(distance) }, cost));
+    }
+    if let Some((places, _)) = rarest([cores, trees].concat()) {
+        let fired = fired(&places, sample);
+        let cost = SIEVE_NS_PER_KIB + plain_cost * likely_part(fired, sample.len());
+        ways.push((Tier::Sieved { places, near: None }, cost));
+    }
+    ways
+}
+
+/// How many units of the sample the sieve of one sequence lets through.
+fn fired(places: &Places, sample: &[&[u8]]) -> usize {
+    let sieve = Sieve::new([places]);
+    let fires = |unit: &&&[u8]| {
+        let mut fired = false;
+        sieve.scan(unit, &mut |_, _| fired = true);
+        fired
     };
-    let all = (0..ends.min(ENDS_MAX)).filter_map(|part| Places::of(&from(part)));
-    let places = all.min_by(|one, two| one.chance().total_cmp(&two.chance()))?;
-    let sieve = Sieve::new(&[(0, places.clone())]);
-    let fired = sample.iter().filter(|unit| sieve.scan(unit) != 0).count();
-    let cost = SIEVE_NS_PER_KIB + plain_cost * likely_part(fired, sample.len());
-    Some((Tier::Sieved { places }, cost))
+    sample.iter().filter(fires).count()
+}
+
+/// What a sieve costs that says where to try.
+fn near_cost(places: &Places, distance: Distance, anchored: &Anchored, sample: &[&[u8]]) -> f64 {
+    let sieve = Sieve::new([places]);
+    let mut blocks = 0_usize;
+    let found: Vec<Vec<Range<usize>>> = sample
+        .iter()
+        .map(|unit| {
+            let mut found: Vec<Range<usize>> = Vec::new();
+            sieve.scan(unit, &mut |_, block| {
+                blocks += 1;
+                sieve.ends(unit, 0, block, &mut |end| {
+                    let at = end.saturating_sub(places.count());
+                    distance.places(unit, at, &mut |range| found.push(range));
+                });
+            });
+            confirm::in_order(&mut found);
+            found
+        })
+        .collect();
+    let trials = best_of(sample, || {
+        for (unit, places) in sample.iter().zip(&found) {
+            let _ = anchored.count(unit, places, 1);
+        }
+    });
+    let blocks = f64::from(u32::try_from(blocks).unwrap_or(u32::MAX));
+    let seen = trials + BLOCK_NS * blocks / sample_kib(sample).max(0.01);
+    SIEVE_NS_PER_KIB + seen.max(places.chance() * 1024.0 * (BLOCK_NS + TRIAL_NS))
 }
 
 /// By a lazy automaton, and what that costs.
@@ -440,7 +516,7 @@ fn measured(
 
 /// Share of units of real mail, seen that of the sample: no beginning is so rare that it never comes.
 fn likely_part(count: usize, all: usize) -> f64 {
-    part_of(count, all).max(0.5 * part_of(1, all))
+    part_of(count.max(1), all)
 }
 
 fn part_of(count: usize, all: usize) -> f64 {

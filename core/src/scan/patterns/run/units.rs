@@ -7,7 +7,7 @@ use crate::scan::patterns::format::{FieldPlan, OnLiteral};
 use crate::scan::patterns::hs::{self, Database, Space, Stream};
 use crate::scan::patterns::open::{OpenField, Patterns};
 use crate::scan::patterns::rule::{Field, RuleIndex, Test};
-use crate::scan::patterns::sieve::{LANES, Places, Sieve};
+use crate::scan::patterns::sieve::{LANES, Sieve, Sieved};
 
 use super::{LazyCache, Scratch, State, gather};
 
@@ -357,16 +357,32 @@ impl Slice<'_> {
         Ok(())
     }
 
-    /// Beginnings of expressions, unit by unit.
-    fn sieve(&self, sieve: &Sieve, sequences: &[(RuleIndex, Places)], state: &mut State) {
+    /// Sequences of octets that expressions have, unit by unit.
+    fn sieve(&self, sieve: &Sieve, rules: &[Sieved], state: &mut State) {
         for (number, unit) in self.units() {
-            let mut found = sieve.scan(unit);
-            while found != 0 {
-                if let Some((rule, _)) = sequences.get(found.trailing_zeros() as usize) {
-                    state.asked.whole(number, *rule);
+            // Lanes whose rule looks at all of this unit.
+            let mut whole = 0_u64;
+            sieve.scan(unit, &mut |found, block| {
+                let mut found = found & !whole;
+                while found != 0 {
+                    let lane = found.trailing_zeros() as usize;
+                    found &= found - 1;
+                    let Some(Sieved { rule, places, near }) = rules.get(lane) else { continue };
+                    let Some(distance) = near else {
+                        whole |= 1 << lane;
+                        state.asked.whole(number, *rule);
+                        continue;
+                    };
+                    sieve.ends(unit, lane, block.clone(), &mut |end| {
+                        let at = end.saturating_sub(places.count());
+                        let mut add = |places| state.asked.near(number, *rule, &places);
+                        if distance.places(unit, at, &mut add).is_none() {
+                            whole |= 1 << lane;
+                            state.asked.whole(number, *rule);
+                        }
+                    });
                 }
-                found &= found - 1;
-            }
+            });
         }
     }
 

@@ -92,11 +92,16 @@ fn a_match_passes_the_sieve_and_the_lazy_automaton_wherever_it_stands() {
     ] {
         let pattern = Pattern { text: text.into(), caseless, ..Pattern::default() };
         let places = sieve::Places::of(&simplify::core_of(&pattern).unwrap()).unwrap();
-        let sieve = sieve::Sieve::new(&[(0, places.clone()), (1, places)]);
+        let sieve = sieve::Sieve::new([&places, &places]);
+        let seen = |unit: &[u8]| {
+            let mut seen = 0;
+            sieve.scan(unit, &mut |lanes, _| seen |= lanes);
+            seen
+        };
         let lazy = lazy::Lazy::new(&pattern).unwrap();
         let mut cache = lazy.cache();
         let quiet = "zzzzzzzz ".repeat(9).into_bytes();
-        assert_eq!(sieve.scan(&quiet), 0, "{text}");
+        assert_eq!(seen(&quiet), 0, "{text}");
         assert!(!lazy.may_match(&mut cache, &quiet, &mut 1_000_000), "{text}");
         // Nothing left to make states with: the answer is the one that is always right.
         assert!(lazy.may_match(&mut cache, &quiet, &mut 0), "{text}");
@@ -105,7 +110,7 @@ fn a_match_passes_the_sieve_and_the_lazy_automaton_wherever_it_stands() {
         for before in 0..20 {
             let mut unit = vec![b'z'; before];
             unit.extend_from_slice(&subject);
-            assert_eq!(sieve.scan(&unit), 0b11, "{text} at {before}");
+            assert_eq!(seen(&unit), 0b11, "{text} at {before}");
             assert!(lazy.may_match(&mut cache, &unit, &mut 1_000_000), "{text} at {before}");
         }
     }
@@ -124,8 +129,12 @@ proptest! {
         if let Ok(confirm) = Confirm::new(&pattern)
             && confirm.matches(text.as_bytes()) == Ok(true)
         {
-            if let Some(places) = simplify::core_of(&pattern).and_then(|core| sieve::Places::of(&core)) {
-                prop_assert_eq!(sieve::Sieve::new(&[(0, places)]).scan(text.as_bytes()), 1);
+            for core in [simplify::core_of(&pattern), simplify::tree_of(&pattern)].into_iter().flatten() {
+                for (places, _) in sieve::sequences(&core) {
+                    let mut seen = 0;
+                    sieve::Sieve::new([&places]).scan(text.as_bytes(), &mut |lanes, _| seen |= lanes);
+                    prop_assert_eq!(seen, 1, "{:?} of {:?}", places, core);
+                }
             }
             let other = Pattern { text: "qq[a-c]{2}q".into(), ..Pattern::default() };
             for patterns in [&[&pattern][..], &[&other, &pattern]] {
@@ -193,5 +202,42 @@ proptest! {
         let other = Pattern { text: format!("(?!q)(?:{pattern})"), ..words.clone() };
         let (words, other) = (Confirm::new(&words).unwrap(), Confirm::new(&other).unwrap());
         prop_assert_eq!(words.count(text.as_bytes(), most), other.count(text.as_bytes(), most));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Tried only where each sequence of a sieve says that a match may begin, PCRE2 counts what it counts over all.
+    #[test]
+    fn sieves_say_where_matches_begin(
+        pattern in "\\^?([ab]{1,3}|\\(\\?:a\\|[^b]c\\|\\.\\)\\{1,2\\}|\\(\\?!c\\)b|\\[a-c\\]\\?|\\\\b|x\\*){1,4}[abcx]{2,5}",
+        text in "[abcx \\n]{0,80}",
+    ) {
+        let pattern = Pattern { text: pattern, multiline: true, ..Pattern::default() };
+        let (Ok(confirm), Some(anchored), Some(tree)) =
+            (Confirm::new(&pattern), Anchored::new(&pattern), simplify::tree_of(&pattern))
+        else {
+            return Ok(());
+        };
+        let unit = text.as_bytes();
+        for (places, distance) in sieve::sequences(&tree) {
+            let sieve = sieve::Sieve::new([&places]);
+            let mut found = Vec::new();
+            let mut few = true;
+            sieve.scan(unit, &mut |_, block| {
+                sieve.ends(unit, 0, block, &mut |end| {
+                    let at = end - places.count();
+                    few &= distance.places(unit, at, &mut |range| found.push(range)).is_some();
+                });
+            });
+            confirm::in_order(&mut found);
+            if few && distance.is_near(literals::begins_lines(&pattern)) {
+                prop_assert_eq!(
+                    anchored.count(unit, &found, 9), confirm.count(unit, 9),
+                    "{} by {:?} {:?}", &pattern.text, places, distance
+                );
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ fn a_payload_of_another_platform_asks_for_a_rebuild_and_damage_is_refused() {
     // A rule index beyond the list, in the plan of a sieve.
     let plan_end = 16 + u64::from_le_bytes(payload[8..16].try_into().unwrap()) as usize;
     let plan = String::from_utf8(payload[16..plan_end].to_vec()).unwrap();
-    let broken = plan.replace("[[0,[[", "[[90,[[");
+    let broken = plan.replace("\"sieved\":[{\"rule\":0,", "\"sieved\":[{\"rule\":90,");
     assert_ne!(plan, broken);
     let mut rewritten = payload[..8].to_vec();
     rewritten.extend_from_slice(&(broken.len() as u64).to_le_bytes());
