@@ -26,7 +26,7 @@ pub struct Recovery<D: Disk> {
 
 impl<D: Disk> Recovery<D> {
     pub(super) fn new(store: SpoolStore<D>) -> Self {
-        Self { store, segments: None, reading: None, notes: Notes::new(), given: 0 }
+        Self { store, segments: None, reading: None, notes: Notes::default(), given: 0 }
     }
 
     /// The next mail with its state as it was, `None` at the end. The first call reads the indexes of all
@@ -85,7 +85,7 @@ impl<D: Disk> Recovery<D> {
         }
         log.all_given();
         // Those of mails that are no more.
-        while self.notes.pop_first().is_some() {
+        while self.notes.let_go() {
             self.given = self.given.wrapping_add(1);
             if self.given.is_multiple_of(GIVEN_AT_ONCE) {
                 inner.disk.pause().await;
@@ -95,9 +95,7 @@ impl<D: Disk> Recovery<D> {
     }
 
     fn apply_notes(&mut self, id: CopyId, mail: &mut QueuedSummary) {
-        let slots = self.notes.range((id, 0)..=(id, u16::MAX)).map(|((_, slot), _)| *slot);
-        for slot in slots.collect::<Vec<u16>>() {
-            let Some((_, text)) = self.notes.remove(&(id, slot)) else { continue };
+        for (slot, text) in self.notes.take(id) {
             if slot == DEFERRAL_SLOT {
                 mail.deferral = serde_json::from_slice(&text).unwrap_or_default();
                 continue;

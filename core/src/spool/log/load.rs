@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::flush::SegmentMeta;
-use super::recover::Notes;
+use super::notes::Notes;
 use super::{Inner, Location, Log, Pending, ReadRecord, files_of, large_name};
 use crate::content::{Content, Piece};
 use crate::limits::BLOCK_BYTES;
@@ -121,7 +121,7 @@ impl<D: Disk> Log<D> {
             let state = inner.state.borrow();
             state.segments.range(..state.first_own).map(|(number, _)| *number).rev().collect()
         };
-        let mut notes = Notes::new();
+        let mut notes = Notes::default();
         let mut tombstones = Tombstones::new();
         let mut lengths: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         for number in numbers {
@@ -141,14 +141,7 @@ impl<D: Disk> Log<D> {
                     segments.push(segment);
                     continue;
                 }
-                let (key, newest) = ((note.id, note.slot), (note.origin, note.text.into()));
-                match notes.entry(key) {
-                    Slot::Vacant(slot) => drop(slot.insert(newest)),
-                    Slot::Occupied(mut slot) if slot.get().0 < newest.0 => {
-                        drop(slot.insert(newest))
-                    }
-                    Slot::Occupied(_) => {}
-                }
+                notes.add(note.id, note.slot, note.origin, &note.text);
             }
             inner.disk.pause().await;
         }
@@ -394,9 +387,9 @@ impl<D: Disk> Inner<D> {
         found.sort_unstable();
         let ids: Vec<CopyId> = found.into_iter().map(|(_, id)| id).collect();
         let mut loaded = Loaded { ids, notes: BTreeMap::new() };
-        for ((id, slot), (_, text)) in notes {
+        for (id, slot, text) in notes.into_all() {
             if state.index.contains_key(&id) {
-                loaded.notes.entry(id).or_default().push((slot, text.into_vec()));
+                loaded.notes.entry(id).or_default().push((slot, text));
             }
         }
         loaded

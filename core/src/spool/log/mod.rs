@@ -28,6 +28,7 @@ mod batch;
 mod compact;
 mod flush;
 mod load;
+mod notes;
 mod recover;
 
 use std::cell::RefCell;
@@ -40,7 +41,8 @@ use batch::Batch;
 pub use batch::Ticket;
 pub use load::Loaded;
 pub(crate) use load::{LayoutPiece, layout_pieces};
-pub(crate) use recover::{Notes, Reading};
+pub(crate) use notes::Notes;
+pub(crate) use recover::Reading;
 
 use super::budget::Budget;
 use super::disk::Disk;

@@ -8,17 +8,15 @@
 //! A mail comes from the metadata of its segment's index; without a line there, from its record, with reads of
 //! 1 MiB that serve all records they cover. Memory: the entries and lines of one segment (some 3 MiB), one read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::load::READ_BYTES;
+use super::notes::Notes;
 use super::{Inner, Location, Log};
 use crate::spool::disk::Disk;
 use crate::spool::format::{self, Entry, Head, kind};
 use crate::spool::summary::{Lines, QueuedSummary};
 use crate::spool::{CopyId, SpoolError};
-
-/// The newest note of each slot of a record: its place in the order of notes, and its text.
-pub(crate) type Notes = BTreeMap<(CopyId, u16), (u64, Box<[u8]>)>;
 
 /// One segment, on its way to be given.
 #[derive(Debug)]
