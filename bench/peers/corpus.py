@@ -3,7 +3,12 @@
 2k: text/plain (English or ISO-2022-JP). 20k: multipart/alternative, html newsletter. 200k: mixed with
 a zip-like and a pdf-like attachment. Files are CRLF, not dot-stuffed. Same seed -> same bytes."""
 
-import base64, os, quopri, random, sys, zlib
+import base64
+import os
+import quopri
+import random
+import sys
+import zlib
 
 R = random.Random(20240229)
 EN = (

@@ -78,5 +78,6 @@ for round in $(seq "$repeats"); do
       echo "bench-peers: $side FAILED in round $round" >&2
   done
 done
+rmdir /sys/fs/cgroup/cpu/sekisho-peers 2> /dev/null || true # made by point.py; empty by now
 python3 "$here/table.py" "$results" --point "$point" | tee "$out.new"
 mv "$out.new" "$out"
