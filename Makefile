@@ -47,6 +47,10 @@ queue-figures: build ## Figures for a million mails that wait for dead hops; 10 
 	@rm -rf target/queue-million target/queue-million.empty
 	@bench/queue-million.sh target/queue-million all
 
+.PHONY: bench-peers
+bench-peers: build ## Postfix, rspamd, Haraka and the engine by turns, CPU a mail and ratios; root, 20 minutes.
+	@bench/peers/run.sh
+
 .PHONY: machine
 machine:
 	@tests/machine.sh

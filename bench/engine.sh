@@ -3,10 +3,12 @@
 #
 #   bench/engine.sh LISTEN HOP STATE DOMAIN [FORMAT RULES]...
 #
-# LISTEN and HOP are host:port; STATE is an empty directory. Without rules it only relays; FORMAT
+# LISTEN and HOP are host:port; STATE is a directory, empty or with tables. Without rules it only relays; FORMAT
 # is that of [[tables.source]] (spamassassin, toml, clamav) for a file or a directory of rules.
+# Tables that STATE has already (`generations`) are kept: building them with all rules takes half a minute.
 # Everything is delivered, whatever it is judged to be: peers do the same.
-# PROGRAMS names the directory of the programs (default: target/release), MODE through or spool.
+# PROGRAMS names the directory of the programs (default: target/release), MODE through or spool,
+# SPAM what becomes of spam (default: header; quarantine holds it).
 set -euo pipefail
 listen=$1 hop=$2 state=$3 domain=$4
 shift 4
@@ -46,8 +48,9 @@ tls = "never"
 [domain.settings]
 recipient.verify = "off"
 quarantine.reply = "accept"
-spam.action = "header"
+spam.action = "${SPAM:-header}"
 scan_exception.action = "deliver"
 TOML
-"$programs/sekisho" --data "$state" tables build > "$state/build.log" 2>&1 || { cat "$state/build.log" >&2; exit 2; }
+[ -d "$state/generations" ] || "$programs/sekisho" --data "$state" tables build > "$state/build.log" 2>&1 ||
+  { cat "$state/build.log" >&2; exit 2; }
 exec "$programs/sekisho-engine" --config "$state/etc/sekisho.toml" --data "$state"

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use sekisho_loadgen::mix::Mix;
+use sekisho_loadgen::report::command::{self, ReportArguments};
 use sekisho_loadgen::send::{self, SendOptions, SendReport};
 use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
 
@@ -28,6 +29,8 @@ enum Command {
     Sink(SinkArguments),
     /// Send mail in a closed loop of sessions.
     Send(SendArguments),
+    /// Show a saved run, or two side by side, as words, JSON or a page.
+    Report(ReportArguments),
 }
 
 #[derive(Args)]
@@ -115,6 +118,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Sink(arguments) => sink(arguments),
         Command::Send(arguments) => send(arguments),
+        Command::Report(arguments) => {
+            command::run(&arguments, &mut io::stdout()).map(|()| ExitCode::SUCCESS)
+        }
     };
     match result {
         Ok(code) => code,
