@@ -11,6 +11,7 @@
 pub mod client;
 pub mod mix;
 pub mod random;
+pub mod report;
 pub mod send;
 pub mod sink;
 pub mod store;
