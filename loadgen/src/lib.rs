@@ -9,6 +9,7 @@
 //! Bounds: a line of 1 MiB, a message of 2 GiB (`wire::MESSAGE_BYTES_MAX`), sessions as asked for.
 
 pub mod client;
+pub mod conservation;
 pub mod mix;
 pub mod random;
 pub mod report;
