@@ -3,8 +3,8 @@
 //! The rate doubles until a step fails, then the gap between the best and the worst is halved. A
 //! step fails if less than 98 % of what was offered was accepted in the time, if p99 is over its
 //! bound, or if mail is refused or unanswered. A step that fails while the generator's threads are
-//! busy ends the ramp: it measured the generator. Bounds: [`RampOptions::steps`], and the time of a
-//! step with its drain.
+//! busy ends the ramp: it measured the generator. Bounds: [`RampOptions::steps`], and for each of
+//! them its time and the time-out of the last mail.
 
 use std::io;
 use std::time::Duration;
@@ -17,6 +17,9 @@ use crate::send::{self, Pace, SendOptions, Spread};
 
 /// Of what was offered, so much must be accepted.
 pub const ACCEPTED_MIN: f64 = 0.98;
+
+/// A server may take so long for an answer, however short a step is.
+const TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 /// How the knee is looked for.
 #[derive(Clone, Debug)]
@@ -86,28 +89,43 @@ pub fn run(
     mix: impl Fn() -> io::Result<Mix>,
     mut each: impl FnMut(&Step),
 ) -> io::Result<RampReport> {
-    let mut report = RampReport::default();
-    let mut rate = options.from_rate.min(options.rate_max);
-    for number in 0..options.steps.max(1) {
+    search(options, |number, rate| {
         let mut sending = options.send.clone();
         sending.pace = Pace::Open { per_second: rate, spread: options.spread };
         sending.seconds = Some(options.step);
         sending.mails = u64::MAX;
         // What waits for a session after the step is over tells nothing new.
         sending.drain = Duration::ZERO;
-        sending.seed = options.send.seed.wrapping_add(number as u64);
+        // Nor does a mail that was not answered in the time of two steps; it bounds the ramp.
+        sending.timeout = sending.timeout.min((options.step * 2).max(TIMEOUT_MIN));
+        sending.seed = options.send.seed.wrapping_add(number);
         let run = send::run(sending, mix()?)?;
         let step = judge(rate, options, &run);
         each(&step);
-        let is_limited = step.failed.is_some() && is_generator_busy(&run);
-        if step.failed.is_none() {
-            report.knee = report.knee.max(rate);
-        } else {
+        Ok((step, is_generator_busy(&run)))
+    })
+}
+
+/// Makes steps by `measure` (number of the step and rate in; the step and whether the generator
+/// was busy out) until the knee is known.
+fn search(
+    options: &RampOptions,
+    mut measure: impl FnMut(u64, f64) -> io::Result<(Step, bool)>,
+) -> io::Result<RampReport> {
+    let mut report = RampReport::default();
+    let mut rate = options.from_rate.min(options.rate_max);
+    let steps = options.steps.max(1);
+    for number in 0..steps as u64 {
+        let (step, is_busy) = measure(number, rate)?;
+        let has_failed = step.failed.is_some();
+        if has_failed {
             let lowest = report.first_failed.map_or(rate, |before| before.min(rate));
             report.first_failed = Some(lowest);
+        } else {
+            report.knee = report.knee.max(rate);
         }
         report.steps.push(step);
-        if is_limited {
+        if has_failed && is_busy {
             report.ended = "the generator limited the last step".to_owned();
             return Ok(report);
         }
@@ -119,7 +137,7 @@ pub fn run(
             }
         };
     }
-    report.ended = format!("all {} steps are made", options.steps.max(1));
+    report.ended = format!("all {steps} steps are made");
     Ok(report)
 }
 

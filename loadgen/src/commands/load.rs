@@ -52,7 +52,7 @@ pub(crate) struct LoadArguments {
     /// Directory of mail files instead of the generated 16 KiB mix.
     #[arg(long)]
     files: Option<PathBuf>,
-    /// Seed of everything drawn.
+    /// Seed of everything drawn, envelope ids included: runs that share ledgers need their own.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Seconds before a session gives up waiting for an answer.

@@ -120,7 +120,6 @@ fn a_closed_loop_delivers_every_mail_once_on_as_many_connections_as_asked_for() 
         bench.assert_all(&report, 40);
         assert_eq!(report.replies["250 2.0.0"], 40);
         assert!(connections.contains(&bench.sink.connections()), "{}", bench.sink.connections());
-        assert_eq!(report.generator.limited, None);
     }
 }
 
@@ -256,7 +255,7 @@ fn a_server_that_hangs_or_closes_leaves_unknown_mails_and_nothing_is_lost() {
     ];
     let report = bench.run(SendOptions {
         to: to.map(str::to_owned).to_vec(),
-        timeout: Duration::from_millis(700),
+        timeout: Duration::from_secs(2),
         mails_per_connection: 3,
         ..bench.options()
     });
