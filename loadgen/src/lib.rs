@@ -1,15 +1,17 @@
-//! The two ends of a capacity test: a client that sends mails in a closed loop, and a sink that
-//! receives them. Plain threads, one for each connection: the engine under test is what is
-//! measured, and a load generator must be simple enough to be above suspicion.
+//! The two ends of a capacity test: a sender (closed loop, or open loop by the clock) and a sink
+//! that receives. The sender is event-driven, a ring for each of its threads (`send`); the sink and
+//! the small client for single mails are plain threads.
 //!
 //! `sekisho run` uses the sink as the next hop of its demo domain, and `tests/` uses both ends, so
 //! they are a library; the program of the same name is a thin shell around it.
 //!
-//! What it does **not** do: no TLS, no authentication, no open loop (the next issues need one).
-//! Bounds: a line of 1 MiB, a message of 2 GiB (`wire::MESSAGE_BYTES_MAX`), sessions as asked for.
+//! What it does **not** do: authentication. Bounds: in the header of each module; lines and
+//! messages of client and sink: 1 MiB and 2 GiB (`wire`).
 
 pub mod client;
+pub mod conservation;
 pub mod mix;
+pub mod ramp;
 pub mod random;
 pub mod report;
 pub mod send;

@@ -1,15 +1,18 @@
-//! `sekisho-loadgen sink` receives, `sekisho-loadgen send` sends.
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `conserve` accounts.
+
+mod commands;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sekisho_loadgen::mix::Mix;
+use commands::conserve::ConserveArguments;
+use commands::ramp::RampArguments;
+use commands::send::SendArguments;
 use sekisho_loadgen::report::command::{self, ReportArguments};
-use sekisho_loadgen::send::{self, SendOptions, SendReport};
 use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
 
 #[global_allocator]
@@ -27,8 +30,12 @@ struct Arguments {
 enum Command {
     /// Receive mail: each as a file, or only counted.
     Sink(SinkArguments),
-    /// Send mail in a closed loop of sessions.
-    Send(SendArguments),
+    /// Send mail in a closed loop of sessions, or in an open loop by the clock.
+    Send(Box<SendArguments>),
+    /// Raise the rate of an open loop until the server no longer keeps up.
+    Ramp(Box<RampArguments>),
+    /// Prove from two ledgers that no mail was lost and none is there twice.
+    Conserve(ConserveArguments),
     /// Show a saved run, or two side by side, as words, JSON or a page.
     Report(ReportArguments),
 }
@@ -71,53 +78,12 @@ struct SinkArguments {
     seed: u64,
 }
 
-#[derive(Args)]
-struct SendArguments {
-    /// The server.
-    #[arg(long, default_value = "127.0.0.1:2525")]
-    server: String,
-    /// Sessions at a time.
-    #[arg(long, default_value_t = 10)]
-    sessions: usize,
-    /// Mails in all.
-    #[arg(long, default_value_t = 1000)]
-    mails: u64,
-    /// Mails on one connection.
-    #[arg(long, default_value_t = 1)]
-    mails_per_connection: u64,
-    /// Reverse-path.
-    #[arg(long, default_value = "sender@example.com")]
-    from: String,
-    /// Forward-path; may be given more than once; {n} becomes the number of the mail.
-    #[arg(long, default_value = "user@demo.test")]
-    to: Vec<String>,
-    /// Argument of EHLO.
-    #[arg(long, default_value = "loadgen.example.com")]
-    helo: String,
-    /// Directory of mail files instead of the generated 16 KiB mix.
-    #[arg(long)]
-    files: Option<PathBuf>,
-    /// One line for each mail: id, recipient, outcome.
-    #[arg(long)]
-    ledger: Option<PathBuf>,
-    /// Seed of everything drawn.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Seconds before a session gives up waiting for an answer.
-    #[arg(long, default_value_t = 120)]
-    timeout_seconds: u64,
-    /// Send to an address that is not this machine's loopback.
-    #[arg(long)]
-    i_own_this_host: bool,
-    /// One JSON object instead of words.
-    #[arg(long)]
-    json: bool,
-}
-
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Sink(arguments) => sink(arguments),
-        Command::Send(arguments) => send(arguments),
+        Command::Send(arguments) => commands::send::run(&arguments),
+        Command::Ramp(arguments) => commands::ramp::run(&arguments),
+        Command::Conserve(arguments) => commands::conserve::run(&arguments),
         Command::Report(arguments) => {
             command::run(&arguments, &mut io::stdout()).map(|()| ExitCode::SUCCESS)
         }
@@ -155,68 +121,4 @@ fn sink(arguments: SinkArguments) -> Result<ExitCode, String> {
     let _ = writeln!(io::stdout(), "READY {}", sink.address());
     sink.join();
     Ok(ExitCode::SUCCESS)
-}
-
-fn send(arguments: SendArguments) -> Result<ExitCode, String> {
-    let server = arguments
-        .server
-        .to_socket_addrs()
-        .map_err(|error| format!("server {}: {error}", arguments.server))?
-        .next()
-        .ok_or_else(|| format!("server {}: no address", arguments.server))?;
-    if !server.ip().is_loopback() && !arguments.i_own_this_host {
-        return Err(format!(
-            "server {server}: not a loopback address\ntry: --i-own-this-host, if you do"
-        ));
-    }
-    let mix = match &arguments.files {
-        Some(dir) => {
-            Mix::from_directory(dir).map_err(|error| format!("files {}: {error}", dir.display()))?
-        }
-        None => Mix::generated(arguments.seed),
-    };
-    let options = SendOptions {
-        server,
-        sessions: arguments.sessions,
-        mails: arguments.mails,
-        mails_per_connection: arguments.mails_per_connection,
-        from: arguments.from,
-        to: arguments.to,
-        helo: arguments.helo,
-        seed: arguments.seed,
-        timeout: Duration::from_secs(arguments.timeout_seconds),
-        ledger: arguments.ledger,
-    };
-    let report = send::run(options, mix).map_err(|error| format!("send: {error}"))?;
-    if arguments.json {
-        let text = serde_json::to_string(&report).map_err(|error| error.to_string())?;
-        let _ = writeln!(io::stdout(), "{text}");
-    } else {
-        print_words(&report);
-    }
-    let all_answered = report.unknown == 0 && report.accepted > 0;
-    Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn print_words(report: &SendReport) {
-    let latency = &report.latency_ms;
-    let _ = writeln!(
-        io::stdout(),
-        "accepted {}, refused for now {}, refused {}, unknown {}, not connected {}\n\
-         {:.1} mails/s in {:.2} s; latency ms p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
-        report.accepted,
-        report.refused_temporary,
-        report.refused_permanent,
-        report.unknown,
-        report.connect_failures,
-        report.mails_per_second,
-        report.seconds,
-        latency.p50,
-        latency.p99,
-        latency.p999,
-        latency.max,
-    );
-    if !report.first_refusal.is_empty() {
-        let _ = writeln!(io::stdout(), "first refusal: {}", report.first_refusal);
-    }
 }

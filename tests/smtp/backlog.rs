@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sekisho_loadgen::mix::Mix;
-use sekisho_loadgen::send::{self, SendOptions, SendReport};
+use sekisho_loadgen::report::RunReport;
+use sekisho_loadgen::send::{self, SendOptions};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup, free_port};
 use sekisho_tests::hop::Hop;
 use sekisho_tests::wait::wait_longer;
@@ -17,7 +18,7 @@ const DOMAINS: usize = 50;
 /// Mails for the healthy domain, in each of the two runs.
 const HEALTHY: u64 = 200;
 
-fn send(gateway: &Gateway, mails: u64, seed: u64, to: Vec<String>) -> SendReport {
+fn send(gateway: &Gateway, mails: u64, seed: u64, to: Vec<String>) -> RunReport {
     let files = tempfile::tempdir().unwrap();
     let text = "From: a@example.com\nTo: b@example.com\nSubject: order\n\nplease review\n";
     std::fs::write(files.path().join("small.eml"), text).unwrap();
@@ -31,7 +32,7 @@ fn send(gateway: &Gateway, mails: u64, seed: u64, to: Vec<String>) -> SendReport
         helo: "load.example.com".to_owned(),
         seed,
         timeout: Duration::from_secs(60),
-        ledger: None,
+        ..SendOptions::default()
     };
     send::run(options, Mix::from_directory(files.path()).unwrap()).unwrap()
 }
@@ -55,7 +56,7 @@ fn a_long_queue_is_known_again_after_a_kill_and_healthy_mail_does_not_wait_for_i
     let setup = Setup { mode: "spool", domains, ..Setup::to(hop.address()) };
     let mut gateway = Gateway::start(&setup);
     let names = (0..DOMAINS).map(|n| format!("user@dead{n}.test")).collect();
-    assert_eq!(send(&gateway, MAILS, 1, names).accepted, MAILS);
+    assert_eq!(send(&gateway, MAILS, 1, names).totals.accepted, MAILS);
     assert_eq!(gateway.queued(), MAILS);
     let healthy = vec![format!("user@{DOMAIN}")];
 
@@ -63,7 +64,7 @@ fn a_long_queue_is_known_again_after_a_kill_and_healthy_mail_does_not_wait_for_i
         gateway.kill();
         gateway.up();
         let report = send(&gateway, HEALTHY, 1 + round, healthy.clone());
-        assert_eq!(report.accepted, HEALTHY, "{report:?}");
+        assert_eq!(report.totals.accepted, HEALTHY, "{report:?}");
         wait_longer("healthy mail is delivered", Duration::from_secs(60), || {
             (hop.mails().len() as u64 >= HEALTHY * round).then_some(())
         });

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::random::Random;
+use sekisho_loadgen::report::RunReport;
 use sekisho_loadgen::send::{self, SendOptions};
 use sekisho_tests::account::{Told, account};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
@@ -40,7 +41,7 @@ pub(crate) fn load(
     sessions: usize,
     seed: u64,
     ledger: &Path,
-) -> std::thread::JoinHandle<send::SendReport> {
+) -> std::thread::JoinHandle<RunReport> {
     let options = SendOptions {
         server: gateway.smtp(),
         sessions,
@@ -52,6 +53,7 @@ pub(crate) fn load(
         seed,
         timeout: Duration::from_secs(60),
         ledger: Some(ledger.to_owned()),
+        ..SendOptions::default()
     };
     std::thread::spawn(move || send::run(options, Mix::generated(seed)).expect("a load"))
 }

@@ -23,7 +23,7 @@ fn ten_generations_are_swapped_in_under_load_and_no_mail_is_refused_or_lost() {
         assert!(built.status.success(), "{}", words(&built));
     }
     let report = sender.join().unwrap();
-    assert_eq!(report.accepted, 400, "{report:?}");
+    assert_eq!(report.totals.accepted, 400, "{report:?}");
     assert_eq!(gateway.status()["generation"], 11, "{}", gateway.status());
     wait_longer("the queue empties", Duration::from_secs(60), || {
         (gateway.queued() == 0).then_some(())

@@ -1,0 +1,6 @@
+//! The sending commands: arguments into options, reports into words and JSON.
+
+pub(crate) mod conserve;
+pub(crate) mod load;
+pub(crate) mod ramp;
+pub(crate) mod send;
