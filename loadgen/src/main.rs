@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sekisho_loadgen::mix::Mix;
+use sekisho_loadgen::mix::{self, Mix};
 use sekisho_loadgen::send::{self, SendOptions, SendReport};
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Behaviour, Entry, Extensions, Service, Sink, SinkOptions, tls};
+use sekisho_loadgen::traffic;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,6 +29,8 @@ enum Command {
     Sink(SinkArguments),
     /// Send mail in a closed loop of sessions.
     Send(SendArguments),
+    /// Write the mails of a mix as files, and the zone that has their DKIM keys.
+    Traffic(TrafficArguments),
 }
 
 #[derive(Args)]
@@ -56,9 +59,45 @@ struct SinkArguments {
     /// Percentage of mails answered 554 at the final dot.
     #[arg(long, default_value_t = 0)]
     dot_permanent_percent: u8,
+    /// Percentage of recipients in answer to which the connection is closed.
+    #[arg(long, default_value_t = 0)]
+    rcpt_close_percent: u8,
+    /// Percentage of DATA commands in answer to which the connection is closed.
+    #[arg(long, default_value_t = 0)]
+    data_close_percent: u8,
+    /// Percentage of mails after whose final dot the connection is closed; not taken.
+    #[arg(long, default_value_t = 0)]
+    dot_close_percent: u8,
+    /// Percentage of mails whose final dot gets no answer at all; not taken.
+    #[arg(long, default_value_t = 0)]
+    dot_hang_percent: u8,
+    /// Percentage of mails that are taken only after --slow-ms.
+    #[arg(long, default_value_t = 0)]
+    dot_slow_percent: u8,
+    /// What --dot-slow-percent and the local-part `slow` wait.
+    #[arg(long, default_value_t = 2000)]
+    slow_ms: u64,
     /// Wait so long before every answer to RCPT and to the final dot.
     #[arg(long, default_value_t = 0)]
     delay_ms: u64,
+    /// Keep nothing: mails are read and thrown away, whatever their ids.
+    #[arg(long, conflicts_with_all = ["store", "ledger"])]
+    discard: bool,
+    /// Threads.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Offer STARTTLS, with a certificate made now unless one is given.
+    #[arg(long)]
+    starttls: bool,
+    /// TLS from the first octet.
+    #[arg(long, conflicts_with = "starttls")]
+    implicit_tls: bool,
+    /// Certificate (PEM) for TLS.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Ignore local-parts that script a fate (tempfail, reject, dotfail, dotreject, hang,
     /// hangtaken, close, closetaken, closercpt, nonsense, slow).
     #[arg(long)]
@@ -111,10 +150,36 @@ struct SendArguments {
     json: bool,
 }
 
+#[derive(Args)]
+struct TrafficArguments {
+    /// sizes, classes, mean15, trap or real.
+    #[arg(long, default_value = "sizes", conflicts_with_all = ["files", "mbox"])]
+    mix: String,
+    /// Draw from the mail files of a directory instead.
+    #[arg(long, conflicts_with = "mbox")]
+    files: Option<PathBuf>,
+    /// Draw from the mails of an mbox file instead.
+    #[arg(long)]
+    mbox: Option<PathBuf>,
+    /// Seed of the mails and of the draw.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Mails in all.
+    #[arg(long, default_value_t = 1000)]
+    mails: u64,
+    /// Directory for the mails.
+    #[arg(long, required_unless_present = "zone")]
+    out: Option<PathBuf>,
+    /// Write the zone of this seed's DKIM keys to a master file.
+    #[arg(long)]
+    zone: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Sink(arguments) => sink(arguments),
         Command::Send(arguments) => send(arguments),
+        Command::Traffic(arguments) => traffic(&arguments),
     };
     match result {
         Ok(code) => code,
@@ -125,10 +190,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// The threads and the certificate that the arguments ask for.
+fn service(arguments: &SinkArguments) -> Result<Service, String> {
+    let entry = if arguments.implicit_tls { Entry::Implicit } else { Entry::Clear };
+    let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::from_files(certificate, key)),
+        _ if arguments.starttls || arguments.implicit_tls => Some(tls::self_signed()),
+        _ => None,
+    };
+    let tls = tls.transpose().map_err(|error| format!("certificate: {error}"))?;
+    Ok(Service { threads: arguments.threads, tls, entry })
+}
+
 fn sink(arguments: SinkArguments) -> Result<ExitCode, String> {
+    let service = service(&arguments)?;
     let options = SinkOptions {
         listen: arguments.listen,
-        store: arguments.store,
+        store: if arguments.discard { None } else { arguments.store },
         extensions: Extensions::parse(&arguments.extensions)?,
         behaviour: Behaviour {
             by_local_part: !arguments.no_script,
@@ -136,18 +214,48 @@ fn sink(arguments: SinkArguments) -> Result<ExitCode, String> {
             rcpt_permanent_percent: arguments.rcpt_permanent_percent,
             dot_temporary_percent: arguments.dot_temporary_percent,
             dot_permanent_percent: arguments.dot_permanent_percent,
+            rcpt_close_percent: arguments.rcpt_close_percent,
+            data_close_percent: arguments.data_close_percent,
+            dot_close_percent: arguments.dot_close_percent,
+            dot_hang_percent: arguments.dot_hang_percent,
+            dot_slow_percent: arguments.dot_slow_percent,
+            slow: Duration::from_millis(arguments.slow_ms),
             delay: Duration::from_millis(arguments.delay_ms),
             seed: arguments.seed,
             ..Behaviour::default()
         },
     };
     let listen = options.listen;
-    let sink = Sink::start(options).map_err(|error| format!("listen on {listen}: {error}"))?;
+    let sink =
+        Sink::serve(options, service).map_err(|error| format!("listen on {listen}: {error}"))?;
     if let Some(path) = &arguments.ledger {
         sink.keep_ledger(path).map_err(|error| format!("ledger {}: {error}", path.display()))?;
     }
     let _ = writeln!(io::stdout(), "READY {}", sink.address());
     sink.join();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn traffic(arguments: &TrafficArguments) -> Result<ExitCode, String> {
+    let from = |path: &PathBuf, mix: io::Result<Mix>| {
+        mix.map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let mix = match (&arguments.files, &arguments.mbox) {
+        (Some(dir), _) => from(dir, Mix::from_directory(dir))?,
+        (None, Some(file)) => from(file, Mix::from_mbox(file))?,
+        (None, None) => Mix::named(&arguments.mix, arguments.seed)?,
+    };
+    if let Some(path) = &arguments.zone {
+        let zone = mix::zone(arguments.seed)?;
+        std::fs::write(path, zone).map_err(|error| format!("zone {}: {error}", path.display()))?;
+        let _ = writeln!(io::stdout(), "zone {} in {}", mix::ZONE, path.display());
+    }
+    if let Some(dir) = &arguments.out {
+        let bytes = traffic::write(&mix, arguments.seed, arguments.mails, dir)
+            .map_err(|error| format!("out {}: {error}", dir.display()))?;
+        let (mails, dir) = (arguments.mails, dir.display());
+        let _ = writeln!(io::stdout(), "{mails} mails, {bytes} octets, in {dir}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
