@@ -1,6 +1,7 @@
 //! The two ends of a capacity test: a sender (closed loop, or open loop by the clock) and a sink
-//! that receives. The sender is event-driven, a ring for each of its threads (`send`); the sink and
-//! the small client for single mails are plain threads.
+//! that receives; and the mails themselves, generated (`mix`) or written out as files (`traffic`). Both ends are
+//! event-driven (rings for the sender, one epoll a thread for the sink), so that they are not what is measured; the
+//! small client for single mails is plain.
 //!
 //! `sekisho run` uses the sink as the next hop of its demo domain, and `tests/` uses both ends, so
 //! they are a library; the program of the same name is a thin shell around it.
@@ -17,6 +18,7 @@ pub mod report;
 pub mod send;
 pub mod sink;
 pub mod store;
+pub mod traffic;
 pub mod wire;
 
 /// The header field by which a mail is followed from the client to the sink. One value, one mail.

@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::send::{Encryption, Progress, SendOptions, Spread};
+
+use super::mails::MailsArguments;
 
 /// Source addresses of one range at most: a /16.
 const SOURCES_MAX: u32 = 65_536;
@@ -49,12 +50,8 @@ pub(crate) struct LoadArguments {
     /// Worker threads.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Directory of mail files instead of the generated 16 KiB mix.
-    #[arg(long)]
-    files: Option<PathBuf>,
-    /// Seed of everything drawn, envelope ids included: runs that share ledgers need their own.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    mails: MailsArguments,
     /// Seconds before a session gives up waiting for an answer.
     #[arg(long, default_value_t = 120)]
     timeout_seconds: u64,
@@ -93,11 +90,7 @@ impl SpreadWord {
 impl LoadArguments {
     /// The mails, drawn anew from the seed.
     pub(crate) fn mix(&self) -> Result<Mix, String> {
-        match &self.files {
-            Some(dir) => Mix::from_directory(dir)
-                .map_err(|error| format!("files {}: {error}", dir.display())),
-            None => Ok(Mix::generated(self.seed)),
-        }
+        self.mails.mix()
     }
 
     /// Options of a closed loop without an end; the command sets pace and end.
@@ -121,7 +114,7 @@ impl LoadArguments {
             },
             sources: self.sources()?,
             threads: self.threads,
-            seed: self.seed,
+            seed: self.mails.seed,
             timeout,
             progress: if std::io::stderr().is_terminal() {
                 Progress::Line
@@ -130,10 +123,7 @@ impl LoadArguments {
             } else {
                 Progress::Off
             },
-            mix: self.files.as_ref().map_or_else(
-                || "16k: 70 % 2 KiB, 25 % 20 KiB, 5 % 200 KiB".to_owned(),
-                |dir| format!("files in {}", dir.display()),
-            ),
+            mix: self.mails.name(),
             ..SendOptions::default()
         })
     }

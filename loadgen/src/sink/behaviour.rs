@@ -126,11 +126,21 @@ pub struct Behaviour {
     pub dot_temporary_percent: u8,
     /// Percentage of mails answered 554 at the final dot.
     pub dot_permanent_percent: u8,
+    /// Percentage of recipients in answer to which the connection is closed.
+    pub rcpt_close_percent: u8,
+    /// Percentage of DATA commands in answer to which the connection is closed.
+    pub data_close_percent: u8,
+    /// Percentage of mails after whose final dot the connection is closed; not taken.
+    pub dot_close_percent: u8,
+    /// Percentage of mails whose final dot gets no answer at all; not taken.
+    pub dot_hang_percent: u8,
+    /// Percentage of mails that are taken after `slow`.
+    pub dot_slow_percent: u8,
     /// Greeting: 421 and closed, as a server does that is too busy.
     pub busy: bool,
     /// Before every answer to RCPT and to the final dot.
     pub delay: Duration,
-    /// What [`Fate::Slow`] waits.
+    /// What [`Fate::Slow`] waits before it takes the mail.
     pub slow: Duration,
     /// Seed of the percentages.
     pub seed: u64,
@@ -144,6 +154,11 @@ impl Default for Behaviour {
             rcpt_permanent_percent: 0,
             dot_temporary_percent: 0,
             dot_permanent_percent: 0,
+            rcpt_close_percent: 0,
+            data_close_percent: 0,
+            dot_close_percent: 0,
+            dot_hang_percent: 0,
+            dot_slow_percent: 0,
             busy: false,
             delay: Duration::ZERO,
             slow: Duration::from_secs(2),
@@ -172,6 +187,9 @@ impl Behaviour {
         if random.chance(self.rcpt_permanent_percent) {
             return Fate::RcptPermanent;
         }
+        if random.chance(self.rcpt_close_percent) {
+            return Fate::CloseRcpt;
+        }
         Fate::Take
     }
 
@@ -183,6 +201,15 @@ impl Behaviour {
         }
         if random.chance(self.dot_permanent_percent) {
             return Fate::DotPermanent;
+        }
+        if random.chance(self.dot_close_percent) {
+            return Fate::Close;
+        }
+        if random.chance(self.dot_hang_percent) {
+            return Fate::Hang;
+        }
+        if random.chance(self.dot_slow_percent) {
+            return Fate::Slow;
         }
         Fate::Take
     }

@@ -1,32 +1,42 @@
 //! A receiving SMTP server that stores each mail as a file, or only counts it, and misbehaves on
 //! request: the next hop of the demo domain, of the tests, and of every speed figure.
 //!
-//! One thread for each connection. Extensions are offered as told, so that a client can be tried
-//! against a hop without CHUNKING, without SMTPUTF8, without anything. What it misbehaves by is in
-//! [`Behaviour`]: by local-part (`tempfail-3@`, `dotreject@` ...), by percentage, by delay.
-//! It survives any input of its client: a broken session ends alone.
+//! A few threads, each with an epoll for its connections (`worker`); a session is a state machine
+//! (`session`). Extensions are offered as told, so that a client can be tried against a hop without
+//! CHUNKING, without SMTPUTF8, without anything. What it misbehaves by is in [`Behaviour`]: by
+//! local-part (`tempfail-3@`, `dotreject@` ...), by percentage, by delay.
+//! It survives any input of its client: a broken session ends alone. Files are written by the thread
+//! that has the session: with a store, the disk is the sink's limit.
 
 mod behaviour;
+mod content;
 mod session;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+mod worker;
 
 pub use behaviour::{Behaviour, Extensions, Fate};
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use worker::Worker;
 
 /// First words of the sink's greeting, by which a second start knows it.
 pub const GREETING_MARK: &str = "sekisho-sink";
-/// A client that says nothing for so long is closed.
-const IDLE: Duration = Duration::from_secs(300);
+/// Connections that wait to be accepted; more is for the kernel to refuse.
+const BACKLOG: i32 = 4096;
 
 /// How a sink is started.
 #[derive(Clone, Debug)]
@@ -41,6 +51,33 @@ pub struct SinkOptions {
     pub behaviour: Behaviour,
 }
 
+/// Where TLS begins, if it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entry {
+    /// In the clear; STARTTLS is offered if there is a certificate.
+    #[default]
+    Clear,
+    /// With the first octet (RFC 8314).
+    Implicit,
+}
+
+/// By what a sink serves; by default one thread, in the clear.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Threads, at least one.
+    pub threads: usize,
+    /// Certificate and key, from [`tls::self_signed`] or [`tls::from_files`].
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Where TLS begins.
+    pub entry: Entry,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { threads: 1, tls: None, entry: Entry::Clear }
+    }
+}
+
 /// What all sessions share.
 #[derive(Debug)]
 struct Shared {
@@ -53,12 +90,22 @@ struct Shared {
     connections: AtomicU64,
     mails: AtomicU64,
     bytes: AtomicU64,
-    streams: Mutex<HashMap<u64, TcpStream>>,
+    tls: Option<Arc<ServerConfig>>,
+    entry: Entry,
+    /// What a peer whose address is not known is called.
+    nobody: SocketAddr,
+    /// Readable when the sink stops.
+    wake: OwnedFd,
 }
 
 impl Shared {
     fn behaviour(&self) -> Arc<Behaviour> {
         Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether anybody wants the octets of a mail.
+    fn keeps_content(&self) -> bool {
+        self.store.is_some() || self.ledger.get().is_some()
     }
 
     /// One line for each mail, before it is answered: envelope id, reverse-path, first forward-path.
@@ -75,15 +122,28 @@ impl Shared {
 pub struct Sink {
     address: SocketAddr,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
 }
 
 impl Sink {
-    /// Listens, and serves on threads of its own.
+    /// Listens, and serves on a thread of its own.
     ///
     /// # Errors
     /// The address is taken, or the store cannot be made.
     pub fn start(options: SinkOptions) -> io::Result<Self> {
+        Self::serve(options, Service::default())
+    }
+
+    /// Listens, and serves as told.
+    ///
+    /// # Errors
+    /// The address is taken, the store cannot be made, or `InvalidInput`: TLS from the first octet
+    /// without a certificate.
+    pub fn serve(options: SinkOptions, service: Service) -> io::Result<Self> {
+        if service.entry == Entry::Implicit && service.tls.is_none() {
+            let why = "TLS from the first octet without a certificate";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let number = match &options.store {
             Some(dir) => {
                 std::fs::create_dir_all(dir)?;
@@ -91,7 +151,7 @@ impl Sink {
             }
             None => 0,
         };
-        let listener = TcpListener::bind(options.listen)?;
+        let listener = Arc::new(listen(options.listen)?);
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             store: options.store,
@@ -103,13 +163,18 @@ impl Sink {
             connections: AtomicU64::new(0),
             mails: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            streams: Mutex::new(HashMap::new()),
+            tls: service.tls,
+            entry: service.entry,
+            nobody: address,
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         });
-        let for_acceptor = Arc::clone(&shared);
-        let acceptor = thread::Builder::new()
-            .name("sink-accept".to_owned())
-            .spawn(move || accept(&listener, &for_acceptor))?;
-        Ok(Self { address, shared, acceptor: Some(acceptor) })
+        let mut sink = Self { address, shared, workers: Vec::new() };
+        for index in 0..service.threads.max(1) {
+            let worker = Worker::new(Arc::clone(&listener), Arc::clone(&sink.shared))?;
+            let thread = thread::Builder::new().name(format!("sink-{index}"));
+            sink.workers.push(thread.spawn(move || worker.run())?);
+        }
+        Ok(sink)
     }
 
     /// Writes a line for each further mail to the end of `path`: its id (that of the mail it is about, if it is a
@@ -160,21 +225,17 @@ impl Sink {
 
     fn end(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        // The acceptor sits in accept(2): one connection of our own wakes it.
-        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
-        let streams = self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        for stream in streams.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        // Cannot fail: a counter of 64 bits is never full by ones.
+        let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
         }
     }
 
     /// Waits for ever (a program that is nothing but a sink).
     pub fn join(mut self) {
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
         }
     }
 }
@@ -185,36 +246,13 @@ impl Drop for Sink {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    loop {
-        let Ok((stream, peer)) = listener.accept() else {
-            // Out of descriptors or the like: others end, then it goes on.
-            thread::sleep(Duration::from_millis(20));
-            continue;
-        };
-        if shared.stopping.load(Ordering::SeqCst) {
-            return;
-        }
-        let connection = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Ok(copy) = stream.try_clone() {
-            shared.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(connection, copy);
-        }
-        let _ = stream.set_read_timeout(Some(IDLE));
-        let for_session = Arc::clone(shared);
-        let started = thread::Builder::new()
-            .name(format!("sink-{connection}"))
-            .stack_size(256 * 1024)
-            .spawn(move || {
-                // The end of a session, however it comes, is the client's business.
-                let _ = session::serve(stream, peer, connection, &for_session);
-                for_session
-                    .streams
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&connection);
-            });
-        if started.is_err() {
-            shared.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection);
-        }
-    }
+/// A listener that accepts without waiting; what it accepts has Nagle's algorithm off, as it has.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
