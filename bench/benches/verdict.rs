@@ -18,7 +18,7 @@ fn findings(count: usize) -> Vec<Finding> {
         detail: "subject".into(),
         log_only: number % 10 == 9,
     };
-    kinds.iter().cycle().take(count).enumerate().map(|(n, k)| finding((n, k))).collect()
+    kinds.iter().cycle().take(count).enumerate().map(finding).collect()
 }
 
 fn verdicts(criterion: &mut Criterion) {
