@@ -8,6 +8,9 @@
 //! The RSA key is a test key that everybody can read here: it signs for names under `.example` only
 //! (RFC 2606), so it proves nothing about anybody. The Ed25519 key (RFC 8463) comes from the seed.
 
+#[cfg(test)]
+mod tests;
+
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -15,7 +18,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair
 use super::text::base64;
 use crate::random::Random;
 
-const RSA_KEY: &str = include_str!("dkim-test-key.pem");
+const RSA_KEY: &str = include_str!("test-key.pem");
 /// SubjectPublicKeyInfo of a 2048-bit RSA key with exponent 65537, up to the key itself.
 const RSA_INFO: &[u8] = &[
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
@@ -50,9 +53,8 @@ impl Keys {
         let lines: String = RSA_KEY.lines().filter(|line| !line.starts_with('-')).collect();
         let der = base64_simd::STANDARD
             .decode_to_vec(lines)
-            .map_err(|error| format!("dkim-test-key.pem: {error}"))?;
-        let rsa =
-            RsaKeyPair::from_pkcs8(&der).map_err(|error| format!("dkim-test-key.pem: {error}"))?;
+            .map_err(|error| format!("test-key.pem: {error}"))?;
+        let rsa = RsaKeyPair::from_pkcs8(&der).map_err(|error| format!("test-key.pem: {error}"))?;
         let mut random = Random::new(seed ^ 0x6564_3235_3531_3973);
         let secret: Vec<u8> = (0..4).flat_map(|_| random.bits().to_le_bytes()).collect();
         let ed25519 = Ed25519KeyPair::from_seed_unchecked(&secret)
