@@ -107,7 +107,7 @@ fn clean(random: &mut Random, charset: Charset, index: usize) -> Vec<u8> {
 }
 
 fn halves(index: usize) -> Charset {
-    if index % 2 == 0 { Charset::japanese(index / 2) } else { Charset::Ascii }
+    if index.is_multiple_of(2) { Charset::japanese(index / 2) } else { Charset::Ascii }
 }
 
 pub(super) fn classes(random: &mut Random) -> Result<Vec<Class>, String> {

@@ -58,7 +58,7 @@ impl Charset {
 
     /// One template of three is Japanese, in each charset in turn.
     pub(super) fn of_template(index: usize) -> Self {
-        if index % 3 == 0 { Self::japanese(index / 3) } else { Self::Ascii }
+        if index.is_multiple_of(3) { Self::japanese(index / 3) } else { Self::Ascii }
     }
 
     pub(super) fn japanese(index: usize) -> Self {
