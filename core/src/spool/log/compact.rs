@@ -96,7 +96,7 @@ impl<D: Disk> Inner<D> {
             }
         }
         let present = self.present();
-        for note in contents.notes {
+        for note in contents.notes.into_notes() {
             let needed = match note.tombstone {
                 Some(segment) => segment != number && present.contains(&segment),
                 None => self.state.borrow().index.contains_key(&note.id),

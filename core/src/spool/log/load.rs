@@ -20,12 +20,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::flush::SegmentMeta;
-use super::notes::Notes;
+use super::notes::{NoteList, Notes};
 use super::{Inner, Location, Log, Pending, ReadRecord, files_of, large_name};
 use crate::content::{Content, Piece};
 use crate::limits::BLOCK_BYTES;
 use crate::spool::disk::Disk;
-use crate::spool::format::{self, Entry, Found, Head, Note, Trailer, Walk, kind};
+use crate::spool::format::{self, Entry, Found, Head, Trailer, Walk, kind};
 use crate::spool::{CopyId, Damage, SpoolError};
 
 /// Octets read at a time.
@@ -99,7 +99,7 @@ type Tombstones = BTreeMap<CopyId, (u64, Vec<u32>)>;
 #[derive(Debug, Default)]
 pub(super) struct SegmentContents {
     pub(super) entries: Vec<Entry>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: NoteList,
     meta: Option<SegmentMeta>,
     gaps: Vec<Damage>,
 }
@@ -133,7 +133,7 @@ impl<D: Disk> Log<D> {
             }
             inner.admit(number, &contents).await;
             inner.set_aside(contents.gaps).await;
-            for note in contents.notes {
+            for note in contents.notes.into_notes() {
                 if let Some(segment) = note.tombstone {
                     let (at, segments) =
                         tombstones.entry(note.id).or_insert_with(|| (note.at, Vec::new()));
@@ -494,7 +494,7 @@ impl SegmentContents {
             kind::SEGMENT => self.meta = serde_json::from_slice(meta).ok(),
             kind::NOTES => {
                 self.entries.push(Entry::of(head));
-                self.notes.append(&mut Note::parse_all(body));
+                self.notes.append(body);
             }
             kind::INDEX => {}
             _ => self.entries.push(Entry::of(head)),

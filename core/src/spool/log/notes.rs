@@ -1,4 +1,5 @@
-//! The notes of a start, until the records that they are about are given.
+//! Notes in memory: those of one segment while it is looked at, and the newest of a start, until the records
+//! that they are about are given.
 //!
 //! A queue that waits for dead hops has one note for each mail, and they are nearly alike: the same answer of the same
 //! hop, another time. So a text is kept as what it shares with others and the one large number in it; a million of
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use crate::spool::CopyId;
+use crate::spool::format::Note;
 
 /// Shared texts; what comes after has its text to itself.
 const SHARED_MAX: usize = 10_000;
@@ -18,11 +20,35 @@ const DIGITS_MAX: usize = 19;
 /// Stands for the number.
 const MARK: u8 = 0;
 
+/// Texts that notes have in common.
+type Shared = HashSet<Rc<[u8]>, ahash::RandomState>;
+
+/// All notes of one segment, in their order.
+#[derive(Debug, Default)]
+pub(super) struct NoteList {
+    all: Vec<(Note, Text)>,
+    shared: Shared,
+}
+
+impl NoteList {
+    /// Adds those of a record's body.
+    pub(super) fn append(&mut self, body: &[u8]) {
+        for mut note in Note::parse_all(body) {
+            let text = Text::new(&std::mem::take(&mut note.text), &mut self.shared);
+            self.all.push((note, text));
+        }
+    }
+
+    pub(super) fn into_notes(self) -> impl Iterator<Item = Note> {
+        self.all.into_iter().map(|(note, text)| Note { text: text.octets(), ..note })
+    }
+}
+
 /// The newest note of each slot of a record.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     newest: BTreeMap<(CopyId, u16), Newest>,
-    shared: HashSet<Rc<[u8]>, ahash::RandomState>,
+    shared: Shared,
 }
 
 #[derive(Debug)]
@@ -73,7 +99,7 @@ impl Notes {
 }
 
 impl Text {
-    fn new(text: &[u8], shared: &mut HashSet<Rc<[u8]>, ahash::RandomState>) -> Self {
+    fn new(text: &[u8], shared: &mut Shared) -> Self {
         let (rest, number) = match without_number(text) {
             Some((rest, number)) => (rest, Some(number)),
             None => (text.to_vec(), None),
