@@ -45,8 +45,10 @@ pub fn decode_charset(octets: &[u8], label: &str) -> Decoded {
         }
         return Decoded { text: text.into_owned(), guessed: errors };
     }
-    // A few that a browser does not know (UTF-7, the DOS code pages).
-    if let Some(decode) = charset_decoder(label.as_bytes()) {
+    // A few that a browser does not know (UTF-7, the DOS code pages). Those that it knows and refuses (HZ) are guessed: with
+    // some features, `mail-parser` would give one U+FFFD for all of the text.
+    let refused = Encoding::for_label(label.as_bytes()).is_some();
+    if let Some(decode) = charset_decoder(label.as_bytes()).filter(|_| !refused) {
         return Decoded { text: decode(octets), guessed: false };
     }
     guess(octets)

@@ -183,7 +183,10 @@ fn head_of_two(page: &mut String, a: &RunReport, b: &RunReport) {
             })
             .collect(),
     };
-    page.push_str("<section><h2>Figures and ratios</h2><p class=\"note\">One run each: only a repeat of the same run shows how much of a ratio is chance.</p>");
+    page.push_str(
+        "<section><h2>Figures and ratios</h2><p class=\"note\">One run each: only a repeat of the same run \
+         shows how much of a ratio is chance.</p>",
+    );
     write_table(page, &table);
     page.push_str("</section>\n<div class=\"below\"></div>\n");
 }
