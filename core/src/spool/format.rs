@@ -446,6 +446,8 @@ pub(crate) struct Note {
     pub(crate) text: Vec<u8>,
 }
 
+/// Octets of a note without its text.
+const NOTE_FIXED_BYTES: usize = 44;
 /// Most octets of a note's text.
 pub(crate) const NOTE_BYTES_MAX: usize = 16 << 10;
 
@@ -461,13 +463,17 @@ impl Note {
         out.extend_from_slice(&self.text);
     }
 
+    /// Octets on the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        (NOTE_FIXED_BYTES + self.text.len()) as u64
+    }
+
     /// All notes of a record's body. Its checksum was right, so that a cut is a defect of ours: what
     /// was read up to there is given.
     pub(crate) fn parse_all(body: &[u8]) -> Vec<Self> {
-        const FIXED: usize = 44;
         let mut out = Vec::new();
         let mut cursor = Cursor(body);
-        while cursor.0.len() >= FIXED {
+        while cursor.0.len() >= NOTE_FIXED_BYTES {
             let id = CopyId::from_octets(cursor.take());
             let slot = cursor.u16();
             let (origin, at) = (cursor.u64(), cursor.u64());
@@ -491,71 +497,107 @@ pub(crate) enum Found<'a> {
     Gap { offset: u64, bytes: u64, what: String },
 }
 
-/// Walks a whole segment, record by record; what does not check is a gap up to the next record.
+/// Walks a segment, record by record; what does not check is a gap up to the next record. The octets come in
+/// windows, so that a segment need not be in memory as a whole.
 #[derive(Debug)]
-pub(crate) struct Walk<'a> {
-    octets: &'a [u8],
+pub(crate) struct Walk {
     segment: u32,
     block: u32,
     salt: Option<u64>,
+    /// Where the gap began that the walk is in, and why.
+    gap: Option<(u32, String)>,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(octets: &'a [u8], segment: u32) -> Self {
-        Self { octets, segment, block: 0, salt: None }
-    }
-
-    fn rest(&self, block: u32) -> &'a [u8] {
-        usize::try_from(offset(block)).ok().and_then(|at| self.octets.get(at..)).unwrap_or_default()
-    }
-
-    fn record(&self, block: u32) -> Result<(Head, Payload<'a>), String> {
-        let octets = self.rest(block);
-        let head = Head::parse(octets, self.segment, block)?;
-        if let Some(salt) = self.salt
-            && salt != head.salt
-        {
-            return Err(format!("salt {:016x}, expected {salt:016x}", head.salt));
-        }
-        Ok((head, head.payload(octets)?))
-    }
+/// What a walk came to.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// A record or a gap.
+    Found(Found<'a>),
+    /// Octets from [`Walk::offset`] on that are needed to go on: that many, or all that there are.
+    More(u64),
+    /// Nothing follows.
+    End,
 }
 
-impl<'a> Iterator for Walk<'a> {
-    type Item = Found<'a>;
+impl Walk {
+    pub(crate) fn new(segment: u32) -> Self {
+        Self { segment, block: 0, salt: None, gap: None }
+    }
 
-    fn next(&mut self) -> Option<Found<'a>> {
-        while Trailer::parse(self.rest(self.block), self.segment).is_some() {
-            self.block += 1;
-        }
-        let start = self.block;
-        let mut why = None;
-        while !self.rest(self.block).is_empty() {
-            match self.record(self.block) {
-                Ok((head, payload)) if why.is_none() => {
+    /// What comes before is not asked for again.
+    pub(crate) fn offset(&self) -> u64 {
+        offset(self.block)
+    }
+
+    /// Goes on. `window`: octets of the segment from `from` on; `last`: nothing follows them.
+    pub(crate) fn step<'a>(&mut self, window: &'a [u8], from: u64, last: bool) -> Step<'a> {
+        loop {
+            let at = self.offset().checked_sub(from).and_then(|at| usize::try_from(at).ok());
+            let rest = at.and_then(|at| window.get(at..)).unwrap_or_default();
+            if rest.len() < BLOCK_BYTES && !last {
+                return Step::More(BLOCK_BYTES as u64);
+            }
+            if rest.is_empty() {
+                let end = from + window.len() as u64;
+                return self.end_of_gap(end).map_or(Step::End, Step::Found);
+            }
+            if self.gap.is_none() && Trailer::parse(rest, self.segment).is_some() {
+                self.block += 1;
+                continue;
+            }
+            let head = self.head(rest);
+            if let Ok(head) = &head
+                && !last
+                && head.record_bytes() > rest.len() as u64
+            {
+                return Step::More(head.record_bytes());
+            }
+            match head.and_then(|head| Ok((head, head.payload(rest)?))) {
+                Ok((head, payload)) => {
+                    // The record itself is given by the next call then.
+                    if let Some(gap) = self.end_of_gap(self.offset()) {
+                        return Step::Found(gap);
+                    }
                     self.salt.get_or_insert(head.salt);
                     self.block += head.blocks();
-                    return Some(Found::Record(head, payload));
+                    return Step::Found(Found::Record(head, payload));
                 }
-                // The record is given by the next call.
-                Ok(_) => break,
                 Err(what) => {
-                    why.get_or_insert(what);
+                    self.gap.get_or_insert((self.block, what));
                     self.block += 1;
                 }
             }
         }
-        let what = why?;
-        let from = offset(start);
-        let bytes = (self.octets.len() as u64).min(offset(self.block)).saturating_sub(from);
-        Some(Found::Gap { offset: from, bytes, what })
     }
+
+    fn head(&self, octets: &[u8]) -> Result<Head, String> {
+        let head = Head::parse(octets, self.segment, self.block)?;
+        match self.salt.filter(|salt| *salt != head.salt) {
+            Some(salt) => Err(format!("salt {:016x}, expected {salt:016x}", head.salt)),
+            None => Ok(head),
+        }
+    }
+
+    fn end_of_gap<'a>(&mut self, end: u64) -> Option<Found<'a>> {
+        let (block, what) = self.gap.take()?;
+        let from = offset(block);
+        Some(Found::Gap { offset: from, bytes: end.saturating_sub(from), what })
+    }
+}
+
+/// What stands in a segment that is in memory as a whole.
+pub(crate) fn walk(octets: &[u8], segment: u32) -> impl Iterator<Item = Found<'_>> {
+    let mut walk = Walk::new(segment);
+    std::iter::from_fn(move || match walk.step(octets, 0, true) {
+        Step::Found(found) => Some(found),
+        Step::More(_) | Step::End => None,
+    })
 }
 
 /// Fuzz entry: any octets as a segment, as an index and as notes. Must not panic, and what it
 /// finds lies within the input.
 pub fn fuzz_segment(octets: &[u8]) {
-    for found in Walk::new(octets, 1) {
+    for found in walk(octets, 1) {
         match found {
             Found::Record(head, payload) => {
                 assert!(offset(head.block) + head.record_bytes() <= octets.len() as u64);

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::list_blocking;
-use super::format::{self, Entry, Found, Head, Note, Trailer, Walk, kind};
+use super::format::{self, Entry, Found, Head, Note, Trailer, kind};
 use super::log::{LayoutPiece, layout_pieces, segment_number};
 use super::{CopyId, Damage, SpoolError};
 use crate::content::{Content, LargeFile, Piece};
@@ -215,7 +215,7 @@ fn contents(path: &Path, segment: u32) -> io::Result<Contents> {
     let octets = read_range(&file, 0, bytes)?;
     let mut contents = Contents::default();
     let mut flushed = 0;
-    for found in Walk::new(&octets, segment) {
+    for found in format::walk(&octets, segment) {
         match found {
             Found::Record(head, payload) => {
                 flushed = flushed.max(head.flushed);

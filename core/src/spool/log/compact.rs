@@ -7,10 +7,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::notes::NoteList;
 use super::{Inner, Location, Log, Pending, Record, Segment, Ticket};
 use crate::limits::BLOCK_BYTES;
 use crate::spool::disk::Disk;
-use crate::spool::format::{self, kind};
+use crate::spool::format::{self, Note, kind};
 use crate::spool::{CopyId, SpoolError};
 
 /// A segment that could not be compacted is tried again after so long.
@@ -67,7 +68,19 @@ impl<D: Disk> Inner<D> {
 
     /// Moves what is alive, removes the file.
     pub(super) async fn compact(self: &Rc<Self>, number: u32) -> Result<(), SpoolError> {
-        let contents = self.contents(number).await?;
+        // What is needed now may not be needed any more when it is moved: then it is moved in vain.
+        let present = self.present();
+        let mut notes = NoteList::default();
+        let needed = &mut |note: Note| {
+            let needed = match note.tombstone {
+                Some(segment) => segment != number && present.contains(&segment),
+                None => self.state.borrow().index.contains_key(&note.id),
+            };
+            if needed {
+                notes.push(note);
+            }
+        };
+        let contents = self.contents(number, needed).await?;
         let mut moved = 0;
         // Each record's own ticket: the flush that took it may fail while a later one does not.
         let mut tickets = Vec::new();
@@ -95,14 +108,12 @@ impl<D: Disk> Inner<D> {
                 self.all_durable(&mut tickets).await?;
             }
         }
-        let present = self.present();
-        for note in contents.notes.into_notes() {
-            let needed = match note.tombstone {
-                Some(segment) => segment != number && present.contains(&segment),
-                None => self.state.borrow().index.contains_key(&note.id),
-            };
-            if needed {
-                tickets.push(self.enqueue(Pending::Note(note), false));
+        for note in notes.into_notes() {
+            moved += note.bytes();
+            tickets.push(self.enqueue(Pending::Note(note), false));
+            if moved >= MOVE_BYTES {
+                moved = 0;
+                self.all_durable(&mut tickets).await?;
             }
         }
         self.all_durable(&mut tickets).await?;

@@ -3,7 +3,7 @@
 //! | what is found | what is done |
 //! |---|---|
 //! | sealed segment | its index and its notes are read; bodies are checked when they are read |
-//! | unsealed segment | all of it is read and checked |
+//! | unsealed segment | all of it is read and checked, in windows of 1 MiB |
 //! | a gap (bad magic, head, checksum, end record) | reading goes on at the next block that holds a record |
 //! | ... before the last point known as flushed | [`Damage`] with `acknowledged`; octets copied to `damaged/` ([`super::aside`]) |
 //! | ... after it | unfinished tail: [`Damage`] without `acknowledged`, dropped |
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::flush::SegmentMeta;
-use super::notes::{NoteList, Notes};
+use super::notes::Notes;
 use super::{Inner, Location, Log, Pending, ReadRecord, files_of, large_name};
 use crate::content::{Content, Piece};
 use crate::limits::BLOCK_BYTES;
 use crate::spool::disk::Disk;
-use crate::spool::format::{self, Entry, Found, Head, Trailer, Walk, kind};
+use crate::spool::format::{self, Entry, Found, Head, Note, Step, Trailer, Walk, kind};
 use crate::spool::{CopyId, Damage, SpoolError};
 
 /// Octets read at a time.
@@ -95,11 +95,11 @@ pub(crate) fn layout_pieces(layout: &[u8]) -> Result<Vec<LayoutPiece>, String> {
 /// Tombstones by id: when the record died, and the segments they name.
 type Tombstones = BTreeMap<CopyId, (u64, Vec<u32>)>;
 
-/// What one segment says.
+/// What one segment says, its notes left out: there may be half a million of them, so each is handed on when it is
+/// read.
 #[derive(Debug, Default)]
 pub(super) struct SegmentContents {
     pub(super) entries: Vec<Entry>,
-    pub(super) notes: NoteList,
     meta: Option<SegmentMeta>,
     gaps: Vec<Damage>,
 }
@@ -125,7 +125,17 @@ impl<D: Disk> Log<D> {
         let mut tombstones = Tombstones::new();
         let mut lengths: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
         for number in numbers {
-            let contents = inner.contents_or_damage(number).await;
+            let take = &mut |note: Note| {
+                let Some(segment) = note.tombstone else {
+                    notes.add(note.id, note.slot, note.origin, &note.text);
+                    return;
+                };
+                let (at, segments) =
+                    tombstones.entry(note.id).or_insert_with(|| (note.at, Vec::new()));
+                *at = note.at.min(*at);
+                segments.push(segment);
+            };
+            let contents = inner.contents_or_damage(number, take).await;
             if let Some(SegmentMeta { previous: Some(previous), previous_bytes, .. }) =
                 contents.meta
             {
@@ -133,16 +143,6 @@ impl<D: Disk> Log<D> {
             }
             inner.admit(number, &contents).await;
             inner.set_aside(contents.gaps).await;
-            for note in contents.notes.into_notes() {
-                if let Some(segment) = note.tombstone {
-                    let (at, segments) =
-                        tombstones.entry(note.id).or_insert_with(|| (note.at, Vec::new()));
-                    *at = note.at.min(*at);
-                    segments.push(segment);
-                    continue;
-                }
-                notes.add(note.id, note.slot, note.origin, &note.text);
-            }
             inner.disk.pause().await;
         }
         inner.check_lengths(&lengths);
@@ -153,8 +153,12 @@ impl<D: Disk> Log<D> {
 }
 
 impl<D: Disk> Inner<D> {
-    async fn contents_or_damage(&self, number: u32) -> SegmentContents {
-        match self.contents(number).await {
+    async fn contents_or_damage(
+        &self,
+        number: u32,
+        take: &mut impl FnMut(Note),
+    ) -> SegmentContents {
+        match self.contents(number, take).await {
             Ok(contents) => contents,
             Err(error) => {
                 let mut state = self.state.borrow_mut();
@@ -174,34 +178,51 @@ impl<D: Disk> Inner<D> {
         }
     }
 
-    /// Reads what a segment says: by its index if it is sealed, else all of it.
-    pub(super) async fn contents(&self, number: u32) -> Result<SegmentContents, SpoolError> {
+    /// Reads what a segment says: by its index if it is sealed, else all of it. `take` gets its notes in their
+    /// order.
+    pub(super) async fn contents(
+        &self,
+        number: u32,
+        take: &mut impl FnMut(Note),
+    ) -> Result<SegmentContents, SpoolError> {
         let (file, path, bytes) = self.open_segment(number).await?;
-        if let Some(contents) = self.indexed(&file, &path, number, bytes).await? {
+        if let Some(contents) = self.indexed(&file, &path, number, bytes, take).await? {
             return Ok(contents);
         }
         // After a kill -9 this may show what is only in the page cache: nothing may be built on that. A
         // failure changes nothing, the octets are read either way.
         let _ = self.disk.fdatasync(&file).await;
-        let octets = self.read_range(&file, &path, 0, bytes).await?;
         let mut contents = SegmentContents::default();
-        let mut flushed = 0;
-        for (count, found) in Walk::new(&octets, number).enumerate() {
-            if count.is_multiple_of(AT_ONCE) {
-                self.disk.pause().await;
-            }
-            match found {
-                Found::Record(head, payload) => {
+        let (mut flushed, mut count) = (0, 0_usize);
+        let mut walk = Walk::new(number);
+        let mut window = Vec::new();
+        let (mut from, mut last) = (0, false);
+        loop {
+            match walk.step(&window, from, last) {
+                Step::Found(Found::Record(head, payload)) => {
                     flushed = flushed.max(head.flushed);
-                    contents.take(&head, payload.meta, payload.body);
+                    contents.take(&head, payload.meta, payload.body, take);
                 }
-                Found::Gap { offset, bytes, what } => contents.gaps.push(Damage {
+                Step::Found(Found::Gap { offset, bytes, what }) => contents.gaps.push(Damage {
                     path: path.clone(),
                     offset,
                     bytes,
                     what,
                     acknowledged: false,
                 }),
+                Step::More(wanted) => {
+                    let wanted = wanted.max(READ_BYTES as u64);
+                    from = walk.offset();
+                    // Given back first: two windows would be twice the memory for a record of many MiB.
+                    drop(window);
+                    window = self.read_range(&file, &path, from, wanted).await?;
+                    last = (window.len() as u64) < wanted;
+                }
+                Step::End => break,
+            }
+            count += 1;
+            if count.is_multiple_of(AT_ONCE) {
+                self.disk.pause().await;
             }
         }
         for gap in &mut contents.gaps {
@@ -253,6 +274,7 @@ impl<D: Disk> Inner<D> {
         path: &Path,
         number: u32,
         bytes: u64,
+        take: &mut impl FnMut(Note),
     ) -> Result<Option<SegmentContents>, SpoolError> {
         let Some((entries, _)) = self.index_of(file, path, number, bytes).await? else {
             return Ok(None);
@@ -267,7 +289,7 @@ impl<D: Disk> Inner<D> {
             let octets = self.read_range(file, path, format::offset(entry.block), length).await?;
             let head = Head::parse(&octets, number, entry.block);
             match head.and_then(|head| head.payload(&octets).map(|payload| (head, payload))) {
-                Ok((head, payload)) => contents.take(&head, payload.meta, payload.body),
+                Ok((head, payload)) => contents.take(&head, payload.meta, payload.body, take),
                 Err(what) => contents.gaps.push(Damage {
                     path: path.to_path_buf(),
                     offset: format::offset(entry.block),
@@ -489,12 +511,12 @@ impl<D: Disk> Inner<D> {
 }
 
 impl SegmentContents {
-    fn take(&mut self, head: &Head, meta: &[u8], body: &[u8]) {
+    fn take(&mut self, head: &Head, meta: &[u8], body: &[u8], take: &mut impl FnMut(Note)) {
         match head.kind {
             kind::SEGMENT => self.meta = serde_json::from_slice(meta).ok(),
             kind::NOTES => {
                 self.entries.push(Entry::of(head));
-                self.notes.append(body);
+                Note::parse_all(body).into_iter().for_each(take);
             }
             kind::INDEX => {}
             _ => self.entries.push(Entry::of(head)),

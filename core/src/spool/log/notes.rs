@@ -6,6 +6,7 @@
 //! them would take a quarter of a gigabyte otherwise, more than the queue itself.
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 
 use crate::spool::CopyId;
@@ -23,7 +24,7 @@ const MARK: u8 = 0;
 /// Texts that notes have in common.
 type Shared = HashSet<Rc<[u8]>, ahash::RandomState>;
 
-/// All notes of one segment, in their order.
+/// Notes in their order.
 #[derive(Debug, Default)]
 pub(super) struct NoteList {
     all: Vec<(Note, Text)>,
@@ -31,12 +32,9 @@ pub(super) struct NoteList {
 }
 
 impl NoteList {
-    /// Adds those of a record's body.
-    pub(super) fn append(&mut self, body: &[u8]) {
-        for mut note in Note::parse_all(body) {
-            let text = Text::new(&std::mem::take(&mut note.text), &mut self.shared);
-            self.all.push((note, text));
-        }
+    pub(super) fn push(&mut self, mut note: Note) {
+        let text = Text::new(&std::mem::take(&mut note.text), &mut self.shared);
+        self.all.push((note, text));
     }
 
     pub(super) fn into_notes(self) -> impl Iterator<Item = Note> {
@@ -63,7 +61,7 @@ struct Newest {
 struct Text {
     /// With [`MARK`] where the number was, if there was one.
     shared: Rc<[u8]>,
-    number: Option<u64>,
+    number: Option<NonZeroU64>,
 }
 
 impl Notes {
@@ -127,7 +125,7 @@ impl Text {
 }
 
 /// The text with [`MARK`] in the place of its first large number, and that number.
-fn without_number(text: &[u8]) -> Option<(Vec<u8>, u64)> {
+fn without_number(text: &[u8]) -> Option<(Vec<u8>, NonZeroU64)> {
     if text.contains(&MARK) {
         return None;
     }

@@ -53,7 +53,9 @@ impl<D: Disk> Log<D> {
         let (file, path, bytes) = inner.open_segment(number).await?;
         Ok(match inner.index_of(&file, &path, number, bytes).await? {
             Some((entries, lines)) => Reading::of(number, entries, lines),
-            None => Reading::of(number, inner.contents(number).await?.entries, Vec::new()),
+            None => {
+                Reading::of(number, inner.contents(number, &mut |_| ()).await?.entries, Vec::new())
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::envelope::MailId;
 use crate::limits::BLOCK_BYTES;
 use crate::spool::format::{
-    Entry, Found, Note, Place, Trailer, Walk, encode, encode_index, parse_index,
+    Entry, Found, Note, Place, Step, Trailer, Walk, encode, encode_index, parse_index, walk,
 };
 use crate::spool::{CopyId, fuzz_segment};
 
@@ -36,7 +36,7 @@ fn segment() -> Vec<u8> {
 
 fn ids(octets: &[u8]) -> (Vec<u128>, Vec<(u64, u64, String)>) {
     let (mut ids, mut gaps) = (Vec::new(), Vec::new());
-    for found in Walk::new(octets, 9) {
+    for found in walk(octets, 9) {
         match found {
             Found::Record(head, _) => ids.push(head.id.mail.0.as_u128()),
             Found::Gap { offset, bytes, what } => gaps.push((offset, bytes, what)),
@@ -136,6 +136,40 @@ proptest! {
         let mut out = Vec::new();
         notes.iter().for_each(|note| note.encode(&mut out));
         prop_assert_eq!(Note::parse_all(&out), notes);
+    }
+
+    #[test]
+    fn a_walk_by_windows_finds_what_a_walk_of_the_whole_finds(
+        cut in 0usize..=16_384,
+        flips in prop::collection::vec(0usize..16_384, 0..6),
+        window in 1usize..6_000,
+    ) {
+        let mut octets = segment();
+        for at in flips {
+            octets[at] ^= 1;
+        }
+        octets.truncate(cut);
+        let whole: Vec<Found<'_>> = walk(&octets, 9).collect();
+        let mut walk = Walk::new(9);
+        let (mut from, mut end, mut last) = (0, 0, false);
+        let mut count = 0;
+        loop {
+            match walk.step(&octets[from..end], from as u64, last) {
+                Step::Found(found) => {
+                    prop_assert_eq!(Some(&found), whole.get(count));
+                    count += 1;
+                }
+                Step::More(wanted) => {
+                    prop_assert!(!last);
+                    from = octets.len().min(walk.offset() as usize);
+                    end = from + window.max(wanted as usize);
+                    last = end > octets.len();
+                    end = end.min(octets.len());
+                }
+                Step::End => break,
+            }
+        }
+        prop_assert_eq!(count, whole.len());
     }
 
     #[test]

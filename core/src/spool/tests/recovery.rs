@@ -342,3 +342,51 @@ fn whatever_the_moment_of_the_power_cut_each_waiting_mail_is_given_once() {
     }
     assert!(acknowledged > 2_000, "too short to prove anything: {acknowledged} mails");
 }
+
+#[test]
+fn an_unsealed_segment_is_read_by_windows() {
+    // Twice as long as a window, a mail longer than one, and octets that rotted across the end of the first.
+    let long: Vec<u8> = b"a line of a long mail\r\n".repeat(60_000);
+    let disk = SimDisk::new(7);
+    run(&disk, async {
+        let mut options = options(1);
+        options.segment_bytes = 64 << 20;
+        let store = SpoolStore::open(disk.clone(), options, NOW).await.unwrap();
+        for number in 1..=300 {
+            let octets = if number == 280 { long.clone() } else { body(number) };
+            let mail = mail(number, 1);
+            store.put(&mail, &Content::from_octets(octets), NOW).await.unwrap();
+        }
+        let deferral = Deferral { attempts: 3, ..Deferral::default() };
+        store.defer(mail(299, 1).copy_id(), &deferral, NOW).unwrap();
+        store.flush().await.unwrap();
+    });
+    let (path, mut segment) = disk.files(Path::new("/spool/0")).into_iter().next().unwrap();
+    assert!(segment.len() > 2 << 20, "{} octets", segment.len());
+    // The segment's own record has the first block: the mail in block 255 is number 255.
+    for block in [255, 256] {
+        segment[block * BLOCK_BYTES + 200] ^= 1;
+    }
+    disk.set_file(&path, segment);
+    run(&disk, async {
+        let store = open(&disk, 2).await;
+        let found = all(&store).await;
+        let damage = store.take_damage();
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        assert_eq!((damage[0].offset, damage[0].bytes), (255 * 4096, 2 * 4096), "{damage:?}");
+        let mut wanted: Vec<_> = (1..=300)
+            .filter(|number| ![255, 256].contains(number))
+            .map(|number| (mail(number, 1).copy_id(), QueuedSummary::of(&mail(number, 1))))
+            .collect();
+        wanted
+            .iter_mut()
+            .find(|(id, _)| *id == mail(299, 1).copy_id())
+            .unwrap()
+            .1
+            .deferral
+            .attempts = 3;
+        assert_eq!(found, wanted);
+        let (_, content) = store.load(mail(280, 1).copy_id()).await.unwrap();
+        assert_eq!(octets(&content), long);
+    });
+}
