@@ -157,7 +157,8 @@ fill() {
   n=0
   while [ "$left" -gt 0 ]; do
     batch=$((left < 100000 ? left : 100000)); left=$((left - batch)); n=$((n + 1))
-    send "$batch" 32 "$n" "${names[@]}" || true
+    send "$batch" 32 "$n" "${names[@]}" |
+      python3 -c 'import json,sys; r=json.load(sys.stdin); print(r["accepted"], "accepted,", round(r["mails_per_second"]), "mails/s")' || true
   done
   sleep 3
   echo "queue_mails $(gauge queue_mails); memory after: $(rss)"

@@ -199,7 +199,8 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
         (used > BUDGET / 2).then_some(())
     });
     let grown = resident(gateway.pid()).saturating_sub(before);
-    assert!(grown < 3 * BUDGET, "{grown} octets for a budget of {BUDGET}");
+    // Besides the budget: 200 sessions with their read buffers.
+    assert!(grown < 5 * BUDGET / 2, "{grown} octets for a budget of {BUDGET}");
     let mut taken = 0;
     for client in &mut begun {
         client.raw(b"\r\n.\r\n").unwrap();
@@ -222,9 +223,12 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
     assert_eq!(hop.mails().len(), taken);
 }
 
-/// Resident memory of a process in octets.
+/// Memory of a process in octets: what it filled itself. Pages of its program that it has come to run are not counted:
+/// those of a debug build are some MiB that say nothing of sessions.
 fn resident(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let of =
+        |name| text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    let kib = |name| of(name).unwrap().parse::<u64>().unwrap();
+    (kib("RssAnon:") + kib("RssShmem:")) * 1024
 }

@@ -216,8 +216,10 @@ fn oldest(rooms: &Rooms, now: Now) {
 async fn recover(rooms: Rc<Rooms>) {
     rooms.quarantine.recover().await;
     rooms.deliverer.recover(rooms.spool.recover()).await;
+    // Who sees that all is known shall see how much it is.
+    gauges(&rooms);
     if let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) {
-        gauges.recovering.store(0, Ordering::Relaxed);
+        gauges.recovering.store(0, Ordering::Release);
     }
 }
 
