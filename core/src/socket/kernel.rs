@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU16, Ordering, fence};
 use std::time::Duration;
 
 use glommio::io::BufferedFile;
+use glommio::net::TcpListener;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::SockAddr;
@@ -34,6 +35,12 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 const PAGE_BYTES: usize = 4096;
+
+/// A listener of glommio's, which takes a bound socket only as a descriptor.
+pub(super) fn glommio_listener(socket: socket2::Socket) -> TcpListener {
+    // SAFETY: an open socket that nobody else owns.
+    unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
+}
 
 /// What was asked of the kernel. The number is part of the completion's user data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

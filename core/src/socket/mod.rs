@@ -12,7 +12,6 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd as _, IntoRawFd as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -55,7 +54,7 @@ impl Sockets {
         socket.listen(BACKLOG)?;
         Ok(match self {
             Self::Ring(ring) => Listener::Ring(ring.listen(socket.into())),
-            Self::Streams => Listener::Streams(glommio_listener(socket)),
+            Self::Streams => Listener::Streams(kernel::glommio_listener(socket)),
         })
     }
 
@@ -73,14 +72,6 @@ impl Sockets {
                 Ok(Socket::Stream(stream))
             }
         }
-    }
-}
-
-fn glommio_listener(socket: socket2::Socket) -> TcpListener {
-    #[expect(unsafe_code, reason = "glommio takes a bound socket only as a descriptor")]
-    // SAFETY: an open socket that nobody else owns.
-    unsafe {
-        TcpListener::from_raw_fd(socket.into_raw_fd())
     }
 }
 
