@@ -189,25 +189,27 @@ impl Buffers {
 
     fn give(&mut self, id: u16) {
         let address = self.start(id).as_ptr() as u64;
-        // SAFETY: within the ring; the kernel reads an entry only when the tail is beyond it.
-        let entry = unsafe { self.entries.add(usize::from(self.tail % BUFFERS)).as_mut() };
+        // SAFETY: within the ring.
+        let mut place = unsafe { self.entries.add(usize::from(self.tail % BUFFERS)) };
+        // SAFETY: an entry that the kernel does not read before the tail is beyond it.
+        let entry = unsafe { place.as_mut() };
         entry.set_addr(address);
         entry.set_len(u32::try_from(BUFFER_BYTES).unwrap_or(0));
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
         // SAFETY: the first entry of the ring, whose last field is the tail.
-        let tail =
-            unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
+        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
+        // SAFETY: aligned, within the ring, and only ever written here.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         tail.store(self.tail, Ordering::Release);
         self.lent = self.lent.saturating_sub(1);
     }
 
     fn free(self) {
-        // SAFETY: made by `zeroed` with the same layouts; the kernel has let go of both.
-        unsafe {
-            dealloc(self.entries.as_ptr().cast(), entries_layout());
-            dealloc(self.memory.as_ptr(), memory_layout());
-        }
+        // SAFETY: made by `zeroed` with the same layout; the kernel has let go of it.
+        unsafe { dealloc(self.entries.as_ptr().cast(), entries_layout()) };
+        // SAFETY: as above.
+        unsafe { dealloc(self.memory.as_ptr(), memory_layout()) };
     }
 }
 
