@@ -1,6 +1,6 @@
 //! One io_uring, and every octet that the kernel reads or writes through it.
 //!
-//! All unsafe code of the room is here. What makes it sound: a pointer that the kernel gets leads into the memory of
+//! All unsafe code of the room is in this folder. What makes it sound: a pointer that the kernel gets leads into the memory of
 //! `Buffers`, into the `outgoing` or the `address` of a slot, all on the heap and kept where they are until the
 //! operation that uses them came back; a buffer of `Buffers` belongs either to the kernel or to one [`Lent`]; and
 //! both are freed only after all operations came back (if the kernel keeps one, they are leaked instead).
@@ -10,31 +10,27 @@
 
 #![expect(unsafe_code, reason = "the kernel is given pointers; docs/decisions/0086")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+mod buffers;
+
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use glommio::io::BufferedFile;
 use glommio::net::TcpListener;
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::SockAddr;
+
+use buffers::{BUFFERS, Buffers};
 
 /// Entries of the submission queue; a full one is submitted at once.
 const ENTRIES: u32 = 512;
 /// Entries of the completion queue; what does not fit waits in the kernel.
 const COMPLETIONS: u32 = 4096;
-/// Receive buffers of a shard, a power of two. Few, so that they stay in the cache: the kernel takes the one that was
-/// given back longest ago.
-const BUFFERS: u16 = 64;
-/// Octets of one.
-const BUFFER_BYTES: usize = 16 * 1024;
 /// The only group of buffers.
 const GROUP: u16 = 0;
-const PAGE_BYTES: usize = 4096;
 
 /// A listener of glommio's, which takes a bound socket only as a descriptor.
 pub(super) fn glommio_listener(socket: socket2::Socket) -> TcpListener {
@@ -146,73 +142,6 @@ impl Slot {
     }
 }
 
-/// The receive buffers, and the ring in which the kernel finds them.
-struct Buffers {
-    entries: NonNull<BufRingEntry>,
-    memory: NonNull<u8>,
-    tail: u16,
-    /// Not with the kernel, as far as we know.
-    lent: u16,
-}
-
-fn entries_layout() -> Layout {
-    Layout::new::<[BufRingEntry; BUFFERS as usize]>()
-        .align_to(PAGE_BYTES)
-        .unwrap_or_else(|_| unreachable!())
-}
-
-fn memory_layout() -> Layout {
-    Layout::from_size_align(BUFFERS as usize * BUFFER_BYTES, PAGE_BYTES)
-        .unwrap_or_else(|_| unreachable!())
-}
-
-fn zeroed<T>(layout: Layout) -> NonNull<T> {
-    // SAFETY: the layouts of this file are not empty.
-    let pointer = unsafe { alloc_zeroed(layout) };
-    NonNull::new(pointer.cast()).unwrap_or_else(|| handle_alloc_error(layout))
-}
-
-impl Buffers {
-    fn new() -> Self {
-        Self {
-            entries: zeroed(entries_layout()),
-            memory: zeroed(memory_layout()),
-            tail: 0,
-            lent: BUFFERS,
-        }
-    }
-
-    fn start(&self, id: u16) -> NonNull<u8> {
-        // SAFETY: ids are those of our own buffers, so this is within the memory.
-        unsafe { self.memory.add(usize::from(id) * BUFFER_BYTES) }
-    }
-
-    fn give(&mut self, id: u16) {
-        let address = self.start(id).as_ptr() as u64;
-        // SAFETY: within the ring.
-        let mut place = unsafe { self.entries.add(usize::from(self.tail % BUFFERS)) };
-        // SAFETY: an entry that the kernel does not read before the tail is beyond it.
-        let entry = unsafe { place.as_mut() };
-        entry.set_addr(address);
-        entry.set_len(u32::try_from(BUFFER_BYTES).unwrap_or(0));
-        entry.set_bid(id);
-        self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the first entry of the ring, whose last field is the tail.
-        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
-        // SAFETY: aligned, within the ring, and only ever written here.
-        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
-        tail.store(self.tail, Ordering::Release);
-        self.lent = self.lent.saturating_sub(1);
-    }
-
-    fn free(self) {
-        // SAFETY: made by `zeroed` with the same layout; the kernel has let go of it.
-        unsafe { dealloc(self.entries.as_ptr().cast(), entries_layout()) };
-        // SAFETY: as above.
-        unsafe { dealloc(self.memory.as_ptr(), memory_layout()) };
-    }
-}
-
 /// The ring. Belongs to the thread that made it.
 pub(super) struct Kernel {
     ring: IoUring,
@@ -250,12 +179,7 @@ impl Kernel {
         let mut buffers = Buffers::new();
         // SAFETY: a page of its own that is freed after the ring only.
         let registered = unsafe {
-            ring.submitter().register_buf_ring_with_flags(
-                buffers.entries.as_ptr() as u64,
-                BUFFERS,
-                GROUP,
-                0,
-            )
+            ring.submitter().register_buf_ring_with_flags(buffers.ring_address(), BUFFERS, GROUP, 0)
         };
         if let Err(error) = registered {
             buffers.free();
@@ -418,9 +342,7 @@ impl Kernel {
     /// The octets of a buffer.
     pub(super) fn octets(&self, lent: &Lent) -> &[u8] {
         let Some(buffers) = &self.buffers else { return &[] };
-        // SAFETY: the kernel wrote that many octets into this buffer and gave it up; nobody writes into it until it is
-        // given back, which takes the `Lent`.
-        unsafe { std::slice::from_raw_parts(buffers.start(lent.id).as_ptr(), lent.bytes) }
+        buffers.octets(lent.id, lent.bytes)
     }
 
     pub(super) fn give_back(&mut self, lent: Lent) {
