@@ -8,14 +8,13 @@
 //!
 //! Event-driven: each worker thread has one io_uring and a fixed number of sessions, which are
 //! state machines (`session.rs`); there is no thread for a session. A mail costs no allocation for
-//! a command, and its content is shared with all others of its template (`content.rs`).
+//! a command, and its content is shared with all others of its template.
 //!
 //! What it does **not** do: authentication; several servers; other addresses than loopback, unless
-//! told so (the program asks). Bounds: `sessions` sockets, 4 KiB each; 4096 contents a worker; one
-//! million mails that wait for a session; reply lines of 64 KiB.
+//! told so (the program asks). Bounds: `sessions` sockets, 4 KiB each; one million mails that wait for
+//! a session; reply lines of 64 KiB.
 
 mod arrivals;
-mod content;
 mod machine;
 mod options;
 mod progress;
