@@ -29,6 +29,8 @@ mod worker;
 
 pub use machine::machine;
 pub use options::{Encryption, Pace, Progress, SendOptions, Spread};
+pub(crate) use reply::{Code, Inbox, Offers};
+pub(crate) use tally::{histogram, percentiles, thread_cpu};
 
 use std::fs::File;
 use std::io;
@@ -165,7 +167,7 @@ fn report(shared: &Shared, tallies: &[Tally]) -> RunReport {
         mails_per_second: if seconds > 0.0 { all.totals.accepted as f64 / seconds } else { 0.0 },
         totals: all.totals.clone(),
         first_refusal: shared.first_refusal.get().cloned().unwrap_or_default(),
-        latency_ms: tally::percentiles(&all.latency),
+        latency_ms: percentiles(&all.latency),
         latency_curve: tally::curve(&all.latency),
         series: series.into_seconds(),
         replies: all.replies.iter().map(|(code, count)| (code.to_string(), *count)).collect(),
