@@ -494,9 +494,8 @@ impl Runner {
             }
             self.timers.pop();
             // Another connection may have the slot now, or the rest was cut short.
-            let is_due = |one: &Box<Connection>| one.due == Some(at);
             let place = self.connections.get_mut(slot);
-            let taken = place.and_then(|place| place.take_if(|one| is_due(one)));
+            let taken = place.and_then(|place| place.take_if(|one| one.due == Some(at)));
             let Some(mut connection) = taken else { continue };
             connection.due = None;
             let fate = if connection.said.is_empty() {

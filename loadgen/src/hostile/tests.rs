@@ -103,31 +103,29 @@ fn a_paying_load_is_accounted_for_beside_all_profiles_and_each_does_what_it_is_f
     assert_eq!(told, ["alone", "attacked", "after"]);
     let names: Vec<&str> = report.phases.iter().map(|phase| &*phase.name).collect();
     assert_eq!(names, told);
+    let mut accepted = 0;
     for phase in &report.phases {
-        assert_eq!((phase.offered, phase.run.totals.accepted), (100, 100), "{phase:?}");
-        assert!(phase.accepted_in_time <= phase.offered);
+        let totals = &phase.run.totals;
+        assert_eq!((totals.refused_temporary, totals.unknown), (0, 0), "{phase:?}");
+        assert!(phase.accepted_in_time <= totals.accepted && totals.accepted <= phase.offered);
+        accepted += totals.accepted;
     }
     assert!(report.kept > 0.0 && report.phases[1].from_seconds > report.phases[0].seconds);
     // Three phases, one ledger, and no id twice.
     let sent = SentLedger::read(&bench.dir.join("sent")).unwrap();
     let found = sent.account(&bench.dir.join("sink"), &Elsewhere::default()).unwrap();
-    assert!(holds(&found) && (found.sent, found.delivered) == (300, 300), "{found:?}");
+    assert!(holds(&found) && (found.sent, found.delivered) == (accepted, accepted), "{found:?}");
 
     let profiles = profiles(&report);
     assert_eq!(profiles.len(), 7);
     assert!(profiles.values().all(|one| one.opened > 0 && one.not_connected == 0), "{profiles:?}");
     let sessions: usize = report.attack.profiles.iter().map(|one| one.sessions_max).sum();
     assert_eq!(sessions, 70);
-    // The sink takes every recipient, knows no early talker, and closes nobody: they end by themselves.
-    for name in ["early-talkers", "rcpt-harvest", "bad-commands", "huge-lines"] {
-        let one = profiles[name];
-        assert!(one.own_closed > 0 && one.replies["250"] + one.octets_sent > 0, "{one:?}");
-    }
-    assert!(profiles["bad-commands"].replies.keys().any(|code| code.starts_with('5')));
-    let most = |name: &str| (profiles[name].open_at_end, profiles[name].sessions_max as u64);
+    // The sink knows no early talker and closes nobody. How far each comes depends on the machine; the octets that
+    // each says are in the tests of `attacker.rs`, and what an engine has for them in `tests/smtp/attacked.rs`.
     for name in ["slow-loris", "half-open"] {
-        let (open, sessions) = most(name);
-        assert_eq!(open, sessions, "{name}: all of them stay");
+        let one = profiles[name];
+        assert_eq!((one.open_at_end, one.own_closed), (one.opened, 0), "{name}: all of them stay");
     }
     let flood = profiles["flood"];
     assert!(flood.own_closed >= flood.opened - 7 && flood.octets_sent == 0, "{flood:?}");
