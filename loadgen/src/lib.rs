@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod conservation;
+pub mod hostile;
 pub mod mix;
 pub mod ramp;
 pub mod random;

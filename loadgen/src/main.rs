@@ -1,5 +1,5 @@
-//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `conserve` accounts, `traffic` writes
-//! mails as files, `report` shows a saved run.
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `hostile` attacks beside a load, `conserve`
+//! accounts, `traffic` writes mails as files, `report` shows a saved run.
 
 mod commands;
 
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::conserve::ConserveArguments;
+use commands::hostile::HostileArguments;
 use commands::ramp::RampArguments;
 use commands::send::SendArguments;
 use commands::sink::SinkArguments;
@@ -33,6 +34,7 @@ enum Command {
     Send(Box<SendArguments>),
     /// Raise the rate of an open loop until the server no longer keeps up.
     Ramp(Box<RampArguments>),
+    Hostile(Box<HostileArguments>),
     /// Prove from two ledgers that no mail was lost and none is there twice.
     Conserve(ConserveArguments),
     /// Write the mails of a mix as files, and the zone that has their DKIM keys.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Sink(arguments) => commands::sink::run(*arguments),
         Command::Send(arguments) => commands::send::run(&arguments),
         Command::Ramp(arguments) => commands::ramp::run(&arguments),
+        Command::Hostile(arguments) => commands::hostile::run(&arguments),
         Command::Conserve(arguments) => commands::conserve::run(&arguments),
         Command::Traffic(arguments) => commands::traffic::run(&arguments),
         Command::Report(arguments) => {

@@ -13,6 +13,7 @@ pub mod command;
 pub mod compare;
 mod figures;
 pub mod file;
+pub mod hostile;
 pub mod html;
 mod panels;
 mod scale;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sekisho_loadgen::hostile::Scope;
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::send::{Encryption, Progress, SendOptions, Spread};
 
@@ -91,6 +92,11 @@ impl LoadArguments {
     /// The mails, drawn anew from the seed.
     pub(crate) fn mix(&self) -> Result<Mix, String> {
         self.mails.mix()
+    }
+
+    /// Where else clients may come from.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.i_own_this_host { Scope::Own } else { Scope::Loopback }
     }
 
     /// Options of a closed loop without an end; the command sets pace and end.

@@ -1,6 +1,7 @@
 //! The commands: arguments into options, reports into words and JSON.
 
 pub(crate) mod conserve;
+pub(crate) mod hostile;
 pub(crate) mod load;
 pub(crate) mod mails;
 pub(crate) mod ramp;

@@ -37,13 +37,7 @@ pub fn page_of_two(a: &RunReport, b: &RunReport) -> String {
 fn render(reports: &[RunReport]) -> String {
     let runs = Run::all(reports);
     let titles: Vec<String> = runs.iter().map(|run| title_of(run.report)).collect();
-    let title = escape(&titles.join(" / "));
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n"
-    );
+    let mut page = begin(&titles.join(" / "));
     match reports {
         [a, b] => head_of_two(&mut page, a, b),
         _ => runs.iter().for_each(|run| head_of_one(&mut page, run.report)),
@@ -61,16 +55,27 @@ fn render(reports: &[RunReport]) -> String {
     page
 }
 
+/// Everything before the first heading.
+pub(super) fn begin(title: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n"
+    )
+}
+
 fn title_of(report: &RunReport) -> String {
     if report.title.is_empty() { "A run without a title".to_owned() } else { report.title.clone() }
 }
 
-fn notice(page: &mut String, class: &str, text: &str) {
+pub(super) fn notice(page: &mut String, class: &str, text: &str) {
     let _ = writeln!(page, "<div class=\"notice {class}\"><p>{}</p></div>", escape(text));
 }
 
 /// What must be known before any figure is believed.
-fn notices(page: &mut String, report: &RunReport, name: &str) {
+pub(super) fn notices(page: &mut String, report: &RunReport, name: &str) {
     if let Some(reason) = &report.generator.limited {
         notice(
             page,
@@ -191,7 +196,7 @@ fn head_of_two(page: &mut String, a: &RunReport, b: &RunReport) {
     page.push_str("</section>\n<div class=\"below\"></div>\n");
 }
 
-fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
+pub(super) fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
     let _ = writeln!(
         page,
         "<section><p class=\"kind\">{kind}</p><h2>{}</h2>",
@@ -221,7 +226,7 @@ fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
     page.push_str("</details></section>\n");
 }
 
-fn write_table(page: &mut String, table: &Table) {
+pub(super) fn write_table(page: &mut String, table: &Table) {
     page.push_str("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
     for cell in &table.head {
         let _ = write!(page, "<th scope=\"col\">{}</th>", escape(cell));
@@ -249,7 +254,7 @@ fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) {
     page.push_str("</tbody></table></section>\n");
 }
 
-fn conservation(page: &mut String, run: &Run<'_>) {
+pub(super) fn conservation(page: &mut String, run: &Run<'_>) {
     let Some(found) = &run.report.conservation else { return };
     let mut pairs = vec![
         ("sent", count(found.sent)),
@@ -269,7 +274,7 @@ fn conservation(page: &mut String, run: &Run<'_>) {
     words(page, &of_run(run, "Where every mail was found again"), &pairs);
 }
 
-fn circumstances(page: &mut String, run: &Run<'_>) {
+pub(super) fn circumstances(page: &mut String, run: &Run<'_>) {
     let report = run.report;
     let mut pairs = load_words(report);
     pairs.extend(machine_words(report));

@@ -16,13 +16,14 @@ const SECONDS_MAX: usize = 7 * 24 * 3600;
 const SETTLED_AFTER: usize = 10;
 
 /// CPU of the calling thread since it began, kernel included.
-pub(super) fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn histogram(digits: u8) -> Histogram<u64> {
+/// An empty histogram of so many digits.
+pub(crate) fn histogram(digits: u8) -> Histogram<u64> {
     // One to five digits are a legal precision.
     Histogram::new(digits).unwrap_or_else(|_| unreachable!("a histogram of {digits} digits"))
 }
@@ -239,8 +240,8 @@ impl Tally {
     }
 }
 
-/// The figures of a latency.
-pub(super) fn percentiles(latency: &Histogram<u64>) -> Percentiles {
+/// The figures of a latency, microseconds into milliseconds.
+pub(crate) fn percentiles(latency: &Histogram<u64>) -> Percentiles {
     let at = |quantile| milliseconds(latency.value_at_quantile(quantile));
     Percentiles {
         p50: at(0.5),
