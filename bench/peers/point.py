@@ -238,6 +238,8 @@ def stop(processes):
 
 
 def main():
+    # Told to end, it ends what it started, as after an error.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     os.makedirs(RUN, exist_ok=True)
     header = dict(re.findall(r"^# (settle|relays): (\S+)$", text_of(SIDE), re.M))
     relays = header.get("relays", "yes") == "yes"
