@@ -25,22 +25,21 @@ begin() { # NAME OF THE SCRIPT
   programs_present bars
   one_instance bars
   mkdir -p "$bars"
-  [ "${APART:-}" = 1 ] || apart "$1"
+  [ -n "${APART:-}" ] || apart "$1"
   [ "$(id -u)" != 0 ] || ip link set lo up
   ulimit -n "$(ulimit -H -n)"
-  scratch=$(mktemp -d "$bars/run.XXXXXX")
+  scratch=$(mktemp -d "$bars/run.$APART.XXXXXX")
   trap finish EXIT
   trap 'exit 130' INT TERM
   priority 262144
 }
-pids=() groups=()
+pids=()
 finish() {
-  local pid group
+  local pid
   trap '' INT TERM
+  # What it made besides goes with the process that started us (`apart`).
   for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done
   for pid in "${pids[@]}"; do wait "$pid" 2> /dev/null || true; done
-  for group in "${groups[@]}"; do rmdir "$group" 2> /dev/null || true; done
-  rm -rf "$scratch"
 }
 stop_process() { # PID: one of ours
   kill "$1" 2> /dev/null || true
@@ -73,8 +72,8 @@ group_of() { # gives the directory of a new group in $group, empty where none ca
   group=
   for base in /sys/fs/cgroup/cpuacct /sys/fs/cgroup; do
     [ -e "$base/cgroup.procs" ] || continue
-    group=$base/sekisho-bars-$BASHPID-$RANDOM
-    if mkdir "$group" 2> /dev/null; then groups+=("$group"); return; fi
+    group=$base/sekisho-bars-$APART-$RANDOM
+    if mkdir "$group" 2> /dev/null; then return; fi
     group=
   done
 }

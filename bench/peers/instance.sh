@@ -37,14 +37,20 @@ apart() {
     namespaces=(unshare -m -n -p -f --kill-child --mount-proc --propagation private)
   fi
   set -m
-  APART=1 "${namespaces[@]}" "$@" < /dev/null 8>&- &
+  APART=$$ "${namespaces[@]}" "$@" < /dev/null 8>&- &
   job=$!
   set +m
   # shellcheck disable=SC2064 # the job's number, as it is now
-  trap "end_job $job; exit 130" INT TERM
+  trap "end_job $job; clean_up; exit 130" INT TERM
   wait "$job" || code=$?
   trap - INT TERM
+  clean_up
   exit "$code"
+}
+# What bears our number: the first process of a namespace is killed without a word when its maker ends.
+clean_up() {
+  rm -rf "$PEERS/bars/run.$$".*
+  rmdir /sys/fs/cgroup/{,cpuacct/}sekisho-{bars,peers}-"$$"-* 2> /dev/null || true
 }
 end_job() { # PID of a job with its own process group
   trap '' INT TERM

@@ -43,7 +43,7 @@ class Group:
 
     def __init__(self):
         self.path = None
-        name = f"sekisho-peers-{os.getpid()}-{time.time_ns() // 1000000 % 10**6}"
+        name = f"sekisho-peers-{os.environ['APART']}-{time.time_ns() // 1000000 % 10**6}"
         for base, figure in (("/sys/fs/cgroup/cpuacct", "cpuacct.usage"), ("/sys/fs/cgroup", "cpu.stat")):
             if not os.path.exists(os.path.join(base, "cgroup.procs")):
                 continue

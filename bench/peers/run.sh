@@ -27,7 +27,7 @@ one_instance bench-peers
 
 all=(smtp-sink postfix postfix-rspamd haraka sekisho-relay sekisho-scan sekisho-spool sekisho-hold)
 read -ra sides <<< "${SIDES:-${all[*]}}"
-if [ "${APART:-}" != 1 ]; then
+if [ -z "${APART:-}" ]; then
   "$here/setup.sh" "$PEERS" 8>&-
   apart "$here/run.sh"
 fi
