@@ -78,4 +78,5 @@ each() { # COUNT plain|tls: octets of memory a session in $octets
 each "$tls_count" tls
 tls=$octets
 each "$count" plain
-row "memory of an idle session, plaintext" "$(calc "$octets / 1024" %.2f)" most 4 1.5 KiB "$count sessions; TLS apart: $(calc "$tls / 1024" %.1f) KiB, $tls_count sessions"
+row "memory of an idle session, plaintext" "$(calc "$octets / 1024" %.2f)" most 4 1.5 KiB \
+  "$count sessions; TLS apart: $(calc "$tls / 1024" %.1f) KiB, $tls_count sessions"

@@ -148,18 +148,25 @@ send() { # ARGUMENTS of `sekisho-loadgen send`
     [ $? = 1 ] || { cat "$scratch/send.log" >&2; exit 2; }
 }
 field() { # REPORT PATH...: values of a report, one line
-  python3 - "$@" << 'PYTHON'
+  python3 -c '
 import json, sys
-report = json.loads(sys.argv[1])
-for path in sys.argv[2:]:
+report = json.load(sys.stdin)
+for path in sys.argv[1:]:
     value = report
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     print("-" if value is None else value)
-PYTHON
+' "${@:2}" <<< "$1"
+}
+in_time() { # REPORT SECONDS: mails a second that were accepted in the first so many seconds
+  python3 -c '
+import json, sys
+seconds = int(sys.argv[1])
+print(round(sum(one["accepted"] for one in json.load(sys.stdin)["series"][:seconds]) / seconds))
+' "$2" <<< "$1"
 }
 fields() { field "$@" | paste -sd' '; }
-calc() { awk "BEGIN { printf \"${2:-%.3f}\", $1 }"; }
+calc() { awk "BEGIN { printf \"${2:-%.3f}\", ($1) }"; } # EXPRESSION [FORMAT]
 median() { # VALUE...
   printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
 }

@@ -47,5 +47,7 @@ for _ in $(seq "$repeats"); do
   one kept 50 --pipelining --mails-per-connection 100; kept+=("$rate")
 done
 stop_engine
-row "refused at RCPT, 50 pipelined in a session" "$(calc "$(median "${fifties[@]}")" %.0f)" least 100000 300000 /s "$entries known, ${#fifties[@]} rounds, $(span "${fifties[@]}"); kept connections: $(calc "$(median "${kept[@]}")" %.0f)"
-row "refused at RCPT, one RCPT a connection" "$(calc "$(median "${singles[@]}")" %.0f)" least 6000 10000 /s "$entries known, ${#singles[@]} rounds, $(span "${singles[@]}")"
+row "refused at RCPT, 50 pipelined in a session" "$(calc "$(median "${fifties[@]}")" %.0f)" least 100000 300000 /s \
+  "$entries known, ${#fifties[@]} rounds, $(span "${fifties[@]}"); kept connections: $(calc "$(median "${kept[@]}")" %.0f)"
+row "refused at RCPT, one RCPT a connection" "$(calc "$(median "${singles[@]}")" %.0f)" least 6000 10000 /s \
+  "$entries known, ${#singles[@]} rounds, $(span "${singles[@]}")"

@@ -20,7 +20,8 @@ load() { # SECONDS
   send --seconds "$1" --sessions 16 --to user@example.test --seed $RANDOM
 }
 words() { # NAME REPORT
-  echo "$1: accepted, for now, refused, unknown, mails/s: $(fields "$2" accepted refused_temporary refused_permanent unknown mails_per_second);" \
+  echo "$1: accepted, for now, refused, unknown: $(fields "$2" accepted refused_temporary refused_permanent unknown);" \
+    "mails/s: $(field "$2" mails_per_second);" \
     "ms p50, p99, p99.9, max: $(fields "$2" latency_ms.p50 latency_ms.p99 latency_ms.p999 latency_ms.max)"
 }
 changes() { # until $scratch/over: a change each 60 ms, by the clock
@@ -61,9 +62,10 @@ load 3 > /dev/null
 before=$(load "$calm_seconds"); words "calm before" "$before"
 echo 0 > "$scratch/swaps"
 first=$(generation)
-taskset -c 1 bash -c "$(declare -f changes); scratch='$scratch' PROGRAMS='$PROGRAMS' engine_state='$engine_state'; changes" > "$scratch/changes.log" 2>&1 8>&- &
+on_load_core() { taskset -cp 1 "$BASHPID" > /dev/null && "$1"; }
+on_load_core changes > "$scratch/changes.log" 2>&1 8>&- &
 changing=$!
-taskset -c 1 bash -c "$(declare -f builds calc); scratch='$scratch' PROGRAMS='$PROGRAMS' engine_state='$engine_state'; builds" > "$scratch/builds.log" 2>&1 8>&- &
+on_load_core builds > "$scratch/builds.log" 2>&1 8>&- &
 building=$!
 pids+=("$changing" "$building")
 began=$SECONDS reports=() failures=0 worst=0

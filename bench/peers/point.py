@@ -18,7 +18,7 @@ import time
 arguments = argparse.ArgumentParser()
 arguments.add_argument("side")
 arguments.add_argument("--round", type=int, required=True)
-arguments.add_argument("--point", required=True, help="CLASS:SESSIONS:SECONDS; CLASS 2k, 20k, 200k or mix")
+arguments.add_argument("--point", required=True, help="CLASS:SESSIONS:SECONDS; CLASS 2k, 20k, 200k, mix or real")
 arguments.add_argument("--out", required=True)
 ARGUMENTS = arguments.parse_args()
 PEERS, PROGRAMS = os.environ["PEERS"], os.environ["PROGRAMS"]
@@ -248,8 +248,9 @@ def main():
     if group.path is None:
         group = Session()
     sink = Sink(sink_port)
+    zone = list(filter(os.path.exists, [os.path.join(PEERS, "real.zone")]))
     dns = subprocess.Popen(
-        ["taskset", "-c", LOAD_CORE, sys.executable, os.path.join(HERE, "dns.py"), os.environ["DNS"]],
+        ["taskset", "-c", LOAD_CORE, sys.executable, os.path.join(HERE, "dns.py"), os.environ["DNS"], *zone],
         stdin=subprocess.DEVNULL,
     )
     environment = dict(os.environ, RUN=RUN)
