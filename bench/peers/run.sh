@@ -8,8 +8,9 @@
 # are on core 1. What counts is the CPU of every process of a side until the sink has everything.
 #
 # Variables: PEERS (target/peers) where the peers are; PROGRAMS (target/release) the engine; SIDES, the
-# names of bench/peers/sides in the order of their turns; POINT (mix:16:30) class of mails, sessions, seconds
-# (class real: attachments with something in them and signatures that verify; with the side postfix-rspamd-real); REPEATS (3); OUT (bench/results/peers.txt).
+# names of bench/peers/sides in the order of their turns; POINT (mix:16:30) class of mails, sessions, seconds; in the class
+# `real` attachments hold something and signatures verify (side postfix-rspamd-real, not comparable); REPEATS (3);
+# OUT (bench/results/peers.txt).
 #
 # Root is needed for three things: the overlay that Postfix and rspamd are installed into, the
 # namespaces that keep look-ups from leaving and processes from staying, and the cgroup that counts CPU.

@@ -68,7 +68,7 @@ impl Buffers {
         let address = self.octets[from..].as_ptr() as u64;
         let at = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: `at` is below BUFFERS, and the kernel does not read entries behind its tail.
-        let entry = unsafe { &mut *self.entries.add(at) };
+        let entry = unsafe { &mut *self.entries.wrapping_add(at) };
         entry.set_addr(address);
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(number);

@@ -25,7 +25,6 @@ mod bare;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +81,7 @@ async fn accept_all(address: SocketAddr) {
     loop {
         let stream = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (config, deadlines) = (Rc::new(Arc::clone(&config)), deadlines.clone());
+        let (config, deadlines) = (Arc::clone(&config), deadlines.clone());
         let work = async move {
             let mut stream = Stream::Plain(stream);
             // A connection that breaks is its client's business.
