@@ -197,9 +197,9 @@ def main():
     )
     if any("not comparable" in row[0] and row[1] != "not measured" for row in less):
         print("Not comparable: rspamd verifies DKIM signatures, which the engine does not do yet; the bar is due when it does.\n")
-    for (what, measured, bar, aim, verdict), unit in [(row, "times less") for row in less] + [(row, "times") for row in more]:
+    for (what, value, bar, aim, verdict), unit in [(row, "times less") for row in less] + [(row, "times") for row in more]:
         if bar:
-            print(f"{what} | {measured} {unit} | {bar} | {aim} | {verdict}")
+            print(f"{what} | {value} {unit} | {bar} | {aim} | {verdict}")
 
 
 main()
