@@ -65,6 +65,7 @@ fn unsafe_code_stands_only_where_a_decision_lets_it() {
         "core/src/tables/",
         "core/src/scan/patterns/",
         "core/src/analysis/",
+        "core/src/socket/kernel/",
         "loadgen/src/send/ring.rs",
         "bench/examples/byte_path/bare.rs",
     ];
