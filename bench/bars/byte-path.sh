@@ -1,6 +1,7 @@
 #!/bin/bash
-# The byte path alone: the engine's rooms accept and session against a bare ring (bench/examples/byte_path), 4 KiB mails
-# on 64 kept connections, envelope pipelined, SECONDS_EACH (5), interleaved. Called by bench/bars.sh.
+# The byte path alone: the engine's rooms socket, accept and session, on its ring and on streams, against a bare ring
+# (bench/examples/byte_path), 4 KiB mails on 64 kept connections, envelope pipelined, SECONDS_EACH (5), interleaved.
+# Called by bench/bars.sh.
 #
 # What counts is CPU: that of the bare ring a mail, in percent of the engine's. The rate is the load's on its one core as
 # soon as the server is faster, and is printed beside it. BYTE_PATH names a build of the example.
@@ -23,7 +24,7 @@ while len(text) < 4096:
 open(sys.argv[1], "w", newline="").write(text)
 PYTHON
 
-one() { # engine|bare: gives microseconds of CPU a mail in $cost, mails a second in $rate
+one() { # ring|streams|bare: gives microseconds of CPU a mail in $cost, mails a second in $rate
   local server report before waited=0
   read -r listen < <(ports 1)
   group_of
@@ -47,11 +48,11 @@ one() { # engine|bare: gives microseconds of CPU a mail in $cost, mails a second
     "for now, refused, unknown: $(fields "$report" refused_temporary refused_permanent unknown); p99 $(field "$report" latency_ms.p99) ms"
   stop_process "$server"
 }
-shares=()
+on_ring=() on_streams=()
 for _ in $(seq "$REPEATS"); do
   one bare; bare=$cost
-  one engine
-  shares+=("$(calc "100 * $bare / $cost" %.0f)")
+  one ring; on_ring+=("$(calc "100 * $bare / $cost" %.0f)")
+  one streams; on_streams+=("$(calc "100 * $bare / $cost" %.0f)")
 done
-row "byte path alone, 4 KiB kept, CPU of the bare ring / the engine's" "$(calc "$(median "${shares[@]}")" %.0f)" least 70 90 % \
-  "$REPEATS rounds, $(span "${shares[@]}"); rooms accept and session without the pipeline"
+row "byte path alone, 4 KiB kept, CPU of the bare ring / the engine's" "$(calc "$(median "${on_ring[@]}")" %.0f)" least 70 90 % \
+  "$REPEATS rounds, $(span "${on_ring[@]}"); on streams $(calc "$(median "${on_streams[@]}")" %.0f) %, $(span "${on_streams[@]}"); without the pipeline"

@@ -91,4 +91,6 @@ changed=$(sed -n 's/.*changes, \([0-9]*\) a minute.*/\1/p' "$scratch/changes.log
 row "swap and list changes: errors" "$failures" most 0 - '' "$swaps swaps within the load, $changed changes a minute"
 ratio=$(calc "$worst / $calm" %.2f)
 [ "$swaps" -gt 0 ] || ratio="no generation was swapped"
+# Commands that cannot be started in time, on a machine that is busy with other things, are no load of 1,000 a minute.
+[ "$changed" -ge 950 ] || ratio="$ratio, but $changed changes a minute"
 row "swap and list changes: p99 / calm p99" "$ratio" most 2 - times "$worst ms, $calm ms"

@@ -1,12 +1,13 @@
 //! The byte path alone, as a server that takes mail and throws it away, for `bench/bars/byte-path.sh`:
 //!
 //! ```text
-//! cargo run --release -p sekisho-bench --example byte_path -- engine 2626   the engine's rooms
-//! cargo run --release -p sekisho-bench --example byte_path -- bare 2626     a bare ring
+//! cargo run --release -p sekisho-bench --example byte_path -- ring 2626      the engine's rooms, on its ring
+//! cargo run --release -p sekisho-bench --example byte_path -- streams 2626   the same, on glommio's streams
+//! cargo run --release -p sekisho-bench --example byte_path -- bare 2626      a bare ring
 //! ```
 //!
 //! The engine itself has no mode that throws mail away: what it answers 250 is with the next hop or on the disk.
-//! `engine` is its rooms `accept` and `session` and the deadlines of its shards, on the executor that a shard has, with a
+//! `ring` and `streams` are its rooms `socket`, `accept` and `session` and the deadlines of its shards, on the executor that a shard has, with a
 //! `250` where the pipeline would be asked. `bare` is what a ring can do at best: `bare.rs`. Both pin themselves to core 0,
 //! say READY, and run until they are told to end. Latency and CPU are measured from outside.
 
@@ -14,6 +15,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -28,13 +30,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glommio::net::TcpListener;
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use sekisho_core::accept::stream::Stream;
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::{Client, Recipient};
 use sekisho_core::session::{Answer, ForwardPath, Session, SessionConfig, Step, Xclient};
 use sekisho_core::shard::deadlines::Deadlines;
+use sekisho_core::socket::{SocketRing, Sockets};
 
 /// The engine's allocator.
 #[global_allocator]
@@ -46,22 +48,31 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments[1].parse().unwrap()));
     match arguments[0].as_str() {
-        "engine" => engine(address),
+        "ring" => engine(address, || {
+            let ring = SocketRing::new().unwrap();
+            let driven = ring.clone();
+            glommio::spawn_local(
+                async move { panic!("the ring is broken: {}", driven.drive().await) },
+            )
+            .detach();
+            Sockets::Ring(ring)
+        }),
+        "streams" => engine(address, || Sockets::Streams),
         "bare" => bare::serve(address),
-        other => println!("{other}: neither engine nor bare"),
+        other => println!("{other}: neither ring nor streams nor bare"),
     }
 }
 
-fn engine(address: SocketAddr) {
+fn engine(address: SocketAddr, sockets: fn() -> Sockets) {
     let shard = LocalExecutorBuilder::new(Placement::Fixed(0))
         .io_memory(4 << 20)
         .ring_depth(256)
-        .spawn(move || accept_all(address))
+        .spawn(move || accept_all(address, sockets))
         .unwrap();
     shard.join().unwrap();
 }
 
-async fn accept_all(address: SocketAddr) {
+async fn accept_all(address: SocketAddr, sockets: fn() -> Sockets) {
     let deadlines = Deadlines::default();
     let latency = Latency::Matters(Duration::from_millis(10));
     let queue = glommio::executor().create_task_queue(Shares::Static(700), latency, "mail");
@@ -76,11 +87,10 @@ async fn accept_all(address: SocketAddr) {
     // Connections are kept for as long as the load wants them.
     let config = SessionConfig { transactions_max: u32::MAX, ..SessionConfig::default() };
     let config = Arc::new(config);
-    let listener = TcpListener::bind(address).unwrap();
+    let listener = sockets().listen(address).unwrap();
     println!("READY {address}");
     loop {
         let stream = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
         let (config, deadlines) = (Arc::clone(&config), deadlines.clone());
         let work = async move {
             let mut stream = Stream::Plain(stream);
@@ -145,7 +155,7 @@ async fn flush(
     }
     let mut output = std::mem::take(session.output());
     let end = Now::read().mono.plus(Duration::from_secs(WRITE_SECONDS));
-    let written = deadlines.run_kickable(end, stream.write_all(&output)).await;
+    let written = deadlines.run_kickable(end, stream.write_all(&mut output)).await;
     output.clear();
     *session.output() = output;
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
