@@ -48,8 +48,12 @@ queue-figures: build ## Figures for a million mails that wait for dead hops; 10 
 	@bench/queue-million.sh target/queue-million all
 
 .PHONY: bench-peers
-bench-peers: build ## Postfix, rspamd, Haraka and the engine by turns, CPU a mail and ratios; root, 20 minutes.
-	@bench/peers/run.sh
+bench-peers: build ## All bars, those against Postfix, rspamd and Haraka among them; root, an hour and a quarter. ROWS=peers 25 minutes.
+	@bench/bars.sh $${ROWS:-all}
+
+.PHONY: load-soak
+load-soak: build ## Ten minutes of full load: memory in minute 10 against minute 2, every mail accounted for.
+	@OUT=target/load-soak.txt bench/bars.sh memory
 
 .PHONY: machine
 machine:

@@ -168,6 +168,7 @@ fn report(shared: &Shared, tallies: &[Tally]) -> RunReport {
         totals: all.totals.clone(),
         first_refusal: shared.first_refusal.get().cloned().unwrap_or_default(),
         latency_ms: percentiles(&all.latency),
+        latency_accepted_ms: percentiles(&all.latency_accepted),
         latency_curve: tally::curve(&all.latency),
         series: series.into_seconds(),
         replies: all.replies.iter().map(|(code, count)| (code.to_string(), *count)).collect(),

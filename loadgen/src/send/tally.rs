@@ -128,6 +128,8 @@ pub(super) struct Tally {
     pub(super) totals: Totals,
     pub(super) replies: BTreeMap<Code, u64>,
     pub(super) latency: Histogram<u64>,
+    /// Of accepted mails alone.
+    pub(super) latency_accepted: Histogram<u64>,
     /// The last answer.
     pub(super) last: Instant,
     /// Mails that were never begun.
@@ -153,6 +155,7 @@ impl Tally {
             totals: Totals::default(),
             replies: BTreeMap::new(),
             latency: histogram(3),
+            latency_accepted: histogram(3),
             last: start,
             not_sent: 0,
             arrivals: 0,
@@ -189,9 +192,12 @@ impl Tally {
         };
         *total += 1;
         *of_second += 1;
-        if let End::Answered(_) = end {
+        if let End::Answered(code) = end {
             // Beyond what a histogram holds is beyond every time-out.
             let _ = self.latency.record(micros(latency));
+            if (200..300).contains(&code.basic) {
+                let _ = self.latency_accepted.record(micros(latency));
+            }
             let _ = self.cell.latency.get_or_insert_with(|| histogram(2)).record(micros(latency));
         }
     }
@@ -231,6 +237,7 @@ impl Tally {
             *self.replies.entry(*code).or_default() += count;
         }
         let _ = self.latency.add(&other.latency);
+        let _ = self.latency_accepted.add(&other.latency_accepted);
         self.last = self.last.max(other.last);
         self.not_sent += other.not_sent;
         self.arrivals += other.arrivals;
