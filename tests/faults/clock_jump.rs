@@ -4,8 +4,8 @@
 use sekisho_tests::gateway::{Gateway, Setup, free_port};
 use sekisho_tests::preload::Preload;
 use sekisho_tests::sink_process::SinkProcess;
-use sekisho_tests::stand::{Load, Stand};
-use sekisho_tests::wait::wait_for;
+use sekisho_tests::stand::{Load, PATIENCE, Stand};
+use sekisho_tests::wait::wait_longer;
 
 use crate::MODES;
 
@@ -36,12 +36,14 @@ fn mail_in_flight_and_mail_that_waits_outlast_every_jump_of_the_clock() {
             sent += load.mails;
             stand.answered(10);
             sink.kill();
-            wait_for("mail waits", || (gateway.queued() >= 10).then_some(()));
+            wait_longer("mail waits", PATIENCE, || (gateway.queued() >= 10).then_some(()));
             preload.clock_ahead(ahead);
             stand.answered(40);
             sink.up();
             // By itself, on the schedule of a second: nobody flushes.
-            wait_for("what waited is delivered", || (gateway.queued() == 0).then_some(()));
+            wait_longer("what waited is delivered", PATIENCE, || {
+                (gateway.queued() == 0).then_some(())
+            });
         }
         let story = format!("clock jumps, {mode}");
         let balance = stand.settle(&gateway, &[sink.ledger()]);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sekisho_tests::gateway::{Gateway, Launch, Setup};
 use sekisho_tests::left_out;
 use sekisho_tests::sink_process::SinkProcess;
-use sekisho_tests::stand::{DRAIN, Load, Stand};
+use sekisho_tests::stand::{Load, PATIENCE, Stand};
 use sekisho_tests::wait::wait_longer;
 
 use crate::MODES;
@@ -36,7 +36,7 @@ fn a_spool_at_its_budget_refuses_new_mail_and_delivers_what_it_has() {
         stand.load(&gateway, &load(seed));
         stand.answered(40);
         let in_flight = sink.kill();
-        wait_longer("mail is refused", DRAIN, || (refused(&stand) >= 20).then_some(()));
+        wait_longer("mail is refused", PATIENCE, || (refused(&stand) >= 20).then_some(()));
         assert_ne!(gateway.status()["alarms"], serde_json::json!([]), "the disk is an alarm");
         sink.up();
         let story = format!("spool at its budget, {mode}");
@@ -88,7 +88,7 @@ fn a_disk_that_somebody_else_fills_to_the_last_octet_loses_no_mail() {
         let root = format!("/proc/{}/root", gateway.pid());
         let filler = PathBuf::from(format!("{root}{}/spool/filler", gateway.data().display()));
         fill(&filler);
-        wait_longer("mail is refused", DRAIN, || (refused(&stand) >= 20).then_some(()));
+        wait_longer("mail is refused", PATIENCE, || (refused(&stand) >= 20).then_some(()));
         std::fs::remove_file(&filler).unwrap();
         sink.up();
         let story = format!("disk full, {mode}");

@@ -11,8 +11,8 @@ use sekisho_tests::dns::{DnsServer, Trick};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
 use sekisho_tests::preload::Preload;
 use sekisho_tests::sink_process::{SinkProcess, lines};
-use sekisho_tests::stand::{DRAIN, Load, Stand, drain};
-use sekisho_tests::wait::wait_for;
+use sekisho_tests::stand::{Load, PATIENCE, Stand, drain};
+use sekisho_tests::wait::wait_longer;
 
 use crate::MODES;
 
@@ -62,11 +62,11 @@ fn reports_wait_while_the_senders_domain_cannot_be_looked_up_and_each_goes_out_o
         ..SendOptions::default()
     };
     let load = std::thread::spawn(move || send::run(options, Mix::generated(0x801)));
-    wait_for("the first reports go out", || (stranger.taken() >= 5).then_some(()));
+    wait_longer("the first reports go out", PATIENCE, || (stranger.taken() >= 5).then_some(()));
     for name in ["away.test", "mx.away.test"] {
         dns.trick(name, Trick::Silent);
     }
-    wait_for("reports wait", || (gateway.queued() >= 30).then_some(()));
+    wait_longer("reports wait", PATIENCE, || (gateway.queued() >= 30).then_some(()));
     let report = load.join().unwrap().unwrap();
     assert_eq!(report.totals.accepted, MAILS, "no client notices: {report:?}");
     assert!((stranger.taken() as u64) < MAILS, "some still wait");
@@ -74,7 +74,7 @@ fn reports_wait_while_the_senders_domain_cannot_be_looked_up_and_each_goes_out_o
         // Noise comes before each answer, but the answer comes.
         dns.trick(name, Trick::Liars);
     }
-    drain(&gateway, DRAIN);
+    drain(&gateway, PATIENCE);
     let (delivered, reported) = (times(&path("hop")), times(&stranger.ledger()));
     assert_eq!(lines(&path("sent")) as u64, MAILS);
     for line in std::fs::read_to_string(path("sent")).unwrap().lines() {
@@ -101,10 +101,10 @@ fn mail_waits_while_the_name_of_its_hop_cannot_be_looked_up_and_an_outage_after_
         gateway.up();
         let mut stand = Stand::new();
         stand.load(&gateway, &Load { seed, mails: 240, ..Load::default() });
-        wait_for("mail waits", || (gateway.queued() >= 40).then_some(()));
+        wait_longer("mail waits", PATIENCE, || (gateway.queued() >= 40).then_some(()));
         assert_eq!(sink.taken(), 0, "the hop's address was not known");
         preload.names_unknown(false);
-        wait_for("the hop is found", || (sink.taken() >= 20).then_some(()));
+        wait_longer("the hop is found", PATIENCE, || (sink.taken() >= 20).then_some(()));
         // An address that is known is good for a while, and an old one is better than none.
         preload.names_unknown(true);
         let again = Load { seed: seed + 0x10, mails: 60, ..Load::default() };

@@ -2,8 +2,8 @@
 
 use sekisho_tests::gateway::{Gateway, Setup};
 use sekisho_tests::sink_process::SinkProcess;
-use sekisho_tests::stand::{Load, Stand};
-use sekisho_tests::wait::wait_for;
+use sekisho_tests::stand::{Load, PATIENCE, Stand};
+use sekisho_tests::wait::wait_longer;
 
 use crate::MODES;
 
@@ -18,7 +18,9 @@ fn mail_waits_for_a_hop_that_was_killed_and_only_what_was_in_flight_arrives_twic
         for answered in [60, 160] {
             stand.answered(answered);
             in_flight += sink.kill();
-            wait_for("mail waits for the hop", || (gateway.queued() >= 20).then_some(()));
+            wait_longer("mail waits for the hop", PATIENCE, || {
+                (gateway.queued() >= 20).then_some(())
+            });
             sink.up();
         }
         let balance = stand.settle(&gateway, &[sink.ledger()]);

@@ -6,8 +6,8 @@ use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
 use sekisho_tests::gateway::{Gateway, Setup};
 use sekisho_tests::process::connections_to;
 use sekisho_tests::sink_process::SinkProcess;
-use sekisho_tests::stand::{Load, Stand};
-use sekisho_tests::wait::wait_for;
+use sekisho_tests::stand::{Load, PATIENCE, Stand};
+use sekisho_tests::wait::wait_longer;
 use tempfile::TempDir;
 
 use crate::MODES;
@@ -37,7 +37,7 @@ fn through_bad_times(story: &str, bad: &Behaviour, seed: u64) {
         stand.load(&gateway, &Load { seed, mails: 240, ..Load::default() });
         stand.answered(60);
         sink.set_behaviour(bad.clone());
-        wait_for("mail waits", || (gateway.queued() >= 40).then_some(()));
+        wait_longer("mail waits", PATIENCE, || (gateway.queued() >= 40).then_some(()));
         sink.set_behaviour(Behaviour::default());
         let balance = stand.settle(&gateway, &[ledger]);
         balance.holds_exactly(&format!("{story}, {mode}"));
@@ -82,7 +82,7 @@ fn a_hop_that_hangs_holds_up_no_client_for_longer_than_the_setting_and_loses_not
         sink.stop();
         // What it has in its buffers it takes when it goes on, though nobody may wait for the answer any more.
         let in_flight = connections_to(sink.address());
-        wait_for("mail waits", || (gateway.queued() >= 40).then_some(()));
+        wait_longer("mail waits", PATIENCE, || (gateway.queued() >= 40).then_some(()));
         sink.go_on();
         let balance = stand.settle(&gateway, &[sink.ledger()]);
         let story = format!("hop hangs, {mode}");

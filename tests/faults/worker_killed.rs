@@ -8,8 +8,8 @@ use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
 use sekisho_loadgen::store;
 use sekisho_tests::gateway::{Gateway, Setup};
 use sekisho_tests::process::{signal, workers_of};
-use sekisho_tests::stand::{Load, Stand};
-use sekisho_tests::wait::{wait_for, wait_longer};
+use sekisho_tests::stand::{Load, PATIENCE, Stand};
+use sekisho_tests::wait::wait_longer;
 
 /// The rule that finds what the mix `classes` calls a virus, in plain and in archives.
 const RULES: &str = include_str!("../../core/data/rules/10-test.toml");
@@ -25,7 +25,8 @@ fn deaths(gateway: &Gateway) -> usize {
 /// Kills the worker; false if it had no mail.
 fn kill_worker(gateway: &Gateway) -> bool {
     let before = deaths(gateway);
-    let worker = wait_for("a worker runs", || workers_of(gateway.pid()).first().copied());
+    let worker =
+        wait_longer("a worker runs", PATIENCE, || workers_of(gateway.pid()).first().copied());
     // Stopped for a while, it is given a mail by some session; what it was given before that it has as well.
     signal(worker, Signal::STOP);
     std::thread::sleep(Duration::from_millis(300));

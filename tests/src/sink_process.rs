@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::gateway::program;
 use crate::process::connections_to;
-use crate::wait::wait_for;
+use crate::stand::PATIENCE;
+use crate::wait::wait_longer;
 
 /// The program `sekisho-loadgen sink`; ended when dropped.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl SinkProcess {
             .stdout(out)
             .spawn()
             .expect("sekisho-loadgen starts");
-        self.address = wait_for("the sink listens", || {
+        self.address = wait_longer("the sink listens", PATIENCE, || {
             let text = fs::read_to_string(&said).unwrap_or_default();
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the sink ended ({status}): {text}");
