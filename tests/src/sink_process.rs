@@ -68,7 +68,7 @@ impl SinkProcess {
     pub fn up(&mut self) {
         let said = self.dir.path().join("said");
         let out = File::create(&said).expect("a file for its words");
-        let mut child = Command::new(program("sekisho-loadgen"))
+        let child = Command::new(program("sekisho-loadgen"))
             .args(["sink", "--no-script", "--listen", &self.address.to_string(), "--ledger"])
             .arg(self.ledger())
             .args(&self.arguments)
@@ -77,6 +77,8 @@ impl SinkProcess {
             .stdout(out)
             .spawn()
             .expect("sekisho-loadgen starts");
+        // Before anything can fail: whoever starts it also ends it.
+        let child = self.child.insert(child);
         self.address = wait_longer("the sink listens", PATIENCE, || {
             let text = fs::read_to_string(&said).unwrap_or_default();
             if let Ok(Some(status)) = child.try_wait() {
@@ -84,7 +86,6 @@ impl SinkProcess {
             }
             text.strip_prefix("READY ")?.strip_suffix('\n')?.parse().ok()
         });
-        self.child = Some(child);
     }
 
     fn signal(&self, signal: Signal) {
