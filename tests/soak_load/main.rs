@@ -174,8 +174,8 @@ fn main() -> ExitCode {
     println!("\nthe load ended after {:.0} s; the queue drains", start.elapsed().as_secs_f64());
     let sinks: [PathBuf; 2] = bench.ledgers();
     drain(&bench.gateway, Duration::from_secs(900));
-    let balance = stand.balance(&bench.gateway, &sinks, &reports);
     println!("drained after {:.0} s", start.elapsed().as_secs_f64());
+    let balance = stand.balance(&bench.gateway, &sinks, &reports);
     for report in &reports {
         println!(
             "{}: {} accepted, {:.0} a second; {} refused for now, {} for good, {} unknown",
