@@ -2,7 +2,7 @@
 //! refused with 4yz, and what was answered 250 is delivered when there is room again.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sekisho_tests::gateway::{Gateway, Launch, Setup};
 use sekisho_tests::left_out;
@@ -61,7 +61,7 @@ fn small_disk(gateway: &Gateway) -> Launch {
 }
 
 /// Writes until there is no room for one octet more.
-fn fill(path: &PathBuf) {
+fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     for piece in [1 << 20, 4096, 1] {
         let octets = vec![b'x'; piece];

@@ -106,8 +106,19 @@ impl Bench {
     /// One fault and its end; how many deliveries it may have cut off.
     pub(crate) fn strike(&mut self, fault: Fault, plan: &Plan, start: Instant) -> usize {
         let at = start.elapsed().as_secs_f64();
+        let in_flight = self.breaks(fault, plan);
+        let took = start.elapsed().as_secs_f64() - at;
+        let waiting = self.waiting();
+        println!(
+            "{at:6.1} s, {took:.1} s: {}; deliveries in flight {in_flight}, then {waiting} mails wait",
+            fault.words()
+        );
+        in_flight
+    }
+
+    fn breaks(&mut self, fault: Fault, plan: &Plan) -> usize {
         let for_a = |hundredths: u32| std::thread::sleep(plan.hundredths(hundredths));
-        let in_flight = match fault {
+        match fault {
             Fault::EngineKilled => {
                 signal(self.gateway.pid(), Signal::STOP);
                 let in_flight =
@@ -156,14 +167,7 @@ impl Bench {
                 }
                 0
             }
-        };
-        let took = start.elapsed().as_secs_f64() - at;
-        let waiting = self.waiting();
-        println!(
-            "{at:6.1} s, {took:.1} s: {}; deliveries in flight {in_flight}, then {waiting} mails wait",
-            fault.words()
-        );
-        in_flight
+        }
     }
 
     fn behave(&self, behaviour: Behaviour) {

@@ -92,7 +92,7 @@ impl fmt::Display for Memory {
         let median = |tenth| self.tenth(tenth).map_or(0, |(_, kib)| kib);
         let growth = self.growth_percent();
         let growth =
-            growth.map_or("not of one engine".to_owned(), |percent| format!("{percent:+.1} %"));
+            growth.map_or_else(|| "not of one engine".to_owned(), |up| format!("{up:+.1} %"));
         write!(
             f,
             "\nmedian of minute 2: {} KiB, of minute 10: {} KiB: {growth}",
