@@ -34,6 +34,10 @@ test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 2
 soak: rust test-packages ## The long runs: 200 kills in both modes, thousands of seeds, a larger corpus.
 	@tests/gate.sh soak
 
+.PHONY: soak-load
+soak-load: build ## Full load with faults by a fixed seed for SOAK_SECONDS (default 600); report on stdout.
+	@cargo run --release --locked -p sekisho-tests --example soak_load
+
 .PHONY: fuzz
 fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (default 600) altogether.
 	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
