@@ -255,7 +255,8 @@ fn by_structure(octets: &[u8]) -> Option<FileType> {
 #[must_use]
 pub fn zip_end(octets: &[u8]) -> Option<usize> {
     let tail = octets.len().saturating_sub(128 * 1024);
-    let found = memmem::rfind(octets.get(tail..)?, b"PK\x05\x06")? + tail;
+    // The last one. From the front, since looking backwards takes ten times as long and most have none.
+    let found = memmem::find_iter(octets.get(tail..)?, b"PK\x05\x06").last()? + tail;
     (octets.len() - found >= 22).then_some(found)
 }
 
