@@ -59,7 +59,7 @@ pub struct Delivery {
     pub delay_warning_hours: u32,
     /// Connections to one destination at a time, whole box.
     pub connections_per_destination_max: u32,
-    /// Idle connections kept per destination and shard.
+    /// Idle connections kept per destination and shard; for two seconds up to 64, as many as were used side by side.
     pub idle_connections_max: u32,
     /// An idle connection is closed after this.
     pub idle_timeout_ms: u64,

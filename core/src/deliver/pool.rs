@@ -1,12 +1,13 @@
 //! Idle connections of this shard, kept for the next mail to the same hop.
 //!
-//! `connections <= IDLE_MAX` per shard and `idle_max` per hop; above that the oldest goes. The hop may close one at
-//! any moment, so it is looked at before it is used, and who uses one must be ready to open a
+//! `connections <= IDLE_MAX` per shard and `idle_max` per hop, for [`BURST`] up to [`BURST_MAX`]: as many as were used side
+//! by side a moment ago will be again. Above that the oldest goes. The hop may close one at any moment, so it is looked at before it is used, and who uses one must be ready to open a
 //! fresh one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::connection::Connection;
 use super::route::TlsRule;
@@ -15,6 +16,10 @@ use crate::clock::MonoMillis;
 
 /// Idle connections of one shard, all hops together.
 const IDLE_MAX: usize = 512;
+/// Idle connections of one hop while mail for it keeps coming.
+const BURST_MAX: usize = 64;
+/// How long those beyond `idle_max` are kept.
+const BURST: Duration = Duration::from_secs(2);
 
 /// What makes two connections interchangeable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,11 +56,11 @@ impl From<TlsRule> for TlsKey {
 pub(super) struct Pool<W: World> {
     idle: RefCell<HashMap<Key, Vec<Connection<W>>, ahash::RandomState>>,
     idle_max: usize,
-    idle_timeout: std::time::Duration,
+    idle_timeout: Duration,
 }
 
 impl<W: World> Pool<W> {
-    pub(super) fn new(idle_max: usize, idle_timeout: std::time::Duration) -> Self {
+    pub(super) fn new(idle_max: usize, idle_timeout: Duration) -> Self {
         Self { idle: RefCell::default(), idle_max, idle_timeout }
     }
 
@@ -81,15 +86,21 @@ impl<W: World> Pool<W> {
         }
         let list = idle.entry(key).or_default();
         list.push(connection);
-        (list.len() > self.idle_max).then(|| list.remove(0))
+        (list.len() > self.idle_max.max(BURST_MAX)).then(|| list.remove(0))
     }
 
     /// Takes out what has been idle for too long.
     pub(super) fn expired(&self, now: MonoMillis) -> Vec<Connection<W>> {
         let mut out = Vec::new();
         self.idle.borrow_mut().retain(|_, list| {
-            let old = list.iter().take_while(|c| now.since(c.idle_since) >= self.idle_timeout);
-            let old = old.count();
+            // The oldest is the first.
+            let most = list.len().saturating_sub(self.idle_max);
+            let is_old = |(at, connection): &(usize, &Connection<W>)| {
+                let patience =
+                    if *at < most { BURST.min(self.idle_timeout) } else { self.idle_timeout };
+                now.since(connection.idle_since) >= patience
+            };
+            let old = list.iter().enumerate().take_while(is_old).count();
             out.extend(list.drain(..old));
             !list.is_empty()
         });
