@@ -20,6 +20,12 @@ use super::simplify::anchored_core_of;
 
 /// States that are kept of one expression.
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// After so many octets of text it is reckoned up what states cost.
+const RECKONING_OCTETS: usize = 256 * 1024;
+/// So many octets of text pay for one octet of states; making one costs some twenty times what passing through does.
+const SEEN_FOR_ONE_MADE: usize = 8;
+/// An automaton that does not pay is tried again after so many octets of text.
+const REST_OCTETS: usize = 16 * 1024 * 1024;
 /// Size of one expression, spelled out.
 const NFA_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Shorter matches are everywhere.
@@ -31,7 +37,33 @@ pub(super) struct Lazy(DFA);
 
 /// States made so far; belongs to one [`Lazy`] and one thread.
 #[derive(Debug)]
-pub(super) struct LazyCache(Cache);
+pub(super) struct LazyCache {
+    states: Cache,
+    /// Octets looked at, and octets of states made for them, since the last reckoning.
+    seen: usize,
+    made: usize,
+    /// Octets to come for which it is left alone.
+    rest: usize,
+}
+
+impl LazyCache {
+    /// Whether to ask the automaton about `unit`: one that goes on making states costs more than it saves, and is left
+    /// alone for a while. Several expressions in one make states for all combinations of where each of them is: few in
+    /// the mails of one campaign, without end in everybody's.
+    pub(super) fn is_worth_it(&mut self, unit: &[u8]) -> bool {
+        if self.rest > 0 {
+            self.rest = self.rest.saturating_sub(unit.len());
+            return false;
+        }
+        if self.seen >= RECKONING_OCTETS {
+            if self.made > self.seen / SEEN_FOR_ONE_MADE {
+                self.rest = REST_OCTETS;
+            }
+            (self.seen, self.made) = (0, 0);
+        }
+        self.rest == 0
+    }
+}
 
 impl Lazy {
     /// `None`: the expression is too large, its matches too short, or it is about characters.
@@ -61,7 +93,7 @@ impl Lazy {
     }
 
     pub(super) fn cache(&self) -> LazyCache {
-        LazyCache(self.0.create_cache())
+        LazyCache { states: self.0.create_cache(), seen: 0, made: 0, rest: 0 }
     }
 
     /// If it may match in `unit`. `growth_left`: octets by which caches may still grow.
@@ -74,11 +106,14 @@ impl Lazy {
         if *growth_left == 0 {
             return true;
         }
-        let before = cache.0.memory_usage();
-        let answer = self.run(&mut cache.0, unit);
-        *growth_left = growth_left.saturating_sub(cache.0.memory_usage().saturating_sub(before));
+        let before = cache.states.memory_usage();
+        let answer = self.run(&mut cache.states, unit);
+        let made = cache.states.memory_usage().saturating_sub(before);
+        *growth_left = growth_left.saturating_sub(made);
+        cache.seen += unit.len();
+        cache.made += made;
         answer.unwrap_or_else(|| {
-            cache.0.reset(&self.0);
+            cache.states.reset(&self.0);
             true
         })
     }
@@ -87,5 +122,45 @@ impl Lazy {
     fn run(&self, cache: &mut Cache, unit: &[u8]) -> Option<bool> {
         let input = Input::new(unit).earliest(true);
         self.0.try_search_fwd(cache, &input).ok().map(|found| found.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_automaton_that_goes_on_making_states_is_left_alone_for_a_while() {
+        let pattern = Pattern { text: "(?:a.{1,9}b.{1,9}){3}c".to_owned(), ..Pattern::default() };
+        let lazy = Lazy::new(&pattern).unwrap();
+        let mut cache = lazy.cache();
+        let mut draw = 1_u64;
+        let mut text = || -> Vec<u8> {
+            let letter = |_| {
+                draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                *b"abxy".get((draw >> 33) as usize % 4).unwrap()
+            };
+            (0..4096).map(letter).collect()
+        };
+        let mut asked = 0;
+        while cache.is_worth_it(&[0; 4096]) && asked < 200 {
+            lazy.may_match(&mut cache, &text(), &mut usize::MAX.clone());
+            asked += 1;
+        }
+        assert!((64..70).contains(&asked), "reckoned up after 256 KiB: {asked}");
+        let left_alone = (0..).take_while(|_| !cache.is_worth_it(&[0; 65_536])).count();
+        assert_eq!(left_alone, REST_OCTETS / 65_536, "and tried again");
+    }
+
+    #[test]
+    fn one_that_knows_its_texts_is_asked_for_ever() {
+        let pattern = Pattern { text: "(?:a.{1,9}b.{1,9}){3}c".to_owned(), ..Pattern::default() };
+        let lazy = Lazy::new(&pattern).unwrap();
+        let mut cache = lazy.cache();
+        for _ in 0..200 {
+            let unit = b"abxyyxab".repeat(512);
+            assert!(cache.is_worth_it(&unit));
+            lazy.may_match(&mut cache, &unit, &mut usize::MAX.clone());
+        }
     }
 }

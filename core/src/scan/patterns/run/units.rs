@@ -189,6 +189,7 @@ impl Patterns {
         let mut together = open.lazies.as_ref().zip(first);
         for (number, unit) in slice.units() {
             if let Some((lazies, cache)) = &mut together
+                && cache.is_worth_it(unit)
                 && !lazies.may_match(cache, unit, growth_left)
             {
                 continue;
