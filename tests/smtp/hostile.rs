@@ -203,7 +203,7 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
     // Besides the budget: the first slice of each body, whose room the allocator keeps for a while after it grew, and
     // the read buffers.
     assert!(grown < 5 * BUDGET / 2, "{grown} octets for a budget of {BUDGET}");
-    let mut taken = 0;
+    let mut taken = 0_u64;
     for client in &mut begun {
         client.raw(b"\r\n.\r\n").unwrap();
     }
@@ -214,15 +214,16 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
             code => panic!("end of data: {code}"),
         }
     }
-    // 320 KiB of buffer for each body of 200 KiB: 153 fit.
-    assert!((100..=240).contains(&taken), "{taken} taken, {put_off} put off");
+    // 320 KiB of buffer for each body of 200 KiB: 153 fit at a time, and what the first of them leave is taken by others
+    // who still send; but never more than the budget.
+    assert!((100..=BUDGET / (4 * 50 * 1024)).contains(&taken), "{taken} taken, {put_off} put off");
     assert_eq!(taken + put_off, 300);
     drop(begun);
     wait_for("nothing is held", || (gauge(&gateway, "memory_bytes") == Some(0)).then_some(()));
     sekisho_tests::wait::wait_longer("all are delivered", Duration::from_secs(60), || {
         (gateway.queued() == 0).then_some(())
     });
-    assert_eq!(hop.mails().len(), taken);
+    assert_eq!(hop.mails().len() as u64, taken);
 }
 
 /// Memory of a process in octets: what it filled itself. Pages of its program that it has come to run are not counted:

@@ -91,7 +91,7 @@ async fn accept_all(address: SocketAddr, sockets: fn() -> Sockets) {
     let listener = sockets().listen(address).unwrap();
     println!("READY {address}");
     loop {
-        let stream = listener.accept().await.unwrap();
+        let stream = listener.accept().await.unwrap().welcome();
         let (config, deadlines) = (Arc::clone(&config), deadlines.clone());
         let work = async move {
             let mut stream = Stream::Plain(stream);

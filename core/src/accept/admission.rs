@@ -381,6 +381,7 @@ mod tests {
             network: allowance(network),
             total: allowance(total),
             exempt: vec!["203.0.113.0/24".parse().unwrap()],
+            ..config::Admission::default()
         }
     }
 

@@ -30,6 +30,11 @@ pub struct Admission {
     pub total: Allowance,
     /// Clients without limits but those of `total`.
     pub exempt: Vec<IpNet>,
+    /// More sessions at work than this on a shard that is busy all the time are an overload: from then on new
+    /// connections are turned away. 0 = never.
+    pub sessions_working_max: u32,
+    /// In an overload so many sessions may work as end within this time.
+    pub overload_delay_ms: u64,
 }
 
 impl Default for Admission {
@@ -54,6 +59,8 @@ impl Default for Admission {
                 .filter_map(|octets| IpNet::new(octets.into(), 8).ok())
                 .chain(IpNet::new(std::net::Ipv6Addr::LOCALHOST.into(), 128).ok())
                 .collect(),
+            sessions_working_max: 400,
+            overload_delay_ms: 20,
         }
     }
 }
@@ -64,6 +71,8 @@ impl Admission {
         section.table("address", |section| admission.address.read(section));
         section.table("network", |section| admission.network.read(section));
         section.table("total", |section| admission.total.read(section));
+        section.number("sessions_working_max", 0..=1_000_000, &mut admission.sessions_working_max);
+        section.number("overload_delay_ms", 5..=60_000, &mut admission.overload_delay_ms);
         if section.has("exempt") {
             admission.exempt = networks(section, "exempt");
         } else {

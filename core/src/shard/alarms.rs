@@ -80,6 +80,14 @@ pub(super) fn dead_worker(deaths: u64) -> String {
     )
 }
 
+pub(super) fn overload(shed: u64) -> String {
+    format!(
+        "more came than this box can do: {shed} connections were turned away with 421 since the start, lately within \
+         the hour, and their senders try again; strangers go first, so `[admission]` helps against few that send \
+         much, and more shards or a second box against many"
+    )
+}
+
 pub(super) fn lost_rows(rows: u64) -> Option<String> {
     (rows > 0).then(|| {
         format!(
@@ -147,6 +155,7 @@ mod tests {
             (stale(UnixMillis(NOW.0 - days(7)), NOW), "7 days ago"),
             (disk(&["spool: full".to_owned()]), "spool: full; at the reserve new mail gets 452"),
             (Some(dead_worker(1)), "died once"),
+            (Some(overload(7)), "7 connections were turned away with 421"),
             (lost_rows(3), "3 rows"),
         ] {
             let text = text.unwrap();

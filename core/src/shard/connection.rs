@@ -16,6 +16,7 @@ use super::counters::Counter;
 use super::deadlines::Elapsed;
 use super::listener::{Listening, Security};
 use super::memory::Charge;
+use super::rooms::SessionGuard;
 use crate::accept::admission::{Admitted, Rated, Refusal};
 use crate::accept::stream::Stream;
 use crate::clock::{MonoMillis, Now};
@@ -41,9 +42,14 @@ const TRANSACTION_SECONDS_MAX: u64 = 600;
 const PROXY_FIXED_BYTES: usize = 16;
 
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
-pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stream: Stream) {
+pub(super) async fn serve(
+    pipeline: Rc<Pipeline>,
+    listening: Rc<Listening>,
+    guard: &SessionGuard,
+    stream: Stream,
+) {
     let mut stream = stream;
-    match survive(converse(&pipeline, &listening, &mut stream)).await {
+    match survive(converse(&pipeline, &listening, guard, &mut stream)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
         Err(_) => {
@@ -97,6 +103,7 @@ async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &mut Vec<u8>) -
 async fn converse(
     pipeline: &Rc<Pipeline>,
     listening: &Listening,
+    guard: &SessionGuard,
     stream: &mut Stream,
 ) -> io::Result<()> {
     let Some((peer, local)) = stream.addresses() else { return Ok(()) };
@@ -144,6 +151,7 @@ async fn converse(
     let mut driver = Driver {
         pipeline,
         listening,
+        guard,
         stream,
         session,
         admitted,
@@ -283,6 +291,7 @@ fn too_many(refusal: Refusal) -> Reply {
 struct Driver<'d> {
     pipeline: &'d Rc<Pipeline>,
     listening: &'d Listening,
+    guard: &'d SessionGuard,
     stream: &'d mut Stream,
     session: Session,
     admitted: Admitted,
@@ -386,6 +395,7 @@ impl Driver<'_> {
                 self.session.peer_closed();
             }
             Ok(Ok(())) => {
+                self.guard.heard(Now::read().mono);
                 self.recharge();
                 self.look();
             }
@@ -503,6 +513,7 @@ impl Driver<'_> {
             _ => Counter::MessagesRefused,
         });
         self.session.answer(Answer::Reply(reply));
+        self.guard.answered(Now::read().mono);
         // Giving memory back always fits.
         let _ = self.charge.set(0);
     }

@@ -15,6 +15,7 @@ use crossbeam::utils::CachePadded;
 pub enum Counter {
     Connections,
     ConnectionsRefused,
+    ConnectionsShed,
     EarlyTalkers,
     TlsHandshakes,
     TlsFailures,
@@ -43,9 +44,10 @@ pub enum Counter {
 
 impl Counter {
     /// All of them, in the order of the array.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Connections,
         Self::ConnectionsRefused,
+        Self::ConnectionsShed,
         Self::EarlyTalkers,
         Self::TlsHandshakes,
         Self::TlsFailures,
@@ -88,6 +90,7 @@ impl Counter {
         match self {
             Self::Connections => ("connections", "Connections admitted"),
             Self::ConnectionsRefused => ("connections_refused", "Connections refused by a limit"),
+            Self::ConnectionsShed => ("connections_shed", "Connections refused in an overload"),
             Self::EarlyTalkers => ("early_talkers", "Clients that talked before the greeting"),
             Self::TlsHandshakes => ("tls_handshakes", "TLS handshakes completed"),
             Self::TlsFailures => ("tls_failures", "TLS handshakes that failed"),

@@ -6,19 +6,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::future::yield_now;
 use rustls::ServerConfig;
 
 use super::connection;
+use super::counters::Counter;
+use super::overload::Standing;
 use super::shared::Shared;
 use crate::accept::stream::Stream;
-use crate::clock::MonoMillis;
+use crate::clock::{MonoMillis, Now};
 use crate::config::{self, Config, EarlyTalkers, ListenerTls};
 use crate::pipeline::Pipeline;
+use crate::reply::{Enhanced, Reply};
 use crate::session::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
-use crate::socket::Listener;
+use crate::socket::{Arrival, Listener};
 
 /// After a failed accept (no descriptors left) the listener rests so long.
 const REST: Duration = Duration::from_millis(100);
+/// The listener's turn ends after so many, for the sessions to have theirs: 32 that are let in, or 512 that are turned
+/// away. These must not wait, or who is let in waits behind them.
+const TURN_COST: u32 = 512;
+const ADMITTED_COST: u32 = 16;
+const REFUSED_COST: u32 = 1;
 
 /// How a connection is encrypted from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,18 +123,19 @@ fn session_config(listener: &config::Listener, config: &Config) -> SessionConfig
 /// configuration.
 pub(super) async fn accept_all(pipeline: Rc<Pipeline>, listener: Listener, which: usize) {
     let rooms = Rc::clone(pipeline.rooms());
+    let mut spent = 0;
     while !rooms.shared.is_draining() {
         let accepted = rooms.deadlines.run_kickable(MonoMillis(u64::MAX), listener.accept()).await;
         let Ok(accepted) = accepted else { continue };
         match accepted {
-            Ok(stream) => {
+            Ok(arrival) => {
                 let Some(listening) = rooms.listening(which) else { return };
-                let pipeline = Rc::clone(&pipeline);
-                let guard = rooms.session_guard();
-                rooms.spawn_mail(async move {
-                    connection::serve(pipeline, listening, Stream::Plain(stream)).await;
-                    drop(guard);
-                });
+                let is_admitted = admit(&pipeline, listening, arrival).await;
+                spent += if is_admitted { ADMITTED_COST } else { REFUSED_COST };
+                if spent >= TURN_COST {
+                    spent = 0;
+                    yield_now().await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -133,6 +143,55 @@ pub(super) async fn accept_all(pipeline: Rc<Pipeline>, listener: Listener, which
             }
         }
     }
+}
+
+/// Begins the session of a new connection, or turns it away (false) while the shard has more than it can do.
+async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arrival) -> bool {
+    let rooms = pipeline.rooms();
+    let began = Now::read().mono;
+    let whose = standing(pipeline, &listening, &arrival, began);
+    if rooms.overload.refuses(whose, &rooms.shared.config.load().admission, began) {
+        rooms.count(Counter::ConnectionsShed);
+        let mut line = Vec::new();
+        if listening.security == Security::Clear {
+            Reply::new(421, Enhanced(4, 3, 2), "Too busy, try again later").write_to(&mut line);
+        }
+        arrival.refuse(&line).await;
+        if rooms.overload.shall_probe() {
+            let overload = rooms.overload.clone();
+            rooms.spawn_mail(async move {
+                let now = Now::read().mono;
+                overload.probed(now.since(began), now);
+            });
+        }
+        return false;
+    }
+    let pipeline = Rc::clone(pipeline);
+    let session = rooms.session_guard(whose, began);
+    let socket = arrival.welcome();
+    rooms.spawn_mail(async move {
+        let now = Now::read().mono;
+        pipeline.rooms().overload.waited(now.since(began), now);
+        connection::serve(pipeline, listening, &session, Stream::Plain(socket)).await;
+    });
+    true
+}
+
+/// What is known of who connects. A front of the operator's own is known whoever it stands for.
+fn standing(
+    pipeline: &Pipeline,
+    listening: &Listening,
+    arrival: &Arrival,
+    now: MonoMillis,
+) -> Standing {
+    let shared = &pipeline.rooms().shared;
+    let is_known = arrival.peer().map(|peer| peer.ip()).is_some_and(|peer| {
+        shared.is_exempt(peer)
+            || shared.greeted.knows(peer, now)
+            || listening.is_proxy(peer)
+            || listening.may_xclient(peer)
+    });
+    if is_known { Standing::Known } else { Standing::Stranger }
 }
 
 /// The listeners of all shards for `config`.

@@ -25,6 +25,7 @@ mod inbox;
 mod listener;
 pub mod memory;
 pub mod metrics;
+mod overload;
 pub mod rooms;
 mod run;
 pub mod shared;

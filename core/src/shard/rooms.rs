@@ -12,8 +12,9 @@ use super::deadlines::Deadlines;
 use super::delivery::Deliverer;
 use super::listener::Listening;
 use super::memory::Memory;
+use super::overload::{self, Overload, Standing};
 use super::shared::Shared;
-use crate::clock::UnixMillis;
+use crate::clock::{MonoMillis, UnixMillis};
 use crate::envelope::MailId;
 use crate::maillog::MailLog;
 use crate::quarantine::Quarantine;
@@ -61,6 +62,8 @@ pub struct Rooms {
     pub(super) queues: Queues,
     pub(super) listening: RefCell<Vec<Rc<Listening>>>,
     pub(super) sessions: Rc<Cell<u64>>,
+    /// Whether more comes than can be served.
+    pub(super) overload: Overload,
     pub(super) random: Random,
     /// Scratch spaces with the patterns that they were made for.
     pub(super) scratches: RefCell<Vec<(Arc<Patterns>, Scratch)>>,
@@ -106,9 +109,10 @@ impl Rooms {
     }
 
     /// Counts a session as open until it is dropped.
-    pub(super) fn session_guard(&self) -> SessionGuard {
+    pub(super) fn session_guard(&self, whose: Standing, now: MonoMillis) -> SessionGuard {
         self.sessions.set(self.sessions.get() + 1);
-        SessionGuard(Rc::clone(&self.sessions))
+        let working = self.overload.session(whose, now);
+        SessionGuard { open: Rc::clone(&self.sessions), working }
     }
 
     pub(super) fn spawn_mail(&self, work: impl Future<Output = ()> + 'static) {
@@ -159,11 +163,26 @@ fn spawn(work: impl Future<Output = ()> + 'static, queue: TaskQueueHandle) {
 
 /// One open session.
 #[derive(Debug)]
-pub(super) struct SessionGuard(Rc<Cell<u64>>);
+pub(super) struct SessionGuard {
+    open: Rc<Cell<u64>>,
+    working: overload::Session,
+}
+
+impl SessionGuard {
+    /// Something came from the client.
+    pub(super) fn heard(&self, now: MonoMillis) {
+        self.working.heard(now);
+    }
+
+    /// A message was answered.
+    pub(super) fn answered(&self, now: MonoMillis) {
+        self.working.answered(now);
+    }
+}
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.open.set(self.open.get().saturating_sub(1));
     }
 }
 

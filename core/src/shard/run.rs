@@ -12,6 +12,7 @@ use super::damage;
 use super::inbox::{self, ShardCall};
 use super::listener;
 use super::memory::Memory;
+use super::overload::Overload;
 use super::rooms::{Queues, Random, Rooms};
 use super::shared::{Budgets, Shared};
 use super::{EngineError, deadlines::Deadlines, delivery};
@@ -184,6 +185,7 @@ async fn open(
         queues,
         listening: RefCell::new(listener::all(shared, &config)),
         sessions: Rc::new(Cell::new(0)),
+        overload: Overload::default(),
         random,
         scratches: RefCell::default(),
     };
@@ -220,6 +222,7 @@ async fn tick(rooms: Rc<Rooms>) {
 fn gauges(rooms: &Rooms) {
     let Some(gauges) = rooms.shared.gauges.get(usize::from(rooms.index)) else { return };
     gauges.sessions.store(rooms.sessions.get(), Ordering::Relaxed);
+    gauges.overloaded.store(u64::from(rooms.overload.is_over()), Ordering::Relaxed);
     gauges.memory_bytes.store(rooms.memory.used(), Ordering::Relaxed);
     let waiting = rooms.deliverer.waiting() as u64;
     gauges.queue_mails.store(waiting, Ordering::Relaxed);

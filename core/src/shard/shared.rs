@@ -31,6 +31,8 @@ use crate::tables::Current;
 pub struct Gauges {
     /// Sessions.
     pub sessions: AtomicU64,
+    /// 1 while new connections are turned away for an overload.
+    pub overloaded: AtomicU64,
     /// Memory of message bodies.
     pub memory_bytes: AtomicU64,
     /// Mails in the queue.
@@ -111,6 +113,8 @@ pub struct Shared {
     pub(super) patterns_built_at: AtomicU64,
     /// Deaths of analysis workers, as an alarm.
     pub(super) worker_deaths: Recent,
+    /// Connections that were turned away in an overload.
+    pub(super) sheddings: Recent,
     /// The newest generation that was offered and refused.
     pub(super) refused: Refused,
     pub(super) started: Now,
@@ -197,6 +201,8 @@ impl Shared {
         let in_force = self.tables().map_or(0, |tables| tables.load().number());
         let deaths = self.analysis.counters().deaths;
         let died = self.worker_deaths.is_raised(deaths, now);
+        let shed = self.counter(Counter::ConnectionsShed);
+        let is_shedding = self.sheddings.is_raised(shed, now);
         let damaged = self.sum(|gauges| &gauges.damaged);
         vec![
             ("disk", alarms::disk(&disk)),
@@ -205,6 +211,7 @@ impl Shared {
             ("stale_signatures", stale),
             ("generation_refused", self.refused.alarm(in_force)),
             ("dead_worker", died.then(|| alarms::dead_worker(deaths))),
+            ("overload", is_shedding.then(|| alarms::overload(shed))),
             ("damaged_records", damage::alarm(&self.data, damaged)),
             ("lost_log_rows", alarms::lost_rows(self.sum(|gauges| &gauges.lost_rows))),
         ]
@@ -244,6 +251,7 @@ impl Figures for Shared {
         let certificate = self.certificates.current().not_after.since(now.unix).as_secs();
         let budgets = &self.budgets;
         let recovering = self.sum(|gauges| &gauges.recovering);
+        let overloaded = self.sum(|gauges| &gauges.overloaded);
         let rings = self.sum(|gauges| &gauges.ring);
         vec![
             ("sessions", "Open sessions", figure(self.sum(|gauges| &gauges.sessions))),
@@ -251,6 +259,7 @@ impl Figures for Shared {
             ("queue_mails", "Mails that wait", figure(self.sum(|gauges| &gauges.queue_mails))),
             ("queue_age_seconds", "Age of the oldest", figure(self.queue_age_seconds(now))),
             ("recovering", "Shards that still read what the last run left", figure(recovering)),
+            ("overloaded_shards", "Shards that turn connections away", figure(overloaded)),
             ("socket_rings", "Shards whose sockets have a ring", figure(rings)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),

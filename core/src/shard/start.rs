@@ -87,6 +87,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         draining: AtomicBool::new(false),
         patterns_built_at: AtomicU64::new(0),
         worker_deaths: Recent::default(),
+        sheddings: Recent::default(),
         refused: Refused::default(),
         started: Now::read(),
         config: ArcSwap::from_pointee(config),

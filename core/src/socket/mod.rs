@@ -15,11 +15,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_lite::future::poll_once;
 use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _};
 use glommio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Type};
 
-pub use ring::{RingListener, RingSocket, SocketRing};
+pub use ring::{RingArrival, RingListener, RingSocket, SocketRing};
 
 /// Connections that wait to be accepted; the kernel's `somaxconn` bounds it, too.
 const BACKLOG: i32 = 4096;
@@ -97,10 +98,50 @@ impl Listener {
     ///
     /// # Errors
     /// What the kernel said: most often that no descriptor is left.
-    pub async fn accept(&self) -> io::Result<Socket> {
+    pub async fn accept(&self) -> io::Result<Arrival> {
         match self {
-            Self::Ring(listener) => listener.accept().await.map(Socket::Ring),
-            Self::Streams(listener) => Ok(Socket::Stream(listener.accept().await?)),
+            Self::Ring(listener) => listener.accept().await.map(Arrival::Ring),
+            Self::Streams(listener) => Ok(Arrival::Stream(listener.accept().await?)),
+        }
+    }
+}
+
+/// A connection that was accepted and is not served yet.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Of the ring.
+    Ring(RingArrival),
+    /// Of glommio.
+    Stream(TcpStream),
+}
+
+impl Arrival {
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ring(arrival) => arrival.peer(),
+            Self::Stream(stream) => stream.peer_addr().ok(),
+        }
+    }
+
+    /// Says `line` if the socket takes it at once, and closes.
+    pub async fn refuse(self, line: &[u8]) {
+        match self {
+            Self::Ring(arrival) => arrival.refuse(line),
+            Self::Stream(mut stream) => {
+                // A new connection takes one line at once; whose does not is not waited for.
+                let _ = poll_once(stream.write_all(line)).await;
+            }
+        }
+    }
+
+    /// Serves it.
+    #[must_use]
+    pub fn welcome(self) -> Socket {
+        match self {
+            Self::Ring(arrival) => Socket::Ring(arrival.welcome()),
+            Self::Stream(stream) => Socket::Stream(stream),
         }
     }
 }

@@ -20,12 +20,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::yield_now;
+use rustix::net::SendFlags;
 use socket2::{Domain, Socket, Type};
 
 use super::kernel::{End, Event, Kernel, Key, Lent};
 
 /// Octets of one direction that wait for the session or for the peer.
 const WAITING_MAX: usize = 64 * 1024;
+/// Calls of the kernel in one turn, whatever is left.
+const CALLS_MAX: usize = 8;
 /// A write buffer up to this is kept by its socket for the next reply.
 const KEPT_BYTES: usize = 1024;
 
@@ -100,10 +103,7 @@ impl SocketRing {
         loop {
             let is_idle = {
                 let mut state = self.inner.borrow_mut();
-                let state = &mut *state;
-                state.kernel.turn(&mut events)?;
-                let is_idle = events.is_empty();
-                events.drain(..).for_each(|event| state.take(event));
+                let is_idle = state.turn(&mut events)?;
                 std::mem::swap(&mut wake, &mut state.wake);
                 is_idle
             };
@@ -189,6 +189,27 @@ fn remember(place: &mut Option<Waker>, context: &Context<'_>) {
 }
 
 impl State {
+    /// Hands to the kernel what waits and takes what came back; true where nothing did.
+    ///
+    /// The kernel does some twenty pieces of deferred work in a call, whatever waits. Left there, a new connection would
+    /// stand behind the octets of a thousand others, and nobody could see how much waits.
+    fn turn(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
+        let mut is_idle = true;
+        for _ in 0..CALLS_MAX {
+            self.kernel.turn(events)?;
+            if events.is_empty() {
+                break;
+            }
+            is_idle = false;
+            // Before the next call: buffers that are copied from are free again.
+            events.drain(..).for_each(|event| self.take(event));
+            if !self.kernel.has_deferred() {
+                break;
+            }
+        }
+        Ok(is_idle)
+    }
+
     fn insert(&mut self, fd: OwnedFd) -> Key {
         let key = self.kernel.insert(fd);
         if self.sides.len() <= key.index() {
@@ -418,7 +439,7 @@ impl RingListener {
     ///
     /// # Errors
     /// What the kernel said: most often that no descriptor is left. The next call tries again.
-    pub async fn accept(&self) -> io::Result<RingSocket> {
+    pub async fn accept(&self) -> io::Result<RingArrival> {
         let fd = poll_fn(|context| {
             let mut state = self.ring.inner.borrow_mut();
             let side = state.side(self.key);
@@ -435,11 +456,41 @@ impl RingListener {
         });
         let fd = fd.await?;
         let peer = address(rustix::net::getpeername(fd.as_fd())?);
-        let local = address(Some(rustix::net::getsockname(fd.as_fd())?));
-        let key = self.ring.inner.borrow_mut().insert(fd);
-        let socket = RingSocket { ring: self.ring.clone(), key, peer, local };
+        Ok(RingArrival { ring: self.ring.clone(), fd, peer })
+    }
+}
+
+/// A connection that was accepted and is not served yet: turning it away costs the ring nothing.
+#[derive(Debug)]
+pub struct RingArrival {
+    ring: SocketRing,
+    fd: OwnedFd,
+    peer: Option<SocketAddr>,
+}
+
+impl RingArrival {
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Says `line` if the socket takes it at once, and closes.
+    pub fn refuse(self, line: &[u8]) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // Whoever does not hear it sees the connection close.
+        let _ = rustix::net::send(&self.fd, line, flags);
+    }
+
+    /// Serves it.
+    #[must_use]
+    pub fn welcome(self) -> RingSocket {
+        let Self { ring, fd, peer } = self;
+        let local = rustix::net::getsockname(fd.as_fd()).ok();
+        let key = ring.inner.borrow_mut().insert(fd);
+        let socket = RingSocket { ring, key, peer, local: address(local) };
         socket.start();
-        Ok(socket)
+        socket
     }
 }
 

@@ -79,7 +79,7 @@ fn what_is_written_is_read_in_both_directions() {
                 peer.read_to_end(&mut back).unwrap();
                 (peer.local_addr().unwrap(), back)
             });
-            let mut socket = in_time(listener.accept()).await.unwrap();
+            let mut socket = in_time(listener.accept()).await.unwrap().welcome();
             assert_eq!(socket.local(), Some(address));
             let client = socket.peer().unwrap();
             let got = in_time(read_all(&mut socket)).await;
@@ -117,7 +117,7 @@ fn more_peers_than_buffers_that_all_send_at_once_are_all_heard() {
         });
         let mut served = Vec::new();
         for _ in 0..PEERS {
-            let mut socket = in_time(listener.accept()).await.unwrap();
+            let mut socket = in_time(listener.accept()).await.unwrap().welcome();
             served.push(glommio::spawn_local(async move {
                 let mut buffer = vec![0; 20_000];
                 socket.read_exact(&mut buffer).await.unwrap();
@@ -142,7 +142,7 @@ fn a_peer_that_sends_unread_octets_is_held_back_and_none_is_lost() {
             let mut peer = TcpStream::connect(address).unwrap();
             peer.write_all(&pattern(BYTES)).unwrap();
         });
-        let mut socket = in_time(listener.accept()).await.unwrap();
+        let mut socket = in_time(listener.accept()).await.unwrap().welcome();
         glommio::timer::sleep(Duration::from_millis(300)).await;
         assert!(!peer.is_finished(), "20 MB fit nowhere");
         if let Socket::Ring(ring) = &socket {
@@ -160,7 +160,7 @@ fn writing_waits_for_a_peer_that_does_not_read() {
     on_both(|sockets| async move {
         let (listener, address) = bound(&sockets);
         let mut peer = TcpStream::connect(address).unwrap();
-        let mut socket = in_time(listener.accept()).await.unwrap();
+        let mut socket = in_time(listener.accept()).await.unwrap().welcome();
         let mut written = 0;
         loop {
             let mut part = pattern(100_000);
@@ -192,7 +192,7 @@ fn a_peer_that_resets_and_a_port_without_listener_are_errors() {
     on_both(|sockets| async move {
         let (listener, address) = bound(&sockets);
         let peer = TcpStream::connect(address).unwrap();
-        let mut socket = in_time(listener.accept()).await.unwrap();
+        let mut socket = in_time(listener.accept()).await.unwrap().welcome();
         assert!(socket.is_quiet());
         let raw = socket2::Socket::from(peer);
         raw.set_linger(Some(Duration::ZERO)).unwrap();
@@ -244,7 +244,7 @@ fn places_of_sockets_are_used_again_while_old_operations_come_back() {
         let (listener, address) = bound(&sockets);
         for round in 0..300_u32 {
             let mut peer = TcpStream::connect(address).unwrap();
-            let mut socket = in_time(listener.accept()).await.unwrap();
+            let mut socket = in_time(listener.accept()).await.unwrap().welcome();
             match round % 3 {
                 // A receive is in flight.
                 0 => {}

@@ -405,6 +405,12 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether more came back than the last turn took.
+    pub(super) fn has_deferred(&mut self) -> bool {
+        let queue = self.ring.submission();
+        queue.taskrun() || queue.cq_overflow()
+    }
+
     fn take_all(&mut self, events: &mut Vec<Event>) {
         let mut came_back = std::mem::take(&mut self.came_back);
         came_back.extend(self.ring.completion());

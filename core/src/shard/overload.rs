@@ -1,0 +1,407 @@
+//! Whom a shard turns away when more connections come than it can serve.
+//!
+//! Work that waits grows without bound once it comes faster than it is done, and then every mail waits for all before
+//! it: the rate stays, the answers come after minutes, clients give up and come again. So there is a bound on what is
+//! in work at a time, and who comes beyond it hears 421 before anything was spent on him.
+//!
+//! A shard is *busy* when new tasks wait [`BUSY`] and longer for their turn, on the average of the last few. It is *overloaded* when it has been busy for
+//! [`STANDING`] on end while more than `sessions_working_max` sessions were working, which a burst does not do. From
+//! then on only so many sessions may work as it ends within `overload_delay_ms`, strangers half of that: clients that
+//! have waited for a greeting today, and the operator's own, go before those that nobody knows. While the shard is not
+//! busy nobody is turned away, whatever the count says: sessions that wait for clients far away cost nothing.
+//! It is over when a second went by without standing business, or when the count proved to say nothing.
+//!
+//! Sessions under way are never cut. Pure: time comes in.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::clock::MonoMillis;
+use crate::config;
+
+/// New tasks that wait so long for their turn found the shard busy.
+const BUSY: Duration = Duration::from_millis(2);
+/// The average of so many waits: work comes in waves, and between two of them somebody is quick.
+const WAITS: u64 = 8;
+/// Busy for so long on end is no burst.
+const STANDING: Duration = Duration::from_millis(100);
+/// So long without standing business, and the overload is over.
+const CALM: Duration = Duration::from_secs(1);
+/// What a task's wait said is not believed for longer.
+const FRESH: Duration = Duration::from_millis(100);
+/// Sessions that are let in at a time, however slow the shard seems.
+const WORKING_MIN: u64 = 32;
+/// How fast the shard ends sessions is measured over so long.
+const MEASURED: Duration = Duration::from_millis(250);
+/// A session from whose client nothing came for one to two of these periods is not working.
+const PERIOD_MILLIS: u64 = 512;
+
+/// What is known of a client that connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The operator's own, or it waited for a greeting within the last day.
+    Known,
+    /// Nobody knows it.
+    Stranger,
+}
+
+/// The state of one shard. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Overload(Rc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    working: RefCell<Working>,
+    pace: RefCell<Pace>,
+    /// How long tasks waited, on average: microseconds.
+    wait: Cell<u64>,
+    /// When a task last said how long it waited.
+    heard: Cell<MonoMillis>,
+    /// Since when every task has waited.
+    busy_since: Cell<Option<MonoMillis>>,
+    /// Busy for long enough, last at.
+    stood: Cell<MonoMillis>,
+    is_over: Cell<bool>,
+    /// How many sessions may work while it is over.
+    limit: Cell<u64>,
+    is_probing: Cell<bool>,
+}
+
+/// Sessions by the period in which their client was last heard of: this one and the one before, known and strangers.
+#[derive(Debug, Default)]
+struct Working {
+    period: u64,
+    now: [u64; 2],
+    before: [u64; 2],
+}
+
+impl Working {
+    fn turn(&mut self, now: MonoMillis) {
+        let period = now.0 / PERIOD_MILLIS;
+        if period > self.period {
+            let is_next = period == self.period + 1;
+            self.before = if is_next { self.now } else { [0; 2] };
+            self.now = [0; 2];
+            self.period = period;
+        }
+    }
+
+    fn place(&mut self, whose: Standing, period: u64) -> Option<&mut u64> {
+        let counts = match self.period.checked_sub(period) {
+            Some(0) => &mut self.now,
+            Some(1) => &mut self.before,
+            _ => return None,
+        };
+        counts.get_mut(whose as usize)
+    }
+
+    fn count(&self, whose: Standing) -> u64 {
+        let of = |counts: &[u64; 2]| counts.get(whose as usize).copied().unwrap_or(0);
+        of(&self.now) + of(&self.before)
+    }
+}
+
+/// How many sessions the shard ends in a second.
+#[derive(Debug, Default)]
+struct Pace {
+    began: MonoMillis,
+    ended: u64,
+    per_second: u64,
+}
+
+impl Overload {
+    /// A session began; it counts as working until it is dropped or its client falls silent.
+    pub(super) fn session(&self, whose: Standing, now: MonoMillis) -> Session {
+        let mut working = self.0.working.borrow_mut();
+        working.turn(now);
+        let period = working.period;
+        if let Some(count) = working.place(whose, period) {
+            *count += 1;
+        }
+        let (state, has_answered) = (Rc::clone(&self.0), Cell::new(false));
+        Session { state, whose, period: Cell::new(period), has_answered }
+    }
+
+    /// A task that was ready `waited` ago has its turn.
+    pub(super) fn waited(&self, waited: Duration, now: MonoMillis) {
+        let state = &self.0;
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
+        // What was said long ago says nothing now.
+        let before = if now.since(state.heard.get()) > FRESH { micros } else { state.wait.get() };
+        let wait = (before * (WAITS - 1) + micros) / WAITS;
+        state.wait.set(wait);
+        if u128::from(wait) < BUSY.as_micros() {
+            let (known, strangers) = self.working(now);
+            // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
+            if state.is_over.get() && known + strangers > 2 * state.limit.get() {
+                state.is_over.set(false);
+                state.stood.set(MonoMillis(0));
+            }
+            state.busy_since.set(None);
+        } else {
+            let since = state.busy_since.get().unwrap_or(now);
+            state.busy_since.set(Some(since));
+            if now.since(since) >= STANDING {
+                state.stood.set(now);
+            }
+        }
+        state.heard.set(now);
+    }
+
+    /// Whether somebody who connects now is turned away.
+    pub(super) fn refuses(
+        &self,
+        whose: Standing,
+        limits: &config::Admission,
+        now: MonoMillis,
+    ) -> bool {
+        let state = &self.0;
+        let (known, strangers) = self.working(now);
+        let is_busy = state.busy_since.get().is_some() && now.since(state.heard.get()) <= FRESH;
+        let is_standing =
+            is_busy && now.since(state.stood.get()) <= FRESH && state.stood.get().0 > 0;
+        let most = u64::from(limits.sessions_working_max);
+        if state.is_over.get() {
+            state.is_over.set(now.since(state.stood.get()) <= CALM);
+        } else if most > 0 && is_standing && known + strangers > most {
+            state.is_over.set(true);
+        }
+        if !state.is_over.get() || !is_busy {
+            return false;
+        }
+        let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
+        let limit = paced.max(WORKING_MIN);
+        state.limit.set(limit);
+        match whose {
+            Standing::Known => known >= limit,
+            Standing::Stranger => known + strangers >= limit / 2,
+        }
+    }
+
+    /// Whether connections are being turned away.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.get()
+    }
+
+    /// True for the one who shall find out how long a task waits, as no session begins that would: he says it by
+    /// [`Self::probed`].
+    pub(super) fn shall_probe(&self) -> bool {
+        !self.0.is_probing.replace(true)
+    }
+
+    /// The end of a probe.
+    pub(super) fn probed(&self, waited: Duration, now: MonoMillis) {
+        self.0.is_probing.set(false);
+        self.waited(waited, now);
+    }
+
+    fn working(&self, now: MonoMillis) -> (u64, u64) {
+        let mut working = self.0.working.borrow_mut();
+        working.turn(now);
+        (working.count(Standing::Known), working.count(Standing::Stranger))
+    }
+}
+
+impl Pace {
+    fn ended_one(&mut self, now: MonoMillis) {
+        self.ended += 1;
+        let span = now.since(self.began);
+        if span >= MEASURED {
+            let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            let measured = self.ended.saturating_mul(1000) / millis.max(1);
+            // A moment in which little ended must not make the next ones smaller still.
+            self.per_second = measured.max(self.per_second - self.per_second / 16);
+            (self.began, self.ended) = (now, 0);
+        }
+    }
+}
+
+/// A session that works while its client says something.
+#[derive(Debug)]
+pub(super) struct Session {
+    state: Rc<State>,
+    whose: Standing,
+    /// When its client was last heard of.
+    period: Cell<u64>,
+    has_answered: Cell<bool>,
+}
+
+impl Session {
+    /// A message of it was answered.
+    pub(super) fn answered(&self, now: MonoMillis) {
+        self.has_answered.set(true);
+        self.state.pace.borrow_mut().ended_one(now);
+    }
+
+    /// Something came from its client.
+    pub(super) fn heard(&self, now: MonoMillis) {
+        let mut working = self.state.working.borrow_mut();
+        working.turn(now);
+        let period = working.period;
+        let last = self.period.replace(period);
+        if last == period {
+            return;
+        }
+        if let Some(count) = working.place(self.whose, last) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = working.place(self.whose, period) {
+            *count += 1;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.has_answered.get() {
+            // Who came for nothing was work, too.
+            self.state.pace.borrow_mut().ended += 1;
+        }
+        let mut working = self.state.working.borrow_mut();
+        if let Some(count) = working.place(self.whose, self.period.get()) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_millis(8);
+
+    fn at(millis: u64) -> MonoMillis {
+        MonoMillis(1_000_000 + millis)
+    }
+
+    fn limits() -> config::Admission {
+        config::Admission {
+            sessions_working_max: 100,
+            overload_delay_ms: 50,
+            ..config::Admission::default()
+        }
+    }
+
+    /// A shard that ends `per_second` sessions, with as many that work, busy from `at(0)` to `at(1000)`.
+    fn busy(per_second: u64, known: usize, strangers: usize) -> (Overload, Vec<Session>) {
+        let overload = Overload::default();
+        let sessions = |whose, count| (0..count).map(move |_| whose);
+        let held = sessions(Standing::Known, known)
+            .chain(sessions(Standing::Stranger, strangers))
+            .map(|whose| overload.session(whose, at(0)))
+            .collect::<Vec<_>>();
+        for millis in 0..1000 {
+            for _ in 0..per_second / 1000 {
+                overload.0.pace.borrow_mut().ended_one(at(millis));
+            }
+            if millis % 10 == 0 {
+                overload.waited(LONG, at(millis));
+                held.iter().for_each(|session| session.heard(at(millis)));
+            }
+        }
+        (overload, held)
+    }
+
+    /// Enough of them for the average.
+    fn all_wait(overload: &Overload, waited: Duration, millis: u64) {
+        (0..32).for_each(|_| overload.waited(waited, at(millis)));
+    }
+
+    #[test]
+    fn a_shard_that_is_busy_with_few_sessions_takes_more() {
+        let (overload, _held) = busy(1000, 100, 0);
+        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(!overload.is_over());
+    }
+
+    #[test]
+    fn a_burst_is_no_overload() {
+        let overload = Overload::default();
+        let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
+        overload.waited(LONG, at(0));
+        overload.waited(LONG, at(90));
+        assert!(!overload.refuses(Standing::Known, &limits(), at(90)));
+    }
+
+    #[test]
+    fn beyond_the_bound_only_so_many_work_as_end_in_time() {
+        // 2,000 a second within 50 ms are 100.
+        let (overload, mut held) = busy(2000, 101, 0);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        held.truncate(100);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "it goes on with fewer");
+        held.truncate(99);
+        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+    }
+
+    #[test]
+    fn strangers_go_first_and_are_not_counted_against_those_we_know() {
+        let (overload, _held) = busy(2000, 40, 400);
+        assert!(overload.refuses(Standing::Stranger, &limits(), at(1000)));
+        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)), "40 of 100 are known");
+    }
+
+    #[test]
+    fn who_is_not_busy_turns_nobody_away() {
+        let (overload, _held) = busy(2000, 150, 0);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        overload.waited(Duration::ZERO, at(1000));
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "one that was quick");
+        all_wait(&overload, Duration::ZERO, 1001);
+        assert!(!overload.refuses(Standing::Known, &limits(), at(1001)), "turns without a wait");
+        all_wait(&overload, LONG, 1002);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1002)), "but it is not over yet");
+        assert!(!overload.refuses(Standing::Known, &limits(), at(1103)), "what was said is stale");
+    }
+
+    #[test]
+    fn it_is_over_after_a_second_without_standing_business() {
+        let (overload, _held) = busy(2000, 150, 0);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        for millis in (1010..2100).step_by(20) {
+            all_wait(&overload, Duration::ZERO, millis);
+            all_wait(&overload, LONG, millis + 10);
+        }
+        assert!(!overload.refuses(Standing::Known, &limits(), at(2100)));
+        assert!(!overload.is_over());
+    }
+
+    #[test]
+    fn sessions_that_wait_for_clients_far_away_are_no_overload() {
+        let (overload, _held) = busy(2000, 400, 0);
+        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        all_wait(&overload, Duration::ZERO, 1001);
+        all_wait(&overload, LONG, 1002);
+        assert!(
+            !overload.refuses(Standing::Known, &limits(), at(1002)),
+            "idle with four times as many as may be"
+        );
+    }
+
+    #[test]
+    fn a_silent_session_does_not_work() {
+        let overload = Overload::default();
+        let held: Vec<_> = (0..10).map(|_| overload.session(Standing::Known, at(0))).collect();
+        assert_eq!(overload.working(at(0)), (10, 0));
+        held.iter().take(3).for_each(|session| session.heard(at(700)));
+        assert_eq!(overload.working(at(PERIOD_MILLIS * 2)), (3, 0));
+        drop(held);
+        assert_eq!(overload.working(at(PERIOD_MILLIS * 2)), (0, 0), "each was counted once");
+    }
+
+    #[test]
+    fn a_bound_of_zero_is_none() {
+        let (overload, _held) = busy(2000, 1000, 1000);
+        let limits = config::Admission { sessions_working_max: 0, ..limits() };
+        assert!(!overload.refuses(Standing::Stranger, &limits, at(1000)));
+    }
+
+    #[test]
+    fn one_probes_at_a_time() {
+        let overload = Overload::default();
+        assert!(overload.shall_probe() && !overload.shall_probe());
+        overload.probed(LONG, at(0));
+        assert!(overload.shall_probe());
+    }
+}
