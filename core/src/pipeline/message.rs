@@ -25,6 +25,7 @@ use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
 use crate::spool::disk::{Disk as _, GlommioDisk};
+use crate::stages::{self, Stage};
 use crate::tables::Digest;
 use crate::verdict::{self, Verdict};
 
@@ -114,13 +115,17 @@ impl Pipeline {
         received: Received,
         complete: Complete,
     ) -> Reply {
+        // All that is not a stage of its own; the session goes on after it.
+        let _decide = stages::enter(Stage::Decide);
         let content = complete.content();
         let octets = cheap(content);
+        let reading = stages::enter(Stage::View);
         let view = octets.map(|octets| View::build(octets, &ViewLimits::shard()));
         let head = match view.as_ref().zip(octets) {
             Some((view, octets)) => Ok(Head::of(view, header_bytes(octets), Arc::clone(octets))),
             None => self.head(content).await,
         };
+        drop(reading);
         let head = match head {
             Ok(head) => head,
             Err(reply) => return reply,
@@ -191,6 +196,7 @@ impl Pipeline {
             }
         }
         self.rooms.count(Counter::ScansOnWorker);
+        let _stage = stages::enter(Stage::HandOver);
         let envelope_from = Some(path.into_bytes());
         let shared = &self.rooms.shared;
         let number = transaction.snapshot.number().to_string();
@@ -224,6 +230,7 @@ impl Pipeline {
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
         };
+        let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
         let pause = async || glommio::executor().yield_task_queue_now().await;
         let examined = scan::examine(view, &tables, &mut scratch, Some(reverse_path), &pause).await;
@@ -330,8 +337,10 @@ impl Pipeline {
         let mut any = false;
         for group in groups(message, judged, |judged| judged.decision.action.holds()) {
             let copy = message.rewritten(judged, &group, content, &self.rooms.shared.config.load());
+            let holding = stages::enter(Stage::Quarantine);
             let held = hold::held_mail(message, judged, &group, copy.bytes());
             let kept = self.rooms.quarantine.hold(&held, &copy, message.at.unix).await;
+            drop(holding);
             let items = kept.map_err(|error| {
                 tracing::error!(%error, "a mail could not be held");
                 Reply::new(452, Enhanced(4, 3, 1), "Insufficient system storage, try again later")

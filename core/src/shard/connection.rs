@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::pipeline::{Body, Pipeline, Transaction};
 use crate::reply::{Enhanced, Reply};
 use crate::session::proxy::{self, Proxied};
 use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
+use crate::stages::{self, Stage};
 
 /// A TLS handshake, a PROXY header, our goodbye: everything that has no time-out in RFC 5321.
 const SETUP_SECONDS: u64 = 30;
@@ -43,7 +45,11 @@ const PROXY_FIXED_BYTES: usize = 16;
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
 pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stream: Stream) {
     let mut stream = stream;
-    match survive(converse(&pipeline, &listening, &mut stream)).await {
+    let served = {
+        let session = pin!(survive(converse(&pipeline, &listening, &mut stream)));
+        stages::measured(Stage::Session, session).await
+    };
+    match served {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
         Err(_) => {
@@ -53,7 +59,8 @@ pub(super) async fn serve(pipeline: Rc<Pipeline>, listening: Rc<Listening>, stre
             let _ = write_reply(&pipeline, &mut stream, &reply).await;
         }
     }
-    let _ = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()).await;
+    let close = pin!(pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()));
+    let _ = stages::measured(Stage::Session, close).await;
 }
 
 /// What `work` gave, or how it panicked: that must not be the end of the shard. No `async fn`: it would
