@@ -1,4 +1,4 @@
-//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `conserve` accounts, `traffic` writes
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `conserve` accounts, `traffic` writes
 //! mails as files, `report` shows a saved run.
 
 mod commands;
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use commands::capacity::CapacityArguments;
 use commands::conserve::ConserveArguments;
 use commands::ramp::RampArguments;
 use commands::send::SendArguments;
@@ -33,6 +34,8 @@ enum Command {
     Send(Box<SendArguments>),
     /// Raise the rate of an open loop until the server no longer keeps up.
     Ramp(Box<RampArguments>),
+    /// Start engines, switch one part on after the other, and write what each costs and can.
+    Capacity(Box<CapacityArguments>),
     /// Prove from two ledgers that no mail was lost and none is there twice.
     Conserve(ConserveArguments),
     /// Write the mails of a mix as files, and the zone that has their DKIM keys.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Sink(arguments) => commands::sink::run(*arguments),
         Command::Send(arguments) => commands::send::run(&arguments),
         Command::Ramp(arguments) => commands::ramp::run(&arguments),
+        Command::Capacity(arguments) => commands::capacity::run(&arguments),
         Command::Conserve(arguments) => commands::conserve::run(&arguments),
         Command::Traffic(arguments) => commands::traffic::run(&arguments),
         Command::Report(arguments) => {

@@ -7,7 +7,7 @@ use super::RunReport;
 use super::compare::{differences, rows};
 use super::figures::{answered, figures, load_words, machine_words, refused};
 use super::panels::{Panel, Run, Table, panels, started};
-use super::text::{count, escape, figure};
+use super::text::{capital, count, escape, figure};
 
 const STYLE: &str = include_str!("page.css");
 /// What the charts are about, in the order of [`panels`]; their titles are findings.
@@ -37,13 +37,7 @@ pub fn page_of_two(a: &RunReport, b: &RunReport) -> String {
 fn render(reports: &[RunReport]) -> String {
     let runs = Run::all(reports);
     let titles: Vec<String> = runs.iter().map(|run| title_of(run.report)).collect();
-    let title = escape(&titles.join(" / "));
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n"
-    );
+    let mut page = begin(&titles.join(" / "));
     match reports {
         [a, b] => head_of_two(&mut page, a, b),
         _ => runs.iter().for_each(|run| head_of_one(&mut page, run.report)),
@@ -61,11 +55,22 @@ fn render(reports: &[RunReport]) -> String {
     page
 }
 
+/// The page up to its first heading.
+pub(super) fn begin(title: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n"
+    )
+}
+
 fn title_of(report: &RunReport) -> String {
     if report.title.is_empty() { "A run without a title".to_owned() } else { report.title.clone() }
 }
 
-fn notice(page: &mut String, class: &str, text: &str) {
+pub(super) fn notice(page: &mut String, class: &str, text: &str) {
     let _ = writeln!(page, "<div class=\"notice {class}\"><p>{}</p></div>", escape(text));
 }
 
@@ -221,7 +226,7 @@ fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
     page.push_str("</details></section>\n");
 }
 
-fn write_table(page: &mut String, table: &Table) {
+pub(super) fn write_table(page: &mut String, table: &Table) {
     page.push_str("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
     for cell in &table.head {
         let _ = write!(page, "<th scope=\"col\">{}</th>", escape(cell));
@@ -237,7 +242,7 @@ fn write_table(page: &mut String, table: &Table) {
     page.push_str("</tbody></table></div>");
 }
 
-fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) {
+pub(super) fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) {
     let _ = write!(
         page,
         "<section class=\"below\"><h2>{}</h2><table class=\"words\"><tbody>",
@@ -292,12 +297,4 @@ fn circumstances(page: &mut String, run: &Run<'_>) {
 
 fn of_run(run: &Run<'_>, heading: &str) -> String {
     if run.name.is_empty() { heading.to_owned() } else { format!("{}: {heading}", run.name) }
-}
-
-/// The first letter of a finding; a run's name or a number stays.
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -1,0 +1,122 @@
+//! The capacity sheet: a row for each engine of the plan, and everything that must be known to believe it.
+//!
+//! Like [`RunReport`](super::RunReport) its JSON is the saved form: fields are added, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Conservation, Machine, Percentiles, Stage};
+
+/// What a plan came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sheet {
+    /// When it began, seconds of the Unix epoch.
+    pub started_unix: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The command as it was started.
+    pub command: Vec<String>,
+    /// `whole`, `quick` or `budget`.
+    pub plan: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// What ran.
+    pub programs: Programs,
+    /// Cores of the engine, all its threads and workers.
+    pub engine_cores: Vec<usize>,
+    /// Cores of generator and sink.
+    pub generator_cores: Vec<usize>,
+    /// What mail was made durable on.
+    pub disk: Disk,
+    /// In the order of the plan.
+    pub rows: Vec<Row>,
+}
+
+/// Which programs they were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Programs {
+    /// First half of the digest of `sekisho-engine`.
+    pub engine_sha256: String,
+    /// Commit of the checkout that the programs lie in; it is not said that they were built from it.
+    pub checkout: Option<String>,
+}
+
+/// A disk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Disk {
+    /// Kind of its file system.
+    pub file_system: String,
+    /// Median time of an `fdatasync` of 4 KiB.
+    pub flush_ms: f64,
+}
+
+/// One engine of the plan. None: not measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// The row that it adds a part to.
+    pub base: Option<String>,
+    /// What it is, or adds.
+    pub what: String,
+    /// Mix of mails.
+    pub mix: String,
+    /// `through` or `spool`; none without an engine.
+    pub mode: Option<String>,
+    /// Mails of the closed loop.
+    pub mails: u64,
+    /// Of these, read by an analysis worker.
+    pub on_worker: u64,
+    /// Mails a second in the closed loop.
+    pub closed_per_second: f64,
+    /// CPU of the engine and its workers for each mail, to its delivery.
+    pub cpu_ms: Option<f64>,
+    /// The same as the kernel counts it for the processes, in ticks of 10 ms: what `cpu_ms` is held against.
+    pub kernel_cpu_ms: Option<f64>,
+    /// How much more than its base.
+    pub added_ms: Option<f64>,
+    /// Highest rate that was kept up with.
+    pub knee: Option<f64>,
+    /// Why the ramp ended.
+    pub knee_ended: String,
+    /// Rate of the open loop.
+    pub rate: Option<f64>,
+    /// Latency in it, from the time at which a mail was due.
+    pub latency_ms: Option<Percentiles>,
+    /// Resident memory of the engine and its workers after the open loop.
+    pub rss_mib: Option<u64>,
+    /// CPU by stage.
+    pub stages: Vec<Stage>,
+    /// Mails that still waited a minute after the last load.
+    pub waiting: u64,
+    /// Whether every mail of all its loads was found again.
+    pub conservation: Option<Conservation>,
+    /// CPU of the generator for each mail of the closed loop.
+    pub generator_cpu_ms: f64,
+    /// What measured the generator and not the engine.
+    pub limited: Vec<String>,
+    /// Why the row proves nothing: mail was lost, came twice, or does not add up.
+    pub failed: Option<String>,
+}
+
+impl Sheet {
+    /// Sets what each row adds to its base.
+    pub fn compare(&mut self) {
+        let cpu: Vec<(String, f64)> =
+            self.rows.iter().filter_map(|row| Some((row.name.clone(), row.cpu_ms?))).collect();
+        for row in &mut self.rows {
+            let base = row.base.as_ref();
+            let base = base.and_then(|base| cpu.iter().find(|(name, _)| name == base));
+            row.added_ms = row.cpu_ms.zip(base).map(|(own, (_, base))| own - base);
+        }
+    }
+
+    /// Whether every row proves that no mail was lost and none came twice.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.rows.iter().all(|row| row.failed.is_none() && row.conservation.is_some())
+    }
+}

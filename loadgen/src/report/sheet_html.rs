@@ -1,0 +1,173 @@
+//! The capacity sheet as one page that needs nothing else, like that of a run.
+
+use std::fmt::Write;
+
+use super::chart::{Bar, bars};
+use super::html::{begin, notice, words, write_table};
+use super::panels::Table;
+use super::sheet::{Row, Sheet};
+use super::sheet_text::{COLUMNS, circumstances, conserved, micros, remarks, stage_names, title};
+use super::text::{capital, escape, figure, utc};
+
+/// The page.
+#[must_use]
+pub fn page(sheet: &Sheet) -> String {
+    let mut page = begin("Capacity sheet");
+    let _ = writeln!(
+        page,
+        "<h1>Capacity sheet</h1>\n<p class=\"quiet\">{}, {} plan, {} engines one after the other</p>",
+        utc(sheet.started_unix),
+        escape(&sheet.plan),
+        sheet.rows.iter().filter(|row| row.mode.is_some()).count(),
+    );
+    let kind = if sheet.holds() { "good" } else { "bad" };
+    notice(&mut page, kind, &format!("Every mail of every row: {}.", conserved(sheet)));
+    for (kind, text) in remarks(sheet) {
+        notice(&mut page, kind, &text);
+    }
+    facts(&mut page, sheet);
+    whole(&mut page, sheet);
+    page.push_str("<div class=\"below\"></div><div class=\"panels\">\n");
+    let engines = || sheet.rows.iter().filter(|row| row.mode.is_some());
+    chart(&mut page, "CPU a mail", engines(), "ms", |row| row.cpu_ms);
+    chart(&mut page, "Highest rate that was kept up with", sheet.rows.iter(), "mails/s", |row| {
+        row.knee
+    });
+    for (name, of) in [
+        (
+            "Half within, at four fifths of the knee",
+            (|of| of.p50) as fn(&super::Percentiles) -> f64,
+        ),
+        ("99 % within", |of| of.p99),
+        ("99.9 % within", |of| of.p999),
+    ] {
+        chart(&mut page, name, engines(), "ms", |row| row.latency_ms.as_ref().map(of));
+    }
+    chart(&mut page, "Memory of the engine and its workers", engines(), "MiB", |row| {
+        row.rss_mib.and_then(|mib| u32::try_from(mib).ok()).map(f64::from)
+    });
+    page.push_str("</div>\n");
+    stages(&mut page, sheet);
+    let pairs: Vec<_> = circumstances(sheet);
+    words(&mut page, "What was run, and where", &pairs);
+    page.push_str("</body></html>\n");
+    page
+}
+
+/// The three figures that one looks for first.
+fn facts(page: &mut String, sheet: &Sheet) {
+    let named = |name: &str| sheet.rows.iter().find(|row| row.name == name);
+    let mut facts = Vec::new();
+    for (name, words) in [
+        ("relay", "relay"),
+        ("literals", "full scanning"),
+        ("hold", "hold"),
+        ("spool", "spool, durable"),
+    ] {
+        let Some(row) = named(name) else { continue };
+        if let Some(ms) = row.cpu_ms {
+            facts.push((format!("{words}, CPU a mail"), figure(ms), "ms"));
+        }
+        if let Some(knee) = row.knee {
+            facts.push((format!("{words}, knee"), figure(knee), "mails/s"));
+        }
+    }
+    if facts.is_empty() {
+        return;
+    }
+    page.push_str("<dl class=\"facts\">");
+    for (name, value, unit) in facts {
+        let name = capital(&name);
+        let _ = write!(page, "<div><dt>{name}</dt><dd>{value} <small>{unit}</small></dd></div>");
+    }
+    page.push_str("</dl>\n");
+}
+
+fn whole(page: &mut String, sheet: &Sheet) {
+    let mut head = vec!["engine with".to_owned()];
+    head.extend(COLUMNS.iter().map(|(name, _)| (*name).to_owned()));
+    let row = |row: &Row| {
+        let mut cells = vec![format!("{}: {}", title(row), row.what)];
+        cells.extend(COLUMNS.iter().map(|(_, of)| of(row)));
+        cells
+    };
+    let table = Table { head, rows: sheet.rows.iter().map(row).collect() };
+    page.push_str(
+        "<section><h2>One more part in each row</h2><p class=\"note\">CPU is that of the engine's process, all its \
+         threads, and its workers, to the last delivery. Latency counts from the time at which a mail was due, at four \
+         fifths of the knee. A row is compared with its base, the row whose parts it has and one less.</p>",
+    );
+    write_table(page, &table);
+    page.push_str("</section>\n");
+}
+
+fn chart<'r>(
+    page: &mut String,
+    name: &str,
+    rows: impl Iterator<Item = &'r Row>,
+    unit: &str,
+    of: impl Fn(&Row) -> Option<f64>,
+) {
+    let made: Vec<Bar> = rows
+        .filter_map(|row| {
+            let value = of(row)?;
+            let limited = if row.limited.is_empty() { "" } else { ", limited by the generator" };
+            let class = if row.limited.is_empty() { "accepted" } else { "temporary" };
+            let words = format!("{} {unit}{limited}", figure(value));
+            Some(Bar { name: title(row), words, class, value })
+        })
+        .collect();
+    if made.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        page,
+        "<section><h2>{}</h2>{}</section>",
+        escape(name),
+        bars(&format!("{name}, {unit}"), &made)
+    );
+}
+
+fn stages(page: &mut String, sheet: &Sheet) {
+    let rows: Vec<&Row> = sheet.rows.iter().filter(|row| !row.stages.is_empty()).collect();
+    if rows.is_empty() {
+        return;
+    }
+    page.push_str("<div class=\"below\"></div><div class=\"panels\">\n");
+    for row in &rows {
+        let made: Vec<Bar> = row
+            .stages
+            .iter()
+            .map(|stage| Bar {
+                name: stage.name.clone(),
+                words: format!("{} µs", figure(stage.micros_per_mail)),
+                class: "accepted",
+                value: stage.micros_per_mail,
+            })
+            .collect();
+        let heading = format!("{} µs of CPU a mail", figure(row.cpu_ms.unwrap_or(0.0) * 1000.0));
+        let _ = writeln!(
+            page,
+            "<section><p class=\"kind\">CPU by stage: {}</p><h2>{heading}</h2>{}</section>",
+            escape(&title(row)),
+            bars(&heading, &made)
+        );
+    }
+    page.push_str("</div>\n<div class=\"below\"></div>");
+    let mut head = vec!["stage, µs of CPU a mail".to_owned()];
+    head.extend(rows.iter().map(|row| row.name.clone()));
+    let line = |name: &str| {
+        let mut cells = vec![name.to_owned()];
+        let cell = |row: &&Row| micros(row, name).map_or_else(|| "-".to_owned(), figure);
+        cells.extend(rows.iter().map(cell));
+        cells
+    };
+    let table = Table { head, rows: stage_names(sheet).into_iter().map(line).collect() };
+    page.push_str(
+        "<section><h2>Budget of a mail</h2><p class=\"note\">Told by the engine, which measures one of sixteen turns of \
+         a session and all of a worker. The rest of a shard is what no stage has: the executor, its ring, the kernel's \
+         work for it.</p>",
+    );
+    write_table(page, &table);
+    page.push_str("</section>\n");
+}

@@ -1,0 +1,235 @@
+//! The capacity sheet in words, for a terminal, and the budget of a mail as the table of `ARCHITECTURE.md`.
+
+use std::fmt::Write;
+
+use super::sheet::{Row, Sheet};
+use super::text::{count, figure, printable, utc};
+
+/// Head and row of one column.
+type Column = (&'static str, fn(&Row) -> String);
+
+fn known(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), figure)
+}
+
+fn added(row: &Row) -> String {
+    row.added_ms.map_or_else(String::new, |ms| {
+        let sign = if ms >= 0.0 { "+" } else { "" };
+        format!("{sign}{}", figure(ms))
+    })
+}
+
+/// What a row says, column by column.
+pub(super) const COLUMNS: [Column; 10] = [
+    ("CPU ms a mail", |row| known(row.cpu_ms)),
+    ("more than its base", added),
+    ("closed loop, mails/s", |row| figure(row.closed_per_second)),
+    ("knee, mails/s", |row| known(row.knee)),
+    ("latency at, mails/s", |row| known(row.rate)),
+    ("p50 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p50))),
+    ("p99 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p99))),
+    ("p99.9 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p999))),
+    ("memory, MiB", |row| row.rss_mib.map_or_else(|| "-".to_owned(), count)),
+    ("lost / twice", |row| {
+        let found = row.conservation.as_ref();
+        found.map_or_else(
+            || "-".to_owned(),
+            |found| format!("{} / {}", found.lost_count, found.duplicated_count),
+        )
+    }),
+];
+
+/// Name of a row, its mix and how it is kept.
+pub(super) fn title(row: &Row) -> String {
+    let mode = row.mode.as_deref().map_or_else(String::new, |mode| format!(", {mode}"));
+    format!("{} ({}{mode})", row.name, row.mix)
+}
+
+/// Where it ran, and what, as pairs of words.
+pub(super) fn circumstances(sheet: &Sheet) -> Vec<(&'static str, String)> {
+    let machine = &sheet.machine;
+    let cores = |cores: &[usize]| {
+        let words: Vec<String> = cores.iter().map(ToString::to_string).collect();
+        words.join(", ")
+    };
+    let checkout = sheet.programs.checkout.as_deref();
+    let checkout =
+        checkout.map_or_else(String::new, |commit| format!(", in a checkout of {commit}"));
+    vec![
+        ("processor", format!("{}, {} cores", machine.cpu, machine.cores)),
+        ("memory", format!("{} MiB", count(machine.memory_kib / 1024))),
+        ("kernel", machine.kernel.clone()),
+        (
+            "cores",
+            format!(
+                "engine, all its threads and workers: {}; generator and sink: {}",
+                cores(&sheet.engine_cores),
+                cores(&sheet.generator_cores)
+            ),
+        ),
+        (
+            "programs",
+            format!(
+                "engine {} (SHA-256 {}...){checkout}; load generator {}",
+                machine.engine.as_deref().unwrap_or("of an unknown version"),
+                sheet.programs.engine_sha256,
+                machine.loadgen_version
+            ),
+        ),
+        (
+            "durability",
+            format!(
+                "through: the next hop has it before 250; spool and hold: fdatasync before 250, on {} \
+                 ({} ms for a flush of 4 KiB)",
+                sheet.disk.file_system,
+                figure(sheet.disk.flush_ms)
+            ),
+        ),
+        (
+            "started",
+            format!(
+                "{}, {} s, {} plan",
+                utc(sheet.started_unix),
+                figure(sheet.seconds),
+                sheet.plan
+            ),
+        ),
+        ("command", sheet.command.join(" ")),
+    ]
+}
+
+/// Sums over all rows: sent and where it was found.
+pub(super) fn conserved(sheet: &Sheet) -> String {
+    let found: Vec<_> = sheet.rows.iter().filter_map(|row| row.conservation.as_ref()).collect();
+    let sum = |of: fn(&super::Conservation) -> u64| count(found.iter().map(|one| of(one)).sum());
+    format!(
+        "sent {} = delivered {} + held {} + refused {} + dropped {} + unknown {} + lost {}; duplicated {}",
+        sum(|one| one.sent),
+        sum(|one| one.delivered),
+        sum(|one| one.held),
+        sum(|one| one.refused),
+        sum(|one| one.dropped),
+        sum(|one| one.unknown),
+        sum(|one| one.lost_count),
+        sum(|one| one.duplicated_count),
+    )
+}
+
+/// What must be known of single rows before they are believed.
+pub(super) fn remarks(sheet: &Sheet) -> Vec<(&'static str, String)> {
+    let mut remarks = Vec::new();
+    for row in &sheet.rows {
+        if let Some(why) = &row.failed {
+            remarks.push(("bad", format!("{}: PROVES NOTHING: {why}", row.name)));
+        }
+        if row.waiting > 0 {
+            let waiting = count(row.waiting);
+            let text =
+                format!("{}: {waiting} mails still waited a minute after the load", row.name);
+            remarks.push(("warn", text));
+        }
+        for why in &row.limited {
+            remarks.push(("warn", format!("{}: LIMITED BY THE GENERATOR: {why}", row.name)));
+        }
+    }
+    remarks
+}
+
+/// The sheet in words.
+#[must_use]
+pub fn render(sheet: &Sheet) -> String {
+    let mut lines = vec!["Capacity sheet".to_owned(), String::new()];
+    let widest = sheet.rows.iter().map(|row| title(row).chars().count()).max().unwrap_or(0);
+    let width = |head: &str| head.split(' ').map(str::len).max().unwrap_or(0).max(9);
+    // Heads of several words stand in several lines.
+    for line in 0..3 {
+        let mut text = " ".repeat(widest);
+        for (head, _) in COLUMNS {
+            let word = parts(head).get(line).cloned().unwrap_or_default();
+            let _ = write!(text, "  {word:>width$}", width = width(head));
+        }
+        if !text.trim().is_empty() {
+            lines.push(text.trim_end().to_owned());
+        }
+    }
+    for row in &sheet.rows {
+        let title = title(row);
+        let pad = widest.saturating_sub(title.chars().count());
+        let mut text = format!("{title}{}", " ".repeat(pad));
+        for (head, of) in COLUMNS {
+            let _ = write!(text, "  {:>width$}", of(row), width = width(head));
+        }
+        lines.push(text.trim_end().to_owned());
+    }
+    lines.push(String::new());
+    lines.push(conserved(sheet));
+    lines.extend(remarks(sheet).into_iter().map(|(_, text)| printable(&text)));
+    if sheet.rows.iter().any(|row| !row.stages.is_empty()) {
+        lines.push(String::new());
+        lines.push(
+            "CPU by stage, µs a mail (sampled by the engine: see `sekisho status`)".to_owned(),
+        );
+        lines.push(budget(sheet));
+    }
+    for (name, words) in circumstances(sheet) {
+        lines.push(format!("{name}: {}", printable(&words)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// At most three lines of a head.
+fn parts(head: &str) -> Vec<String> {
+    let mut words = head.split(' ');
+    let first = words.next().unwrap_or_default().to_owned();
+    let second = words.next().unwrap_or_default().to_owned();
+    vec![first, second, words.collect::<Vec<_>>().join(" ")]
+}
+
+/// Stages of all rows in their order: that of the row in which they come first.
+pub(super) fn stage_names(sheet: &Sheet) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for row in &sheet.rows {
+        let mut after = 0;
+        for stage in &row.stages {
+            match names.iter().position(|name| *name == stage.name) {
+                Some(at) => after = at + 1,
+                None => {
+                    names.insert(after.min(names.len()), &stage.name);
+                    after += 1;
+                }
+            }
+        }
+    }
+    names
+}
+
+/// Microseconds of a stage in a row; none where it has no such stage.
+pub(super) fn micros(row: &Row, stage: &str) -> Option<f64> {
+    row.stages.iter().find(|one| one.name == stage).map(|one| one.micros_per_mail)
+}
+
+/// The budget of a mail: a row for each stage, a column for each engine of the plan, microseconds; a table in
+/// Markdown.
+#[must_use]
+pub fn budget(sheet: &Sheet) -> String {
+    let rows: Vec<&Row> = sheet.rows.iter().filter(|row| !row.stages.is_empty()).collect();
+    let mut text = String::from("| stage, µs of CPU a mail |");
+    for row in &rows {
+        let _ = write!(text, " {} |", row.name);
+    }
+    let _ = write!(text, "\n|---|{}", "---:|".repeat(rows.len()));
+    let mut line = |name: &str, of: &dyn Fn(&Row) -> Option<f64>| {
+        let _ = write!(text, "\n| {name} |");
+        for row in &rows {
+            // Three digits are more than a run is worth.
+            let words = of(row).map_or_else(|| "-".to_owned(), |us| format!("{us:.1}"));
+            let _ = write!(text, " {words} |");
+        }
+    };
+    for name in stage_names(sheet) {
+        line(name, &|row| micros(row, name));
+    }
+    line("**all**", &|row| row.cpu_ms.map(|ms| ms * 1000.0));
+    text.push('\n');
+    text
+}
