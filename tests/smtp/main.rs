@@ -12,6 +12,7 @@
 )]
 
 mod backlog;
+mod capacity;
 mod clean;
 mod clients;
 mod content;
