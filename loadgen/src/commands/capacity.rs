@@ -54,21 +54,20 @@ pub(crate) struct CapacityArguments {
     /// Seed of everything drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Measure nothing: show a sheet that was saved (capacity.json).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["programs", "scratch"])]
+    from: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &CapacityArguments) -> Result<ExitCode, String> {
-    let options = arguments.options()?;
     if let Some(out) = &arguments.out {
         // Not after half an hour.
         std::fs::create_dir_all(out).map_err(|error| format!("out {}: {error}", out.display()))?;
     }
-    let measured = capacity::run(&options);
-    if arguments.keep {
-        let _ = writeln!(io::stderr(), "data of the engines: {}", options.scratch.display());
-    } else if let Err(error) = capacity::clean_up(&options.scratch) {
-        let _ = writeln!(io::stderr(), "scratch {}: {error}", options.scratch.display());
-    }
-    let sheet = measured.map_err(|error| format!("capacity: {error}"))?;
+    let sheet = match &arguments.from {
+        Some(file) => read(file)?,
+        None => measure(arguments)?,
+    };
     let text = sheet_text::render(&sheet);
     let json = serde_json::to_string_pretty(&sheet).map_err(|error| error.to_string())?;
     if let Some(out) = &arguments.out {
@@ -83,6 +82,23 @@ pub(crate) fn run(arguments: &CapacityArguments) -> Result<ExitCode, String> {
     };
     io::stdout().write_all(shown.as_bytes()).map_err(|error| format!("stdout: {error}"))?;
     Ok(if sheet.holds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn measure(arguments: &CapacityArguments) -> Result<Sheet, String> {
+    let options = arguments.options()?;
+    let measured = capacity::run(&options);
+    if arguments.keep {
+        let _ = writeln!(io::stderr(), "data of the engines: {}", options.scratch.display());
+    } else if let Err(error) = capacity::clean_up(&options.scratch) {
+        let _ = writeln!(io::stderr(), "scratch {}: {error}", options.scratch.display());
+    }
+    measured.map_err(|error| format!("capacity: {error}"))
+}
+
+fn read(file: &Path) -> Result<Sheet, String> {
+    let octets = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    serde_json::from_slice(&octets)
+        .map_err(|error| format!("{}: not a capacity sheet: {error}", file.display()))
 }
 
 fn write(out: &Path, sheet: &Sheet, text: &str, json: &str) -> Result<(), String> {

@@ -120,3 +120,71 @@ impl Sheet {
         self.rows.iter().all(|row| row.failed.is_none() && row.conservation.is_some())
     }
 }
+
+/// A sheet for the tests of what shows it.
+#[cfg(test)]
+pub(super) fn sample() -> Sheet {
+    let stages = |times: f64| {
+        let stage = |name: &str, micros: f64| Stage {
+            name: name.to_owned(),
+            micros_per_mail: micros * times,
+        };
+        vec![stage("session", 40.5), stage("view <b>", 7.0), stage("rest of the shard", 100.0)]
+    };
+    let row = |name: &str, base: Option<&str>, ms: f64| Row {
+        name: name.to_owned(),
+        base: base.map(str::to_owned),
+        what: "what it adds".to_owned(),
+        mix: "sizes".to_owned(),
+        mode: Some("through".to_owned()),
+        mails: 4000,
+        closed_per_second: 3000.0,
+        cpu_ms: Some(ms),
+        knee: Some(2800.0),
+        rate: Some(2240.0),
+        latency_ms: Some(Percentiles { p50: 1.5, p99: 9.25, p999: 30.0, ..Percentiles::default() }),
+        rss_mib: Some(60),
+        stages: stages(ms),
+        conservation: Some(Conservation { sent: 9, delivered: 9, ..Conservation::default() }),
+        ..Row::default()
+    };
+    let mut limited = row("starter rules", Some("relay"), 0.5);
+    limited.limited = vec!["knee: generator and sink took 95 % of their cores".to_owned()];
+    limited.stages.insert(1, Stage { name: "scan".to_owned(), micros_per_mail: 9.0 });
+    let mut broken = row("hold", Some("nowhere"), 1.0);
+    broken.failed = Some("sent 9 = ... + lost 1".to_owned());
+    let mut sheet = Sheet {
+        engine_cores: vec![0],
+        generator_cores: vec![1, 2],
+        rows: vec![
+            Row { mode: None, cpu_ms: None, stages: Vec::new(), ..row("no engine", None, 0.0) },
+            row("relay", None, 0.2),
+            limited,
+            broken,
+        ],
+        ..Sheet::default()
+    };
+    sheet.compare();
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_measured_by_its_base_and_one_that_lost_mail_proves_nothing() {
+        let sheet = sample();
+        let added: Vec<_> = sheet.rows.iter().map(|row| row.added_ms).collect();
+        assert_eq!(added, [None, None, Some(0.3), None]);
+        assert!(!sheet.holds());
+        let mut good = sheet.clone();
+        good.rows.truncate(3);
+        assert!(good.holds());
+        good.rows[1].conservation = None;
+        assert!(!good.holds(), "nobody looked");
+        let json = serde_json::to_string(&sheet).unwrap();
+        assert_eq!(serde_json::from_str::<Sheet>(&json).unwrap(), sheet);
+        assert_eq!(serde_json::from_str::<Sheet>("{\"rows\":[{}]}").unwrap().rows.len(), 1);
+    }
+}

@@ -171,3 +171,25 @@ fn stages(page: &mut String, sheet: &Sheet) {
     write_table(page, &table);
     page.push_str("</section>\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sheet::sample;
+    use super::*;
+
+    #[test]
+    fn the_page_is_well_formed_needs_nothing_else_and_warns_before_its_figures() {
+        let page = page(&sample());
+        let body = page.strip_prefix("<!DOCTYPE html>\n").unwrap();
+        let read = roxmltree::Document::parse(body).unwrap();
+        let with = |class: &str| {
+            let found = read.descendants().filter(|node| node.attribute("class") == Some(class));
+            found.count()
+        };
+        assert_eq!((with("notice bad"), with("notice warn"), with("notice good")), (2, 1, 0));
+        let rows = read.descendants().filter(|node| node.has_tag_name("tbody")).next().unwrap();
+        assert_eq!(rows.children().filter(|node| node.has_tag_name("tr")).count(), 4);
+        assert!(page.contains("view &lt;b&gt;"), "names of stages are an engine's words");
+        assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
+    }
+}

@@ -233,3 +233,38 @@ pub fn budget(sheet: &Sheet) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sheet::sample;
+    use super::*;
+
+    #[test]
+    fn the_sheet_in_words_has_a_line_for_each_row_and_says_what_to_doubt() {
+        let text = render(&sample());
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+        let relay: Vec<&str> = line("relay (").split_ascii_whitespace().collect();
+        let expected = [
+            "relay", "(sizes,", "through)", "0.200", "3,000", "2,800", "2,240", "1.50", "9.25",
+            "30.0", "60", "0", "/", "0",
+        ];
+        assert_eq!(relay, expected);
+        assert!(line("starter rules (").contains("+0.300"));
+        assert!(text.contains("sent 36 = delivered 36"));
+        assert!(text.contains("hold: PROVES NOTHING: sent 9"));
+        assert!(text.contains("starter rules: LIMITED BY THE GENERATOR: knee"));
+        assert!(text.contains("generator and sink: 1, 2"));
+    }
+
+    #[test]
+    fn the_budget_is_a_table_with_stages_in_their_order() {
+        let text = budget(&sample());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "| stage, µs of CPU a mail | relay | starter rules | hold |");
+        assert_eq!(lines[1], "|---|---:|---:|---:|");
+        assert_eq!(lines[2], "| session | 8.1 | 20.2 | 40.5 |");
+        assert_eq!(lines[3], "| scan | - | 9.0 | - |", "before what follows it there");
+        assert_eq!(lines[6], "| **all** | 200.0 | 500.0 | 1000.0 |");
+        assert_eq!(lines.len(), 7);
+    }
+}
