@@ -6,8 +6,8 @@
 //! ledgers of both ends for conservation. CPU is that of the engine's process, all threads, and its workers.
 //!
 //! It does **not** compare with other servers (`bench/peers` does), and it needs the programs `sekisho` and
-//! `sekisho-engine`. Bounds: times and steps of [`Depth`]; an engine has [`stand::START`] to start; what waits after a
-//! load has [`SETTLE`] to be delivered, and is counted as held after that.
+//! `sekisho-engine`. Bounds: times and steps of [`Depth`]; an engine has three minutes to start; what waits after a
+//! load has one to be delivered, and is counted as held after that.
 
 mod plan;
 mod stand;
@@ -159,7 +159,7 @@ impl Bench<'_> {
             mails: u64::MAX,
             to: vec![format!("user@{}", stand::DOMAIN)],
             threads: self.options.generator_cores.len().div_ceil(2).max(1),
-            seed: self.options.seed + self.number * 1000 + load as u64 * 100,
+            seed: self.options.seed.wrapping_add(self.number * 1000 + load as u64 * 100),
             timeout: Duration::from_secs(60),
             ledger: Some(self.ledger()),
             mix: self.part.mix.to_owned(),
@@ -218,7 +218,6 @@ impl Bench<'_> {
         let sending = SendOptions {
             seconds: Some(depth.closed),
             mails: depth.mails_max,
-            engine: Some(stand.data().to_owned()),
             ..self.sending(stand.smtp(), Load::Closed)
         };
         let closed = send::run(sending, self.mix()?)?;

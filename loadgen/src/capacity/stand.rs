@@ -46,7 +46,6 @@ const EVERY_MAIL: &str = "[[rule]]\nname = \"CAPACITY_ALL\"\ndescribe_en = \"Eve
 /// A running engine; ended when dropped.
 pub(super) struct Stand {
     child: Child,
-    data: PathBuf,
     smtp: SocketAddr,
     engine: Engine,
 }
@@ -91,7 +90,7 @@ impl Stand {
         pin(&options.generator_cores)?;
         let mut child = spawned.map_err(|error| named(&options.programs, &error))?;
         match up(&mut child, &data) {
-            Ok(engine) => Ok(Self { child, data, smtp, engine }),
+            Ok(engine) => Ok(Self { child, smtp, engine }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -105,10 +104,6 @@ impl Stand {
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    pub(super) fn data(&self) -> &Path {
-        &self.data
     }
 
     pub(super) fn smtp(&self) -> SocketAddr {
