@@ -1,5 +1,5 @@
-//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `conserve` accounts, `traffic` writes
-//! mails as files, `report` shows a saved run.
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `conserve`
+//! accounts, `traffic` writes mails as files, `report` shows a saved run.
 
 mod commands;
 

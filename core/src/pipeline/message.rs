@@ -94,7 +94,7 @@ impl Head {
     /// The beginning of the first field called `name`, decoded, for records; empty if there is none.
     pub(super) fn excerpt(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-        field.map_or("", |(_, value)| clip(value.trim(), EXCERPT_BYTES_MAX))
+        field.map_or("", |(_, value)| hold::clip(value.trim(), EXCERPT_BYTES_MAX))
     }
 }
 
@@ -337,10 +337,9 @@ impl Pipeline {
         let mut any = false;
         for group in groups(message, judged, |judged| judged.decision.action.holds()) {
             let copy = message.rewritten(judged, &group, content, &self.rooms.shared.config.load());
-            let holding = stages::enter(Stage::Quarantine);
+            let _stage = stages::enter(Stage::Quarantine);
             let held = hold::held_mail(message, judged, &group, copy.bytes());
             let kept = self.rooms.quarantine.hold(&held, &copy, message.at.unix).await;
-            drop(holding);
             let items = kept.map_err(|error| {
                 tracing::error!(%error, "a mail could not be held");
                 Reply::new(452, Enhanced(4, 3, 1), "Insufficient system storage, try again later")
@@ -565,9 +564,4 @@ pub(super) fn cheap(content: &Content) -> Option<&Arc<[u8]>> {
 /// Octets of the header section with its empty line; all of them if there is none.
 fn header_bytes(octets: &[u8]) -> usize {
     memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
-}
-
-/// The beginning of `text`, at most `bytes_max` octets.
-pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
