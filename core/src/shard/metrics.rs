@@ -170,7 +170,8 @@ mod tests {
             vec![("queue_mails", "Mails that wait", 7)]
         }
         fn cpu(&self) -> Vec<Cpu> {
-            let stages = Stage::ALL.map(|stage| (stage, u64::from(stage == Stage::View) * 1_500));
+            let stages =
+                Stage::ALL.map(|stage| (stage, u64::from(stage == Stage::View) * 1_500_000_000));
             let thread_nanos = 2_500_000_000;
             vec![Cpu { kind: "shard", number: 1, mails: 3, thread_nanos, stages }]
         }
@@ -189,7 +190,7 @@ mod tests {
         for line in [
             "sekisho_messages_accepted_total 41",
             "sekisho_queue_mails 7",
-            "sekisho_stage_cpu_seconds_total{shard=\"1\",stage=\"view\"} 1.5e-6",
+            "sekisho_stage_cpu_seconds_total{shard=\"1\",stage=\"view\"} 1.5",
             "sekisho_cpu_seconds_total{shard=\"1\"} 2.5",
             "sekisho_alarm{name=\"disk\"} 1",
             "sekisho_alarm{name=\"queue_age\"} 0",
