@@ -34,6 +34,10 @@ test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 2
 soak: rust test-packages ## The long runs: 200 kills in both modes, thousands of seeds, a larger corpus.
 	@tests/gate.sh soak
 
+.PHONY: soak-load
+soak-load: build ## Full load with faults by a fixed seed for SOAK_SECONDS (default 600); report on stdout.
+	@cargo run --release --locked -p sekisho-tests --example soak_load
+
 .PHONY: fuzz
 fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (default 600) altogether.
 	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
@@ -48,8 +52,12 @@ queue-figures: build ## Figures for a million mails that wait for dead hops; 10 
 	@bench/queue-million.sh target/queue-million all
 
 .PHONY: bench-peers
-bench-peers: build ## Postfix, rspamd, Haraka and the engine by turns, CPU a mail and ratios; root, 20 minutes.
-	@bench/peers/run.sh
+bench-peers: build ## All bars, those against Postfix, rspamd and Haraka among them; root, an hour and a quarter. ROWS=peers 25 minutes.
+	@bench/bars.sh $${ROWS:-all}
+
+.PHONY: load-soak
+load-soak: build ## Ten minutes of full load: memory in minute 10 against minute 2, every mail accounted for.
+	@OUT=target/load-soak.txt bench/bars.sh memory
 
 .PHONY: machine
 machine:

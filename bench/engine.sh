@@ -8,7 +8,8 @@
 # Tables that STATE has already (`generations`) are kept: building them with all rules takes half a minute.
 # Everything is delivered, whatever it is judged to be: peers do the same.
 # PROGRAMS names the directory of the programs (default: target/release), MODE through or spool,
-# SPAM what becomes of spam (default: header; quarantine holds it).
+# SPAM what becomes of spam (default: header; quarantine holds it), SHARDS how many there are (1), SETTINGS more
+# sections of the configuration, RECIPIENTS a file of addresses: all others of the domain are then refused.
 set -euo pipefail
 listen=$1 hop=$2 state=$3 domain=$4
 shift 4
@@ -18,7 +19,7 @@ mkdir -p "$state/etc"
 cat > "$state/etc/sekisho.toml" << TOML
 [engine]
 data_dir = ".."
-shards = 1
+shards = ${SHARDS:-1}
 host_name = "bench.example.com"
 [[listener]]
 address = "$listen"
@@ -28,6 +29,7 @@ mode = "${MODE:-through}"
 workers = 1
 [metrics]
 address = "off"
+${SETTINGS:-}
 [[tables.source]]
 path = "domains.toml"
 kind = "domains"
@@ -37,6 +39,11 @@ while [ $# -ge 2 ]; do
   printf '[[tables.source]]\npath = "%s"\nkind = "patterns"\nformat = "%s"\n' "$(realpath "$2")" "$1"
   shift 2
 done >> "$state/etc/sekisho.toml"
+if [ -n "${RECIPIENTS:-}" ]; then
+  printf '[[tables.source]]\npath = "%s"\nkind = "recipients"\nformat = "csv"\n' "$(realpath "$RECIPIENTS")"
+fi >> "$state/etc/sekisho.toml"
+verify=off
+[ -z "${RECIPIENTS:-}" ] || verify=list
 cat > "$state/etc/domains.toml" << TOML
 [[domain]]
 name = "$domain"
@@ -46,7 +53,7 @@ host = "${hop%:*}"
 port = ${hop##*:}
 tls = "never"
 [domain.settings]
-recipient.verify = "off"
+recipient.verify = "$verify"
 quarantine.reply = "accept"
 spam.action = "${SPAM:-header}"
 scan_exception.action = "deliver"

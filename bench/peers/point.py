@@ -18,7 +18,7 @@ import time
 arguments = argparse.ArgumentParser()
 arguments.add_argument("side")
 arguments.add_argument("--round", type=int, required=True)
-arguments.add_argument("--point", required=True, help="CLASS:SESSIONS:SECONDS; CLASS 2k, 20k, 200k or mix")
+arguments.add_argument("--point", required=True, help="CLASS:SESSIONS:SECONDS; CLASS 2k, 20k, 200k, mix or real")
 arguments.add_argument("--out", required=True)
 ARGUMENTS = arguments.parse_args()
 PEERS, PROGRAMS = os.environ["PEERS"], os.environ["PROGRAMS"]
@@ -43,7 +43,7 @@ class Group:
 
     def __init__(self):
         self.path = None
-        name = f"sekisho-peers-{os.getpid()}-{time.time_ns() // 1000000 % 10**6}"
+        name = f"sekisho-peers-{os.environ['APART']}-{time.time_ns() // 1000000 % 10**6}"
         for base, figure in (("/sys/fs/cgroup/cpuacct", "cpuacct.usage"), ("/sys/fs/cgroup", "cpu.stat")):
             if not os.path.exists(os.path.join(base, "cgroup.procs")):
                 continue
@@ -238,6 +238,8 @@ def stop(processes):
 
 
 def main():
+    # Told to end, it ends what it started, as after an error.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     os.makedirs(RUN, exist_ok=True)
     header = dict(re.findall(r"^# (settle|relays): (\S+)$", text_of(SIDE), re.M))
     relays = header.get("relays", "yes") == "yes"
@@ -246,8 +248,9 @@ def main():
     if group.path is None:
         group = Session()
     sink = Sink(sink_port)
+    zone = list(filter(os.path.exists, [os.path.join(PEERS, "real.zone")]))
     dns = subprocess.Popen(
-        ["taskset", "-c", LOAD_CORE, sys.executable, os.path.join(HERE, "dns.py"), os.environ["DNS"]],
+        ["taskset", "-c", LOAD_CORE, sys.executable, os.path.join(HERE, "dns.py"), os.environ["DNS"], *zone],
         stdin=subprocess.DEVNULL,
     )
     environment = dict(os.environ, RUN=RUN)

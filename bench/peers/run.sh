@@ -8,8 +8,9 @@
 # are on core 1. What counts is the CPU of every process of a side until the sink has everything.
 #
 # Variables: PEERS (target/peers) where the peers are; PROGRAMS (target/release) the engine; SIDES, the
-# names of bench/peers/sides in the order of their turns; POINT (mix:16:30) class of mails, sessions, seconds;
-# REPEATS (3); OUT (bench/results/peers.txt).
+# names of bench/peers/sides in the order of their turns; POINT (mix:16:30) class of mails, sessions, seconds; in the class
+# `real` attachments hold something and signatures verify (side postfix-rspamd-real, not comparable); REPEATS (3);
+# OUT (bench/results/peers.txt).
 #
 # Root is needed for three things: the overlay that Postfix and rspamd are installed into, the
 # namespaces that keep look-ups from leaving and processes from staying, and the cgroup that counts CPU.
@@ -21,30 +22,24 @@ cd "$here/../.."
 export PEERS PROGRAMS
 PEERS=$(realpath -m "${PEERS:-target/peers}") PROGRAMS=$(realpath -m "${PROGRAMS:-target/release}")
 point=${POINT:-mix:16:30} repeats=${REPEATS:-3} out=${OUT:-bench/results/peers.txt}
-for program in sekisho sekisho-engine sekisho-loadgen; do
-  [ -x "$PROGRAMS/$program" ] && continue
-  echo "bench-peers: $program: not in the directory of the programs" >&2
-  echo "try: make build" >&2
-  exit 2
-done
-if [ "$(nproc)" -lt 2 ]; then
-  echo "bench-peers: one core: two are needed, the side's and the load's" >&2
-  exit 2
-fi
+. "$here/instance.sh"
+programs_present bench-peers
+one_instance bench-peers
 
 all=(smtp-sink postfix postfix-rspamd haraka sekisho-relay sekisho-scan sekisho-spool sekisho-hold)
 read -ra sides <<< "${SIDES:-${all[*]}}"
-if [ "${PEERS_NAMESPACE:-}" != 1 ]; then
-  "$here/setup.sh" "$PEERS"
-  if [ "$(id -u)" = 0 ]; then
-    PEERS_NAMESPACE=1 exec unshare -m -n -p -f --mount-proc --propagation private "$here/run.sh"
-  fi
-  echo "bench-peers: not root: without Postfix, rspamd and smtp-sink, CPU in ticks of 10 ms" >&2
-else
+if [ -z "${APART:-}" ]; then
+  "$here/setup.sh" "$PEERS" 8>&-
+  apart "$here/run.sh"
+fi
+if [ "$(id -u)" = 0 ]; then
   . "$here/roots.sh"
   ip link set lo up
   root_mount postfix
+else
+  echo "bench-peers: not root: without Postfix, rspamd and smtp-sink, CPU in ticks of 10 ms" >&2
 fi
+trap 'exit 130' INT TERM
 # The same ports in all rounds: the engine's tables name its next hop. Free ones, as loopback may not be ours alone; below
 # the range that clients' ports come from, because one of tens of thousands of connections would sooner or later have
 # the port that a side wants to listen on; and one for each side, because connections of the side before linger in

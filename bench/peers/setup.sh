@@ -52,3 +52,10 @@ if [ ! -d "$PEERS/haraka/node_modules/Haraka" ]; then
   fi
 fi
 if [ ! -d "$PEERS/corpus/200k" ]; then python3 "$here/corpus.py" "$PEERS/corpus"; fi
+
+# The load generator's mails with real attachments and signatures that verify, and the zone that has their keys.
+if [ ! -s "$PEERS/real.zone" ] && [ -x "${PROGRAMS:-}/sekisho-loadgen" ]; then
+  rm -rf "$PEERS/corpus/real"
+  "$PROGRAMS/sekisho-loadgen" traffic --mix real --mails 400 --seed 1 --out "$PEERS/corpus/real" --zone "$PEERS/real.zone.new" > /dev/null
+  mv "$PEERS/real.zone.new" "$PEERS/real.zone"
+fi

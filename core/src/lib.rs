@@ -38,6 +38,7 @@ pub mod verdict;
 
 // Beneath.
 pub mod resolve;
+pub mod socket;
 pub mod spool;
 pub mod tables;
 

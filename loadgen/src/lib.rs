@@ -13,6 +13,7 @@ pub mod capacity;
 pub mod client;
 pub mod conservation;
 pub mod engine;
+pub mod hostile;
 pub mod mix;
 pub mod ramp;
 pub mod random;

@@ -1,5 +1,5 @@
-//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `conserve`
-//! accounts, `traffic` writes mails as files, `report` shows a saved run.
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `hostile` attacks
+//! beside a load, `conserve` accounts, `traffic` writes mails as files, `report` shows a saved run.
 
 mod commands;
 
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use commands::capacity::CapacityArguments;
 use commands::conserve::ConserveArguments;
+use commands::hostile::HostileArguments;
 use commands::ramp::RampArguments;
 use commands::send::SendArguments;
 use commands::sink::SinkArguments;
@@ -36,6 +37,7 @@ enum Command {
     Ramp(Box<RampArguments>),
     /// Start engines, switch one part on after the other, and write what each costs and can.
     Capacity(Box<CapacityArguments>),
+    Hostile(Box<HostileArguments>),
     /// Prove from two ledgers that no mail was lost and none is there twice.
     Conserve(ConserveArguments),
     /// Write the mails of a mix as files, and the zone that has their DKIM keys.
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Send(arguments) => commands::send::run(&arguments),
         Command::Ramp(arguments) => commands::ramp::run(&arguments),
         Command::Capacity(arguments) => commands::capacity::run(&arguments),
+        Command::Hostile(arguments) => commands::hostile::run(&arguments),
         Command::Conserve(arguments) => commands::conserve::run(&arguments),
         Command::Traffic(arguments) => commands::traffic::run(&arguments),
         Command::Report(arguments) => {

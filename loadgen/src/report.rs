@@ -13,6 +13,7 @@ pub mod command;
 pub mod compare;
 mod figures;
 pub mod file;
+pub mod hostile;
 pub mod html;
 mod panels;
 mod scale;
@@ -50,6 +51,8 @@ pub struct RunReport {
     /// From the first octet of a mail to the reply after its last; in an open loop from the time
     /// at which it was meant to be sent.
     pub latency_ms: Percentiles,
+    /// The same of accepted mails alone: beyond overload refusals are quick, and would hide what the others waited.
+    pub latency_accepted_ms: Percentiles,
     /// Quantile (0 to 1) and milliseconds, ascending.
     pub latency_curve: Vec<(f64, f64)>,
     /// One entry for each second.

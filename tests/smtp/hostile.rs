@@ -166,7 +166,8 @@ fn clients_that_vanish_or_never_read_hold_nothing_up() {
 /// Memory is bounded, and a full budget costs those who came last, not everybody.
 #[test]
 fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
-    const BUDGET: u64 = 16 * 1024 * 1024;
+    // Large enough that a session's own few KiB and the allocator's granules do not count beside it.
+    const BUDGET: u64 = 48 * 1024 * 1024;
     let hop = Hop::start();
     let gateway = Gateway::start(&Setup {
         smtp: format!("shard_memory_bytes_max = {BUDGET}"),
@@ -175,10 +176,10 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
     });
     let rcpt = format!("RCPT TO:<user@{DOMAIN}>");
     let before = resident(gateway.pid());
-    let mut clients: Vec<Client> = (0..200)
+    let mut clients: Vec<Client> = (0..300)
         .map(|_| said(&gateway, &["EHLO many.example.com", "MAIL FROM:<a@example.com>", &rcpt]))
         .collect();
-    // 200 bodies of 200 KiB that grow together.
+    // 300 bodies of 200 KiB that grow together.
     let (mut begun, mut put_off) = (Vec::new(), 0);
     for mut client in clients.drain(..) {
         match client.command("DATA").unwrap().code {
@@ -199,7 +200,8 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
         (used > BUDGET / 2).then_some(())
     });
     let grown = resident(gateway.pid()).saturating_sub(before);
-    // Besides the budget: 200 sessions with their read buffers.
+    // Besides the budget: the first slice of each body, whose room the allocator keeps for a while after it grew, and
+    // the read buffers.
     assert!(grown < 5 * BUDGET / 2, "{grown} octets for a budget of {BUDGET}");
     let mut taken = 0;
     for client in &mut begun {
@@ -212,9 +214,9 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
             code => panic!("end of data: {code}"),
         }
     }
-    // 256 KiB of buffer for each body of 200 KiB: 64 fit.
-    assert!((32..=80).contains(&taken), "{taken} taken, {put_off} put off");
-    assert_eq!(taken + put_off, 200);
+    // 320 KiB of buffer for each body of 200 KiB: 153 fit.
+    assert!((100..=240).contains(&taken), "{taken} taken, {put_off} put off");
+    assert_eq!(taken + put_off, 300);
     drop(begun);
     wait_for("nothing is held", || (gauge(&gateway, "memory_bytes") == Some(0)).then_some(()));
     sekisho_tests::wait::wait_longer("all are delivered", Duration::from_secs(60), || {

@@ -1,5 +1,6 @@
 //! One engine with a configuration, a domain and a data directory of its own.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +13,7 @@ use sekisho_loadgen::client::{Client, Mail, Sent};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::process;
 use crate::wait::{DEADLINE, wait_longer};
 
 /// The domain that mail is accepted for.
@@ -118,6 +120,17 @@ pub struct Gateway {
     dir: TempDir,
     smtp: SocketAddr,
     engine: Option<Child>,
+    launch: Launch,
+}
+
+/// What an engine is started with besides its own arguments: for faults that come from outside of it.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// A program that becomes the engine in a mount namespace of its own (`unshare ... sh -c '...; exec "$@"' sh`),
+    /// and its arguments.
+    pub wrapper: Vec<OsString>,
+    /// Variables of its environment (`LD_PRELOAD`).
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// A program of the workspace: beside the test program, in the same profile.
@@ -161,7 +174,8 @@ impl Gateway {
     #[must_use]
     pub fn prepare(setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a data directory");
-        let gateway = Self { dir, smtp: free_port(), engine: None };
+        let launch = Launch::default();
+        let gateway = Self { dir, smtp: free_port(), engine: None, launch };
         let etc = gateway.etc();
         fs::create_dir_all(etc.join("rules")).expect("etc");
         fs::create_dir_all(gateway.data().join("run")).expect("run");
@@ -192,7 +206,16 @@ impl Gateway {
     pub fn up_with(&mut self, probe: impl Fn(SocketAddr) -> std::io::Result<()>) {
         let log = File::options().create(true).append(true).open(self.engine_log());
         let log = log.expect("a file for the engine's words");
-        let mut child = Command::new(program("sekisho-engine"))
+        let mut command = match self.launch.wrapper.split_first() {
+            None => Command::new(program("sekisho-engine")),
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(program("sekisho-engine"));
+                command
+            }
+        };
+        let mut child = command
+            .envs(self.launch.environment.iter().map(|(name, value)| (name, value)))
             .arg("--config")
             .arg(self.etc().join("sekisho.toml"))
             .arg("--data")
@@ -211,12 +234,29 @@ impl Gateway {
         self.engine = Some(child);
     }
 
+    /// Starts it in another way from now on.
+    pub fn launch(&mut self, launch: Launch) {
+        self.launch = launch;
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut engine) = self.engine.take() {
             let _ = engine.kill();
             let _ = engine.wait();
         }
+    }
+
+    /// The same; how many connections it had to this next hop at that moment, each with one delivery at most.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn kill_counting(&mut self, hop: SocketAddr) -> usize {
+        // Stopped first: what is counted cannot change before the kill.
+        process::signal(self.pid(), rustix::process::Signal::STOP);
+        let in_flight = process::connections_to(hop);
+        self.kill();
+        in_flight
     }
 
     /// SIGTERM, and the end by itself.
@@ -268,6 +308,24 @@ impl Gateway {
         let path = self.etc().join(name);
         fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         fs::write(path, text).expect("a file of the test");
+    }
+
+    /// Flips a bit at the end of every table of a generation.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn damage_generation(&self, generation: u64) {
+        let dir = self.data().join(format!("generations/{generation}"));
+        for entry in fs::read_dir(dir).expect("a generation").flatten() {
+            let table = entry.path();
+            if table.extension().is_some_and(|extension| extension == "table") {
+                let mut octets = fs::read(&table).expect("a table");
+                *octets.last_mut().expect("a table that is not empty") ^= 1;
+                // Under a name of its own: the files may be links.
+                fs::remove_file(&table).expect("a table");
+                fs::write(&table, octets).expect("a table");
+            }
+        }
     }
 
     /// Where it takes mail.
@@ -368,7 +426,18 @@ impl Gateway {
     /// It cannot be started.
     #[must_use]
     pub fn sekisho(&self, arguments: &[&str]) -> Output {
-        Command::new(program("sekisho"))
+        let mut command = match &self.engine {
+            // Where the engine has mounts of its own, they are looked at with its eyes.
+            Some(engine) if !self.launch.wrapper.is_empty() => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--mount=/proc/{}/ns/mnt", engine.id()))
+                    .arg(program("sekisho"));
+                command
+            }
+            _ => Command::new(program("sekisho")),
+        };
+        command
             .arg("--data")
             .arg(self.data())
             .args(arguments)

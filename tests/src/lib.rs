@@ -15,12 +15,21 @@ pub mod corpus;
 pub mod dns;
 pub mod gateway;
 pub mod hop;
+pub mod preload;
+pub mod process;
 pub mod script;
+pub mod sink_process;
+pub mod stand;
 pub mod wait;
 
 /// Prints plainly that something is left out, and why. The gate's log shows it.
 pub fn left_out(what: &str, why: &str) {
     eprintln!("LEFT OUT: {what}: {why}");
+}
+
+/// Prints what a test found: figures that are not asserted.
+pub fn say(what: &str) {
+    eprintln!("{what}");
 }
 
 /// Whether the long suites were asked for (`make soak`).

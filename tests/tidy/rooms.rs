@@ -11,7 +11,7 @@ const VOCABULARY: &[&str] = &["clock", "content", "envelope", "limits", "reply",
 /// Room, and the rooms it may import besides the vocabulary. `*` is every room but `shard`.
 const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("accept", &["config", "tables"]),
+    ("accept", &["config", "socket", "tables"]),
     // SessionSettings are made from `config` by the shard; the grammar of addresses is its own.
     ("session", &[]),
     ("message", &[]),
@@ -25,13 +25,24 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Its queue is shown in the words of the control socket.
     (
         "deliver",
-        &["config", "control", "maillog", "message", "quarantine", "resolve", "spool", "tables"],
+        &[
+            "config",
+            "control",
+            "maillog",
+            "message",
+            "quarantine",
+            "resolve",
+            "socket",
+            "spool",
+            "tables",
+        ],
     ),
     ("quarantine", &["spool", "verdict"]),
     ("maillog", &["policy", "spool", "verdict"]),
     ("spool", &[]),
     ("tables", &["config", "policy", "scan"]),
     ("resolve", &["config"]),
+    ("socket", &[]),
     // The pipeline is handed the rooms and counters of its shard, and the body that was accepted: the one
     // edge upwards, kept to those types.
     ("pipeline", &["*", "accept", "shard"]),

@@ -12,13 +12,13 @@ missing_rules() {
   spamassassin_rules > /dev/null && return 1
   echo "no rules of SpamAssassin (package spamassassin)"
 }
-# Rules of ours, and 20,000 literals as signatures of text, drawn from a fixed seed.
+# Rules of ours, and LITERALS (20,000) literals as signatures of text, drawn from a fixed seed.
 literals() {
-  python3 - "$RUN/literals.ndb" << 'PYTHON'
+  python3 - "$RUN/literals.ndb" "${LITERALS:-20000}" << 'PYTHON'
 import random, sys
 draw = random.Random(5)
 with open(sys.argv[1], "w") as file:
-    for number in range(20000):
+    for number in range(int(sys.argv[2])):
         file.write("Bench.Literal%d:0:*:%s\n" % (number, draw.randbytes(draw.randint(16, 40)).hex()))
 PYTHON
   echo "$RUN/literals.ndb"

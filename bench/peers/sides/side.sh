@@ -1,7 +1,7 @@
 # Sourced by every side. A side is `sides/NAME.sh start` (comes back or stays; what it starts serves LISTEN and
 # relays to SINK, both ports of 127.0.0.1) and `sides/NAME.sh missing` (true with a reason, if it cannot be had here).
-# In scope: PEERS PROGRAMS LISTEN SINK DNS (ports) RUN (a directory of its own) RUN_ID (the same in all rounds of a run). `# settle: N` is read by point.py:
-# seconds from the first greeting until the side has stopped starting.
+# In scope: PEERS PROGRAMS LISTEN SINK DNS (ports) RUN (a directory of its own) RUN_ID (the same in all
+# rounds of a run). `# settle: N` is read by point.py: seconds from the first greeting until the side has stopped starting.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$PEERS/roots/postfix/m

@@ -1,33 +1,22 @@
-//! One client connection as a byte stream, in clear or under TLS.
-//!
-//! Reading borrows a buffer that all connections of the shard share: glommio's unbuffered streams
-//! fill it only while they are polled, so an idle connection holds none.
+//! One client connection as a byte stream, in clear or under TLS. An idle one holds no read buffer.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use futures_lite::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use futures_lite::io::AsyncWriteExt as _;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
-use glommio::net::TcpStream;
 use rustls::ServerConfig;
 
-thread_local! {
-    /// The read buffer of this shard.
-    static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
-}
+use crate::socket::{self, Socket};
 
 /// A client connection.
 pub enum Stream {
     /// In clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Under TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// Lost in a failed handshake.
     Gone,
 }
@@ -52,23 +41,11 @@ impl Stream {
     /// # Errors
     /// What the socket or TLS said.
     pub async fn read_with<T>(&mut self, mut take: impl FnMut(&[u8]) -> T) -> io::Result<T> {
-        poll_fn(|context| {
-            SHARED.with_borrow_mut(|buffer| {
-                let read = match self {
-                    Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-                    Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
-                    Self::Gone => Poll::Ready(Ok(0)),
-                };
-                match read {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(count)) => {
-                        Poll::Ready(Ok(take(buffer.get(..count).unwrap_or_default())))
-                    }
-                }
-            })
-        })
-        .await
+        match self {
+            Self::Plain(stream) => stream.read_with(take).await,
+            Self::Tls(stream) => socket::read_with(&mut **stream, take).await,
+            Self::Gone => Ok(take(&[])),
+        }
     }
 
     /// Fills `buffer` from a connection in clear, and reads not one octet more: what follows may be
@@ -90,22 +67,23 @@ impl Stream {
     pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
             Self::Plain(stream) => {
-                let (peer, local) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
+                let (peer, local) = (stream.peer()?, stream.local()?);
                 Some((canonical(peer), canonical(local)))
             }
             Self::Tls(_) | Self::Gone => None,
         }
     }
 
-    /// Writes all of `octets`.
+    /// Writes all of `octets` and leaves the buffer empty; see [`Socket::write_all`].
     ///
     /// # Errors
     /// What the socket or TLS said.
-    pub async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+    pub async fn write_all(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.write_all(octets).await,
             Self::Tls(stream) => {
                 stream.write_all(octets).await?;
+                octets.clear();
                 stream.flush().await
             }
             Self::Gone => Err(io::ErrorKind::NotConnected.into()),

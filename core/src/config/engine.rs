@@ -14,11 +14,30 @@ pub struct Engine {
     pub shards: u16,
     /// Our name in the greeting, in HELO and in Received.
     pub host_name: Box<str>,
+    /// What sockets are driven by.
+    pub sockets: Sockets,
+}
+
+/// `engine.sockets`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sockets {
+    /// Rings if the kernel has what they need, else streams.
+    #[default]
+    Auto,
+    /// A ring for each shard; without it the engine does not start.
+    Ring,
+    /// glommio's streams.
+    Streams,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { data_dir: "var".into(), shards: 0, host_name: "sekisho.localdomain".into() }
+        Self {
+            data_dir: "var".into(),
+            shards: 0,
+            host_name: "sekisho.localdomain".into(),
+            sockets: Sockets::Auto,
+        }
     }
 }
 
@@ -30,6 +49,9 @@ impl Engine {
             section.wrong("data_dir", section.place_of("data_dir"), "is empty");
         }
         section.number("shards", 0..=1024, &mut engine.shards);
+        let sockets =
+            [("auto", Sockets::Auto), ("ring", Sockets::Ring), ("streams", Sockets::Streams)];
+        section.choice("sockets", &sockets, &mut engine.sockets);
         if let Some(name) = section.text("host_name") {
             match host_name(name.value) {
                 Some(host) => engine.host_name = host,

@@ -25,7 +25,7 @@ pub use admission::{Admission, Allowance};
 pub use default::DEFAULT_TEXT;
 pub use delivery::{Delivery, DeliveryMode, Tls};
 pub use dns::Dns;
-pub use engine::{Analysis, Engine, LogLevel, Metrics, host_name};
+pub use engine::{Analysis, Engine, LogLevel, Metrics, Sockets, host_name};
 pub use listener::{Listener, ListenerTls};
 pub use problem::{Problem, did_you_mean, hint};
 pub use route::{Route, RouteTls};

@@ -107,10 +107,7 @@ pub(super) async fn write<W: World>(
 ) -> Result<(), Unsent> {
     let deadline = world.now().mono.plus(pace.write).min(pace.until);
     match within(world, deadline, stream.write_all(buffer)).await {
-        Some(Ok(())) => {
-            buffer.clear();
-            Ok(())
-        }
+        Some(Ok(())) => Ok(()),
         Some(Err(error)) => Err(Unsent::Io(error)),
         None => Err(Unsent::TimedOut),
     }

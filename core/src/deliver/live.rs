@@ -1,22 +1,19 @@
 //! The real world: glommio's sockets and timers, rustls, getaddrinfo on side threads; and the real
 //! store. Nothing here decides anything.
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::io::{AsyncRead as _, AsyncWriteExt as _};
+use futures_lite::io::AsyncWriteExt as _;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
-use glommio::net::TcpStream;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
@@ -28,20 +25,13 @@ use crate::content::{Content, LargeFile};
 use crate::maillog::{DeliveryRow, MailLog};
 use crate::quarantine::Quarantine;
 use crate::resolve::{MailHosts, ResolveError, Resolver};
+use crate::socket::{self, Socket, Sockets};
 use crate::spool::disk::Disk;
 use crate::spool::held::HeldMail;
 use crate::spool::{CopyId, Deferral, Outcome, QueuedMail, SpoolError, SpoolStore};
 
 /// Longest wait for a host look-up; the resolver's own may be longer.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
-/// One read.
-const READ_BYTES: usize = 16 * 1024;
-
-thread_local! {
-    /// The read buffer of this shard, borrowed while a stream is polled.
-    static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
-
 /// Delivery as it runs in the engine.
 pub type LiveDeliverer<D> = super::Deliverer<Live, Kept<D>>;
 
@@ -49,6 +39,7 @@ pub type LiveDeliverer<D> = super::Deliverer<Live, Kept<D>>;
 #[derive(Clone)]
 pub struct Live {
     clock: fn() -> Now,
+    sockets: Sockets,
     resolver: Resolver,
     any: Arc<ClientConfig>,
     valid: Arc<ClientConfig>,
@@ -108,9 +99,16 @@ impl HopTls {
 impl Live {
     /// The world of one shard. `clock` reads both clocks; `seed` is random.
     #[must_use]
-    pub fn new(clock: fn() -> Now, resolver: Resolver, tls: &HopTls, seed: u64) -> Self {
+    pub fn new(
+        clock: fn() -> Now,
+        sockets: Sockets,
+        resolver: Resolver,
+        tls: &HopTls,
+        seed: u64,
+    ) -> Self {
         Self {
             clock,
+            sockets,
             resolver,
             any: Arc::clone(&tls.any),
             valid: Arc::clone(&tls.valid),
@@ -132,9 +130,9 @@ impl Live {
 /// A connection to a hop.
 pub enum HopStream {
     /// In clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Under TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl std::fmt::Debug for HopStream {
@@ -148,40 +146,33 @@ impl std::fmt::Debug for HopStream {
 
 impl Stream for HopStream {
     async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
-        poll_fn(|context| {
-            SHARED.with_borrow_mut(|buffer| {
-                let read = match self {
-                    Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-                    Self::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
-                };
-                if let Poll::Ready(Ok(count)) = &read {
-                    into.extend_from_slice(buffer.get(..*count).unwrap_or_default());
-                }
-                read
-            })
-        })
-        .await
+        let take = |octets: &[u8]| {
+            into.extend_from_slice(octets);
+            octets.len()
+        };
+        match self {
+            Self::Plain(stream) => stream.read_with(take).await,
+            Self::Tls(stream) => socket::read_with(&mut **stream, take).await,
+        }
     }
 
-    async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+    async fn write_all(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.write_all(octets).await,
             Self::Tls(stream) => {
                 stream.write_all(octets).await?;
+                octets.clear();
                 stream.flush().await
             }
         }
     }
 
     fn is_quiet(&self) -> bool {
-        let socket = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        };
         // Whatever can be read on an idle connection, its end included, makes it useless.
-        let mut octet = [0];
-        let mut peek = std::pin::pin!(socket.peek(&mut octet));
-        peek.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        match self {
+            Self::Plain(stream) => stream.is_quiet(),
+            Self::Tls(stream) => stream.get_ref().0.is_quiet(),
+        }
     }
 
     fn tls_text(&self) -> Option<Box<str>> {
@@ -230,10 +221,7 @@ impl World for Live {
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<HopStream> {
-        let stream = TcpStream::connect(address).await?;
-        // Commands are small and the answer is waited for: Nagle would add 40 ms to each mail.
-        stream.set_nodelay(true)?;
-        Ok(HopStream::Plain(stream))
+        self.sockets.connect(address).await.map(HopStream::Plain)
     }
 
     async fn start_tls(
@@ -252,7 +240,10 @@ impl World for Live {
         let name = match (ServerName::try_from(host.to_owned()), certificate) {
             (Ok(name), _) => name,
             // An address literal, or an underscore: no name to verify, and none is needed then.
-            (Err(_), Certificate::Any) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
+            (Err(_), Certificate::Any) => {
+                let peer = stream.peer().ok_or(io::ErrorKind::NotConnected)?;
+                ServerName::IpAddress(peer.ip().into())
+            }
             (Err(error), Certificate::Valid) => return Err(io::Error::other(error)),
         };
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;

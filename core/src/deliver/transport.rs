@@ -14,8 +14,8 @@ use crate::resolve::{MailHosts, ResolveError};
 pub trait Stream: 'static {
     /// Appends what the peer sent to `into`; 0 means that it closed.
     fn read(&mut self, into: &mut Vec<u8>) -> impl Future<Output = io::Result<usize>>;
-    /// Writes all of `octets`.
-    fn write_all(&mut self, octets: &[u8]) -> impl Future<Output = io::Result<()>>;
+    /// Writes all of `octets` and leaves the buffer empty.
+    fn write_all(&mut self, octets: &mut Vec<u8>) -> impl Future<Output = io::Result<()>>;
     /// An idle connection that is still open and on which nothing waits to be read.
     fn is_quiet(&self) -> bool;
     /// Protocol version and cipher suite; nothing in clear.

@@ -85,12 +85,9 @@ impl<W: World, S: Store> Deliverer<W, S> {
         if mail.waiting().next().is_none() {
             return;
         }
-        let slot = self.insert(id, mail);
         let now = self.world().now();
-        let wait = mail.deferral.next_attempt_at.since(now.unix);
-        // A clock that jumped must not keep a mail for longer than its schedule would.
-        let longest = self.settings().retry.iter().max().copied().unwrap_or(READ_AGAIN) * 2;
-        let until = now.mono.plus(wait.min(longest));
+        let slot = self.insert(id, mail, now.unix.since(mail.queued_at));
+        let until = self.next_attempt(&mail.deferral);
         let mut queue = self.inner.queue.borrow_mut();
         // A hop that could not be reached is no attempt of the mail, so attempts do not tell: a hop that answers does
         // not leave a mail waiting. A thousand silent ones, trusted again at each start, would have all slots.
@@ -108,13 +105,21 @@ impl<W: World, S: Store> Deliverer<W, S> {
     }
 
     pub(super) fn enqueue_away(&self, mail: &QueuedMail) -> u32 {
-        self.insert(mail.copy_id(), &QueuedSummary::of(mail))
+        // It came a moment ago, whatever the wall clock says: one that was set forward by days meanwhile, as at the
+        // start of a box without a battery, would end its lifetime before it was tried once.
+        self.insert(mail.copy_id(), &QueuedSummary::of(mail), Duration::ZERO)
+    }
+
+    /// When the next attempt is due. A clock that jumped must not keep a mail for longer than its schedule would.
+    fn next_attempt(&self, deferral: &Deferral) -> MonoMillis {
+        let now = self.world().now();
+        let longest = self.settings().retry.iter().max().copied().unwrap_or(READ_AGAIN) * 2;
+        now.mono.plus(deferral.next_attempt_at.since(now.unix).min(longest))
     }
 
     /// Under way, until somebody says where it goes.
-    fn insert(&self, id: CopyId, mail: &QueuedSummary) -> u32 {
+    fn insert(&self, id: CopyId, mail: &QueuedSummary, age: Duration) -> u32 {
         let now = self.world().now();
-        let age = now.unix.since(mail.queued_at);
         let expires = now.mono.plus(self.settings().lifetime.saturating_sub(age));
         let warning = self.settings().delay_warning;
         let asked = mail.waiting().any(|one| one.recipient.notify.delay);
@@ -147,8 +152,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
 
     pub(super) fn enqueue_later(&self, mail: &QueuedMail) {
         let slot = self.enqueue_away(mail);
-        let now = self.world().now();
-        let until = now.mono.plus(mail.deferral.next_attempt_at.since(now.unix));
+        let until = self.next_attempt(&mail.deferral);
         let (attempts, answer) = (mail.deferral.attempts, &*mail.deferral.last_answer);
         self.inner.queue.borrow_mut().put_off(slot, until, attempts, answer);
         self.inner.wake.notify();

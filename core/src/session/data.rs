@@ -113,6 +113,7 @@ impl Session {
         let pending = input.pending();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(SCAN_SLICE_BYTES);
         let slice = pending.get(..limit).unwrap_or(pending);
+        make_room(&mut self.content, slice.len());
         let fed = self.receiver.canonical.feed(slice, &mut self.content);
         input.consume(fed.consumed);
         let used = fed.consumed as u64;
@@ -175,5 +176,15 @@ impl Session {
         } else {
             Some(Step::Read { deadline })
         }
+    }
+}
+
+/// Beyond one slice a content gets all the room that it may need in memory. Grown by doubling it would leave as much
+/// memory behind as it takes, and 200 bodies that grow together would have the allocator hold three times the budget.
+fn make_room(content: &mut Vec<u8>, bytes: usize) {
+    let wanted = content.len() + bytes;
+    if wanted > content.capacity() && wanted > SCAN_SLICE_BYTES {
+        let all = BODY_IN_MEMORY_BYTES_MAX + SCAN_SLICE_BYTES;
+        content.reserve_exact(all.max(wanted) - content.len());
     }
 }

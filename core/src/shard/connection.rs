@@ -82,10 +82,11 @@ fn timed_out(_: Elapsed) -> io::Error {
 async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) -> io::Result<()> {
     let mut line = Vec::new();
     reply.write_to(&mut line);
-    write(pipeline, stream, &line).await
+    write(pipeline, stream, &mut line).await
 }
 
-async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &[u8]) -> io::Result<()> {
+/// Writes all of `octets` and leaves the buffer empty.
+async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &mut Vec<u8>) -> io::Result<()> {
     let rooms = pipeline.rooms();
     let mut work = std::pin::pin!(stream.write_all(octets));
     if !rooms.shared.is_draining() {
@@ -252,7 +253,7 @@ async fn flush(pipeline: &Pipeline, stream: &mut Stream, session: &mut Session) 
         return Ok(());
     }
     let mut output = std::mem::take(session.output());
-    let written = write(pipeline, stream, &output).await;
+    let written = write(pipeline, stream, &mut output).await;
     output.clear();
     *session.output() = output;
     written

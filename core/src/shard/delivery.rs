@@ -12,6 +12,7 @@ use crate::deliver::live::{Kept, Live, LiveDeliverer};
 use crate::deliver::{Mode, Routes, Settings};
 use crate::maillog::MailLog;
 use crate::quarantine::Quarantine;
+use crate::socket::Sockets;
 use crate::spool::SpoolStore;
 use crate::spool::disk::GlommioDisk;
 
@@ -20,14 +21,14 @@ pub(crate) type Deliverer = LiveDeliverer<GlommioDisk>;
 
 /// The delivery of one shard.
 pub(super) fn deliverer(
-    shared: &Arc<Shared>,
+    (shared, sockets): (&Arc<Shared>, &Sockets),
     spool: &SpoolStore<GlommioDisk>,
     quarantine: &Quarantine<GlommioDisk>,
     log: &MailLog<GlommioDisk>,
     seed: u64,
 ) -> Deliverer {
     let hops = &shared.hops;
-    let world = Live::new(Now::read, hops.resolver.for_shard(), &hops.tls, seed);
+    let world = Live::new(Now::read, sockets.clone(), hops.resolver.for_shard(), &hops.tls, seed);
     let kept = Kept {
         spool: spool.clone(),
         quarantine: quarantine.clone(),

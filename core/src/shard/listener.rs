@@ -1,12 +1,11 @@
 //! Listeners of a shard: each shard binds its own socket (SO_REUSEPORT); the kernel spreads
 //! connections over the shards and a connection stays on its core.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glommio::net::TcpListener;
 use rustls::ServerConfig;
 
 use super::connection;
@@ -16,6 +15,7 @@ use crate::clock::MonoMillis;
 use crate::config::{self, Config, EarlyTalkers, ListenerTls};
 use crate::pipeline::Pipeline;
 use crate::session::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
+use crate::socket::Listener;
 
 /// After a failed accept (no descriptors left) the listener rests so long.
 const REST: Duration = Duration::from_millis(100);
@@ -110,27 +110,15 @@ fn session_config(listener: &config::Listener, config: &Config) -> SessionConfig
     }
 }
 
-/// Accepts on `address` until the shard drains.
-///
-/// # Errors
-/// The address cannot be bound.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
-    TcpListener::bind(address).map_err(Into::into)
-}
-
 /// Accepts connections until the shard drains. `which` is the index of the listener in the
 /// configuration.
-pub(super) async fn accept_all(pipeline: Rc<Pipeline>, listener: TcpListener, which: usize) {
+pub(super) async fn accept_all(pipeline: Rc<Pipeline>, listener: Listener, which: usize) {
     let rooms = Rc::clone(pipeline.rooms());
     while !rooms.shared.is_draining() {
         let accepted = rooms.deadlines.run_kickable(MonoMillis(u64::MAX), listener.accept()).await;
         let Ok(accepted) = accepted else { continue };
         match accepted {
             Ok(stream) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "connection went before it was served");
-                    continue;
-                }
                 let Some(listening) = rooms.listening(which) else { return };
                 let pipeline = Rc::clone(&pipeline);
                 let guard = rooms.session_guard();

@@ -81,6 +81,16 @@ pub enum EngineError {
     /// Spool, quarantine or mail log.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// `engine.sockets = "ring"`, and the kernel has none for us.
+    #[error(
+        "ring for the sockets of shard {shard}: {source}; it needs Linux 6.1 and io_uring allowed"
+    )]
+    SocketRing {
+        /// Which.
+        shard: u16,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// glommio could not make an executor; most often RLIMIT_MEMLOCK or io_uring is not allowed.
     #[error(
         "executor of shard {shard}: {text}; try: ulimit -l unlimited, sysctl kernel.io_uring_disabled=0"

@@ -18,6 +18,7 @@ use crate::envelope::MailId;
 use crate::maillog::MailLog;
 use crate::quarantine::Quarantine;
 use crate::scan::patterns::{Patterns, ScanError, Scratch};
+use crate::socket::Sockets;
 use crate::spool::disk::GlommioDisk;
 use crate::spool::{SpoolStore, large};
 
@@ -43,6 +44,8 @@ pub struct Rooms {
     pub index: u16,
     /// What all shards share.
     pub shared: Arc<Shared>,
+    /// Where connections come from.
+    pub sockets: Sockets,
     /// Waiting mail.
     pub spool: SpoolStore<GlommioDisk>,
     /// Held mail.

@@ -16,9 +16,11 @@ use super::rooms::{Queues, Random, Rooms};
 use super::shared::{Budgets, Shared};
 use super::{EngineError, deadlines::Deadlines, delivery};
 use crate::clock::Now;
+use crate::config;
 use crate::maillog::MailLog;
 use crate::pipeline::Pipeline;
 use crate::quarantine::Quarantine;
+use crate::socket::{SocketRing, Sockets};
 use crate::spool::SpoolStore;
 use crate::spool::disk::GlommioDisk;
 use crate::spool::log::LogOptions;
@@ -69,7 +71,14 @@ pub(super) async fn run(start: Start) {
     let Start { index, shared, inbox, ready, seed, ended } = start;
     let last = Ended { shard: index, in_order: false };
     let mut obituary = Obituary { ended, last };
-    let rooms = match open(index, &shared, seed).await {
+    let sockets = match sockets(index, &shared) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let rooms = match open(index, &shared, sockets, seed).await {
         Ok(rooms) => rooms,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -82,7 +91,7 @@ pub(super) async fn run(start: Start) {
     let pipeline = Rc::new(Pipeline::new(Rc::clone(&rooms)));
     let config = shared.config.load_full();
     for (which, listener) in config.listeners.iter().enumerate() {
-        match listener::listen(listener.address) {
+        match rooms.sockets.listen(listener.address) {
             Ok(bound) => {
                 let work = listener::accept_all(Rc::clone(&pipeline), bound, which);
                 rooms.spawn_mail(work);
@@ -104,7 +113,43 @@ pub(super) async fn run(start: Start) {
     obituary.last.in_order = true;
 }
 
-async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, EngineError> {
+/// What this shard's connections are driven by.
+fn sockets(index: u16, shared: &Shared) -> Result<Sockets, EngineError> {
+    let wanted = shared.config.load().engine.sockets;
+    if wanted == config::Sockets::Streams {
+        return Ok(Sockets::Streams);
+    }
+    match SocketRing::new() {
+        Ok(ring) => {
+            if let Some(gauges) = shared.gauges.get(usize::from(index)) {
+                gauges.ring.store(1, Ordering::Relaxed);
+            }
+            Ok(Sockets::Ring(ring))
+        }
+        Err(source) if wanted == config::Sockets::Ring => {
+            Err(EngineError::SocketRing { shard: index, source })
+        }
+        Err(error) => {
+            tracing::info!(shard = index, %error, "no ring for sockets, glommio's streams instead");
+            Ok(Sockets::Streams)
+        }
+    }
+}
+
+/// Serves the sockets of the shard. Without them it is no shard: the process ends, as after a kill -9, and `sekisho
+/// run` starts another.
+async fn drive(ring: SocketRing) {
+    let error = ring.drive().await;
+    tracing::error!(%error, "the ring of the sockets is broken");
+    std::process::abort();
+}
+
+async fn open(
+    index: u16,
+    shared: &Arc<Shared>,
+    sockets: Sockets,
+    seed: u64,
+) -> Result<Rc<Rooms>, EngineError> {
     let now = Now::read();
     let config = shared.config.load_full();
     let random = Random::new(seed);
@@ -127,11 +172,13 @@ async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, 
         delivery: queue(250, Latency::Matters(Duration::from_millis(20)), "delivery"),
         background: queue(50, Latency::NotImportant, "background"),
     };
-    let deliverer = delivery::deliverer(shared, &store, &quarantine, &maillog, random.next());
+    let world = (shared, &sockets);
+    let deliverer = delivery::deliverer(world, &store, &quarantine, &maillog, random.next());
     let memory = Memory::new(config.smtp.shard_memory_bytes_max);
     let rooms = Rooms {
         index,
         shared: Arc::clone(shared),
+        sockets,
         spool: store,
         quarantine,
         maillog,
@@ -144,6 +191,9 @@ async fn open(index: u16, shared: &Arc<Shared>, seed: u64) -> Result<Rc<Rooms>, 
         random,
         scratches: RefCell::default(),
     };
+    if let Sockets::Ring(ring) = &rooms.sockets {
+        rooms.spawn_mail(drive(ring.clone()));
+    }
     Ok(Rc::new(rooms))
 }
 

@@ -42,6 +42,8 @@ pub struct Gauges {
     pub damaged: AtomicU64,
     /// 1 until everything that the last run left is read.
     pub recovering: AtomicU64,
+    /// 1 if its sockets have a ring of their own.
+    pub ring: AtomicU64,
     /// Rows of the mail log that could not be written.
     pub lost_rows: AtomicU64,
 }
@@ -245,12 +247,14 @@ impl Figures for Shared {
         let certificate = self.certificates.current().not_after.since(now.unix).as_secs();
         let budgets = &self.budgets;
         let recovering = self.sum(|gauges| &gauges.recovering);
+        let rings = self.sum(|gauges| &gauges.ring);
         vec![
             ("sessions", "Open sessions", figure(self.sum(|gauges| &gauges.sessions))),
             ("memory_bytes", "Memory of bodies", figure(self.sum(|gauges| &gauges.memory_bytes))),
             ("queue_mails", "Mails that wait", figure(self.sum(|gauges| &gauges.queue_mails))),
             ("queue_age_seconds", "Age of the oldest", figure(self.queue_age_seconds(now))),
             ("recovering", "Shards that still read what the last run left", figure(recovering)),
+            ("socket_rings", "Shards whose sockets have a ring", figure(rings)),
             ("spool_bytes", "Spool on disk", figure(budgets.spool.used())),
             ("quarantine_bytes", "Quarantine on disk", figure(budgets.quarantine.used())),
             ("arriving_bytes", "Promised to large mails", figure(budgets.spool.arriving())),

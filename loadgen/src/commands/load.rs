@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sekisho_loadgen::hostile::Scope;
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::send::{Encryption, Progress, SendOptions, Spread};
 
@@ -95,6 +96,11 @@ impl LoadArguments {
     /// The mails, drawn anew from the seed.
     pub(crate) fn mix(&self) -> Result<Mix, String> {
         self.mails.mix()
+    }
+
+    /// Where else clients may come from.
+    pub(crate) fn scope(&self) -> Scope {
+        if self.i_own_this_host { Scope::Own } else { Scope::Loopback }
     }
 
     /// Options of a closed loop without an end; the command sets pace and end.

@@ -2,6 +2,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod conserve;
+pub(crate) mod hostile;
 pub(crate) mod load;
 pub(crate) mod mails;
 pub(crate) mod ramp;

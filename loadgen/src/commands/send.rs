@@ -97,7 +97,11 @@ pub(crate) fn run(arguments: &SendArguments) -> Result<ExitCode, String> {
 }
 
 /// Accounts for all mails, as soon as none is missing or the time is up.
-fn settle(sent: &Path, received: &Path, limit: Duration) -> Result<Conservation, String> {
+pub(super) fn settle(
+    sent: &Path,
+    received: &Path,
+    limit: Duration,
+) -> Result<Conservation, String> {
     let ledger =
         SentLedger::read(sent).map_err(|error| format!("ledger {}: {error}", sent.display()))?;
     let end = Instant::now() + limit;

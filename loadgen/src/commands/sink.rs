@@ -41,6 +41,9 @@ pub(crate) struct SinkArguments {
     /// Percentage of DATA commands in answer to which the connection is closed.
     #[arg(long, default_value_t = 0)]
     data_close_percent: u8,
+    /// Percentage of contents in the middle of which the connection is closed.
+    #[arg(long, default_value_t = 0)]
+    body_close_percent: u8,
     /// Percentage of mails after whose final dot the connection is closed; not taken.
     #[arg(long, default_value_t = 0)]
     dot_close_percent: u8,
@@ -109,6 +112,7 @@ pub(crate) fn run(arguments: SinkArguments) -> Result<ExitCode, String> {
             dot_permanent_percent: arguments.dot_permanent_percent,
             rcpt_close_percent: arguments.rcpt_close_percent,
             data_close_percent: arguments.data_close_percent,
+            body_close_percent: arguments.body_close_percent,
             dot_close_percent: arguments.dot_close_percent,
             dot_hang_percent: arguments.dot_hang_percent,
             dot_slow_percent: arguments.dot_slow_percent,

@@ -20,6 +20,7 @@ pub use files::to_canonical;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use memchr::memmem;
 
@@ -29,14 +30,34 @@ use crate::random::Random;
 /// End of data (RFC 5321 section 4.1.1.4), after the line end of the content's last line.
 const END_OF_DATA: &[u8] = b".\r\n";
 
+/// How contents go over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// DATA: dot-stuffed, ended by a dot.
+    Dots,
+    /// BDAT: as they are.
+    Octets,
+}
+
+/// One mail as it is sent after its envelope id field. Shared by all that send it.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Octets; those from `bytes` on are not part of it.
+    pub octets: Arc<[u8]>,
+    /// Its length.
+    pub bytes: usize,
+    /// Whether it has octets above 127, so that MAIL needs `BODY=8BITMIME`.
+    pub is_eight_bit: bool,
+}
+
 /// One mail of a mix, without its envelope id field, ready to be sent.
 #[derive(Debug)]
 pub struct Template {
     class: &'static str,
     /// Dot-stuffed, with the end of data.
-    stuffed: Box<[u8]>,
+    stuffed: Arc<[u8]>,
     /// As it is; absent if no line begins with a dot, for then it is the start of `stuffed`.
-    plain: Option<Box<[u8]>>,
+    plain: Option<Arc<[u8]>>,
     eight_bit: bool,
 }
 
@@ -48,12 +69,11 @@ impl Template {
         if has_dots {
             let mut stuffed = stuff(&content);
             stuffed.extend_from_slice(END_OF_DATA);
-            let plain = Some(content.into_boxed_slice());
-            return Self { class, stuffed: stuffed.into_boxed_slice(), plain, eight_bit };
+            return Self { class, stuffed: stuffed.into(), plain: Some(content.into()), eight_bit };
         }
         let mut stuffed = content;
         stuffed.extend_from_slice(END_OF_DATA);
-        Self { class, stuffed: stuffed.into_boxed_slice(), plain: None, eight_bit }
+        Self { class, stuffed: stuffed.into(), plain: None, eight_bit }
     }
 
     /// Name of its class in the mix: `2k`, `spam`, `pdf`, `files`.
@@ -67,17 +87,30 @@ impl Template {
     pub fn content(&self) -> &[u8] {
         match &self.plain {
             Some(plain) => plain,
-            None => self
-                .stuffed
-                .get(..self.stuffed.len().saturating_sub(END_OF_DATA.len()))
-                .unwrap_or_default(),
+            None => self.stuffed.get(..self.plain_bytes()).unwrap_or_default(),
         }
+    }
+
+    /// Length of [`Template::content`] where that is the start of `stuffed`.
+    fn plain_bytes(&self) -> usize {
+        self.stuffed.len().saturating_sub(END_OF_DATA.len())
     }
 
     /// Dot-stuffed, with the end of data: what DATA sends after the envelope id field.
     #[must_use]
     pub fn stuffed(&self) -> &[u8] {
         &self.stuffed
+    }
+
+    /// What a session sends after the envelope id field, nothing copied.
+    #[must_use]
+    pub fn content_for(&self, framing: Framing) -> Content {
+        let (octets, bytes) = match (framing, &self.plain) {
+            (Framing::Dots, _) => (&self.stuffed, self.stuffed.len()),
+            (Framing::Octets, Some(plain)) => (plain, plain.len()),
+            (Framing::Octets, None) => (&self.stuffed, self.plain_bytes()),
+        };
+        Content { octets: Arc::clone(octets), bytes, is_eight_bit: self.eight_bit }
     }
 
     /// Whether it has octets above 127, so that MAIL needs `BODY=8BITMIME`.

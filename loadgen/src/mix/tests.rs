@@ -6,7 +6,7 @@ use zip::ZipArchive;
 
 use super::documents::eicar;
 use super::text::PHRASES;
-use super::{Mix, Template, files, to_canonical, zone};
+use super::{Framing, Mix, Template, files, to_canonical, zone};
 use crate::random::Random;
 use crate::store::envelope_id;
 
@@ -285,6 +285,13 @@ fn a_template_is_the_same_mail_dot_stuffed_and_plain() {
             back.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
         }
         assert_eq!(back, content);
+        // Both framings of a session are octets of the template, and not one more.
+        for (framing, expected) in
+            [(Framing::Dots, template.stuffed()), (Framing::Octets, template.content())]
+        {
+            let sent = template.content_for(framing);
+            assert_eq!(sent.octets.get(..sent.bytes), Some(expected), "{framing:?}");
+        }
     }
     assert!(Template::new("files", "A: ä\r\n".into()).is_eight_bit());
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{compare, file, html, words};
+use super::file::Saved;
+use super::{compare, file, hostile, html, words};
 
 /// What is shown, and how. Without `--html` and `--json`: words.
 #[derive(Args, Clone, Debug)]
@@ -37,11 +38,15 @@ pub fn run(arguments: &ReportArguments, out: &mut impl Write) -> Result<(), Stri
     }
     let written = |error: io::Error| format!("stdout: {error}");
     let (page, text, json) = match runs.as_slice() {
-        [one] => (html::page(one), words::render(one), serde_json::to_string(one)),
-        [a, b] => {
+        [Saved::Run(one)] => (html::page(one), words::render(one), serde_json::to_string(one)),
+        [Saved::Hostile(one)] => {
+            (hostile::page(one), hostile::render(one), serde_json::to_string(one))
+        }
+        [Saved::Run(a), Saved::Run(b)] => {
             let rows = serde_json::to_string(&compare::rows(a, b));
             (html::page_of_two(a, b), compare::render(a, b), rows)
         }
+        [_, _] => return Err("a run of `hostile` is shown alone".to_owned()),
         other => return Err(format!("{} files, expected one or two", other.len())),
     };
     if let Some(path) = &arguments.html {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::RunReport;
+use super::hostile::HostileReport;
 
 /// Octets of a saved run at most: a day of seconds is some 20 MB.
 pub const REPORT_BYTES_MAX: u64 = 256 << 20;
@@ -38,11 +39,20 @@ pub enum ReadError {
     },
 }
 
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub enum Saved {
+    /// A run of `send`.
+    Run(Box<RunReport>),
+    /// A run of `hostile`.
+    Hostile(Box<HostileReport>),
+}
+
 /// Reads what `--json` of a load wrote.
 ///
 /// # Errors
 /// [`ReadError`]: the operator named a file that is not one.
-pub fn read(path: &Path) -> Result<RunReport, ReadError> {
+pub fn read(path: &Path) -> Result<Saved, ReadError> {
     let name = || path.display().to_string();
     let broken = |source| ReadError::Read { path: name(), source };
     let mut octets = Vec::new();
@@ -51,5 +61,12 @@ pub fn read(path: &Path) -> Result<RunReport, ReadError> {
     if octets.len() as u64 > REPORT_BYTES_MAX {
         return Err(ReadError::TooLarge { path: name() });
     }
-    serde_json::from_slice(&octets).map_err(|source| ReadError::NotAReport { path: name(), source })
+    let not_one = |source| ReadError::NotAReport { path: name(), source };
+    // Fields that are missing have their empty value, so either would be read as the other.
+    let hostile: HostileReport = serde_json::from_slice(&octets).map_err(not_one)?;
+    if hostile.phases.is_empty() {
+        let run = serde_json::from_slice(&octets).map_err(not_one)?;
+        return Ok(Saved::Run(Box::new(run)));
+    }
+    Ok(Saved::Hostile(Box::new(hostile)))
 }

@@ -55,7 +55,7 @@ fn render(reports: &[RunReport]) -> String {
     page
 }
 
-/// The page up to its first heading.
+/// Everything before the first heading.
 pub(super) fn begin(title: &str) -> String {
     let title = escape(title);
     format!(
@@ -75,7 +75,7 @@ pub(super) fn notice(page: &mut String, class: &str, text: &str) {
 }
 
 /// What must be known before any figure is believed.
-fn notices(page: &mut String, report: &RunReport, name: &str) {
+pub(super) fn notices(page: &mut String, report: &RunReport, name: &str) {
     if let Some(reason) = &report.generator.limited {
         notice(
             page,
@@ -196,7 +196,7 @@ fn head_of_two(page: &mut String, a: &RunReport, b: &RunReport) {
     page.push_str("</section>\n<div class=\"below\"></div>\n");
 }
 
-fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
+pub(super) fn write_panel(page: &mut String, panel: &Panel, kind: &str) {
     let _ = writeln!(
         page,
         "<section><p class=\"kind\">{kind}</p><h2>{}</h2>",
@@ -254,7 +254,7 @@ pub(super) fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) 
     page.push_str("</tbody></table></section>\n");
 }
 
-fn conservation(page: &mut String, run: &Run<'_>) {
+pub(super) fn conservation(page: &mut String, run: &Run<'_>) {
     let Some(found) = &run.report.conservation else { return };
     let mut pairs = vec![
         ("sent", count(found.sent)),
@@ -274,7 +274,7 @@ fn conservation(page: &mut String, run: &Run<'_>) {
     words(page, &of_run(run, "Where every mail was found again"), &pairs);
 }
 
-fn circumstances(page: &mut String, run: &Run<'_>) {
+pub(super) fn circumstances(page: &mut String, run: &Run<'_>) {
     let report = run.report;
     let mut pairs = load_words(report);
     pairs.extend(machine_words(report));

@@ -126,7 +126,7 @@ fn over_time(runs: &[Run<'_>], unit: &'static str, lines: Vec<Line>) -> Panel {
     Panel { title: String::new(), note: String::new(), legend, chart, table }
 }
 
-fn throughput(runs: &[Run<'_>]) -> Panel {
+pub(super) fn throughput(runs: &[Run<'_>]) -> Panel {
     let mut lines = Vec::new();
     for run in runs {
         let seen = |of: fn(&Interval) -> f64| run.intervals.iter().any(|one| of(one) > 0.0);
@@ -170,7 +170,7 @@ fn throughput(runs: &[Run<'_>]) -> Panel {
 }
 
 /// The curve of a run as quantile and milliseconds; its six percentiles where it has no curve.
-fn curve(report: &RunReport) -> Vec<(f64, f64)> {
+pub(super) fn curve(report: &RunReport) -> Vec<(f64, f64)> {
     if answered(report) == 0 {
         return Vec::new();
     }
@@ -189,7 +189,7 @@ fn curve(report: &RunReport) -> Vec<(f64, f64)> {
 }
 
 /// The points of a curve by their nines. What lies beyond the end is one point there, the largest.
-fn spread(curve: &[(f64, f64)], nines_max: f64) -> Vec<(f64, Option<f64>)> {
+pub(super) fn spread(curve: &[(f64, f64)], nines_max: f64) -> Vec<(f64, Option<f64>)> {
     let mut points: Vec<(f64, Option<f64>)> =
         curve.iter().map(|(quantile, ms)| (nines(*quantile), Some(*ms))).collect();
     let beyond = points.iter().position(|point| point.0 >= nines_max).unwrap_or(points.len());
@@ -271,7 +271,7 @@ fn percentiles(runs: &[Run<'_>]) -> Panel {
     Panel { title, note: from.to_owned(), legend, chart, table }
 }
 
-fn latency_over_time(runs: &[Run<'_>]) -> Panel {
+pub(super) fn latency_over_time(runs: &[Run<'_>]) -> Panel {
     let mut lines = Vec::new();
     for run in runs {
         if run.name.is_empty() {
@@ -299,7 +299,7 @@ fn latency_over_time(runs: &[Run<'_>]) -> Panel {
     }
 }
 
-fn refusals(runs: &[Run<'_>]) -> Panel {
+pub(super) fn refusals(runs: &[Run<'_>]) -> Panel {
     let mut made = Vec::new();
     let mut rows = Vec::new();
     for run in runs {

@@ -81,6 +81,7 @@ fn run(seconds: usize, slow: f64) -> RunReport {
         },
         first_refusal: "451 4.7.1 too many".to_owned(),
         mails_per_second: accepted as f64 / seconds as f64,
+        latency_accepted_ms: Percentiles::default(),
         latency_ms: Percentiles {
             p50: 22.0 * slow,
             p90: 51.0 * slow,

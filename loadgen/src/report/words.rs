@@ -124,7 +124,7 @@ fn cpu(report: &RunReport) -> Option<String> {
     Some(text.trim_end_matches(';').to_owned())
 }
 
-fn conservation(found: &Conservation) -> Vec<String> {
+pub(super) fn conservation(found: &Conservation) -> Vec<String> {
     let mut lines = vec![format!(
         "sent {} = delivered {} + held {} + refused {} + dropped {} + unknown {} + lost {}; duplicated {}",
         count(found.sent),

@@ -8,14 +8,13 @@
 //!
 //! Event-driven: each worker thread has one io_uring and a fixed number of sessions, which are
 //! state machines (`session.rs`); there is no thread for a session. A mail costs no allocation for
-//! a command, and its content is shared with all others of its template (`content.rs`).
+//! a command, and its content is shared with all others of its template.
 //!
 //! What it does **not** do: authentication; several servers; other addresses than loopback, unless
-//! told so (the program asks). Bounds: `sessions` sockets, 4 KiB each; 4096 contents a worker; one
-//! million mails that wait for a session; reply lines of 64 KiB.
+//! told so (the program asks). Bounds: `sessions` sockets, 4 KiB each; one million mails that wait for
+//! a session; reply lines of 64 KiB.
 
 mod arrivals;
-mod content;
 mod machine;
 mod options;
 mod progress;
@@ -30,6 +29,8 @@ mod worker;
 
 pub use machine::machine;
 pub use options::{Encryption, Pace, Progress, SendOptions, Spread};
+pub(crate) use reply::{Code, Inbox, Offers};
+pub(crate) use tally::{histogram, percentiles, thread_cpu};
 
 use std::fs::File;
 use std::io;
@@ -182,7 +183,8 @@ fn report(shared: &Shared, tallies: &[Tally]) -> RunReport {
         mails_per_second: if seconds > 0.0 { all.totals.accepted as f64 / seconds } else { 0.0 },
         totals: all.totals.clone(),
         first_refusal: shared.first_refusal.get().cloned().unwrap_or_default(),
-        latency_ms: tally::percentiles(&all.latency),
+        latency_ms: percentiles(&all.latency),
+        latency_accepted_ms: percentiles(&all.latency_accepted),
         latency_curve: tally::curve(&all.latency),
         series: series.into_seconds(),
         replies: all.replies.iter().map(|(code, count)| (code.to_string(), *count)).collect(),

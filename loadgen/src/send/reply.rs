@@ -9,15 +9,15 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a reply says to a program (RFC 5321 section 4.2, RFC 3463).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Code {
+pub(crate) struct Code {
     /// Three digits; 0 if the peer sent something else.
-    pub(super) basic: u16,
+    pub(crate) basic: u16,
     /// Class, subject, detail.
-    pub(super) enhanced: Option<[u16; 3]>,
+    pub(crate) enhanced: Option<[u16; 3]>,
 }
 
 impl Code {
-    pub(super) fn is_positive(self) -> bool {
+    pub(crate) fn is_positive(self) -> bool {
         (200..300).contains(&self.basic)
     }
 }
@@ -35,11 +35,11 @@ impl fmt::Display for Code {
 
 /// Extensions that an EHLO reply offers.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Offers {
-    pub(super) pipelining: bool,
-    pub(super) chunking: bool,
-    pub(super) starttls: bool,
-    pub(super) eight_bit_mime: bool,
+pub(crate) struct Offers {
+    pub(crate) pipelining: bool,
+    pub(crate) chunking: bool,
+    pub(crate) starttls: bool,
+    pub(crate) eight_bit_mime: bool,
 }
 
 impl Offers {
@@ -55,14 +55,14 @@ impl Offers {
 
 /// Octets received and not yet used.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     octets: Vec<u8>,
     used: usize,
 }
 
 impl Inbox {
     /// Room for more octets at the end.
-    pub(super) fn octets(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn octets(&mut self) -> &mut Vec<u8> {
         if self.used > 0 {
             self.octets.drain(..self.used);
             self.used = 0;
@@ -70,20 +70,20 @@ impl Inbox {
         &mut self.octets
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.octets.clear();
         self.used = 0;
     }
 
     /// Whether there is more without an end than any server would say.
-    pub(super) fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.octets.len() - self.used > LINE_BYTES_MAX
     }
 
     /// The next whole reply, with the text of its last line; what its lines offer is added to
     /// `offers`. None until the last line is there, and then all its lines are read again: replies
     /// of more than one line come once a connection.
-    pub(super) fn reply(&mut self, offers: &mut Offers) -> Option<(Code, &[u8])> {
+    pub(crate) fn reply(&mut self, offers: &mut Offers) -> Option<(Code, &[u8])> {
         let mut at = self.used;
         loop {
             let rest = self.octets.get(at..)?;

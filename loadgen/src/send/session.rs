@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::content::Template;
 use super::reply::{Code, Inbox, Offers};
 use super::ring::Body;
 use super::tally::End;
@@ -12,6 +11,7 @@ use super::tls::Tls;
 use super::worker::{Worker, at};
 use super::{Encryption, Pace};
 use crate::ENVELOPE_ID_FIELD;
+use crate::mix::Content;
 
 /// What a session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(super) struct Mail {
     /// Open loop: when it was due.
     pub(super) due: Option<Instant>,
     pub(super) started: Instant,
-    pub(super) template: Arc<Template>,
+    pub(super) content: Content,
     /// Recipients that were accepted.
     accepted: usize,
     /// The refusal that decides if no recipient was accepted.
@@ -70,14 +70,9 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    pub(super) fn new(
-        number: u64,
-        due: Option<Instant>,
-        now: Instant,
-        template: Arc<Template>,
-    ) -> Self {
+    pub(super) fn new(number: u64, due: Option<Instant>, now: Instant, content: Content) -> Self {
         let (accepted, refused, sent, chunks) = (0, None, 0, 0);
-        Self { number, due, started: now, template, accepted, refused, sent, chunks }
+        Self { number, due, started: now, content, accepted, refused, sent, chunks }
     }
 }
 
@@ -332,7 +327,7 @@ impl Worker {
         }
         self.text.clear();
         write!(self.text, "MAIL FROM:<{}>", options.from)?;
-        if session.offers.eight_bit_mime && !mail.template.is_ascii {
+        if session.offers.eight_bit_mime && mail.content.is_eight_bit {
             self.text.extend_from_slice(b" BODY=8BITMIME");
         }
         if self.shared.needs_smtputf8 {
@@ -414,23 +409,23 @@ impl Worker {
             // RFC 2920 section 3.1: without a recipient there is nothing to say.
             return self.say_text(slot, Step::Content, b".\r\n");
         }
-        let content = |mail: &mut Mail| (mail.number, Arc::clone(&mail.template.octets));
-        let Some((number, octets)) = self.with_mail(slot, content) else { return Ok(()) };
+        let content = |mail: &mut Mail| (mail.number, mail.content.clone());
+        let Some((number, content)) = self.with_mail(slot, content) else { return Ok(()) };
         self.text.clear();
         self.put_envelope_id(number);
-        let to = octets.len();
+        let Content { octets, bytes: to, .. } = content;
         self.say(slot, Step::Content, Some(Body { octets, from: 0, to }))
     }
 
     /// Puts the head of the next chunk into the text, and gives its octets; none behind the last.
     fn put_chunk(&mut self, slot: usize) -> Option<Body> {
         let limit = self.shared.options.chunk_bytes.unwrap_or(usize::MAX).max(1);
-        let (number, sent, octets) = self.with_mail(slot, |mail| {
+        let (number, sent, octets, bytes) = self.with_mail(slot, |mail| {
             mail.chunks += 1;
-            (mail.number, mail.sent, Arc::clone(&mail.template.octets))
+            (mail.number, mail.sent, Arc::clone(&mail.content.octets), mail.content.bytes)
         })?;
         let is_first = sent == 0;
-        if !is_first && sent >= octets.len() {
+        if !is_first && sent >= bytes {
             self.with_mail(slot, |mail| mail.chunks -= 1);
             return None;
         }
@@ -440,8 +435,8 @@ impl Worker {
             self.put_envelope_id(number);
         }
         let field = self.text.split_off(text_before);
-        let to = sent.saturating_add(limit.saturating_sub(field.len()).max(1)).min(octets.len());
-        let last = if to >= octets.len() { " LAST" } else { "" };
+        let to = sent.saturating_add(limit.saturating_sub(field.len()).max(1)).min(bytes);
+        let last = if to >= bytes { " LAST" } else { "" };
         let _ = write!(self.text, "BDAT {}{last}\r\n", field.len() + to - sent);
         self.text.extend_from_slice(&field);
         // An empty content is sent once, as nothing.

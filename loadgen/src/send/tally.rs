@@ -16,13 +16,14 @@ const SECONDS_MAX: usize = 7 * 24 * 3600;
 const SETTLED_AFTER: usize = 10;
 
 /// CPU of the calling thread since it began, kernel included.
-pub(super) fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn histogram(digits: u8) -> Histogram<u64> {
+/// An empty histogram of so many digits.
+pub(crate) fn histogram(digits: u8) -> Histogram<u64> {
     // One to five digits are a legal precision.
     Histogram::new(digits).unwrap_or_else(|_| unreachable!("a histogram of {digits} digits"))
 }
@@ -127,6 +128,8 @@ pub(super) struct Tally {
     pub(super) totals: Totals,
     pub(super) replies: BTreeMap<Code, u64>,
     pub(super) latency: Histogram<u64>,
+    /// Of accepted mails alone.
+    pub(super) latency_accepted: Histogram<u64>,
     /// The last answer.
     pub(super) last: Instant,
     /// Mails that were never begun.
@@ -152,6 +155,7 @@ impl Tally {
             totals: Totals::default(),
             replies: BTreeMap::new(),
             latency: histogram(3),
+            latency_accepted: histogram(3),
             last: start,
             not_sent: 0,
             arrivals: 0,
@@ -188,9 +192,12 @@ impl Tally {
         };
         *total += 1;
         *of_second += 1;
-        if let End::Answered(_) = end {
+        if let End::Answered(code) = end {
             // Beyond what a histogram holds is beyond every time-out.
             let _ = self.latency.record(micros(latency));
+            if (200..300).contains(&code.basic) {
+                let _ = self.latency_accepted.record(micros(latency));
+            }
             let _ = self.cell.latency.get_or_insert_with(|| histogram(2)).record(micros(latency));
         }
     }
@@ -230,6 +237,7 @@ impl Tally {
             *self.replies.entry(*code).or_default() += count;
         }
         let _ = self.latency.add(&other.latency);
+        let _ = self.latency_accepted.add(&other.latency_accepted);
         self.last = self.last.max(other.last);
         self.not_sent += other.not_sent;
         self.arrivals += other.arrivals;
@@ -239,8 +247,8 @@ impl Tally {
     }
 }
 
-/// The figures of a latency.
-pub(super) fn percentiles(latency: &Histogram<u64>) -> Percentiles {
+/// The figures of a latency, microseconds into milliseconds.
+pub(crate) fn percentiles(latency: &Histogram<u64>) -> Percentiles {
     let at = |quantile| milliseconds(latency.value_at_quantile(quantile));
     Percentiles {
         p50: at(0.5),

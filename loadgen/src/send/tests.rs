@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Encryption, Pace, SendOptions, Spread, run};
 use crate::conservation::{Elsewhere, SentLedger, holds};
 use crate::mix::Mix;
-use crate::report::{Conservation, RunReport};
+use crate::report::{Conservation, Percentiles, RunReport};
 use crate::sink::{Behaviour, Extensions, Sink, SinkOptions};
 use crate::store;
 
@@ -306,6 +306,23 @@ fn an_open_loop_keeps_its_rate_and_delivers_every_mail() {
             Spread::Poisson => assert!((60..150).contains(&sent), "{sent} arrivals"),
         }
         bench.assert_all(&report, sent);
+    }
+}
+
+/// Beyond overload most answers are refusals and come at once: one p99 of all said that all was well.
+#[test]
+fn the_latency_of_accepted_mails_has_no_refusal_in_it() {
+    for (name, rcpt_permanent_percent) in [("accepted", 0), ("refused", 100)] {
+        let behaviour = Behaviour { rcpt_permanent_percent, ..Behaviour::default() };
+        let bench = Bench::with(&format!("latency-{name}"), behaviour);
+        let report = bench.run(bench.options());
+        assert!(report.latency_ms.max > 0.0, "{name}: {report:?}");
+        let accepted = if rcpt_permanent_percent == 0 {
+            report.latency_ms.clone()
+        } else {
+            Percentiles::default()
+        };
+        assert_eq!(report.latency_accepted_ms, accepted, "{name}");
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::arrivals::Arrivals;
-use super::content::{Framing, Pool};
 use super::ring::{Completion, Operation, Ring};
 use super::session::{Mail, Session, Step};
 use super::tally::{End, Tally};
 use super::{Pace, Shared};
+use crate::mix::Framing;
 use crate::random::Random;
 
 /// A connection that cannot be made costs the mail nothing: it is tried so many times in a row.
@@ -54,7 +54,8 @@ pub(super) struct Worker {
     pub(super) kept: Vec<usize>,
     /// Sessions without a connection and without work.
     free: Vec<usize>,
-    pool: Pool,
+    framing: Framing,
+    draw: Random,
     arrivals: Option<Arrivals>,
     waiting: VecDeque<Due>,
     paused: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -85,7 +86,8 @@ impl Worker {
             text: Vec::new(),
             kept: Vec::new(),
             free: (0..sessions).rev().collect(),
-            pool: Pool::new(framing, Random::new(seed)),
+            framing,
+            draw: Random::new(seed),
             arrivals: arrivals(&shared, index, Random::new(!seed)),
             waiting: VecDeque::new(),
             paused: BinaryHeap::new(),
@@ -220,7 +222,8 @@ impl Worker {
             }
             (self.shared.take_number()?, None)
         };
-        Some(Mail::new(number, due, self.now, self.pool.draw(&self.shared.mix)))
+        let content = self.shared.mix.pick(&mut self.draw).content_for(self.framing);
+        Some(Mail::new(number, due, self.now, content))
     }
 
     /// A session without a connection takes the next mail, or waits for one.

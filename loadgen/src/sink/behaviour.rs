@@ -130,6 +130,8 @@ pub struct Behaviour {
     pub rcpt_close_percent: u8,
     /// Percentage of DATA commands in answer to which the connection is closed.
     pub data_close_percent: u8,
+    /// Percentage of contents in the middle of which the connection is closed.
+    pub body_close_percent: u8,
     /// Percentage of mails after whose final dot the connection is closed; not taken.
     pub dot_close_percent: u8,
     /// Percentage of mails whose final dot gets no answer at all; not taken.
@@ -156,6 +158,7 @@ impl Default for Behaviour {
             dot_permanent_percent: 0,
             rcpt_close_percent: 0,
             data_close_percent: 0,
+            body_close_percent: 0,
             dot_close_percent: 0,
             dot_hang_percent: 0,
             dot_slow_percent: 0,

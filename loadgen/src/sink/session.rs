@@ -62,6 +62,8 @@ pub(super) struct Session {
     fate: Fate,
     state: State,
     keeps_content: bool,
+    /// The connection ends with the first octets of this content.
+    breaks: bool,
     content: Vec<u8>,
     content_bytes: usize,
     random: Random,
@@ -83,6 +85,7 @@ impl Session {
             fate: Fate::Take,
             state: State::Command,
             keeps_content: false,
+            breaks: false,
             content: Vec::new(),
             content_bytes: 0,
             random: Random::new(behaviour.seed ^ connection.wrapping_mul(0x9E37_79B9)),
@@ -130,6 +133,9 @@ impl Session {
                     });
                     used += taken;
                     self.check_size()?;
+                    if self.breaks && taken > 0 {
+                        return Ok((used, Step::End));
+                    }
                     if !ended {
                         return Ok((used, Step::Read));
                     }
@@ -141,6 +147,9 @@ impl Session {
                     *missing -= here;
                     let (missing, last) = (*missing, *last);
                     used += here;
+                    if self.breaks && here > 0 {
+                        return Ok((used, Step::End));
+                    }
                     self.content_bytes += here;
                     if self.keeps_content {
                         self.content.extend_from_slice(rest.get(..here).unwrap_or_default());
@@ -339,6 +348,7 @@ impl Session {
         self.content.clear();
         self.content_bytes = 0;
         self.keeps_content = shared.keeps_content();
+        self.breaks = self.random.chance(shared.behaviour().body_close_percent);
         self.state = State::Data { at_line_start: true };
         None
     }
@@ -354,6 +364,7 @@ impl Session {
             return self.chunk(shared, last);
         }
         self.keeps_content = shared.keeps_content();
+        self.breaks = self.random.chance(shared.behaviour().body_close_percent);
         self.state = State::Chunk { missing, last };
         Ok(None)
     }

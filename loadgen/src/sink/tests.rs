@@ -154,9 +154,10 @@ fn connections_are_closed_at_each_stage_hang_and_slow_down_at_their_percentages(
         let mut client = Client::hello(sink.address(), "client.test", timeout)?;
         client.send(&Mail { from: "c@example.com", to: &["a@demo.test"], content: b"A: b\r\n\r\n" })
     };
-    let closing: [fn(&mut Behaviour); 3] = [
+    let closing: [fn(&mut Behaviour); 4] = [
         |behaviour| behaviour.rcpt_close_percent = 100,
         |behaviour| behaviour.data_close_percent = 100,
+        |behaviour| behaviour.body_close_percent = 100,
         |behaviour| behaviour.dot_close_percent = 100,
     ];
     for set in closing {

@@ -1,5 +1,6 @@
 //! Delivery on scripted hops with a manual clock.
 
+mod clock;
 mod disk;
 mod memory;
 mod queue;

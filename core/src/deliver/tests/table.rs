@@ -7,7 +7,12 @@ use crate::deliver::{Accepted, Disposition as D, Mode, Others, Settings, Settled
 use crate::envelope::Notify;
 use crate::spool::Mark;
 
-fn settle(bench: &Bench, message: &Accepted, groups: &[&[u16]], others: Others) -> Settled {
+pub(super) fn settle(
+    bench: &Bench,
+    message: &Accepted,
+    groups: &[&[u16]],
+    others: Others,
+) -> Settled {
     let copies: Vec<_> = groups.iter().map(|group| copy(message, group, true)).collect();
     bench.sim.run(bench.deliverer.settle(message, &copies, others))
 }

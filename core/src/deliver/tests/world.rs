@@ -568,12 +568,12 @@ impl Stream for Wire {
         }
     }
 
-    async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
+    async fn write_all(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
         let slow = self.hop.slow_writes.get();
         if slow > 0 {
             self.sim.at(self.sim.millis() + slow).await;
         }
-        self.input.extend_from_slice(octets);
+        self.input.append(octets);
         self.work();
         let halfway = self.in_content.is_some() && !self.input.is_empty();
         if halfway && let Some(text) = self.hop.interruption.take() {

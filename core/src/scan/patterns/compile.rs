@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::SourceError;
 use super::format::{self, Blob, ExpressionBlob, FieldPlan, InDatabase, OnLiteral, Plan};
+use super::grams::{self, Grams};
 use super::hs::{self, Database, Entry, Mode};
 use super::report::{BuildReport, Outcome, RuleReport};
 use super::rule::{Field, Rule, RuleIndex, Test};
@@ -434,6 +435,7 @@ impl Builder {
     ) -> Result<(FieldPlan, Vec<Waiting>), String> {
         let mut plan = FieldPlan {
             literal_blob: None,
+            gram_blob: None,
             literals: Vec::new(),
             literal_bytes: Vec::new(),
             expression_blobs: Vec::new(),
@@ -498,13 +500,28 @@ impl Builder {
         // Where many units are scanned in one go, each occurrence counts: it may be in another unit.
         let single = if mode == Mode::Stream { hs::SINGLEMATCH } else { 0 };
         let mut entries = Vec::new();
+        let mut long = Vec::new();
         for (id, ((octets, caseless), mut targets)) in (0_u32..).zip(literals) {
-            let flags = single | if caseless { hs::CASELESS } else { 0 };
             plan.literal_bytes.push(u32::try_from(octets.len()).unwrap_or(u32::MAX));
-            entries.push(Entry { octets, flags, id });
             targets.sort();
             targets.dedup();
             plan.literals.push(targets);
+            if mode == Mode::Stream && !caseless && octets.len() >= grams::LITERAL_BYTES_MIN {
+                long.push((id, octets));
+            } else {
+                let flags = single | if caseless { hs::CASELESS } else { 0 };
+                entries.push(Entry { octets, flags, id });
+            }
+        }
+        if long.len() >= grams::LITERALS_MIN {
+            let (kept, left) = Grams::new(long);
+            plan.gram_blob = Some(self.keep_octets(&kept.write()));
+            long = left;
+        }
+        let rest = long.into_iter().map(|(id, octets)| Entry { octets, flags: single, id });
+        entries.extend(rest);
+        if entries.is_empty() {
+            return Ok(());
         }
         let database = hs::compile_literals(&entries, mode)
             .map_err(|fault| format!("literals of {}: {}", plan.field, fault.text))?;
@@ -514,9 +531,13 @@ impl Builder {
 
     fn keep(&mut self, database: &Database) -> Result<Blob, String> {
         let octets = database.serialize().map_err(|code| format!("libhs serialize: {code}"))?;
+        Ok(self.keep_octets(&octets))
+    }
+
+    fn keep_octets(&mut self, octets: &[u8]) -> Blob {
         let blob = Blob { offset: self.blobs.len(), bytes: octets.len() };
-        self.blobs.extend_from_slice(&octets);
-        Ok(blob)
+        self.blobs.extend_from_slice(octets);
+        blob
     }
 
     fn re_report(&self, rule: RuleIndex, outcome: Outcome, report: &mut BuildReport) {

@@ -60,6 +60,9 @@ pub(super) struct InDatabase {
 pub(super) struct FieldPlan {
     pub(super) field: Field,
     pub(super) literal_blob: Option<Blob>,
+    /// Literals that `grams` looks for: id and length, four octets each, and the literal.
+    #[serde(default)]
+    pub(super) gram_blob: Option<Blob>,
     /// By id of the literal.
     pub(super) literals: Vec<Vec<OnLiteral>>,
     /// Octets of each literal, by its id.

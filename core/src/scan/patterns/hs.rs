@@ -65,7 +65,7 @@ pub(super) fn platform() -> String {
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy();
     let version = version.split(' ').next().unwrap_or_default();
     format!(
-        "plan 4 libhs {version} tune {} cpu {:x} ({code})",
+        "plan 5 libhs {version} tune {} cpu {:x} ({code})",
         platform.tune, platform.cpu_features
     )
 }

@@ -9,7 +9,8 @@
 //! a URI, a body part. Every rule runs by the way that is the cheapest for it
 //! on a sample (`tier`); none loses a hit:
 //!
-//! - **literal**: the rule is a list of literals: pure-literal database over the whole text;
+//! - **literal**: the rule is a list of literals: pure-literal database over the whole text; thousands of long ones
+//!   (signatures of malware) have a way of their own over octets (see `grams`);
 //! - **gated**: every match of the expression contains one of some literals (proved from its
 //!   syntax, see `literals`): PCRE2 runs over a unit in which the literal database saw one;
 //! - **sieved**, **lazy**: it has no such literal, but the octets that its matches can begin with, or an
@@ -36,6 +37,7 @@ mod error;
 pub mod fields;
 mod format;
 mod fuzz;
+mod grams;
 mod hits;
 mod hs;
 mod lazy;

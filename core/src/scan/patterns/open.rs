@@ -9,6 +9,7 @@ use super::confirm::{Anchored, Confirm};
 use super::error::OpenError;
 use super::fields::Wanted;
 use super::format::{self, FieldPlan, OnLiteral, Plan};
+use super::grams::Grams;
 use super::hs::{self, Database};
 use super::lazy::Lazy;
 use super::meta::Expression;
@@ -51,6 +52,8 @@ pub struct Patterns {
 #[derive(Debug)]
 pub(super) struct OpenField {
     pub(super) literals: Option<Database>,
+    /// Long literals, over octets.
+    pub(super) grams: Grams,
     /// Over each unit by itself.
     pub(super) expressions: Vec<Database>,
     /// Over many units at once.
@@ -153,11 +156,18 @@ fn load_field(field: &FieldPlan, rules: &[Rule], blobs: &[u8]) -> Result<OpenFie
     Ok(OpenField {
         lazies: if patterns.len() > 1 { Lazy::of_any(&patterns) } else { None },
         literals: field.literal_blob.map(load).transpose()?,
+        grams: load_grams(field, blobs)?,
         expressions: of_kind(false)?,
         joined: of_kind(true)?,
         sieves: field.sieved.chunks(LANES).map(sieve).collect(),
         lazy: load_lazy(field, rules)?,
     })
+}
+
+fn load_grams(field: &FieldPlan, blobs: &[u8]) -> Result<Grams, OpenError> {
+    let Some(blob) = field.gram_blob else { return Ok(Grams::default()) };
+    Grams::read(format::blob(blobs, blob)?)
+        .ok_or_else(|| OpenError::Damaged(format!("long literals of {}", field.field)))
 }
 
 /// The lazy automata of a field.

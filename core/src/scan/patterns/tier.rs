@@ -31,6 +31,8 @@ const PLAIN_SHORT_NS_PER_KIB_MAX: f64 = 40_000.0;
 
 /// What calling libhs costs for the few hundred octets that the URIs of a mail are.
 const URI_SCAN_NS_PER_KIB: f64 = 700.0;
+/// What a sample of one unit does not have is expected in one unit of that many.
+const UNSEEN_ONE_IN: usize = 40;
 /// A literal's share of the literal database; one rule's share of a sieve.
 const GATE_NS_PER_KIB: f64 = 5.0;
 /// What one occurrence of a literal costs before PCRE2 is asked.
@@ -514,8 +516,10 @@ fn measured(
     Some(Found { entry, prefilter, joined, fired: part_of(in_units.len(), sample.len()), cost })
 }
 
-/// Share of units of real mail, seen that of the sample: no beginning is so rare that it never comes.
+/// Share of units of real mail, seen that of the sample: no beginning is so rare that it never comes. Nor does one
+/// that is not in a sample of one unit come in each: every rule over octets would run ungated.
 fn likely_part(count: usize, all: usize) -> f64 {
+    let all = if all == 1 && count == 0 { UNSEEN_ONE_IN } else { all };
     part_of(count.max(1), all)
 }
 

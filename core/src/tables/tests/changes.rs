@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::super::*;
 use super::*;
@@ -274,9 +274,9 @@ fn no_transaction_sees_two_generations_while_they_are_swapped_under_load() {
     }
     let current = Current::new(Arc::clone(&generations[0]));
     let stop = AtomicBool::new(false);
+    let seen = [const { AtomicU64::new(0) }; 2];
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let mut seen = [0_u64; 2];
             while !stop.load(Ordering::Relaxed) {
                 let snapshot = current.load();
                 let round = usize::try_from(snapshot.number() - 1).unwrap();
@@ -284,18 +284,18 @@ fn no_transaction_sees_two_generations_while_they_are_swapped_under_load() {
                     let expected = format!("round{round}@example.com unlisted");
                     assert_eq!(resolved(&snapshot, &format!("u{n}@example.com")), expected);
                 }
-                seen[round] += 1;
+                seen[round].fetch_add(1, Ordering::Relaxed);
             }
-            seen
         });
         let mut turn = 0;
-        while turn < 2000 || current.counts().generation == 0 {
+        // On a busy machine the reader may begin after many swaps.
+        let is_seen = || seen.iter().all(|count| count.load(Ordering::Relaxed) > 0);
+        while (turn < 2000 || !is_seen()) && !reader.is_finished() {
             let next = &generations[turn % 2];
             current.swap(Arc::clone(next), &at.dir(next.number())).unwrap();
             turn += 1;
         }
         stop.store(true, Ordering::Relaxed);
-        let seen = reader.join().unwrap();
-        assert!(seen[0] + seen[1] > 0);
+        reader.join().unwrap();
     });
 }

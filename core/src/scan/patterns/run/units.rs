@@ -249,7 +249,11 @@ impl Patterns {
             .map_err(ScanError::Scan)?;
         state.asked.clear();
         plan.plain.iter().for_each(|rule| state.asked.whole(0, *rule));
-        for piece in octets.chunks(SLICE_BYTES_MAX) {
+        for (piece, number) in octets.chunks(SLICE_BYTES_MAX).zip(0..) {
+            let start = number * SLICE_BYTES_MAX;
+            open.grams.scan(octets, start..start + piece.len(), &mut |id| {
+                on_literal(plan, state, id);
+            });
             if let Some(stream) = &mut literals {
                 let scanned = stream.scan(piece, space, &mut |id, _| on_literal(plan, state, id));
                 scanned.map_err(ScanError::Scan)?;

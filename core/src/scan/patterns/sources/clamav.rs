@@ -39,6 +39,10 @@ pub fn read_ndb(file: &str, source: u32, octets: &[u8], out: &mut Collected) {
                 Fault::Bad(name.len() + 1, format!("target `{target}` is no number"))
             })?;
             let (field, caseless) = field_of(target)?;
+            if let Some(literal) = hex::literal(signature).filter(|_| *offset == "*") {
+                // Most signatures: as literals they cost next to nothing, however many there are.
+                return Ok(Test::Literals { field, literals: vec![literal], caseless });
+            }
             let text = hex::expression(signature, hex::Modifiers::default())
                 .map_err(|fault| shifted(fault, column))?;
             let text = hex::anchored(&text, offset).map_err(|fault| shifted(fault, 0))?;

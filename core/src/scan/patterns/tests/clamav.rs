@@ -73,3 +73,38 @@ fn hash_signatures_give_digest_size_and_name() {
     let bad = hashes("a.hsb", b"zz:1:N\n\nabc\n").unwrap_err();
     assert_eq!(bad.iter().map(|e| e.line).collect::<Vec<_>>(), [1, 3]);
 }
+
+#[test]
+fn thousands_of_long_signatures_hit_where_they_stand_and_only_there() {
+    // Enough for the way that many literals have; some short, some that begin alike, two rules for one literal.
+    let body = |number: u32| {
+        format!("signature number {number:0>8} {:x}", number.wrapping_mul(0x9e37_79b9))
+    };
+    let hex = |text: &str| text.bytes().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let mut text = String::from("Short:0:*:51525354\nTwin:0:*:");
+    text.push_str(&hex(&body(77)));
+    for number in 0..1000 {
+        text.push_str(&format!("\nLong{number}:0:*:{}", hex(&body(number))));
+    }
+    text.push_str(&format!("\nWild:0:*:{}??{}", hex("what stands before"), hex("what follows")));
+    let (patterns, report) = built("x.ndb", &text);
+    // Each by itself would be cheap without a gate; all of them together took 18 ms a mail.
+    assert_eq!(outcome(&report, "Long5"), Outcome::Taken);
+    assert_eq!(outcome(&report, "Wild"), Outcome::TakenGated);
+    let hits = |octets: &[u8]| {
+        let fields = Fields { parts: vec![part(octets, FileType::Unknown)], ..Fields::default() };
+        names(&patterns, &run(&patterns, &fields))
+    };
+    for at in [0, 1, 7, 8, 65_500, 65_520, 65_535, 65_536, 131_060, 199_000] {
+        let mut octets = vec![b'.'; 200_000];
+        let found = body(5);
+        octets[at..at + found.len()].copy_from_slice(found.as_bytes());
+        assert_eq!(hits(&octets), ["Long5"], "at {at}");
+        octets[at + found.len() - 1] ^= 1;
+        assert_eq!(hits(&octets), Vec::<String>::new(), "at {at}, its last octet is another");
+    }
+    assert_eq!(hits(format!("QRST{}", body(77)).as_bytes()), ["Short", "Twin", "Long77"]);
+    for number in (0..1000).step_by(37) {
+        assert!(hits(body(number).as_bytes()).contains(&format!("Long{number}")), "{number}");
+    }
+}

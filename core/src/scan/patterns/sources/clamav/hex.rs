@@ -22,6 +22,18 @@ pub(super) struct Modifiers {
     pub(super) full_word: bool,
 }
 
+/// The octets of a signature without wildcards.
+pub(super) fn literal(signature: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        signature.chars().map(|c| u8::try_from(c.to_digit(16)?).ok()).collect();
+    let pairs = digits?;
+    let octet = |pair: &[u8]| match pair {
+        [high, low] => Some(high << 4 | low),
+        _ => None,
+    };
+    (!pairs.is_empty()).then(|| pairs.chunks(2).map(octet).collect())?
+}
+
 /// The signature as an expression.
 pub(super) fn expression(signature: &str, modifiers: Modifiers) -> Result<String, Fault> {
     let plain = translate(signature, false)?;

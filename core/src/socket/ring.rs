@@ -1,0 +1,570 @@
+//! The sockets of one shard over one io_uring of their own, hosted by the shard's executor.
+//!
+//! One task ([`SocketRing::drive`]) hands to the kernel what all sockets want, takes what came back, wakes whom it
+//! concerns and lets them run; when nothing is left it waits for the ring's eventfd. So a round of many sessions is
+//! one system call. Octets arrive in buffers that all sockets share: who waits for them gets the buffer itself, so that
+//! an idle connection has none; what comes unasked (a client that pipelines while its mail is judged) is copied to
+//! its socket, so that nobody can keep the buffers from others.
+//!
+//! Bounds: [`WAITING_MAX`] octets for each direction of a socket, one arrival or one write more. Beyond that
+//! receiving pauses, and writing waits.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::future::yield_now;
+use socket2::{Domain, Socket, Type};
+
+use super::kernel::{End, Event, Kernel, Key, Lent};
+
+/// Octets of one direction that wait for the session or for the peer.
+const WAITING_MAX: usize = 64 * 1024;
+/// A write buffer up to this is kept by its socket for the next reply.
+const KEPT_BYTES: usize = 1024;
+
+/// The ring of one shard. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct SocketRing {
+    inner: Rc<RefCell<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    kernel: Kernel,
+    /// By slot.
+    sides: Vec<Side>,
+    /// The driver, while it waits.
+    driver: Option<Waker>,
+    wake: Vec<Waker>,
+}
+
+/// Octets that arrived and were not read yet.
+#[derive(Debug)]
+enum Arrived {
+    Lent(Lent, usize),
+    Copied(Vec<u8>, usize),
+}
+
+/// Our side of one socket.
+#[derive(Debug, Default)]
+struct Side {
+    arrived: VecDeque<Arrived>,
+    arrived_bytes: usize,
+    /// Somebody polls for octets and found none: the next arrival may be lent.
+    is_awaited: bool,
+    is_receiving: bool,
+    end: Option<End>,
+    /// Octets behind those that the kernel sends.
+    waiting: Vec<u8>,
+    /// Octets that the kernel sends.
+    sending: usize,
+    write_error: Option<io::ErrorKind>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    accepted: VecDeque<io::Result<OwnedFd>>,
+    is_accepting: bool,
+    connected: Option<io::Result<()>>,
+}
+
+impl SocketRing {
+    /// A ring for the thread that asks.
+    ///
+    /// # Errors
+    /// The kernel has no io_uring, an old one (before 6.1), or forbids it.
+    pub fn new() -> io::Result<Self> {
+        let kernel = Kernel::new()?;
+        let state = State { kernel, sides: Vec::new(), driver: None, wake: Vec::new() };
+        Ok(Self { inner: Rc::new(RefCell::new(state)) })
+    }
+
+    /// Serves all sockets of the ring. Ends only when the ring is broken.
+    pub async fn drive(&self) -> io::Error {
+        match self.run().await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn run(&self) -> io::Result<std::convert::Infallible> {
+        let bell = self.inner.borrow().kernel.wake_file()?;
+        let mut events = Vec::new();
+        let mut wake = Vec::new();
+        let mut rung = None;
+        loop {
+            let is_idle = {
+                let mut state = self.inner.borrow_mut();
+                let state = &mut *state;
+                state.kernel.turn(&mut events)?;
+                let is_idle = events.is_empty();
+                events.drain(..).for_each(|event| state.take(event));
+                std::mem::swap(&mut wake, &mut state.wake);
+                is_idle
+            };
+            wake.drain(..).for_each(Waker::wake);
+            if !is_idle {
+                yield_now().await;
+                continue;
+            }
+            if !self.inner.borrow_mut().kernel.sleep() {
+                continue;
+            }
+            let ring = rung.get_or_insert_with(|| Box::pin(bell.read_at(0, 8)));
+            let has_rung = poll_fn(|context| {
+                if self.inner.borrow_mut().is_wanted(context) {
+                    return Poll::Ready(false);
+                }
+                ring.as_mut().poll(context).map(|_| true)
+            });
+            if has_rung.await {
+                rung = None;
+            }
+            let mut state = self.inner.borrow_mut();
+            state.kernel.awake();
+            state.driver = None;
+        }
+    }
+
+    /// Takes a socket that listens.
+    #[must_use]
+    pub fn listen(&self, listener: std::net::TcpListener) -> RingListener {
+        let key = self.inner.borrow_mut().insert(listener.into());
+        RingListener { ring: self.clone(), key }
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.inner.borrow().sides.len()
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub async fn connect(&self, address: SocketAddr) -> io::Result<RingSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // Commands are small and the answer is waited for: Nagle would add 40 ms to each mail.
+        socket.set_tcp_nodelay(true)?;
+        let socket = {
+            let mut state = self.inner.borrow_mut();
+            let key = state.insert(socket.into());
+            state.kernel.connect(key, address.into());
+            state.submit_soon();
+            RingSocket { ring: self.clone(), key, peer: Some(address), local: None }
+        };
+        poll_fn(|context| {
+            socket.with(|side| take_or_wait(&mut side.connected, &mut side.reader, context))
+        })
+        .await?;
+        socket.start();
+        Ok(socket)
+    }
+}
+
+fn take_or_wait<T>(
+    place: &mut Option<T>,
+    waker: &mut Option<Waker>,
+    context: &Context<'_>,
+) -> Poll<T> {
+    match place.take() {
+        Some(done) => Poll::Ready(done),
+        None => {
+            remember(waker, context);
+            Poll::Pending
+        }
+    }
+}
+
+fn remember(place: &mut Option<Waker>, context: &Context<'_>) {
+    if !place.as_ref().is_some_and(|old| old.will_wake(context.waker())) {
+        *place = Some(context.waker().clone());
+    }
+}
+
+impl State {
+    fn insert(&mut self, fd: OwnedFd) -> Key {
+        let key = self.kernel.insert(fd);
+        if self.sides.len() <= key.index() {
+            self.sides.resize_with(key.index() + 1, Side::default);
+        }
+        *self.side(key) = Side::default();
+        key
+    }
+
+    fn side(&mut self, key: Key) -> &mut Side {
+        self.sides.get_mut(key.index()).unwrap_or_else(|| unreachable!("{key:?}"))
+    }
+
+    /// The driver is to hand entries to the kernel.
+    fn submit_soon(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Whether the driver has something to hand over; if not, it is woken when there is.
+    fn is_wanted(&mut self, context: &Context<'_>) -> bool {
+        if self.kernel.has_entries() {
+            return true;
+        }
+        remember(&mut self.driver, context);
+        false
+    }
+
+    fn receive(&mut self, key: Key) {
+        let side = self.side(key);
+        if !side.is_receiving && side.end.is_none() {
+            side.is_receiving = true;
+            self.kernel.receive(key);
+            self.submit_soon();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Accepted(key, fd) => {
+                self.side(key).accepted.push_back(Ok(fd));
+                self.wake_reader(key);
+            }
+            Event::AcceptEnded(key, error) => {
+                let side = self.side(key);
+                side.is_accepting = false;
+                side.accepted.push_back(Err(error));
+                self.wake_reader(key);
+            }
+            Event::Connected(key, result) => {
+                self.side(key).connected = Some(result);
+                self.wake_reader(key);
+            }
+            Event::Received(key, lent) => self.arrived(key, lent),
+            Event::ReceiveEnded(key, end) => {
+                let side = self.side(key);
+                side.is_receiving = false;
+                if !matches!(end, End::Paused) {
+                    side.end = Some(end);
+                    self.wake_reader(key);
+                } else if side.arrived.is_empty() {
+                    self.receive(key);
+                }
+            }
+            Event::Sent(key, octets, result) => self.sent(key, octets, result),
+        }
+    }
+
+    fn arrived(&mut self, key: Key, lent: Lent) {
+        let is_short = self.kernel.is_short();
+        let Self { kernel, sides, .. } = self;
+        let Some(side) = sides.get_mut(key.index()) else { return };
+        side.arrived_bytes += lent.bytes();
+        if side.is_awaited && !is_short {
+            side.arrived.push_back(Arrived::Lent(lent, 0));
+        } else {
+            match side.arrived.back_mut() {
+                Some(Arrived::Copied(octets, _)) => octets.extend_from_slice(kernel.octets(&lent)),
+                _ => side.arrived.push_back(Arrived::Copied(kernel.octets(&lent).to_vec(), 0)),
+            }
+            kernel.give_back(lent);
+        }
+        if side.arrived_bytes > WAITING_MAX && side.is_receiving {
+            kernel.pause(key);
+        }
+        self.wake_reader(key);
+    }
+
+    fn sent(&mut self, key: Key, mut octets: Vec<u8>, result: io::Result<()>) {
+        let side = self.side(key);
+        side.sending = 0;
+        if let Err(error) = result {
+            side.write_error = Some(error.kind());
+            side.waiting = Vec::new();
+        } else if side.waiting.is_empty() {
+            if octets.capacity() <= KEPT_BYTES {
+                octets.clear();
+                side.waiting = octets;
+            }
+        } else {
+            octets.clear();
+            let next = std::mem::replace(&mut side.waiting, octets);
+            side.sending = next.len();
+            self.kernel.send(key, next);
+        }
+        if let Some(writer) = self.side(key).writer.take() {
+            self.wake.push(writer);
+        }
+    }
+
+    fn wake_reader(&mut self, key: Key) {
+        if let Some(reader) = self.side(key).reader.take() {
+            self.wake.push(reader);
+        }
+    }
+
+    /// Hands at most `bytes_max` octets that arrived to `take`; none at the end of the stream.
+    fn read<T>(
+        &mut self,
+        key: Key,
+        context: &Context<'_>,
+        bytes_max: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        let Self { kernel, sides, .. } = self;
+        let Some(side) = sides.get_mut(key.index()) else { unreachable!("{key:?}") };
+        let Some(mut arrived) = side.arrived.pop_front() else {
+            return match &side.end {
+                Some(End::Failed(error)) => Poll::Ready(Err(error.kind().into())),
+                Some(End::Closed | End::Paused) => Poll::Ready(Ok(take(&[]))),
+                None => {
+                    side.is_awaited = true;
+                    remember(&mut side.reader, context);
+                    self.receive(key);
+                    Poll::Pending
+                }
+            };
+        };
+        side.is_awaited = false;
+        let (octets, from) = match &mut arrived {
+            Arrived::Lent(lent, from) => (kernel.octets(lent), from),
+            Arrived::Copied(octets, from) => (octets.as_slice(), from),
+        };
+        let rest = octets.get(*from..).unwrap_or_default();
+        let given = rest.get(..bytes_max).unwrap_or(rest);
+        let (count, is_all) = (given.len(), given.len() == rest.len());
+        let taken = take(given);
+        *from += count;
+        side.arrived_bytes = side.arrived_bytes.saturating_sub(count);
+        match arrived {
+            arrived if !is_all => side.arrived.push_front(arrived),
+            Arrived::Lent(lent, _) => kernel.give_back(lent),
+            Arrived::Copied(..) => {}
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Takes all of `octets` if there is room for them.
+    fn write(
+        &mut self,
+        key: Key,
+        context: &Context<'_>,
+        octets: &mut Vec<u8>,
+    ) -> Poll<io::Result<()>> {
+        let side = self.side(key);
+        if let Some(kind) = side.write_error {
+            return Poll::Ready(Err(kind.into()));
+        }
+        if side.sending == 0 {
+            // What waits goes at once, so nothing does.
+            let next = std::mem::replace(octets, std::mem::take(&mut side.waiting));
+            side.sending = next.len();
+            if !next.is_empty() {
+                self.kernel.send(key, next);
+                self.submit_soon();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if side.sending + side.waiting.len() > WAITING_MAX {
+            remember(&mut side.writer, context);
+            return Poll::Pending;
+        }
+        if side.waiting.is_empty() {
+            std::mem::swap(&mut side.waiting, octets);
+        } else {
+            side.waiting.extend_from_slice(octets);
+            octets.clear();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when everything that was written is with the kernel's TCP.
+    fn written(&mut self, key: Key, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let side = self.side(key);
+        if let Some(kind) = side.write_error {
+            return Poll::Ready(Err(kind.into()));
+        }
+        if side.sending == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        remember(&mut side.writer, context);
+        Poll::Pending
+    }
+
+    fn release(&mut self, key: Key) {
+        let side = std::mem::take(self.side(key));
+        for arrived in side.arrived {
+            if let Arrived::Lent(lent, _) = arrived {
+                self.kernel.give_back(lent);
+            }
+        }
+        self.kernel.release(key);
+        self.submit_soon();
+    }
+}
+
+/// A listening socket of a ring.
+#[derive(Debug)]
+pub struct RingListener {
+    ring: SocketRing,
+    key: Key,
+}
+
+impl RingListener {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// What the kernel said: most often that no descriptor is left. The next call tries again.
+    pub async fn accept(&self) -> io::Result<RingSocket> {
+        let fd = poll_fn(|context| {
+            let mut state = self.ring.inner.borrow_mut();
+            let side = state.side(self.key);
+            if let Some(accepted) = side.accepted.pop_front() {
+                return Poll::Ready(accepted);
+            }
+            remember(&mut side.reader, context);
+            if !side.is_accepting {
+                side.is_accepting = true;
+                state.kernel.accept(self.key);
+                state.submit_soon();
+            }
+            Poll::Pending
+        });
+        let fd = fd.await?;
+        let peer = address(rustix::net::getpeername(fd.as_fd())?);
+        let local = address(Some(rustix::net::getsockname(fd.as_fd())?));
+        let key = self.ring.inner.borrow_mut().insert(fd);
+        let socket = RingSocket { ring: self.ring.clone(), key, peer, local };
+        socket.start();
+        Ok(socket)
+    }
+}
+
+fn address(of: Option<rustix::net::SocketAddrAny>) -> Option<SocketAddr> {
+    of.and_then(|address| address.try_into().ok())
+}
+
+impl Drop for RingListener {
+    fn drop(&mut self) {
+        self.ring.inner.borrow_mut().release(self.key);
+    }
+}
+
+/// A connection of a ring. Dropped, it is closed; what was written just before still goes out if the peer takes it at
+/// once.
+#[derive(Debug)]
+pub struct RingSocket {
+    ring: SocketRing,
+    key: Key,
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+}
+
+impl RingSocket {
+    fn with<T>(&self, work: impl FnOnce(&mut Side) -> T) -> T {
+        work(self.ring.inner.borrow_mut().side(self.key))
+    }
+
+    fn start(&self) {
+        self.ring.inner.borrow_mut().receive(self.key);
+    }
+
+    #[cfg(test)]
+    pub(super) fn arrived_bytes(&self) -> usize {
+        self.with(|side| side.arrived_bytes)
+    }
+
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Our end; of connections that were accepted.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Open, with nothing to be read, as far as the last turn of the ring saw.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.with(|side| {
+            side.arrived.is_empty() && side.end.is_none() && side.write_error.is_none()
+        })
+    }
+
+    /// Hands at most `bytes_max` octets that arrived to `take`; none at the end of the stream. `take` must not use a
+    /// socket.
+    pub fn poll_read_with<T>(
+        &self,
+        context: &Context<'_>,
+        bytes_max: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        self.ring.inner.borrow_mut().read(self.key, context, bytes_max, take)
+    }
+
+    /// Takes all of `octets` and leaves the buffer empty; pending while too much waits for the peer.
+    pub fn poll_write_all(
+        &self,
+        context: &Context<'_>,
+        octets: &mut Vec<u8>,
+    ) -> Poll<io::Result<()>> {
+        self.ring.inner.borrow_mut().write(self.key, context, octets)
+    }
+
+    /// Ready when everything that was written is with the kernel's TCP.
+    pub fn poll_written(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        self.ring.inner.borrow_mut().written(self.key, context)
+    }
+}
+
+impl Drop for RingSocket {
+    fn drop(&mut self) {
+        self.ring.inner.borrow_mut().release(self.key);
+    }
+}
+
+impl futures_lite::io::AsyncRead for RingSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes_max = buffer.len();
+        self.poll_read_with(context, bytes_max, |octets| {
+            if let Some(place) = buffer.get_mut(..octets.len()) {
+                place.copy_from_slice(octets);
+            }
+            octets.len()
+        })
+    }
+}
+
+impl futures_lite::io::AsyncWrite for RingSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.ring.inner.borrow_mut();
+        let side = state.side(self.key);
+        if side.write_error.is_none() && side.sending + side.waiting.len() > WAITING_MAX {
+            remember(&mut side.writer, context);
+            return Poll::Pending;
+        }
+        state.write(self.key, context, &mut buffer.to_vec()).map_ok(|()| buffer.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What is queued goes out with the next turn.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_written(context)
+    }
+}
