@@ -12,7 +12,7 @@
 //!
 //! What it does **not** do: half-open in the sense of a SYN without an ACK (that needs raw sockets, and meets the
 //! kernel, not the server); TLS attacks. Bounds: those of `send` and of `attack.rs`; the phases end by the clock, and
-//! no paying mail is begun [`DRAIN`] after its phase.
+//! no paying mail is begun `DRAIN` after its phase.
 
 mod attack;
 mod attacker;
