@@ -1,6 +1,6 @@
 //! SIGTERM: sessions in the middle of a mail finish, the others are told 421. Reload drops no session.
 
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -101,6 +101,8 @@ fn a_client_that_never_reads_does_not_keep_the_engine_from_ending() {
     let mut gateway = Gateway::start(&Setup::to(hop.address()));
     let mut stream = narrow(gateway.smtp());
     stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    // Who speaks before the greeting is refused.
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 1);
     stream.write_all(b"EHLO deaf.example.com\r\n").unwrap();
     // About 2.3 MB of replies: more than both sides' buffers hold.
     let rcpt = format!("RCPT TO:<u@{DOMAIN}>\r\n").repeat(1000);

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The engine itself has no mode that throws mail away: what it answers 250 is with the next hop or on the disk.
-//! `ring` and `streams` are its rooms `socket`, `accept` and `session` and the deadlines of its shards, on the executor that a shard has, with a
-//! `250` where the pipeline would be asked. `bare` is what a ring can do at best: `bare.rs`. Both pin themselves to core 0,
+//! `ring` and `streams` are its rooms `socket`, `accept` and `session` and the deadlines of its shards, on the executor
+//! that a shard has, with a `250` where the pipeline would be asked. `bare` is what a ring can do at best: `bare.rs`.
+//! Both pin themselves to core 0,
 //! say READY, and run until they are told to end. Latency and CPU are measured from outside.
 
 #![allow(

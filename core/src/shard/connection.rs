@@ -111,7 +111,7 @@ async fn converse(
     // A balancer that looks whether we are there, a front that will name its client: nobody to be wary of.
     let mut is_ours = false;
     if listening.is_proxy(peer.ip()) {
-        match read_proxy(pipeline, stream).await? {
+        match Box::pin(read_proxy(pipeline, stream)).await? {
             Some(Proxied::Client { source, destination }) => {
                 (client.address, client.local) = (source, destination);
             }
@@ -132,7 +132,7 @@ async fn converse(
     };
     pipeline.rooms().count(Counter::Connections);
     if listening.security == Security::Implicit {
-        handshake(pipeline, stream, listening.tls()).await?;
+        Box::pin(handshake(pipeline, stream, listening.tls())).await?;
         client.tls = stream.tls_text();
     }
     let xclient = if is_front { Xclient::Offered } else { Xclient::Refused };
@@ -301,6 +301,7 @@ struct Driver<'d> {
 }
 
 impl Driver<'_> {
+    /// What not every read needs has its future on the heap, for as long as it runs: an idle session is a tenth then.
     async fn run(&mut self) -> io::Result<()> {
         let end = Now::read().mono.plus(self.listening.session_timeout);
         loop {
@@ -316,7 +317,7 @@ impl Driver<'_> {
                 }
                 Step::StartTls => {
                     self.flush().await?;
-                    handshake(self.pipeline, self.stream, self.listening.tls()).await?;
+                    Box::pin(handshake(self.pipeline, self.stream, self.listening.tls())).await?;
                     let text = self.stream.tls_text().unwrap_or_default();
                     self.session.tls_done(&text);
                 }
@@ -327,17 +328,17 @@ impl Driver<'_> {
                 }
                 Step::AskClient => self.client(),
                 Step::AskMail => self.mail(),
-                Step::AskRcpt(recipient) => self.recipient(recipient).await?,
+                Step::AskRcpt(recipient) => Box::pin(self.recipient(recipient)).await?,
                 Step::AskData => {
                     let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
                     self.session.answer(answer);
                 }
-                Step::ContentFull => self.spill().await,
+                Step::ContentFull => Box::pin(self.spill()).await,
                 Step::ContentDropped => {
                     self.body = Body::default();
                     self.recharge();
                 }
-                Step::AskMessage(received) => self.message(*received).await,
+                Step::AskMessage(received) => Box::pin(self.message(*received)).await,
             }
         }
     }

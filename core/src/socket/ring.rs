@@ -118,11 +118,12 @@ impl SocketRing {
             let ring = rung.get_or_insert_with(|| Box::pin(bell.read_at(0, 8)));
             let has_rung = poll_fn(|context| {
                 if self.inner.borrow_mut().is_wanted(context) {
-                    return Poll::Ready(false);
+                    return Poll::Ready(Ok(false));
                 }
-                ring.as_mut().poll(context).map(|_| true)
+                ring.as_mut().poll(context).map_ok(|_| true)
             });
-            if has_rung.await {
+            // A bell that cannot be read would make this a loop without a pause.
+            if has_rung.await? {
                 rung = None;
             }
             let mut state = self.inner.borrow_mut();
