@@ -118,7 +118,7 @@ impl CapacityArguments {
             Some(programs) => programs.clone(),
             None => {
                 let own = std::env::current_exe().map_err(|error| format!("programs: {error}"))?;
-                own.parent().unwrap_or(Path::new(".")).to_owned()
+                own.parent().unwrap_or_else(|| Path::new(".")).to_owned()
             }
         };
         for name in ["sekisho", "sekisho-engine"] {

@@ -187,7 +187,7 @@ mod tests {
             found.count()
         };
         assert_eq!((with("notice bad"), with("notice warn"), with("notice good")), (2, 1, 0));
-        let rows = read.descendants().filter(|node| node.has_tag_name("tbody")).next().unwrap();
+        let rows = read.descendants().find(|node| node.has_tag_name("tbody")).unwrap();
         assert_eq!(rows.children().filter(|node| node.has_tag_name("tr")).count(), 4);
         assert!(page.contains("view &lt;b&gt;"), "names of stages are an engine's words");
         assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
