@@ -143,6 +143,17 @@ impl Status {
         self.0.get("version").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// Microseconds of CPU of the engine and its workers, as their clocks have it; none where it does not tell. Not the
+    /// sum of stages: those of shards are estimates.
+    #[must_use]
+    pub fn cpu_micros(&self) -> Option<u64> {
+        let cpu = self.0.get("cpu")?;
+        let own = cpu.get("process_us")?.as_u64()?;
+        let workers = cpu.get("workers").and_then(Value::as_array).into_iter().flatten();
+        let of_workers = workers.filter_map(|worker| worker.get("all_us")?.as_u64());
+        Some(own + of_workers.sum::<u64>())
+    }
+
     /// Microseconds of CPU by stage, shards first; the rest of each kind of thread is a stage of its own, so that the
     /// sum is what the engine and its workers took.
     fn micros(&self) -> Vec<(String, u64)> {
@@ -318,6 +329,8 @@ mod tests {
             "other threads of the engine 200",
         ];
         assert_eq!(words, expected);
+        assert_eq!(status(5, 11).cpu_micros(), Some(11 * 1090));
+        assert_eq!(Status(json!({"cpu": {}})).cpu_micros(), None);
         assert!(stages(&status(5, 1), &status(5, 2)).is_empty(), "nothing was received");
         assert!(
             stages(&Status(json!({})), &Status(json!({"counters": {"messages_received": 2}})))

@@ -19,7 +19,10 @@ fn a_small_plan_accounts_for_every_mail_and_for_the_cpu_by_stage() {
     let out = dir.path().join("out");
     let programs = program("sekisho-engine");
     let mut command = Command::new(program("sekisho-loadgen"));
-    command.args(["capacity", "--quick", "--quiet", "--json", "--mails-max", "300"]);
+    // One poll of sixteen is measured, so a stage is seen for certain only if there are hundreds of mails: their number
+    // ends the loop, not seconds, in three of which a busy machine came to 35.
+    command.args(["capacity", "--budget", "--quiet", "--json", "--mails-max", "300"]);
+    command.args(["--seconds", "120"]);
     command.args([
         "--only",
         "no engine",
@@ -65,11 +68,8 @@ fn a_small_plan_accounts_for_every_mail_and_for_the_cpu_by_stage() {
         let kernel = row.kernel_cpu_ms.unwrap();
         // A tick is 10 ms, and each of the processes may have half of one more or less.
         let tick = 20.0 / row.mails as f64;
-        assert!(
-            measured <= kernel + tick,
-            "{}: {measured} ms in stages, {kernel} ms in all",
-            row.name
-        );
+        // Estimates by some twenty samples of each stage; one that is counted within another comes to more.
+        assert!(measured < kernel * 2.0 + tick, "{}: {measured} of {kernel} ms", row.name);
         let all = row.cpu_ms.unwrap();
         assert!((all - kernel).abs() < kernel * 0.3 + tick, "{}: {all} ms, {kernel} ms", row.name);
     }
@@ -82,7 +82,7 @@ fn a_small_plan_accounts_for_every_mail_and_for_the_cpu_by_stage() {
     assert!(real.on_worker > real.mails / 4, "{} of {}", real.on_worker, real.mails);
     assert!(micros(real, "worker: containers") > 0.0 && micros(real, "hand_over") > 0.0);
     assert!(micros(spool, "spool") > 0.0 && micros(spool, "queue") > 0.0);
-    assert!(micros(spool, "flush") > 0.0);
+    // Nothing is said of `flush`: a few dozen for all mails, and one of sixteen is measured.
     assert!(spool.stages.iter().all(|stage| stage.name != "next_hop"), "no hop before the answer");
     assert_eq!(
         spool.added_ms.map(|ms| ms > -spool.cpu_ms.unwrap()),
@@ -98,4 +98,26 @@ fn a_small_plan_accounts_for_every_mail_and_for_the_cpu_by_stage() {
     let left: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert_eq!(left, ["out"], "engines' data is removed");
+}
+
+/// The ramp and the latency below the knee, on the row that needs no engine.
+#[test]
+fn the_quick_plan_finds_a_knee_and_says_latencies_below_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = program("sekisho-engine");
+    let mut command = Command::new(program("sekisho-loadgen"));
+    command.args(["capacity", "--quick", "--quiet", "--json", "--mails-max", "300"]);
+    command.args(["--only", "no engine", "--programs"]).arg(programs.parent().unwrap());
+    command.arg("--scratch").arg(dir.path()).stdin(Stdio::null());
+    let ran = command.output().unwrap();
+    assert!(ran.status.success(), "{}: {}", ran.status, String::from_utf8_lossy(&ran.stderr));
+    let sheet: Sheet = serde_json::from_slice(&ran.stdout).unwrap();
+    let [row] = sheet.rows.as_slice() else { panic!("{:?}", sheet.rows) };
+    let knee = row.knee.unwrap();
+    assert_eq!(row.rate, Some(knee * 0.8));
+    let of = row.latency_ms.as_ref().unwrap();
+    assert!(0.0 < of.p50 && of.p50 <= of.p99 && of.p99 <= of.p9999, "{of:?}");
+    assert!(row.latency_mails > 0 && row.latency_curve.len() > 10);
+    assert!(row.cpu_ms.is_none() && row.rss_mib.is_none(), "there is no engine");
+    assert!(sheet.holds() && row.refusals.is_empty());
 }

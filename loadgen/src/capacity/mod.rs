@@ -75,6 +75,7 @@ pub fn run(options: &CapacityOptions) -> io::Result<Sheet> {
     let begun = Instant::now();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     std::fs::create_dir_all(&options.scratch)?;
+    let load_before = load();
     stand::pin(&options.generator_cores)?;
     let plan = rows(options);
     if plan.is_empty() {
@@ -90,6 +91,7 @@ pub fn run(options: &CapacityOptions) -> io::Result<Sheet> {
         engine_cores: options.engine_cores.clone(),
         generator_cores: options.generator_cores.clone(),
         disk: stand::disk(&options.scratch)?,
+        load_before,
         ..Sheet::default()
     };
     let count = plan.len();
@@ -242,7 +244,7 @@ impl Bench<'_> {
 
     fn row(&self, closed: &RunReport) -> Row {
         let machine_limit = closed.generator.limited.iter();
-        Row {
+        let mut row = Row {
             name: self.part.name.to_owned(),
             base: self.part.base.map(str::to_owned),
             what: self.part.what.to_owned(),
@@ -253,7 +255,9 @@ impl Bench<'_> {
             generator_cpu_ms: closed.generator.cpu_ms_per_mail,
             limited: machine_limit.map(|why| format!("closed loop: {why}")).collect(),
             ..Row::default()
-        }
+        };
+        row.note_replies(&closed.replies, &closed.first_refusal);
+        row
     }
 
     /// The knee, and latency below it.
@@ -297,6 +301,9 @@ impl Bench<'_> {
         let open = send::run(sending, self.mix()?)?;
         row.rate = Some(rate);
         row.latency_ms = Some(open.latency_ms.clone());
+        row.latency_curve.clone_from(&open.latency_curve);
+        row.latency_mails = open.replies.values().sum();
+        row.note_replies(&open.replies, &open.first_refusal);
         row.limited.extend(open.generator.limited.map(|why| format!("latency: {why}")));
         Ok(())
     }
@@ -334,11 +341,12 @@ type Moment = (engine::Status, Option<engine::Usage>);
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run")]
 fn cpu(row: &mut Row, before: &Moment, after: &Moment) {
     row.stages = engine::stages(&before.0, &after.0);
-    let sum: f64 = row.stages.iter().map(|stage| stage.micros_per_mail).sum();
-    row.cpu_ms = Some(sum / 1000.0).filter(|ms| *ms > 0.0);
     let between = |name: &str| after.0.figure(name).saturating_sub(before.0.figure(name));
     row.on_worker = between("scans_on_worker");
     let mails = between("messages_received");
+    let micros = before.0.cpu_micros().zip(after.0.cpu_micros()).map(|(b, a)| a.saturating_sub(b));
+    let micros = micros.filter(|micros| mails > 0 && *micros > 0);
+    row.cpu_ms = micros.map(|micros| micros as f64 / 1000.0 / mails as f64);
     let ticks = before.1.zip(after.1).map(|(b, a)| a.cpu_ms.saturating_sub(b.cpu_ms));
     row.kernel_cpu_ms = ticks.filter(|_| mails > 0).map(|ms| ms as f64 / mails as f64);
 }
@@ -362,6 +370,12 @@ impl Busy {
         (share > BUSY_MAX)
             .then(|| format!("{what}: generator and sink took {percent:.0} % of their cores"))
     }
+}
+
+/// Load average of the last minute.
+fn load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn process_cpu() -> Duration {

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use sekisho_loadgen::capacity::{self, CapacityOptions, Depth};
@@ -35,6 +36,9 @@ pub(crate) struct CapacityArguments {
     /// Mails of a closed loop at most.
     #[arg(long)]
     mails_max: Option<u64>,
+    /// Seconds of a closed loop, instead of those of the plan; the mails may end it before.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
     /// Where engines have their data; a directory of this run is made in it and removed [default: the system's for
     /// temporary files]. Durability is that of this disk.
     #[arg(long, value_name = "DIR")]
@@ -152,6 +156,7 @@ impl CapacityArguments {
             _ => Depth::whole(),
         };
         depth.mails_max = self.mails_max.unwrap_or(depth.mails_max);
+        depth.closed = self.seconds.map_or(depth.closed, Duration::from_secs);
         Ok(CapacityOptions {
             programs,
             scratch: scratch.join(format!("sekisho-capacity-{}", std::process::id())),

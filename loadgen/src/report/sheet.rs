@@ -2,6 +2,8 @@
 //!
 //! Like [`RunReport`](super::RunReport) its JSON is the saved form: fields are added, never renamed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Conservation, Machine, Percentiles, Stage};
@@ -28,6 +30,8 @@ pub struct Sheet {
     pub generator_cores: Vec<usize>,
     /// What mail was made durable on.
     pub disk: Disk,
+    /// Load average of a minute before the first row: what else the machine had to do.
+    pub load_before: Option<f64>,
     /// In the order of the plan.
     pub rows: Vec<Row>,
 }
@@ -86,7 +90,16 @@ pub struct Row {
     pub rate: Option<f64>,
     /// Latency in it, from the time at which a mail was due.
     pub latency_ms: Option<Percentiles>,
-    /// Resident memory of the engine and its workers after the open loop.
+    /// The same: quantile (0 to 1) and milliseconds, ascending.
+    pub latency_curve: Vec<(f64, f64)>,
+    /// Mails behind the latencies.
+    pub latency_mails: u64,
+    /// Replies other than 2yz in the closed and the open loop, how often each came. Those of the ramp, which goes beyond
+    /// the knee on purpose, are not in it.
+    pub refusals: BTreeMap<String, u64>,
+    /// The first of them in full.
+    pub first_refusal: String,
+    /// Resident memory of the engine and its workers after the open loop; tables that they share count in each.
     pub rss_mib: Option<u64>,
     /// CPU by stage.
     pub stages: Vec<Stage>,
@@ -100,6 +113,24 @@ pub struct Row {
     pub limited: Vec<String>,
     /// Why the row proves nothing: mail was lost, came twice, or does not add up.
     pub failed: Option<String>,
+}
+
+impl Row {
+    /// Refusals of all codes.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refusals.values().sum()
+    }
+
+    /// Notes what a load was answered but 2yz.
+    pub fn note_replies(&mut self, replies: &BTreeMap<String, u64>, first: &str) {
+        for (code, times) in replies.iter().filter(|(code, _)| !code.starts_with('2')) {
+            *self.refusals.entry(code.clone()).or_default() += times;
+        }
+        if self.first_refusal.is_empty() {
+            first.clone_into(&mut self.first_refusal);
+        }
+    }
 }
 
 impl Sheet {
@@ -143,7 +174,17 @@ pub(super) fn sample() -> Sheet {
         cpu_ms: Some(ms),
         knee: Some(2800.0),
         rate: Some(2240.0),
-        latency_ms: Some(Percentiles { p50: 1.5, p99: 9.25, p999: 30.0, ..Percentiles::default() }),
+        latency_ms: Some(Percentiles {
+            p50: 1.5,
+            p90: 4.0,
+            p99: 9.25,
+            p999: 30.0,
+            p9999: 42.0,
+            max: 42.0,
+        }),
+        latency_curve: vec![(0.0, 1.0), (0.5, 1.5), (0.99, 9.25), (1.0, 42.0)],
+        latency_mails: 7000,
+        kernel_cpu_ms: Some(ms),
         rss_mib: Some(60),
         stages: stages(ms),
         conservation: Some(Conservation { sent: 9, delivered: 9, ..Conservation::default() }),
@@ -151,12 +192,16 @@ pub(super) fn sample() -> Sheet {
     };
     let mut limited = row("starter rules", Some("relay"), 0.5);
     limited.limited = vec!["knee: generator and sink took 95 % of their cores".to_owned()];
+    let replies = BTreeMap::from([("250".to_owned(), 5), ("451 4.3.2".to_owned(), 3)]);
+    limited.note_replies(&replies, "451 4.3.2 try <later>");
     limited.stages.insert(1, Stage { name: "scan".to_owned(), micros_per_mail: 9.0 });
     let mut broken = row("hold", Some("nowhere"), 1.0);
     broken.failed = Some("sent 9 = ... + lost 1".to_owned());
     let mut sheet = Sheet {
         engine_cores: vec![0],
         generator_cores: vec![1, 2],
+        load_before: Some(0.25),
+        machine: Machine { cores: 4, ..Machine::default() },
         rows: vec![
             Row { mode: None, cpu_ms: None, stages: Vec::new(), ..row("no engine", None, 0.0) },
             row("relay", None, 0.2),

@@ -2,12 +2,18 @@
 
 use std::fmt::Write;
 
-use super::chart::{Bar, bars};
-use super::html::{begin, notice, words, write_table};
-use super::panels::Table;
+use super::chart::{Along, Bar, Line, Plot, Up, bars};
+use super::html::{begin, notice, words, write_panel, write_table};
+use super::panels::{Panel, Table, spread};
 use super::sheet::{Row, Sheet};
-use super::sheet_text::{COLUMNS, circumstances, conserved, micros, remarks, stage_names, title};
-use super::text::{capital, escape, figure, utc};
+use super::sheet_text::{
+    COSTS, Column, RATES, circumstances, conserved, micros, rates_heading, remarks, stage_names,
+    title,
+};
+use super::text::{capital, count, escape, figure, utc};
+
+/// Lines of one chart by the style sheet; more would not be told apart.
+const LINES: [&str; 7] = ["l1", "l2", "l3", "l4", "l5", "l6", "l7"];
 
 /// The page.
 #[must_use]
@@ -26,26 +32,27 @@ pub fn page(sheet: &Sheet) -> String {
         notice(&mut page, kind, &text);
     }
     facts(&mut page, sheet);
-    whole(&mut page, sheet);
+    page.push_str("<section><h2>What one more part costs</h2>");
+    let note = "CPU is that of the engine's process, all its threads, and its workers, to the last delivery: as the engine \
+                tells it by stage, and as the kernel counts it for the processes. A row is compared with its base, the row \
+                that has one part less. Memory is resident, and tables that processes share count in each.";
+    whole(&mut page, sheet, note, &COSTS);
+    page.push_str("<div class=\"below\"></div><section><h2>What each engine can</h2>");
+    whole(&mut page, sheet, &format!("{}.", rates_heading(sheet)), &RATES);
     page.push_str("<div class=\"below\"></div><div class=\"panels\">\n");
     let engines = || sheet.rows.iter().filter(|row| row.mode.is_some());
     chart(&mut page, "CPU a mail", engines(), "ms", |row| row.cpu_ms);
     chart(&mut page, "Highest rate that was kept up with", sheet.rows.iter(), "mails/s", |row| {
         row.knee
     });
-    for (name, of) in [
-        (
-            "Half within, at four fifths of the knee",
-            (|of| of.p50) as fn(&super::Percentiles) -> f64,
-        ),
-        ("99 % within", |of| of.p99),
-        ("99.9 % within", |of| of.p999),
-    ] {
-        chart(&mut page, name, engines(), "ms", |row| row.latency_ms.as_ref().map(of));
-    }
+    latencies(&mut page, sheet);
+    chart(&mut page, "99 % within, at four fifths of the knee", engines(), "ms", |row| {
+        row.latency_ms.as_ref().map(|of| of.p99)
+    });
     chart(&mut page, "Memory of the engine and its workers", engines(), "MiB", |row| {
         row.rss_mib.and_then(|mib| u32::try_from(mib).ok()).map(f64::from)
     });
+    refusals(&mut page, sheet);
     page.push_str("</div>\n");
     stages(&mut page, sheet);
     let pairs: Vec<_> = circumstances(sheet);
@@ -83,21 +90,105 @@ fn facts(page: &mut String, sheet: &Sheet) {
     page.push_str("</dl>\n");
 }
 
-fn whole(page: &mut String, sheet: &Sheet) {
+/// A section that was begun: a line for each row of the sheet.
+fn whole(page: &mut String, sheet: &Sheet, note: &str, columns: &[Column]) {
     let mut head = vec!["engine with".to_owned()];
-    head.extend(COLUMNS.iter().map(|(name, _)| (*name).to_owned()));
+    head.extend(columns.iter().map(|(name, _)| (*name).to_owned()));
     let row = |row: &Row| {
         let mut cells = vec![format!("{}: {}", title(row), row.what)];
-        cells.extend(COLUMNS.iter().map(|(_, of)| of(row)));
+        cells.extend(columns.iter().map(|(_, of)| of(row)));
         cells
     };
     let table = Table { head, rows: sheet.rows.iter().map(row).collect() };
-    page.push_str(
-        "<section><h2>One more part in each row</h2><p class=\"note\">CPU is that of the engine's process, all its \
-         threads, and its workers, to the last delivery. Latency counts from the time at which a mail was due, at four \
-         fifths of the knee. A row is compared with its base, the row whose parts it has and one less.</p>",
-    );
+    let _ = writeln!(page, "<p class=\"note\">{}</p><div class=\"named\">", escape(note));
     write_table(page, &table);
+    page.push_str("</div></section>\n");
+}
+
+/// Percentiles of all engines that had the same mails, a chart for each mix.
+fn latencies(page: &mut String, sheet: &Sheet) {
+    let mut mixes: Vec<&str> = Vec::new();
+    for row in sheet.rows.iter().filter(|row| row.mode.is_some() && !row.latency_curve.is_empty()) {
+        if !mixes.contains(&row.mix.as_str()) {
+            mixes.push(&row.mix);
+        }
+    }
+    for mix in mixes {
+        let rows: Vec<&Row> = sheet
+            .rows
+            .iter()
+            .filter(|row| row.mode.is_some() && row.mix == mix && !row.latency_curve.is_empty())
+            .collect();
+        let lines: Vec<Line> = rows
+            .iter()
+            .zip(LINES)
+            .map(|(row, class)| Line {
+                name: row.name.clone(),
+                class,
+                points: spread(&row.latency_curve, nines_max(row)),
+            })
+            .collect();
+        let high = rows.iter().map(|row| nines_max(row)).fold(1.0, f64::max);
+        let legend = lines.iter().map(|line| (line.name.clone(), line.class)).collect();
+        let title = format!("Latency percentiles, mix {mix}");
+        let plot = Plot {
+            label: title.clone(),
+            along: Along::Quantiles(high),
+            up: Up::Logarithmic,
+            unit: "latency, ms",
+            lines,
+        };
+        let mut head = vec!["percentile".to_owned()];
+        head.extend(rows.iter().map(|row| format!("{}, ms", row.name)));
+        let line = |(name, of): &(&str, Of)| {
+            let mut cells = vec![(*name).to_owned()];
+            cells.extend(rows.iter().map(|row| {
+                row.latency_ms.as_ref().map_or_else(|| "-".to_owned(), |ms| figure(of(ms)))
+            }));
+            cells
+        };
+        let table = Table { head, rows: PERCENTILES.iter().map(line).collect() };
+        let note = "Open loop at four fifths of each engine's own knee.".to_owned();
+        let panel = Panel { title, note, legend, chart: plot.render(), table };
+        write_panel(page, &panel, "From the time at which a mail was due");
+    }
+}
+
+/// One latency of all.
+type Of = fn(&super::Percentiles) -> f64;
+
+const PERCENTILES: [(&str, Of); 6] = [
+    ("p50", |of| of.p50),
+    ("p90", |of| of.p90),
+    ("p99", |of| of.p99),
+    ("p99.9", |of| of.p999),
+    ("p99.99", |of| of.p9999),
+    ("max", |of| of.max),
+];
+
+/// Beyond the nines that the count of mails has, a percentile is the largest value again.
+#[expect(clippy::cast_precision_loss, reason = "mails of a run")]
+fn nines_max(row: &Row) -> f64 {
+    (row.latency_mails.max(10) as f64).log10().clamp(1.0, 6.0)
+}
+
+fn refusals(page: &mut String, sheet: &Sheet) {
+    let mut rows = Vec::new();
+    for row in &sheet.rows {
+        for (code, times) in &row.refusals {
+            rows.push(vec![title(row), code.clone(), count(*times)]);
+        }
+    }
+    page.push_str(
+        "<section><h2>Refusals by code</h2><p class=\"note\">Replies other than 2yz in the closed and the open loop; the \
+         ramp goes beyond the knee on purpose and is not counted.</p>",
+    );
+    if rows.is_empty() {
+        page.push_str("<p>None: every mail of every row was accepted.</p>");
+    } else {
+        let head = ["engine with", "reply", "times"].map(str::to_owned).to_vec();
+        write_table(page, &Table { head, rows });
+    }
     page.push_str("</section>\n");
 }
 
@@ -186,10 +277,14 @@ mod tests {
             let found = read.descendants().filter(|node| node.attribute("class") == Some(class));
             found.count()
         };
-        assert_eq!((with("notice bad"), with("notice warn"), with("notice good")), (2, 1, 0));
+        assert_eq!((with("notice bad"), with("notice warn"), with("notice good")), (2, 2, 0));
         let rows = read.descendants().find(|node| node.has_tag_name("tbody")).unwrap();
         assert_eq!(rows.children().filter(|node| node.has_tag_name("tr")).count(), 4);
         assert!(page.contains("view &lt;b&gt;"), "names of stages are an engine's words");
+        assert!(
+            page.contains("<td>451 4.3.2</td><td>3</td>") && page.contains("try &lt;later&gt;")
+        );
+        assert_eq!(with("line l1"), 2, "percentiles of the first engine, in both shapes");
         assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
     }
 }

@@ -3,13 +3,16 @@
 use std::fmt::Write;
 
 use super::sheet::{Row, Sheet};
-use super::text::{count, figure, printable, utc};
+use super::text::{count, figure, percent, printable, utc};
+
+/// A load average above this is other people's work: one core was busy a third of the time.
+const BUSY_BEFORE: f64 = 0.33;
 
 /// Head and row of one column.
-type Column = (&'static str, fn(&Row) -> String);
+pub(super) type Column = (&'static str, fn(&Row) -> String);
 
 fn known(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), figure)
+    value.map_or_else(none, figure)
 }
 
 fn added(row: &Row) -> String {
@@ -19,25 +22,38 @@ fn added(row: &Row) -> String {
     })
 }
 
-/// What a row says, column by column.
-pub(super) const COLUMNS: [Column; 10] = [
-    ("CPU ms a mail", |row| known(row.cpu_ms)),
+/// What a row costs, column by column.
+pub(super) const COSTS: [Column; 7] = [
+    ("CPU, ms a mail", |row| known(row.cpu_ms)),
     ("more than its base", added),
+    ("by the kernel, ms", |row| known(row.kernel_cpu_ms)),
+    ("read by a worker", |row| row.cpu_ms.map_or_else(none, |_| percent(row.on_worker, row.mails))),
+    ("memory, MiB", |row| row.rss_mib.map_or_else(none, count)),
+    ("refused", |row| count(row.refused())),
+    ("lost / twice", |row| {
+        let found = row.conservation.as_ref();
+        found.map_or_else(none, |found| {
+            format!("{} / {}", count(found.lost_count), count(found.duplicated_count))
+        })
+    }),
+];
+
+/// What a row can, column by column.
+pub(super) const RATES: [Column; 8] = [
     ("closed loop, mails/s", |row| figure(row.closed_per_second)),
     ("knee, mails/s", |row| known(row.knee)),
     ("latency at, mails/s", |row| known(row.rate)),
-    ("p50 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p50))),
-    ("p99 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p99))),
-    ("p99.9 ms", |row| known(row.latency_ms.as_ref().map(|of| of.p999))),
-    ("memory, MiB", |row| row.rss_mib.map_or_else(|| "-".to_owned(), count)),
-    ("lost / twice", |row| {
-        let found = row.conservation.as_ref();
-        found.map_or_else(
-            || "-".to_owned(),
-            |found| format!("{} / {}", found.lost_count, found.duplicated_count),
-        )
-    }),
+    ("p50, ms", |row| known(row.latency_ms.as_ref().map(|of| of.p50))),
+    ("p90, ms", |row| known(row.latency_ms.as_ref().map(|of| of.p90))),
+    ("p99, ms", |row| known(row.latency_ms.as_ref().map(|of| of.p99))),
+    ("p99.9, ms", |row| known(row.latency_ms.as_ref().map(|of| of.p999))),
+    // Below 10,000 mails this is the slowest of them.
+    ("p99.99, ms", |row| known(row.latency_ms.as_ref().map(|of| of.p9999))),
 ];
+
+fn none() -> String {
+    "-".to_owned()
+}
 
 /// Name of a row, its mix and how it is kept.
 pub(super) fn title(row: &Row) -> String {
@@ -94,6 +110,13 @@ pub(super) fn circumstances(sheet: &Sheet) -> Vec<(&'static str, String)> {
                 sheet.plan
             ),
         ),
+        (
+            "machine before",
+            sheet.load_before.map_or_else(
+                || "load not known".to_owned(),
+                |load| format!("load average {} over a minute", figure(load)),
+            ),
+        ),
         ("command", sheet.command.join(" ")),
     ]
 }
@@ -118,6 +141,16 @@ pub(super) fn conserved(sheet: &Sheet) -> String {
 /// What must be known of single rows before they are believed.
 pub(super) fn remarks(sheet: &Sheet) -> Vec<(&'static str, String)> {
     let mut remarks = Vec::new();
+    if let Some(load) = sheet.load_before.filter(|load| *load > BUSY_BEFORE) {
+        remarks.push((
+            "warn",
+            format!(
+                "The machine was BUSY WITH OTHER WORK (load {} before the first row): CPU a mail compares, rates and \
+                 latencies are what was left",
+                figure(load)
+            ),
+        ));
+    }
     for row in &sheet.rows {
         if let Some(why) = &row.failed {
             remarks.push(("bad", format!("{}: PROVES NOTHING: {why}", row.name)));
@@ -126,6 +159,20 @@ pub(super) fn remarks(sheet: &Sheet) -> Vec<(&'static str, String)> {
             let waiting = count(row.waiting);
             let text =
                 format!("{}: {waiting} mails still waited a minute after the load", row.name);
+            remarks.push(("warn", text));
+        }
+        if row.refused() > 0 {
+            let codes: Vec<String> = row
+                .refusals
+                .iter()
+                .map(|(code, times)| format!("{code} {} times", count(*times)))
+                .collect();
+            let text = format!(
+                "{}: refused {} (first: {})",
+                row.name,
+                codes.join(", "),
+                row.first_refusal
+            );
             remarks.push(("warn", text));
         }
         for why in &row.limited {
@@ -139,28 +186,13 @@ pub(super) fn remarks(sheet: &Sheet) -> Vec<(&'static str, String)> {
 #[must_use]
 pub fn render(sheet: &Sheet) -> String {
     let mut lines = vec!["Capacity sheet".to_owned(), String::new()];
-    let widest = sheet.rows.iter().map(|row| title(row).chars().count()).max().unwrap_or(0);
-    let width = |head: &str| head.split(' ').map(str::len).max().unwrap_or(0).max(9);
-    // Heads of several words stand in several lines.
-    for line in 0..3 {
-        let mut text = " ".repeat(widest);
-        for (head, _) in COLUMNS {
-            let word = parts(head).get(line).cloned().unwrap_or_default();
-            let _ = write!(text, "  {word:>width$}", width = width(head));
-        }
-        if !text.trim().is_empty() {
-            lines.push(text.trim_end().to_owned());
-        }
-    }
-    for row in &sheet.rows {
-        let title = title(row);
-        let pad = widest.saturating_sub(title.chars().count());
-        let mut text = format!("{title}{}", " ".repeat(pad));
-        for (head, of) in COLUMNS {
-            let _ = write!(text, "  {:>width$}", of(row), width = width(head));
-        }
-        lines.push(text.trim_end().to_owned());
-    }
+    lines.push(
+        "Cost: CPU of the engine's process, all its threads and workers, to the last delivery"
+            .to_owned(),
+    );
+    columns(&mut lines, sheet, &COSTS);
+    lines.extend([String::new(), rates_heading(sheet)]);
+    columns(&mut lines, sheet, &RATES);
     lines.push(String::new());
     lines.push(conserved(sheet));
     lines.extend(remarks(sheet).into_iter().map(|(_, text)| printable(&text)));
@@ -171,10 +203,51 @@ pub fn render(sheet: &Sheet) -> String {
         );
         lines.push(budget(sheet));
     }
+    lines.extend(sheet.rows.iter().map(|row| format!("{}: {}", title(row), printable(&row.what))));
+    lines.push(String::new());
     for (name, words) in circumstances(sheet) {
         lines.push(format!("{name}: {}", printable(&words)));
     }
     lines.join("\n") + "\n"
+}
+
+/// What the latencies are, in one line.
+pub(super) fn rates_heading(sheet: &Sheet) -> String {
+    let measured = sheet.rows.iter().filter(|row| row.latency_ms.is_some());
+    let fewest = measured.map(|row| row.latency_mails).min();
+    let of = fewest.map_or_else(String::new, |mails| {
+        format!(
+            ", of {} mails or more; a percentile that so few do not have is the slowest",
+            count(mails)
+        )
+    });
+    format!(
+        "Rate, and latency at four fifths of the knee from the time at which a mail was due{of}"
+    )
+}
+
+/// A table with a line for each row of the sheet; heads of several words stand in several lines.
+fn columns(lines: &mut Vec<String>, sheet: &Sheet, all: &[Column]) {
+    let widest = sheet.rows.iter().map(|row| title(row).chars().count()).max().unwrap_or(0);
+    let width =
+        |head: &str| parts(head).iter().map(|part| part.chars().count()).max().unwrap_or(0).max(7);
+    for line in 0..3 {
+        let mut text = " ".repeat(widest);
+        for (head, _) in all {
+            let word = parts(head).get(line).cloned().unwrap_or_default();
+            let _ = write!(text, "  {word:>width$}", width = width(head));
+        }
+        if !text.trim().is_empty() {
+            lines.push(text.trim_end().to_owned());
+        }
+    }
+    for row in &sheet.rows {
+        let mut text = format!("{:<widest$}", title(row));
+        for (head, of) in all {
+            let _ = write!(text, "  {:>width$}", of(row), width = width(head));
+        }
+        lines.push(text.trim_end().to_owned());
+    }
 }
 
 /// At most three lines of a head.
@@ -243,17 +316,33 @@ mod tests {
     fn the_sheet_in_words_has_a_line_for_each_row_and_says_what_to_doubt() {
         let text = render(&sample());
         let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
-        let relay: Vec<&str> = line("relay (").split_ascii_whitespace().collect();
+        let words = |line: &str| {
+            line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+        };
+        let relay: Vec<String> =
+            text.lines().filter(|line| line.starts_with("relay (")).map(words).collect();
         let expected = [
-            "relay", "(sizes,", "through)", "0.200", "3,000", "2,800", "2,240", "1.50", "9.25",
-            "30.0", "60", "0", "/", "0",
+            "relay (sizes, through) 0.200 0.200 0 % 60 0 0 / 0",
+            "relay (sizes, through) 3,000 2,800 2,240 1.50 4.00 9.25 30.0 42.0",
+            "relay (sizes, through): what it adds",
         ];
         assert_eq!(relay, expected);
         assert!(line("starter rules (").contains("+0.300"));
+        assert!(text.contains("starter rules: refused 451 4.3.2 3 times (first: 451 4.3.2 try"));
+        assert!(text.contains("load average 0.250") && !text.contains("BUSY"));
         assert!(text.contains("sent 36 = delivered 36"));
         assert!(text.contains("hold: PROVES NOTHING: sent 9"));
         assert!(text.contains("starter rules: LIMITED BY THE GENERATOR: knee"));
         assert!(text.contains("generator and sink: 1, 2"));
+    }
+
+    #[test]
+    fn a_machine_that_had_other_work_is_said_to_have_had_it() {
+        let mut sheet = sample();
+        sheet.load_before = Some(4.5);
+        assert!(render(&sheet).contains("BUSY WITH OTHER WORK (load 4.50"));
+        sheet.load_before = None;
+        assert!(render(&sheet).contains("load not known"));
     }
 
     #[test]
