@@ -41,15 +41,16 @@ pub fn page(sheet: &Sheet) -> String {
     whole(&mut page, sheet, &format!("{}.", rates_heading(sheet)), &RATES);
     page.push_str("<div class=\"below\"></div><div class=\"panels\">\n");
     let engines = || sheet.rows.iter().filter(|row| row.mode.is_some());
-    chart(&mut page, "CPU a mail", engines(), "ms", |row| row.cpu_ms);
-    chart(&mut page, "Highest rate that was kept up with", sheet.rows.iter(), "mails/s", |row| {
-        row.knee
-    });
+    chart(&mut page, ("CPU a mail", "ms"), engines(), None, |row| row.cpu_ms);
+    let knee = ("Highest rate that was kept up with", "mails/s");
+    chart(&mut page, knee, sheet.rows.iter(), Some("knee"), |row| row.knee);
     latencies(&mut page, sheet);
-    chart(&mut page, "99 % within, at four fifths of the knee", engines(), "ms", |row| {
+    let within = ("99 % within, at four fifths of the knee", "ms");
+    chart(&mut page, within, engines(), Some("latency"), |row| {
         row.latency_ms.as_ref().map(|of| of.p99)
     });
-    chart(&mut page, "Memory of the engine and its workers", engines(), "MiB", |row| {
+    let memory = ("Memory of the engine and its workers", "MiB");
+    chart(&mut page, memory, engines(), None, |row| {
         row.rss_mib.and_then(|mib| u32::try_from(mib).ok()).map(f64::from)
     });
     refusals(&mut page, sheet);
@@ -192,28 +193,35 @@ fn refusals(page: &mut String, sheet: &Sheet) {
     page.push_str("</section>\n");
 }
 
+/// Bars of all rows. `limit`: how what the generator limited begins, where that touches these figures.
 fn chart<'r>(
     page: &mut String,
-    name: &str,
+    (name, unit): (&str, &str),
     rows: impl Iterator<Item = &'r Row>,
-    unit: &str,
+    limit: Option<&str>,
     of: impl Fn(&Row) -> Option<f64>,
 ) {
+    let is_limited =
+        |row: &Row| limit.is_some_and(|limit| row.limited.iter().any(|why| why.starts_with(limit)));
+    let mut seen = false;
     let made: Vec<Bar> = rows
         .filter_map(|row| {
             let value = of(row)?;
-            let limited = if row.limited.is_empty() { "" } else { ", limited by the generator" };
-            let class = if row.limited.is_empty() { "accepted" } else { "temporary" };
-            let words = format!("{} {unit}{limited}", figure(value));
-            Some(Bar { name: title(row), words, class, value })
+            let limited = is_limited(row);
+            seen |= limited;
+            let (class, star) = if limited { ("temporary", " *") } else { ("accepted", "") };
+            let words = format!("{} {unit}{star}", figure(value));
+            Some(Bar { name: row.name.clone(), words, class, value })
         })
         .collect();
     if made.is_empty() {
         return;
     }
+    let note =
+        if seen { "<p class=\"note\">* limited by the generator, not the engine</p>" } else { "" };
     let _ = writeln!(
         page,
-        "<section><h2>{}</h2>{}</section>",
+        "<section><h2>{}</h2>{note}{}</section>",
         escape(name),
         bars(&format!("{name}, {unit}"), &made)
     );
@@ -284,6 +292,8 @@ mod tests {
         assert!(
             page.contains("<td>451 4.3.2</td><td>3</td>") && page.contains("try &lt;later&gt;")
         );
+        let starred = page.matches("2,800 mails/s *</text>").count();
+        assert_eq!(starred, 2, "the knee that the generator limited, in both shapes");
         assert_eq!(with("line l1"), 2, "percentiles of the first engine, in both shapes");
         assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
     }

@@ -286,20 +286,28 @@ pub(super) fn micros(row: &Row, stage: &str) -> Option<f64> {
 #[must_use]
 pub fn budget(sheet: &Sheet) -> String {
     let rows: Vec<&Row> = sheet.rows.iter().filter(|row| !row.stages.is_empty()).collect();
-    let mut text = String::from("| stage, µs of CPU a mail |");
+    let names = stage_names(sheet);
+    let head = "stage, µs of CPU a mail";
+    let widest =
+        names.iter().copied().chain([head]).map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = |row: &Row| row.name.chars().count().max(6);
+    let mut text = format!("| {head:<widest$} |");
     for row in &rows {
-        let _ = write!(text, " {} |", row.name);
+        let _ = write!(text, " {:>width$} |", row.name, width = width(row));
     }
-    let _ = write!(text, "\n|---|{}", "---:|".repeat(rows.len()));
+    let _ = write!(text, "\n|{}|", "-".repeat(widest + 2));
+    for row in &rows {
+        let _ = write!(text, "{}:|", "-".repeat(width(row) + 1));
+    }
     let mut line = |name: &str, of: &dyn Fn(&Row) -> Option<f64>| {
-        let _ = write!(text, "\n| {name} |");
+        let _ = write!(text, "\n| {name:<widest$} |");
         for row in &rows {
             // Three digits are more than a run is worth.
-            let words = of(row).map_or_else(|| "-".to_owned(), |us| format!("{us:.1}"));
-            let _ = write!(text, " {words} |");
+            let words = of(row).map_or_else(none, |us| format!("{us:.1}"));
+            let _ = write!(text, " {words:>width$} |", width = width(row));
         }
     };
-    for name in stage_names(sheet) {
+    for name in names {
         line(name, &|row| micros(row, name));
     }
     line("**all**", &|row| row.cpu_ms.map(|ms| ms * 1000.0));
@@ -349,11 +357,11 @@ mod tests {
     fn the_budget_is_a_table_with_stages_in_their_order() {
         let text = budget(&sample());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "| stage, µs of CPU a mail | relay | starter rules | hold |");
-        assert_eq!(lines[1], "|---|---:|---:|---:|");
-        assert_eq!(lines[2], "| session | 8.1 | 20.2 | 40.5 |");
-        assert_eq!(lines[3], "| scan | - | 9.0 | - |", "before what follows it there");
-        assert_eq!(lines[6], "| **all** | 200.0 | 500.0 | 1000.0 |");
+        assert_eq!(lines[0], "| stage, µs of CPU a mail |  relay | starter rules |   hold |");
+        assert_eq!(lines[1], "|-------------------------|-------:|--------------:|-------:|");
+        assert_eq!(lines[2], "| session                 |    8.1 |          20.2 |   40.5 |");
+        assert_eq!(lines[3], "| scan                    |      - |           9.0 |      - |");
+        assert_eq!(lines[6], "| **all**                 |  200.0 |         500.0 | 1000.0 |");
         assert_eq!(lines.len(), 7);
     }
 }
