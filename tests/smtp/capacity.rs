@@ -47,6 +47,8 @@ fn a_small_plan_accounts_for_every_mail_and_for_the_cpu_by_stage() {
     let names: Vec<&str> = sheet.rows.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["no engine", "relay", "real mix, relay", "spool"]);
     assert!(sheet.holds(), "{:?}", sheet.rows);
+    // Pinned to its own cores, it once said that the machine has no others.
+    assert_eq!(sheet.machine.cores, std::thread::available_parallelism().unwrap().get());
     for row in &sheet.rows {
         let found = row.conservation.as_ref().unwrap();
         assert_eq!(found.sum(), found.sent, "{}", row.name);

@@ -76,6 +76,8 @@ pub fn run(options: &CapacityOptions) -> io::Result<Sheet> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     std::fs::create_dir_all(&options.scratch)?;
     let load_before = load();
+    // Before this thread is pinned: it would see its own cores only.
+    let machine = machine();
     stand::pin(&options.generator_cores)?;
     let plan = rows(options);
     if plan.is_empty() {
@@ -86,7 +88,7 @@ pub fn run(options: &CapacityOptions) -> io::Result<Sheet> {
         started_unix: started.as_secs(),
         command: std::env::args().collect(),
         plan: options.depth.name.to_owned(),
-        machine: machine(),
+        machine,
         programs: stand::programs(&options.programs)?,
         engine_cores: options.engine_cores.clone(),
         generator_cores: options.generator_cores.clone(),

@@ -8,6 +8,9 @@ use super::text::{count, figure, percent, printable, utc};
 /// A load average above this is other people's work: one core was busy a third of the time.
 const BUSY_BEFORE: f64 = 0.33;
 
+/// Below so many mails CPU by stage is off by more than a tenth or so.
+const MAILS_MIN: u64 = 1000;
+
 /// Head and row of one column.
 pub(super) type Column = (&'static str, fn(&Row) -> String);
 
@@ -154,6 +157,15 @@ pub(super) fn remarks(sheet: &Sheet) -> Vec<(&'static str, String)> {
     for row in &sheet.rows {
         if let Some(why) = &row.failed {
             remarks.push(("bad", format!("{}: PROVES NOTHING: {why}", row.name)));
+        }
+        if !row.stages.is_empty() && row.mails < MAILS_MIN {
+            let text = format!(
+                "{}: only {} mails in the closed loop, too few for CPU by stage, of which one turn in sixteen is \
+                 measured: try --seconds",
+                row.name,
+                count(row.mails)
+            );
+            remarks.push(("warn", text));
         }
         if row.waiting > 0 {
             let waiting = count(row.waiting);
@@ -345,10 +357,16 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_had_other_work_is_said_to_have_had_it() {
+    fn a_busy_machine_and_a_row_of_few_mails_are_said_to_be_so() {
         let mut sheet = sample();
         sheet.load_before = Some(4.5);
         assert!(render(&sheet).contains("BUSY WITH OTHER WORK (load 4.50"));
+        assert!(!render(&sheet).contains("too few"));
+        sheet.rows[1].mails = 52;
+        assert!(
+            render(&sheet)
+                .contains("relay: only 52 mails in the closed loop, too few for CPU by stage")
+        );
         sheet.load_before = None;
         assert!(render(&sheet).contains("load not known"));
     }
