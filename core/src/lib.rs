@@ -19,6 +19,7 @@ pub mod content;
 pub mod envelope;
 pub mod limits;
 pub mod reply;
+pub mod stages;
 
 pub mod config;
 

@@ -44,6 +44,7 @@ use crate::reply::{Enhanced, Reply};
 use crate::session::Answer;
 use crate::shard::rooms::{Incoming, LargeWriter, Rooms};
 use crate::spool::budget::Arriving;
+use crate::stages::{self, Stage};
 use crate::tables::Snapshot;
 
 pub use recipient::Accepted;
@@ -193,6 +194,7 @@ impl Pipeline {
         envelope: &Envelope,
         now: Now,
     ) -> Result<Transaction, Reply> {
+        let _stage = stages::enter(Stage::Recipient);
         recipient::begin(self, client, envelope, now)
     }
 

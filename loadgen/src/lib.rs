@@ -9,8 +9,10 @@
 //! What it does **not** do: authentication. Bounds: in the header of each module; lines and
 //! messages of client and sink: 1 MiB and 2 GiB (`wire`).
 
+pub mod capacity;
 pub mod client;
 pub mod conservation;
+pub mod engine;
 pub mod hostile;
 pub mod mix;
 pub mod ramp;

@@ -1,5 +1,5 @@
-//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `hostile` attacks beside a load, `conserve`
-//! accounts, `traffic` writes mails as files, `report` shows a saved run.
+//! `sekisho-loadgen sink` receives, `send` sends, `ramp` finds the knee, `capacity` writes the sheet, `hostile` attacks
+//! beside a load, `conserve` accounts, `traffic` writes mails as files, `report` shows a saved run.
 
 mod commands;
 
@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use commands::capacity::CapacityArguments;
 use commands::conserve::ConserveArguments;
 use commands::hostile::HostileArguments;
 use commands::ramp::RampArguments;
@@ -34,6 +35,8 @@ enum Command {
     Send(Box<SendArguments>),
     /// Raise the rate of an open loop until the server no longer keeps up.
     Ramp(Box<RampArguments>),
+    /// Start engines, switch one part on after the other, and write what each costs and can.
+    Capacity(Box<CapacityArguments>),
     Hostile(Box<HostileArguments>),
     /// Prove from two ledgers that no mail was lost and none is there twice.
     Conserve(ConserveArguments),
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Sink(arguments) => commands::sink::run(*arguments),
         Command::Send(arguments) => commands::send::run(&arguments),
         Command::Ramp(arguments) => commands::ramp::run(&arguments),
+        Command::Capacity(arguments) => commands::capacity::run(&arguments),
         Command::Hostile(arguments) => commands::hostile::run(&arguments),
         Command::Conserve(arguments) => commands::conserve::run(&arguments),
         Command::Traffic(arguments) => commands::traffic::run(&arguments),

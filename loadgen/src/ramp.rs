@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::mix::Mix;
-use crate::report::RunReport;
+use crate::report::{RunReport, Stage, engine_cpu_ms_per_mail};
 use crate::send::{self, Pace, SendOptions, Spread};
 
 /// Of what was offered, so much must be accepted.
@@ -61,6 +61,12 @@ pub struct Step {
     pub p99_ms: f64,
     /// CPU of the generator for each mail.
     pub generator_cpu_ms: f64,
+    /// CPU of the engine for each mail; none where nobody said which engine it is.
+    #[serde(default)]
+    pub engine_cpu_ms: Option<f64>,
+    /// The same by stage.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
     /// Why the server did not keep up; none: it did.
     pub failed: Option<String>,
     /// Why the step measured the generator; none: it did not.
@@ -208,6 +214,8 @@ fn judge(rate: f64, options: &RampOptions, run: &RunReport) -> Step {
         p50_ms: run.latency_ms.p50,
         p99_ms: run.latency_ms.p99,
         generator_cpu_ms: run.generator.cpu_ms_per_mail,
+        engine_cpu_ms: engine_cpu_ms_per_mail(run),
+        stages: run.stages.clone(),
         failed: (!reasons.is_empty()).then(|| reasons.join("; ")),
         limited: run.generator.limited.clone(),
     }

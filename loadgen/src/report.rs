@@ -18,8 +18,13 @@ pub mod html;
 mod panels;
 mod scale;
 mod series;
+pub mod sheet;
+pub mod sheet_html;
+pub mod sheet_text;
 mod text;
 pub mod words;
+
+pub(crate) use figures::engine_cpu_ms_per_mail;
 
 /// One run of a load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

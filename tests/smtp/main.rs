@@ -13,6 +13,7 @@
 
 mod attacked;
 mod backlog;
+mod capacity;
 mod clean;
 mod clients;
 mod content;

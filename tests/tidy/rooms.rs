@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_tests::corpus::{files, repository};
 
 /// Values that every room speaks in; they import one another and nothing else.
-const VOCABULARY: &[&str] = &["clock", "content", "envelope", "limits", "reply"];
+const VOCABULARY: &[&str] = &["clock", "content", "envelope", "limits", "reply", "stages"];
 
 /// Room, and the rooms it may import besides the vocabulary. `*` is every room but `shard`.
 const ROOMS: &[(&str, &[&str])] = &[

@@ -19,6 +19,7 @@ use super::worker::WorkerArguments;
 use super::{AnalysisError, Cleaning, Examination, WORKER_ARGUMENT, now};
 use crate::content::Content;
 use crate::scan::finding::{Finding, FindingKind};
+use crate::stages::Stages;
 
 /// Requests after which a worker is replaced, so that leaks and fragmentation have an end.
 const REQUESTS_PER_WORKER_MAX: u32 = 5_000;
@@ -95,6 +96,8 @@ struct Shared {
     generation: ArcSwapOption<PathBuf>,
     counters: Counters,
     deaths: Deaths,
+    /// What the workers took, one for each.
+    stages: Box<[Arc<Stages>]>,
     started: Instant,
 }
 
@@ -151,11 +154,13 @@ impl Pool {
             generation: ArcSwapOption::from(generation.map(Arc::new)),
             counters: Counters::default(),
             deaths: Deaths::default(),
+            stages: (0..workers).map(|_| Arc::default()).collect(),
             started: now(),
         });
         for number in 0..workers {
             let (queue, shared) = (queue.clone(), Arc::clone(&shared));
-            let slot = Slot { queue, shared, worker: None, failures: 0 };
+            let Some(stages) = shared.stages.get(number).cloned() else { break };
+            let slot = Slot { queue, shared, worker: None, stages, failures: 0 };
             std::thread::Builder::new()
                 .name(format!("analysis-{number}"))
                 .spawn(move || slot.run())
@@ -223,6 +228,12 @@ impl Pool {
         self.shared.generation.store(Some(Arc::new(generation)));
     }
 
+    /// CPU of each worker by stage; those that were replaced are in it.
+    #[must_use]
+    pub fn stages(&self) -> &[Arc<Stages>] {
+        &self.shared.stages
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counters(&self) -> PoolCounters {
@@ -256,6 +267,8 @@ struct Slot {
     queue: Receiver<Job>,
     shared: Arc<Shared>,
     worker: Option<Process>,
+    /// What its workers took, one after the other.
+    stages: Arc<Stages>,
     /// Deaths and failed starts since the last examination.
     failures: u32,
 }
@@ -327,8 +340,9 @@ impl Slot {
                 return Ok(died_twice());
             }
             match self.attempt(asked) {
-                Ok(Answer::Examined(examination)) => {
+                Ok(Answer::Examined(examination, spent)) => {
                     self.failures = 0;
+                    self.stages.add(&spent);
                     self.shared.counters.examined.fetch_add(1, Ordering::Relaxed);
                     return Ok(*examination);
                 }
@@ -425,7 +439,7 @@ impl Process {
         match receive_answer(&process.socket, now() + settings.deadline)? {
             Answer::Ready => Ok(process),
             Answer::Failed(reason) => Err(io::Error::other(reason.into_string())),
-            Answer::Examined(_) => Err(io::Error::other("worker answered before it was asked")),
+            Answer::Examined(..) => Err(io::Error::other("worker answered before it was asked")),
         }
     }
 

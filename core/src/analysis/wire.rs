@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{ANSWER_BYTES_MAX, Cleaning, now};
 use crate::content::{Content, Piece};
 use crate::scan::Examination;
+use crate::stages::Spent;
 
 /// Descriptors of one request.
 const DESCRIPTORS_MAX: usize = 8;
@@ -51,8 +52,8 @@ pub(super) enum Answer {
     Ready,
     /// It cannot start or scan, and why.
     Failed(Box<str>),
-    /// It looked.
-    Examined(Box<Examination>),
+    /// It looked, and what that took.
+    Examined(Box<Examination>, Spent),
 }
 
 /// The descriptors of a content, and where its pieces are in them. Pieces in memory go into one

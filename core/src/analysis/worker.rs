@@ -12,6 +12,7 @@ use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::patterns::{Patterns, Scratch};
 use crate::scan::{ArchiveLimits, Examination, ScanTables, cuts, examine, expand};
+use crate::stages::{self, Spending, Spent, Stage};
 use crate::tables::{Digest, Generation};
 
 /// What a worker is started with, after [`super::WORKER_ARGUMENT`].
@@ -92,6 +93,7 @@ struct Worker {
     scratch: Scratch,
     message_bytes_max: usize,
     archive_limits: ArchiveLimits,
+    spending: Spending,
 }
 
 fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
@@ -109,13 +111,16 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     // Everything that is built on first use and needs more than memory is used once now.
     crate::scan::fuzz_zip(b"");
     crate::message::fuzz_view(b"Subject: x\r\n\r\n<a href=http://example.com/>x</a>");
+    // The first reading of the clock asks the kernel where its page of clocks is; inside, that is a death.
+    let spending = Spending::begin();
     sandbox::give_up_rights(arguments.user).map_err(|error| error.to_string())?;
     sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
     // A message, its decoded parts and three texts fit in the memory that is allowed.
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
     let mut archive_limits = ArchiveLimits::default();
     archive_limits.bytes_max = archive_limits.bytes_max.min(arguments.memory_bytes_max / 3);
-    Ok(Worker { generation, patterns, scratch, message_bytes_max: quarter, archive_limits })
+    let message_bytes_max = quarter;
+    Ok(Worker { generation, patterns, scratch, message_bytes_max, archive_limits, spending })
 }
 
 impl Worker {
@@ -126,10 +131,14 @@ impl Worker {
         {
             #[cfg(test)]
             super::tests::misbehave(request.misbehave.as_deref(), socket);
-            let answer = match gather(descriptors, &request.ranges, self.message_bytes_max + 1) {
-                Ok(raw) => self.look(&raw, &request),
+            let mut answer = match gather(descriptors, &request.ranges, self.message_bytes_max + 1)
+            {
+                Ok(raw) => stages::measured_now(Stage::ScanRest, || self.look(&raw, &request)),
                 Err(error) => Answer::Failed(error.to_string().into()),
             };
+            if let Answer::Examined(_, spent) = &mut answer {
+                *spent = self.spending.take();
+            }
             send_answer(socket, &answer).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -138,8 +147,14 @@ impl Worker {
     fn look(&mut self, raw: &[u8], request: &Request) -> Answer {
         let limits =
             ViewLimits { message_bytes_max: self.message_bytes_max, ..ViewLimits::worker() };
-        let mut view = View::build(raw, &limits);
-        expand(&mut view, &self.archive_limits);
+        let mut view = {
+            let _stage = stages::enter(Stage::View);
+            View::build(raw, &limits)
+        };
+        {
+            let _stage = stages::enter(Stage::Containers);
+            expand(&mut view, &self.archive_limits);
+        }
         let generation = &self.generation;
         let hash = |digest: &Digest, size: u64| generation.hash(digest, size).map(Into::into);
         let tables = ScanTables {
@@ -161,6 +176,6 @@ impl Worker {
                 Err(error) => return Answer::Failed(error.to_string().into()),
             }
         }
-        Answer::Examined(Box::<Examination>::new(examination))
+        Answer::Examined(Box::<Examination>::new(examination), Spent::default())
     }
 }

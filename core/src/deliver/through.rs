@@ -15,6 +15,7 @@ use super::{Deliverer, Mode, record, wake};
 use crate::envelope::Recipient;
 use crate::reply::{Enhanced, Reply};
 use crate::spool::{Deferral, Mark, Outcome, QueuedMail, SpoolError};
+use crate::stages::{self, Stage};
 
 /// Octets per second that a hop must take of a large mail while the client waits: 2 GiB in 256 s,
 /// so that with everything else the client has its answer within its own ten minutes.
@@ -75,6 +76,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
     }
 
     async fn try_all<'c>(&self, message: &Accepted, copies: &'c [Copy]) -> Vec<Way<'c, W>> {
+        let _stage = stages::enter(Stage::NextHop);
         let settings = self.settings();
         let patience = Patience {
             connect: settings.connect_timeout,
@@ -107,6 +109,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
     /// Makes durable what no hop has taken. First the copies that wait, then what follows from refusals:
     /// if the client has to keep the mail, nobody shall have got a report about it.
     async fn keep(&self, message: &Accepted, ways: &mut [Way<'_, W>]) -> Result<(), SpoolError> {
+        let _stage = stages::enter(Stage::Spool);
         for way in ways.iter_mut() {
             self.spool(message, way).await?;
         }

@@ -23,6 +23,7 @@ use crate::spool::{
     CopyId, Deferral, Mark, Outcome, QueuedMail, QueuedRecipient, QueuedSummary, Recovery,
     SpoolError,
 };
+use crate::stages::{self, Stage};
 use std::time::Duration;
 
 /// Entries looked at for their lifetime, each second: a million mails in some four minutes.
@@ -228,7 +229,8 @@ impl<W: World, S: Store> Deliverer<W, S> {
     /// fall silent in the middle of a mail would have all the room of their line for ten minutes.
     async fn deliver_in_line(&self, taken: Taken, line: Line) {
         let mut count = self.inner.under_way.get(line as usize).unwrap_or(&self.inner.slow);
-        let mut delivery = std::pin::pin!(self.deliver(taken, line));
+        let delivery = std::pin::pin!(self.deliver(taken, line));
+        let mut delivery = std::pin::pin!(stages::measured(Stage::Queue, delivery));
         let soon = self.world().now().mono.plus(SLOW_AFTER);
         if within(self.world(), soon, delivery.as_mut()).await.is_none() {
             let slow = &self.inner.slow;

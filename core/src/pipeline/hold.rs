@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Pipeline;
-use super::message::{Judged, Message, clip};
+use super::message::{Judged, Message};
 use super::rescan::RULE;
 use crate::policy::{Action, Decision, DomainSettings};
 use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
@@ -142,4 +142,9 @@ impl Pipeline {
     pub(super) fn fallback(message: &Message, judged: &[Judged], group: &[u16]) -> Box<HeldMail> {
         Box::new(held_mail(message, judged, group, message.received.bytes))
     }
+}
+
+/// The beginning of `text`, at most `bytes_max` octets.
+pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }

@@ -25,6 +25,7 @@ use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
 use crate::spool::disk::{Disk as _, GlommioDisk};
+use crate::stages::{self, Stage};
 use crate::tables::Digest;
 use crate::verdict::{self, Verdict};
 
@@ -93,7 +94,7 @@ impl Head {
     /// The beginning of the first field called `name`, decoded, for records; empty if there is none.
     pub(super) fn excerpt(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
-        field.map_or("", |(_, value)| clip(value.trim(), EXCERPT_BYTES_MAX))
+        field.map_or("", |(_, value)| hold::clip(value.trim(), EXCERPT_BYTES_MAX))
     }
 }
 
@@ -114,13 +115,17 @@ impl Pipeline {
         received: Received,
         complete: Complete,
     ) -> Reply {
+        // All that is not a stage of its own; the session goes on after it.
+        let _decide = stages::enter(Stage::Decide);
         let content = complete.content();
         let octets = cheap(content);
+        let reading = stages::enter(Stage::View);
         let view = octets.map(|octets| View::build(octets, &ViewLimits::shard()));
         let head = match view.as_ref().zip(octets) {
             Some((view, octets)) => Ok(Head::of(view, header_bytes(octets), Arc::clone(octets))),
             None => self.head(content).await,
         };
+        drop(reading);
         let head = match head {
             Ok(head) => head,
             Err(reply) => return reply,
@@ -191,6 +196,7 @@ impl Pipeline {
             }
         }
         self.rooms.count(Counter::ScansOnWorker);
+        let _stage = stages::enter(Stage::HandOver);
         let envelope_from = Some(path.into_bytes());
         let shared = &self.rooms.shared;
         let number = transaction.snapshot.number().to_string();
@@ -224,6 +230,7 @@ impl Pipeline {
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
         };
+        let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
         let pause = async || glommio::executor().yield_task_queue_now().await;
         let examined = scan::examine(view, &tables, &mut scratch, Some(reverse_path), &pause).await;
@@ -330,6 +337,7 @@ impl Pipeline {
         let mut any = false;
         for group in groups(message, judged, |judged| judged.decision.action.holds()) {
             let copy = message.rewritten(judged, &group, content, &self.rooms.shared.config.load());
+            let _stage = stages::enter(Stage::Quarantine);
             let held = hold::held_mail(message, judged, &group, copy.bytes());
             let kept = self.rooms.quarantine.hold(&held, &copy, message.at.unix).await;
             let items = kept.map_err(|error| {
@@ -556,9 +564,4 @@ pub(super) fn cheap(content: &Content) -> Option<&Arc<[u8]>> {
 /// Octets of the header section with its empty line; all of them if there is none.
 fn header_bytes(octets: &[u8]) -> usize {
     memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
-}
-
-/// The beginning of `text`, at most `bytes_max` octets.
-pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }

@@ -14,6 +14,7 @@ use crate::envelope::{Client, Envelope, Mailbox, Recipient};
 use crate::policy::{self, Action, DomainSettings, ListDecision, RejectAt, Verify};
 use crate::reply::{Enhanced, Reply};
 use crate::session::{Answer, ForwardPath, RcptTo, grammar};
+use crate::stages::{self, Stage};
 use crate::tables::{DomainRef, NetworkClass, Resolution};
 
 /// A recipient that was accepted at RCPT, with what was found out about it then.
@@ -38,6 +39,7 @@ impl Accepted {
 impl Pipeline {
     /// Answers RCPT.
     pub async fn recipient(&self, transaction: &mut Transaction, to: RcptTo, now: Now) -> Answer {
+        let _stage = stages::enter(Stage::Recipient);
         let asked = match &to.path {
             ForwardPath::Mailbox(mailbox) => mailbox.clone(),
             ForwardPath::Postmaster => match self.postmaster(transaction) {

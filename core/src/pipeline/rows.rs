@@ -14,6 +14,7 @@ use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
 use crate::quarantine::{Direction, ItemId, MatchedRule};
 use crate::reply::{Enhanced, Reply};
+use crate::stages::{self, Stage};
 use crate::verdict::Verdict;
 
 /// What became of one recipient, as far as the pipeline knows.
@@ -72,6 +73,7 @@ pub(super) fn path_text(path: &ReversePath) -> String {
 impl Pipeline {
     /// Writes the rows of a message; durable within a second.
     pub(super) fn log(&self, message: &Message, judged: &[Judged], outcomes: &[Outcome]) {
+        let _stage = stages::enter(Stage::MailLog);
         let rows = self.rows(message, judged, outcomes);
         self.rooms().maillog.write(&rows, message.at.unix);
     }
@@ -86,6 +88,7 @@ impl Pipeline {
         judged: &[Judged],
         outcomes: &[Outcome],
     ) -> Result<(), Reply> {
+        let _stage = stages::enter(Stage::MailLog);
         let mut evidence = Evidence::default();
         let drops: Vec<Row> = (0_u16..)
             .zip(judged.iter().zip(outcomes))

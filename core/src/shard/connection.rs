@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::pipeline::{Body, Pipeline, Transaction};
 use crate::reply::{Enhanced, Reply};
 use crate::session::proxy::{self, Proxied};
 use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
+use crate::stages::{self, Stage};
 
 /// A TLS handshake, a PROXY header, our goodbye: everything that has no time-out in RFC 5321.
 const SETUP_SECONDS: u64 = 30;
@@ -49,7 +51,11 @@ pub(super) async fn serve(
     stream: Stream,
 ) {
     let mut stream = stream;
-    match survive(converse(&pipeline, &listening, guard, &mut stream)).await {
+    let served = {
+        let session = pin!(survive(converse(&pipeline, &listening, guard, &mut stream)));
+        stages::measured(Stage::Session, session).await
+    };
+    match served {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
         Err(_) => {
@@ -59,7 +65,8 @@ pub(super) async fn serve(
             let _ = write_reply(&pipeline, &mut stream, &reply).await;
         }
     }
-    let _ = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()).await;
+    let close = pin!(pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()));
+    let _ = stages::measured(Stage::Session, close).await;
 }
 
 /// What `work` gave, or how it panicked: that must not be the end of the shard. No `async fn`: it would

@@ -15,6 +15,7 @@ use crate::clock::Now;
 use crate::control::server::Dispatch;
 use crate::control::{ItemOutcome, QueueRow, QueueWhyRow, Request, Response};
 use crate::shard::counters::Counter;
+use crate::stages;
 use crate::tables::adopt::{rebuild_patterns, sweep};
 use crate::tables::{AdoptError, Current, Generation};
 
@@ -419,6 +420,34 @@ fn status(shared: &Shared) -> serde_json::Value {
         "old_generations_mapped": tables.as_ref().map(|tables| tables.old_bases_mapped),
         "counters": counters,
         "gauges": gauges,
+        "cpu": cpu(shared),
         "alarms": alarms,
+    })
+}
+
+/// CPU by stage, microseconds. What is left of `all_us` is the executor, its ring, and what the kernel does for it.
+fn cpu(shared: &Shared) -> serde_json::Value {
+    let all = shared.cpu();
+    let of = |kind: &str| -> Vec<_> {
+        let of_kind = all.iter().filter(|one| one.kind == kind);
+        of_kind
+            .map(|one| {
+                let stages: serde_json::Map<_, _> = one
+                    .taken()
+                    .map(|(stage, nanos)| (stage.name().to_owned(), (nanos / 1000).into()))
+                    .collect();
+                serde_json::json!({
+                    "mails": one.mails,
+                    "all_us": one.thread_nanos / 1000,
+                    "stages_us": stages,
+                })
+            })
+            .collect()
+    };
+    serde_json::json!({
+        "sampled_one_in": stages::ONE_IN,
+        "process_us": stages::process_micros(),
+        "shards": of("shard"),
+        "workers": of("worker"),
     })
 }

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::Counter;
+use crate::stages::Stage;
 
 /// Where the figures come from. `shard::Shared` implements it; so does the test.
 pub trait Figures: fmt::Debug + Send + Sync + 'static {
@@ -22,8 +23,32 @@ pub trait Figures: fmt::Debug + Send + Sync + 'static {
     fn counter(&self, counter: Counter) -> u64;
     /// Gauges: name, meaning, value.
     fn gauges(&self) -> Vec<(&'static str, &'static str, i64)>;
+    /// CPU by stage of every shard and every analysis worker.
+    fn cpu(&self) -> Vec<Cpu>;
     /// Alarms: name, and whether it is raised now. All names, raised or not.
     fn alarms(&self) -> Vec<(&'static str, bool)>;
+}
+
+/// CPU of one shard or one analysis worker since the start.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    /// `shard` or `worker`.
+    pub kind: &'static str,
+    /// Its number among its kind.
+    pub number: usize,
+    /// Mails that it received, or looked at.
+    pub mails: u64,
+    /// All of it, nanoseconds; of a shard as of its last tick, at most a second ago.
+    pub thread_nanos: u64,
+    /// By stage, nanoseconds; of a shard an estimate by samples.
+    pub stages: [(Stage, u64); Stage::ALL.len()],
+}
+
+impl Cpu {
+    /// Stages that took something.
+    pub fn taken(&self) -> impl Iterator<Item = (Stage, u64)> + '_ {
+        self.stages.iter().copied().filter(|(_, nanos)| *nanos > 0)
+    }
 }
 
 #[derive(Debug)]
@@ -46,12 +71,42 @@ impl Collector for Scrape {
             let into = encoder.encode_descriptor(name, meaning, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(into)?;
         }
+        self.cpu(&mut encoder)?;
         let meaning = "1 while the alarm is raised";
         let mut into = encoder.encode_descriptor("alarm", meaning, unit, MetricType::Gauge)?;
         for (name, raised) in self.0.alarms() {
             let labels = [("name", name)];
             let family: MetricEncoder<'_> = into.encode_family(&labels)?;
             ConstGauge::new(i64::from(raised)).encode(family)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn cpu(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        #[expect(clippy::cast_precision_loss, reason = "104 days before a nanosecond is lost")]
+        let seconds = |nanos: u64| ConstCounter::new(nanos as f64 / 1e9);
+        let all = self.0.cpu();
+        let meaning = "CPU of a shard or an analysis worker by stage of a mail's way, by samples";
+        let mut into =
+            encoder.encode_descriptor("stage_cpu_seconds", meaning, None, MetricType::Counter)?;
+        for one in &all {
+            for (stage, nanos) in one.taken() {
+                let number = one.number.to_string();
+                let labels = [(one.kind, number.as_str()), ("stage", stage.name())];
+                let family: MetricEncoder<'_> = into.encode_family(&labels)?;
+                seconds(nanos).encode(family)?;
+            }
+        }
+        let meaning = "CPU of a shard or an analysis worker, all of it";
+        let mut into =
+            encoder.encode_descriptor("cpu_seconds", meaning, None, MetricType::Counter)?;
+        for one in &all {
+            let number = one.number.to_string();
+            let labels = [(one.kind, number.as_str())];
+            let family: MetricEncoder<'_> = into.encode_family(&labels)?;
+            seconds(one.thread_nanos).encode(family)?;
         }
         Ok(())
     }
@@ -114,6 +169,12 @@ mod tests {
         fn gauges(&self) -> Vec<(&'static str, &'static str, i64)> {
             vec![("queue_mails", "Mails that wait", 7)]
         }
+        fn cpu(&self) -> Vec<Cpu> {
+            let stages =
+                Stage::ALL.map(|stage| (stage, u64::from(stage == Stage::View) * 1_500_000_000));
+            let thread_nanos = 2_500_000_000;
+            vec![Cpu { kind: "shard", number: 1, mails: 3, thread_nanos, stages }]
+        }
         fn alarms(&self) -> Vec<(&'static str, bool)> {
             vec![("disk", true), ("queue_age", false)]
         }
@@ -129,6 +190,8 @@ mod tests {
         for line in [
             "sekisho_messages_accepted_total 41",
             "sekisho_queue_mails 7",
+            "sekisho_stage_cpu_seconds_total{shard=\"1\",stage=\"view\"} 1.5",
+            "sekisho_cpu_seconds_total{shard=\"1\"} 2.5",
             "sekisho_alarm{name=\"disk\"} 1",
             "sekisho_alarm{name=\"queue_age\"} 0",
         ] {

@@ -25,6 +25,7 @@ use crate::socket::{SocketRing, Sockets};
 use crate::spool::SpoolStore;
 use crate::spool::disk::GlommioDisk;
 use crate::spool::log::LogOptions;
+use crate::stages::{self, Sampling};
 
 /// Sessions in DATA may take so long to end after a drain began.
 const DRAIN_SECONDS: u64 = 300;
@@ -85,6 +86,9 @@ pub(super) async fn run(start: Start) {
             return;
         }
     };
+    if let Some(own) = shared.stages.get(usize::from(index)) {
+        stages::register(Arc::clone(own), Sampling::Some);
+    }
     let pipeline = Rc::new(Pipeline::new(Rc::clone(&rooms)));
     let config = shared.config.load_full();
     for (which, listener) in config.listeners.iter().enumerate() {
@@ -231,6 +235,9 @@ fn gauges(rooms: &Rooms) {
         gauges.queue_oldest.store(0, Ordering::Relaxed);
     }
     gauges.lost_rows.store(rooms.maillog.lost_rows(), Ordering::Relaxed);
+    if let Some(own) = rooms.shared.stages.get(usize::from(rooms.index)) {
+        own.note_thread();
+    }
 }
 
 /// Tells of damaged records: in the diagnostics, and in the file that is the alarm.

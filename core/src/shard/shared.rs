@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use super::alarms::{self, Refused};
 use super::counters::{Counter, Counters};
 use super::damage;
-use super::metrics::Figures;
+use super::metrics::{Cpu, Figures};
 use super::start;
 use crate::accept::admission::Admission;
 use crate::accept::greeted::Greeted;
@@ -24,6 +24,7 @@ use crate::deliver::live::HopTls;
 use crate::resolve::ResolverThreads;
 use crate::spool::SpoolError;
 use crate::spool::budget::{Arriving, Budget};
+use crate::stages::{Stage, Stages};
 use crate::tables::Current;
 
 /// Gauges that each shard writes once a second.
@@ -100,6 +101,8 @@ pub struct Shared {
     pub counters: Vec<Arc<Counters>>,
     /// Gauges, one for each shard.
     pub gauges: Vec<Arc<Gauges>>,
+    /// CPU by stage, one for each shard.
+    pub stages: Vec<Arc<Stages>>,
     /// Delivery.
     pub hops: Hops,
     /// Analysis workers.
@@ -273,6 +276,23 @@ impl Figures for Shared {
                 figure(now.mono.since(self.started.mono).as_secs()),
             ),
         ]
+    }
+
+    fn cpu(&self) -> Vec<Cpu> {
+        let of = |kind, number, mails, stages: &Stages| Cpu {
+            kind,
+            number,
+            mails,
+            thread_nanos: stages.thread_nanos(),
+            stages: Stage::ALL.map(|stage| (stage, stages.nanos(stage))),
+        };
+        let shards = self.stages.iter().zip(&self.counters).enumerate();
+        let shards = shards.map(|(number, (stages, counters))| {
+            of("shard", number, counters.read(Counter::MessagesReceived), stages)
+        });
+        let workers = self.analysis.stages().iter().enumerate();
+        let workers = workers.map(|(number, stages)| of("worker", number, stages.mails(), stages));
+        shards.chain(workers).collect()
     }
 
     fn alarms(&self) -> Vec<(&'static str, bool)> {

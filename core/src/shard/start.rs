@@ -80,6 +80,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         hops,
         counters: (0..count).map(|_| Arc::default()).collect(),
         gauges: (0..count).map(|_| Arc::new(Gauges::at_start())).collect(),
+        stages: (0..count).map(|_| Arc::default()).collect(),
         analysis,
         tables: OnceLock::new(),
         #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -59,6 +60,9 @@ pub(crate) struct LoadArguments {
     /// A line a second while it runs, where there is no terminal.
     #[arg(long)]
     progress: bool,
+    /// The server is the engine of this data directory: report its CPU by stage, its memory, its version.
+    #[arg(long, value_name = "DATA")]
+    engine: Option<PathBuf>,
     /// Send to an address that is not this machine's loopback.
     #[arg(long)]
     i_own_this_host: bool,
@@ -130,6 +134,7 @@ impl LoadArguments {
                 Progress::Off
             },
             mix: self.mails.name(),
+            engine: self.engine.clone(),
             ..SendOptions::default()
         })
     }

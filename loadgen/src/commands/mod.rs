@@ -1,5 +1,6 @@
 //! The commands: arguments into options, reports into words and JSON.
 
+pub(crate) mod capacity;
 pub(crate) mod conserve;
 pub(crate) mod hostile;
 pub(crate) mod load;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use sekisho_loadgen::conservation::{self, Elsewhere, SentLedger};
-use sekisho_loadgen::report::{Conservation, RunReport};
+use sekisho_loadgen::report::{Conservation, RunReport, words};
 use sekisho_loadgen::send::{self, Pace, SendOptions};
 
 use super::load::{LoadArguments, SpreadWord};
@@ -150,6 +150,9 @@ fn print_words(report: &RunReport) {
         report.generator.cpu_ms_per_mail,
         report.generator.threads,
     );
+    if let Some(cpu) = words::stages(report) {
+        let _ = writeln!(out, "{cpu}");
+    }
     if !report.first_refusal.is_empty() {
         let _ = writeln!(out, "first refusal: {}", report.first_refusal);
     }

@@ -74,7 +74,7 @@ pub(super) fn refused(report: &RunReport) -> u64 {
 }
 
 /// CPU of the engine over the run, shared by the mails that it answered.
-pub(super) fn engine_cpu_ms_per_mail(report: &RunReport) -> Option<f64> {
+pub(crate) fn engine_cpu_ms_per_mail(report: &RunReport) -> Option<f64> {
     let known: Vec<f64> = report.series.iter().filter_map(|second| second.engine_cpu_ms).collect();
     let mails = answered(report);
     (!known.is_empty() && mails > 0).then(|| known.iter().sum::<f64>() / mails as f64)

@@ -7,7 +7,7 @@ use super::RunReport;
 use super::compare::{differences, rows};
 use super::figures::{answered, figures, load_words, machine_words, refused};
 use super::panels::{Panel, Run, Table, panels, started};
-use super::text::{count, escape, figure};
+use super::text::{capital, count, escape, figure};
 
 const STYLE: &str = include_str!("page.css");
 /// What the charts are about, in the order of [`panels`]; their titles are findings.
@@ -242,7 +242,7 @@ pub(super) fn write_table(page: &mut String, table: &Table) {
     page.push_str("</tbody></table></div>");
 }
 
-fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) {
+pub(super) fn words(page: &mut String, heading: &str, pairs: &[(&str, String)]) {
     let _ = write!(
         page,
         "<section class=\"below\"><h2>{}</h2><table class=\"words\"><tbody>",
@@ -297,12 +297,4 @@ pub(super) fn circumstances(page: &mut String, run: &Run<'_>) {
 
 fn of_run(run: &Run<'_>, heading: &str) -> String {
     if run.name.is_empty() { heading.to_owned() } else { format!("{}: {heading}", run.name) }
-}
-
-/// The first letter of a finding; a run's name or a number stays.
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -93,6 +93,14 @@ pub(super) fn seconds(number: f64) -> String {
     if (number - number.round()).abs() < 1e-6 { fixed(number, 0) } else { figure(number) }
 }
 
+/// The first letter of a finding; a run's name or a number stays.
+pub(super) fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 fn grouped(digits: &str) -> String {
     let (sign, digits) = match digits.strip_prefix('-') {
         Some(rest) => ("-", rest),

@@ -39,13 +39,7 @@ pub fn render(report: &RunReport) -> String {
     if let Some(cpu) = cpu(report) {
         lines.push(cpu);
     }
-    if !report.stages.is_empty() {
-        let stages = report.stages.iter();
-        let words: Vec<String> = stages
-            .map(|stage| format!("{} {}", printable(&stage.name), figure(stage.micros_per_mail)))
-            .collect();
-        lines.push(format!("stages, µs of CPU a mail: {}", words.join(", ")));
-    }
+    lines.extend(stages(report));
     if let Some(found) = &report.conservation {
         lines.extend(conservation(found));
     }
@@ -66,6 +60,16 @@ pub fn render(report: &RunReport) -> String {
         lines.push(format!("command: {}", printable(&report.command.join(" "))));
     }
     lines.join("\n") + "\n"
+}
+
+/// CPU of the engine by stage in one line; none where it did not tell.
+#[must_use]
+pub fn stages(report: &RunReport) -> Option<String> {
+    let stages = report.stages.iter();
+    let words: Vec<String> = stages
+        .map(|stage| format!("{} {}", printable(&stage.name), figure(stage.micros_per_mail)))
+        .collect();
+    (!words.is_empty()).then(|| format!("stages, µs of CPU a mail: {}", words.join(", ")))
 }
 
 fn latencies(report: &RunReport) -> String {

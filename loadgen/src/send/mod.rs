@@ -42,6 +42,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustls::ClientConfig;
 
+use crate::engine::{Engine, Watch};
 use crate::mix::Mix;
 use crate::report::{Generator, RunReport};
 use options::ForwardPath;
@@ -76,6 +77,14 @@ struct Shared {
 pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
     let shared = Arc::new(prepare(options, mix)?);
     let options = &shared.options;
+    let watched = match &options.engine {
+        Some(data) => Some(Engine::of(data).map_err(|error| {
+            let text = format!("engine of {}: {error}", data.display());
+            io::Error::new(error.kind(), text)
+        })?),
+        None => None,
+    };
+    let mut watch = watched.map(|engine| Watch::begin(engine, shared.start));
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (tell, told) = mpsc::channel();
     for index in 0..options.threads {
@@ -95,6 +104,10 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
             Err(RecvTimeoutError::Timeout) => {
                 let series = shared.series.lock().unwrap_or_else(PoisonError::into_inner);
                 display.show(shared.start.elapsed(), &series);
+                drop(series);
+                if let Some(watch) = &mut watch {
+                    watch.sample();
+                }
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(io::Error::other("a worker ended without its figures"));
@@ -104,6 +117,9 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
     display.clear();
     let mut report = report(&shared, &tallies);
     report.started_unix = started.as_secs();
+    if let Some(watch) = watch {
+        (report.stages, report.machine.engine) = watch.end(&mut report.series);
+    }
     Ok(report)
 }
 

@@ -98,6 +98,8 @@ pub struct SendOptions {
     pub progress: Progress,
     /// Name of the mix, for the report.
     pub mix: String,
+    /// The server is the engine of this data directory: its CPU, memory and stages are in the report.
+    pub engine: Option<PathBuf>,
 }
 
 impl Default for SendOptions {
@@ -124,6 +126,7 @@ impl Default for SendOptions {
             ledger: None,
             progress: Progress::Off,
             mix: "16k".to_owned(),
+            engine: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::message::View;
+use crate::stages::{self, Stage};
 
 use super::HITS_MAX;
 use super::error::ScanError;
@@ -148,7 +149,10 @@ impl Patterns {
         envelope_from: Option<&[u8]>,
         pause: &impl AsyncFn(),
     ) -> Result<Hits, ScanError> {
-        let fields = Fields::of_view(view, envelope_from, self.wanted());
+        let fields = {
+            let _stage = stages::enter(Stage::ScanTexts);
+            Fields::of_view(view, envelope_from, self.wanted())
+        };
         self.run_fields(scratch, &fields, pause).await
     }
 
@@ -166,9 +170,15 @@ impl Patterns {
         scratch.fit(self)?;
         scratch.state.clear();
         scratch.lazy_growth_left = LAZY_GROWTH_BYTES_MAX;
+        let stage = stages::enter(Stage::ScanHeaders);
         self.run_headers(scratch, fields, pause).await?;
+        drop(stage);
+        let stage = stages::enter(Stage::ScanBodies);
         self.run_texts(scratch, fields, pause).await?;
+        drop(stage);
+        let stage = stages::enter(Stage::ScanOctets);
         self.run_octets(scratch, fields, pause).await?;
+        drop(stage);
         Ok(self.conclude(&mut scratch.state, fields))
     }
 

@@ -13,6 +13,7 @@ use crate::spool::format::{self, Entry, Head, Place, Trailer, kind};
 use crate::spool::large::write_all;
 use crate::spool::summary::{LINES_BYTES_MAX, add_line};
 use crate::spool::{CopyId, SpoolError};
+use crate::stages::{self, Stage};
 
 /// Octets handed to the disk in one write.
 const WRITE_BYTES: usize = 1 << 20;
@@ -110,7 +111,10 @@ impl<D: Disk> Inner<D> {
         };
         if idle {
             let inner = Rc::clone(self);
-            self.disk.spawn(async move { inner.flush_while_wanted().await });
+            self.disk.spawn(async move {
+                let flush = std::pin::pin!(inner.flush_while_wanted());
+                stages::measured(Stage::Flush, flush).await;
+            });
         }
     }
 
