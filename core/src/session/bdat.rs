@@ -106,7 +106,7 @@ impl Session {
             _ => After::ChunksFailed,
         };
         self.pace = Pace::default();
-        self.swallow_reply = Some(reply);
+        self.swallow_reply = Some(Box::new(reply));
         self.phase = Phase::Swallow { left: chunk.bytes, next };
     }
 

@@ -17,7 +17,7 @@ use super::{Phase, Question, Session};
 pub(super) struct Receiver {
     pub(super) canonical: Canonical,
     /// Said by `Session::refuse_content`: the rest is thrown away.
-    pub(super) refusal: Option<Reply>,
+    pub(super) refusal: Option<Box<Reply>>,
     /// Octets as received.
     pub(super) received: u64,
 }
@@ -32,7 +32,7 @@ impl Receiver {
     pub(super) fn failure(&self, config: &SessionConfig) -> Option<Reply> {
         let refused_ends = config.bare_line_ends == BareLineEnds::Refuse;
         if let Some(reply) = &self.refusal {
-            Some(reply.clone())
+            Some(Reply::clone(reply))
         } else if self.canonical.bytes() > config.message_bytes_max {
             Some(SessionError::MessageTooBig.reply())
         } else if self.canonical.longest_line_bytes() > config.content_line_bytes_max {

@@ -15,8 +15,8 @@
 //! per wait, so a pipelined group gets one packet of replies (RFC 2920).
 //!
 //! Memory per session: what the driver reads at once + one command line (4 KiB) + content below
-//! `BODY_IN_MEMORY_BYTES_MAX` + two slices + the envelope (recipients_max paths of 1 KiB at most); an idle
-//! session keeps at most 4 KiB of input. Faults survived: any octets whatever (`fuzz_session`), silence,
+//! `BODY_IN_MEMORY_BYTES_MAX` + two slices + the envelope (recipients_max paths of 1 KiB at most); one that
+//! waits for a command keeps no buffer. Faults survived: any octets whatever (`fuzz_session`), silence,
 //! slowness, a peer that vanishes, a pipeline that refuses anything at any question.
 //!
 //! Caller: the driver in `accept`/`shard`:
@@ -72,6 +72,9 @@ pub use error::{Fault, PathError, ProxyError, SessionError};
 pub use settings::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
 pub use step::{Answer, CloseReason, ContentTraits, ForwardPath, RcptTo, Received, Step};
 pub use unstuff::unstuff;
+
+/// Room for what is mostly said at once, the answer to EHLO included; the driver took the buffer with what was said before.
+const REPLIES_BYTES: usize = 256;
 
 /// Whether this client's address may use XCLIENT (named in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,7 +140,7 @@ pub struct Session {
     content_taken: bool,
     /// The driver must be told to drop it.
     drop_pending: bool,
-    swallow_reply: Option<Reply>,
+    swallow_reply: Option<Box<Reply>>,
     /// The command line that is coming is too long and will be answered when it ends.
     overlong: bool,
     command_deadline: Option<MonoMillis>,
@@ -162,7 +165,7 @@ impl Session {
             xclient,
             xclient_helo: None,
             input: Input::default(),
-            output: Vec::new(),
+            output: Vec::with_capacity(REPLIES_BYTES),
             phase: Phase::Start,
             question: None,
             envelope: Envelope::default(),
@@ -194,6 +197,9 @@ impl Session {
     pub fn fill(&mut self, octets: &[u8]) {
         assert!(self.phase != Phase::Handshake, "fill during a handshake");
         self.input.fill(octets);
+        if self.output.capacity() == 0 {
+            self.output.reserve_exact(REPLIES_BYTES);
+        }
     }
 
     /// Goes on as far as possible. Call until `Step::Read`, `StartTls` or `Close`, and again at the
@@ -272,7 +278,7 @@ impl Session {
             if self.overlong {
                 input.clear();
             }
-            input.rest();
+            input.release();
             let patience = now.mono.plus(self.config.timeouts.command);
             let mut deadline = *self.command_deadline.get_or_insert(patience);
             if self.phase == Phase::Chunks {
@@ -449,7 +455,7 @@ impl Session {
     pub fn refuse_content(&mut self, reply: Reply) {
         self.content = Vec::new();
         self.content_taken = false;
-        self.receiver.refusal = Some(reply);
+        self.receiver.refusal = Some(Box::new(reply));
     }
 
     /// The peer sent octets before the greeting went out: 554 and close. Instead of an answer to

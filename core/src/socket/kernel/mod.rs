@@ -13,6 +13,7 @@
 mod buffers;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -231,6 +232,21 @@ impl Kernel {
             None => unreachable!("slot {index}"),
         };
         Key { slot: index, generation }
+    }
+
+    fn fd(&self, key: Key) -> Option<&OwnedFd> {
+        let slot = self.slots.get(key.index()).filter(|slot| slot.generation == key.generation)?;
+        slot.fd.as_ref()
+    }
+
+    /// The other end of a socket.
+    pub(super) fn peer(&self, key: Key) -> Option<SocketAddr> {
+        rustix::net::getpeername(self.fd(key)?).ok()??.try_into().ok()
+    }
+
+    /// Our end of a socket.
+    pub(super) fn local(&self, key: Key) -> Option<SocketAddr> {
+        rustix::net::getsockname(self.fd(key)?).ok()?.try_into().ok()
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
