@@ -620,7 +620,7 @@ mod tests {
         // 10,000 idle sessions took 160 MB when each had room for whatever a session may ever do. Who adds a
         // future that waits: box it, unless every read needs it.
         assert!(future_bytes(serve) <= 448, "{}", future_bytes(serve));
-        assert!(size_of::<Driver<'_>>() <= 640, "{}", size_of::<Driver<'_>>());
+        assert!(size_of::<Driver<'_>>() <= 448, "{}", size_of::<Driver<'_>>());
     }
 
     fn other_than_expected() -> bool {

@@ -253,5 +253,6 @@ fn a_session_that_waits_for_a_command_keeps_no_buffer() {
     peer.expect("x\r\n".repeat(50_000) + ".\r\n", &["250"]);
     assert_eq!(peer.session.content.capacity(), 0);
     assert_eq!(peer.session.input.held_bytes(), 0);
-    assert!(size_of::<Session>() <= 560, "{}", size_of::<Session>());
+    assert!(peer.session.transaction.is_none());
+    assert!(size_of::<Session>() <= 328, "{}", size_of::<Session>());
 }
