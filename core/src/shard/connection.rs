@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,6 +17,7 @@ use rustls::ServerConfig;
 
 use super::counters::Counter;
 use super::deadlines::Elapsed;
+use super::greeting::{Before, greeting_delay, read_proxy, talks_early};
 use super::listener::{Listening, Security};
 use super::memory::Charge;
 use crate::accept::admission::{Admitted, Rated, Refusal};
@@ -24,11 +26,11 @@ use crate::clock::{MonoMillis, Now};
 use crate::envelope::Client;
 use crate::pipeline::{Body, Pipeline, Transaction};
 use crate::reply::{Enhanced, Reply};
-use crate::session::proxy::{self, Proxied};
+use crate::session::proxy::Proxied;
 use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
 
 /// A TLS handshake, a PROXY header, our goodbye: everything that has no time-out in RFC 5321.
-const SETUP_SECONDS: u64 = 30;
+pub(super) const SETUP_SECONDS: u64 = 30;
 /// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
 const WRITE_SECONDS: u64 = 300;
 /// The same while the shard drains: one client that never read kept the engine from ending for the five
@@ -39,13 +41,12 @@ const LOOK_SECONDS: u64 = 60;
 /// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
 /// old deltas in memory.
 const TRANSACTION_SECONDS_MAX: u64 = 600;
-/// PROXY protocol version 2: octets before the addresses.
-const PROXY_FIXED_BYTES: usize = 16;
 
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
 ///
 /// Its future stands in memory for as long as the client stays, so it holds what an idle session needs, and everything
-/// else is boxed while it runs. No `async fn`: that would keep the arguments twice.
+/// else is boxed while it runs.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` keeps its arguments twice")]
 pub(super) fn serve(
     pipeline: Rc<Pipeline>,
     listening: Rc<Listening>,
@@ -77,11 +78,11 @@ fn survive<T>(
     AssertUnwindSafe(work).catch_unwind()
 }
 
-fn after(seconds: u64) -> MonoMillis {
+pub(super) fn after(seconds: u64) -> MonoMillis {
     Now::read().mono.plus(Duration::from_secs(seconds))
 }
 
-fn timed_out(_: Elapsed) -> io::Error {
+pub(super) fn timed_out(_: Elapsed) -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
@@ -181,36 +182,6 @@ fn new_client(address: SocketAddr, local: SocketAddr) -> Client {
     Client { address, local, name: None, helo: "".into(), esmtp: false, tls: None }
 }
 
-/// Reads the header of PROXY protocol version 2 and not one octet more; nothing when it is nonsense:
-/// the connection closes without a word, as the protocol asks for.
-async fn read_proxy(pipeline: &Pipeline, stream: &mut Stream) -> io::Result<Option<Proxied>> {
-    let read = async {
-        let mut header = vec![0; PROXY_FIXED_BYTES];
-        stream.read_exact(&mut header).await?;
-        // Length of what follows; `parse` refuses a signature or length that cannot be.
-        let more = match header.get(14..16) {
-            Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
-            _ => 0,
-        };
-        if proxy::parse(&header).is_ok() && more <= proxy::HEADER_BYTES_MAX {
-            header.resize(PROXY_FIXED_BYTES + more, 0);
-            let rest = header.get_mut(PROXY_FIXED_BYTES..).unwrap_or_default();
-            stream.read_exact(rest).await?;
-        }
-        Ok::<_, io::Error>(header)
-    };
-    let read = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), read).await;
-    let header = read.map_err(timed_out)??;
-    match proxy::parse(&header) {
-        Ok(Some((proxied, _))) => Ok(Some(proxied)),
-        Ok(None) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%error, "connection from a named proxy without a PROXY header");
-            Ok(None)
-        }
-    }
-}
-
 async fn handshake(
     pipeline: &Pipeline,
     stream: &mut Stream,
@@ -222,44 +193,6 @@ async fn handshake(
     let counter = if shaken.is_ok() { Counter::TlsHandshakes } else { Counter::TlsFailures };
     rooms.count(counter);
     shaken
-}
-
-/// How long a client waits for the greeting, `None` being our own balancer or front: only who is neither trusted
-/// nor known, so that the pause costs a good client one session a day, and a sender of much mail nothing.
-fn greeting_delay(pipeline: &Pipeline, listening: &Listening, client: Option<IpAddr>) -> Duration {
-    let shared = &pipeline.rooms().shared;
-    let stranger = client.is_some_and(|address| {
-        !shared.is_exempt(address) && !shared.greeted.knows(address, Now::read().mono)
-    });
-    if stranger { listening.greeting_delay } else { Duration::ZERO }
-}
-
-/// What a client did before our greeting.
-enum Before {
-    /// Nothing that was there when we looked; or it went away.
-    Nothing,
-    /// Said nothing for the whole pause.
-    Waited,
-    Said(Vec<u8>),
-}
-
-/// What the client says before our greeting: looks at once, and for `delay`. RFC 5321 section 4.3.1 makes the
-/// client wait for 220.
-async fn talks_early(delay: Duration, stream: &mut Stream) -> Before {
-    let read = async {
-        match poll_fn(|context| stream.poll_read_with(context, <[u8]>::to_vec)).await {
-            Ok(octets) if !octets.is_empty() => Before::Said(octets),
-            Ok(_) | Err(_) => Before::Nothing,
-        }
-    };
-    if delay.is_zero() {
-        return poll_once(read).await.unwrap_or(Before::Nothing);
-    }
-    let silent = async {
-        glommio::timer::sleep(delay).await;
-        Before::Waited
-    };
-    read.or(silent).await
 }
 
 /// Says what the session wants to say, and leaves it without a buffer. A reply nearly always goes out at once: only
@@ -326,6 +259,14 @@ struct Driver<'d> {
     charge: Charge,
 }
 
+/// What comes of one step of a session.
+enum Turn<'d> {
+    Done,
+    /// This comes first.
+    Work(Pin<Box<dyn Future<Output = io::Result<()>> + 'd>>),
+    Wait(Wait),
+}
+
 /// What a session has the driver wait for, once its replies are out.
 enum Wait {
     Read(MonoMillis),
@@ -342,40 +283,13 @@ impl Driver<'_> {
             if self.pipeline.rooms().shared.is_draining() || Now::read().mono >= end {
                 self.session.shutdown();
             }
-            // What the step holds must not be kept while something is waited for.
-            let wait = match self.session.advance(Now::read()) {
-                Step::Read { deadline } => Wait::Read(deadline),
-                Step::StartTls => Wait::Handshake,
-                Step::Close { reason } => Wait::Close(reason),
-                Step::AskClient => {
-                    self.client();
+            let wait = match self.turn() {
+                Turn::Done => continue,
+                Turn::Work(work) => {
+                    work.await?;
                     continue;
                 }
-                Step::AskMail => {
-                    self.mail();
-                    continue;
-                }
-                Step::AskRcpt(recipient) => {
-                    Box::pin(self.recipient(recipient)).await?;
-                    continue;
-                }
-                Step::AskData => {
-                    self.data();
-                    continue;
-                }
-                Step::ContentFull => {
-                    Box::pin(self.spill()).await;
-                    continue;
-                }
-                Step::ContentDropped => {
-                    self.drop_body();
-                    self.recharge();
-                    continue;
-                }
-                Step::AskMessage(received) => {
-                    Box::pin(self.message(*received)).await;
-                    continue;
-                }
+                Turn::Wait(wait) => wait,
             };
             self.let_go();
             let flushed = flush(self.pipeline, self.stream, &mut self.session).await;
@@ -394,6 +308,26 @@ impl Driver<'_> {
                 Wait::Close(_) => return flushed,
             }
         }
+    }
+
+    /// One step of the session. No part of `run`: what a step holds would be kept by it while it waits.
+    fn turn(&mut self) -> Turn<'_> {
+        match self.session.advance(Now::read()) {
+            Step::Read { deadline } => return Turn::Wait(Wait::Read(deadline)),
+            Step::StartTls => return Turn::Wait(Wait::Handshake),
+            Step::Close { reason } => return Turn::Wait(Wait::Close(reason)),
+            Step::AskRcpt(recipient) => return Turn::Work(Box::pin(self.recipient(recipient))),
+            Step::ContentFull => return Turn::Work(Box::pin(self.spill())),
+            Step::AskMessage(received) => return Turn::Work(Box::pin(self.message(*received))),
+            Step::AskClient => self.client(),
+            Step::AskMail => self.mail(),
+            Step::AskData => self.data(),
+            Step::ContentDropped => {
+                self.drop_body();
+                self.recharge();
+            }
+        }
+        Turn::Done
     }
 
     /// A transaction that is over, or whose content is refused, is let go before anything is waited for: its
@@ -552,17 +486,20 @@ impl Driver<'_> {
     }
 
     /// Moves what the session holds to the message's own file.
-    async fn spill(&mut self) {
+    async fn spill(&mut self) -> io::Result<()> {
         let octets = self.session.take_content();
-        let Some(UnderWay { transaction, body }) = self.under_way.as_deref_mut() else { return };
+        let Some(UnderWay { transaction, body }) = self.under_way.as_deref_mut() else {
+            return Ok(());
+        };
         let spilt = self.pipeline.spill(transaction.mail, body, octets).await;
         match spilt {
             Ok(()) => self.recharge(),
             Err(reply) => self.refuse_content(reply),
         }
+        Ok(())
     }
 
-    async fn message(&mut self, received: Received) {
+    async fn message(&mut self, received: Received) -> io::Result<()> {
         let rest = self.session.take_content();
         // The octets stay in memory until the answer: judged, perhaps rewritten, handed on.
         let fits = self.charge.set(rest.len() as u64);
@@ -585,6 +522,7 @@ impl Driver<'_> {
         self.session.answer(Answer::Reply(reply));
         // Giving memory back always fits.
         let _ = self.charge.set(0);
+        Ok(())
     }
 
     async fn judge(
@@ -619,7 +557,7 @@ mod tests {
     fn what_stands_in_memory_for_an_idle_session_is_small() {
         // 10,000 idle sessions took 160 MB when each had room for whatever a session may ever do. Who adds a
         // future that waits: box it, unless every read needs it.
-        assert!(future_bytes(serve) <= 448, "{}", future_bytes(serve));
+        assert!(future_bytes(serve) <= 384, "{}", future_bytes(serve));
         assert!(size_of::<Driver<'_>>() <= 448, "{}", size_of::<Driver<'_>>());
     }
 

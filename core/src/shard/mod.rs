@@ -21,6 +21,7 @@ mod damage;
 pub mod deadlines;
 mod delivery;
 mod dispatch;
+mod greeting;
 mod inbox;
 mod listener;
 pub mod memory;

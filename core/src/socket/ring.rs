@@ -23,7 +23,7 @@ use futures_lite::future::yield_now;
 use socket2::{Domain, Socket, Type};
 
 use super::arrivals::{Arrivals, Arrived};
-use super::kernel::{End, Event, Kernel, Key, Lent};
+use super::kernel::{End, Event, Kernel, Key, Lent, PLACES};
 
 /// Octets of one direction that wait for the session or for the peer.
 const WAITING_MAX: usize = 64 * 1024;
@@ -88,7 +88,7 @@ impl SocketRing {
     /// The kernel has no io_uring, an old one (before 6.1), or forbids it.
     pub fn new() -> io::Result<Self> {
         let kernel = Kernel::new()?;
-        let (sides, spare, wake) = (Vec::new(), Vec::new(), Vec::new());
+        let (sides, spare, wake) = (Vec::with_capacity(PLACES), Vec::new(), Vec::new());
         let state = State { kernel, sides, spare, driver: None, wake };
         Ok(Self { inner: Rc::new(RefCell::new(state)) })
     }

@@ -30,6 +30,9 @@ use buffers::{BUFFERS, Buffers};
 const ENTRIES: u32 = 512;
 /// Entries of the completion queue; what does not fit waits in the kernel.
 const COMPLETIONS: u32 = 4096;
+/// Sockets that have their places from the start: addresses, not memory, until they are used. Grown to it by doubling, the
+/// places would leave as much memory behind as they take.
+pub(super) const PLACES: usize = 32 * 1024;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 
@@ -192,7 +195,7 @@ impl Kernel {
         Ok(Self {
             ring,
             buffers: Some(buffers),
-            slots: Vec::new(),
+            slots: Vec::with_capacity(PLACES),
             free: Vec::new(),
             in_flight: 0,
             wake,
