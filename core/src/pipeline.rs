@@ -201,10 +201,10 @@ impl Pipeline {
     /// Before 354: is there room on disk and in memory? 452 comes before the reserve is touched. What goes to a file
     /// of its own has its room from here on, so that others that come at the same time do not get it, too.
     #[must_use]
-    pub fn data(&self, transaction: Option<&Transaction>, body: &mut Body) -> Answer {
+    pub fn data(&self, transaction: &Transaction, body: &mut Body) -> Answer {
         *body = Body::default();
         let shared = &self.rooms.shared;
-        let declared = transaction.and_then(|transaction| transaction.declared_bytes).unwrap_or(0);
+        let declared = transaction.declared_bytes.unwrap_or(0);
         let promised = if declared > BODY_IN_MEMORY_BYTES_MAX as u64 {
             shared.promise(declared)
         } else {

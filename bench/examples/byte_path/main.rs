@@ -26,9 +26,11 @@
 
 mod bare;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
@@ -116,11 +118,18 @@ async fn converse(
         match session.advance(Now::read()) {
             Step::Read { deadline } => {
                 flush(deadlines, stream, &mut session).await?;
-                let read = stream.read_with(|octets| match octets {
-                    [] => session.peer_closed(),
-                    octets => session.fill(octets),
+                let mut until = deadlines.until_kicked(deadline);
+                let read = poll_fn(|context| {
+                    let read = stream.poll_read_with(context, |octets| match octets {
+                        [] => session.peer_closed(),
+                        octets => session.fill(octets),
+                    });
+                    match read {
+                        Poll::Ready(read) => Poll::Ready(Ok(read)),
+                        Poll::Pending => until.poll(context).map(Err),
+                    }
                 });
-                if let Ok(read) = deadlines.run_kickable(deadline, read).await {
+                if let Ok(read) = read.await {
                     read?;
                 }
             }
@@ -156,8 +165,7 @@ async fn flush(
     }
     let mut output = std::mem::take(session.output());
     let end = Now::read().mono.plus(Duration::from_secs(WRITE_SECONDS));
-    let written = deadlines.run_kickable(end, stream.write_all(&mut output)).await;
-    output.clear();
-    *session.output() = output;
+    let write = poll_fn(|context| stream.poll_write_all(context, &mut output));
+    let written = deadlines.run_kickable(end, write).await;
     written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -20,9 +20,9 @@ use crate::clock::MonoMillis;
 use crate::config::{self, Allowance};
 
 /// Slots of the table; a power of two.
-const SLOTS: usize = 1 << 17;
+const SLOTS: u32 = 1 << 17;
 /// Slots that one key may stand in.
-const NEIGHBOURHOOD: usize = 16;
+const NEIGHBOURHOOD: u32 = 16;
 /// Key of a free slot.
 const FREE: u64 = 0;
 /// Key of a slot that is changing hands.
@@ -86,8 +86,8 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted {
     table: Arc<Admission>,
-    address: Option<usize>,
-    network: Option<usize>,
+    address: Option<u32>,
+    network: Option<u32>,
     exempt: bool,
 }
 
@@ -199,7 +199,7 @@ impl Admission {
         let own = [(who.address, &limits.address), (who.network, &limits.network)];
         for (index, allowance) in own.into_iter().filter(|_| !who.exempt) {
             let limit = what.limit(allowance);
-            if let Some(slot) = index.and_then(|index| self.slots.get(index)) {
+            if let Some(slot) = index.and_then(|index| self.slot(index)) {
                 let counted = count(&slot.rates, what, now);
                 over |= limit != 0 && counted > limit;
             }
@@ -209,12 +209,12 @@ impl Admission {
 
     /// Whether a key has too many connections. Two threads that meet a new key at the same moment may
     /// have taken a slot each: all slots of the key count.
-    fn held(&self, index: Option<usize>, limit: u32) -> bool {
-        let Some(slot) = index.and_then(|index| self.slots.get(index)) else { return false };
+    fn held(&self, index: Option<u32>, limit: u32) -> bool {
+        let Some(slot) = index.and_then(|index| self.slot(index)) else { return false };
         let key = slot.key.load(Ordering::Acquire);
         let open: u32 = self
             .neighbourhood(key)
-            .filter_map(|index| self.slots.get(index))
+            .filter_map(|index| self.slot(index))
             .filter(|slot| slot.key.load(Ordering::Acquire) == key)
             .map(|slot| slot.connections.load(Ordering::Acquire))
             .sum();
@@ -231,11 +231,11 @@ impl Admission {
     }
 
     /// Finds or takes the slot of `key` and counts one connection in it.
-    fn hold(&self, key: u64, now: MonoMillis) -> Option<usize> {
+    fn hold(&self, key: u64, now: MonoMillis) -> Option<u32> {
         // Two passes: a slot may change hands under the first.
         for _ in 0..2 {
             for index in self.neighbourhood(key) {
-                let Some(slot) = self.slots.get(index) else { continue };
+                let Some(slot) = self.slot(index) else { continue };
                 if slot.key.load(Ordering::Acquire) != key {
                     continue;
                 }
@@ -253,8 +253,8 @@ impl Admission {
     }
 
     /// Takes a slot that is free, or idle for two minutes, for `key`, with one connection in it.
-    fn take(&self, index: usize, key: u64, now: MonoMillis) -> bool {
-        let Some(slot) = self.slots.get(index) else { return false };
+    fn take(&self, index: u32, key: u64, now: MonoMillis) -> bool {
+        let Some(slot) = self.slot(index) else { return false };
         let old = slot.key.load(Ordering::Acquire);
         let idle = || {
             slot.connections.load(Ordering::Acquire) == 0
@@ -282,16 +282,25 @@ impl Admission {
         true
     }
 
-    fn release(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index) {
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        self.slots.get(index as usize)
+    }
+
+    fn release(&self, index: u32) {
+        if let Some(slot) = self.slot(index) {
             slot.connections.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    fn neighbourhood(&self, key: u64) -> impl Iterator<Item = usize> + use<> {
-        let first = (key >> 3) as usize;
+    fn neighbourhood(&self, key: u64) -> impl Iterator<Item = u32> + use<> {
+        let first = low_bits(key >> 3);
         (0..NEIGHBOURHOOD).map(move |step| first.wrapping_add(step) & (SLOTS - 1))
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is wanted")]
+fn low_bits(of: u64) -> u32 {
+    of as u32
 }
 
 /// /24 of IPv4, /64 of IPv6: what one customer of an access provider commonly has.

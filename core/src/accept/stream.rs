@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use futures_lite::io::AsyncWriteExt as _;
+use futures_lite::io::{AsyncWrite as _, AsyncWriteExt as _};
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use rustls::ServerConfig;
@@ -40,11 +42,15 @@ impl Stream {
     ///
     /// # Errors
     /// What the socket or TLS said.
-    pub async fn read_with<T>(&mut self, mut take: impl FnMut(&[u8]) -> T) -> io::Result<T> {
+    pub fn poll_read_with<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
         match self {
-            Self::Plain(stream) => stream.read_with(take).await,
-            Self::Tls(stream) => socket::read_with(&mut **stream, take).await,
-            Self::Gone => Ok(take(&[])),
+            Self::Plain(stream) => stream.poll_read_with(context, take),
+            Self::Tls(stream) => socket::poll_read_with(&mut **stream, context, take),
+            Self::Gone => Poll::Ready(Ok(take(&[]))),
         }
     }
 
@@ -74,19 +80,22 @@ impl Stream {
         }
     }
 
-    /// Writes all of `octets` and leaves the buffer empty; see [`Socket::write_all`].
+    /// Writes all of `octets`; what is still to be written stays in the buffer. See [`Socket::write_all`].
     ///
     /// # Errors
     /// What the socket or TLS said.
-    pub async fn write_all(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
+    pub fn poll_write_all(
+        &mut self,
+        context: &mut Context<'_>,
+        octets: &mut Vec<u8>,
+    ) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(stream) => stream.write_all(octets).await,
+            Self::Plain(stream) => stream.poll_write_all(context, octets),
             Self::Tls(stream) => {
-                stream.write_all(octets).await?;
-                octets.clear();
-                stream.flush().await
+                ready!(socket::poll_write_all(&mut **stream, context, octets))?;
+                Pin::new(&mut **stream).poll_flush(context)
             }
-            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 

@@ -5,7 +5,6 @@
 use crate::clock::Now;
 use crate::reply::{Enhanced, Reply};
 
-use super::data::Receiver;
 use super::error::SessionError;
 use super::input::Input;
 use super::pace::Pace;
@@ -64,7 +63,11 @@ impl Session {
         if let Some(error) = refused {
             return self.swallow(chunk, error);
         }
-        let before = if self.phase == Phase::Chunks { self.receiver.canonical.bytes() } else { 0 };
+        let before = if self.phase == Phase::Chunks {
+            self.transaction().receiver.canonical.bytes()
+        } else {
+            0
+        };
         if before.saturating_add(chunk.bytes) > self.config.message_bytes_max {
             self.drop_content();
             return self.swallow(chunk, SessionError::MessageTooBig);
@@ -78,8 +81,7 @@ impl Session {
 
     /// The first chunk may come.
     pub(super) fn start_chunks(&mut self, chunk: Chunk) {
-        self.receiver = Receiver::new(Framing::Counted);
-        self.pace = Pace::default();
+        self.start_content(Framing::Counted);
         self.phase = Phase::Chunk { left: chunk.bytes, chunk };
     }
 
@@ -100,13 +102,14 @@ impl Session {
             Phase::Refused => After::Refused,
             Phase::Greeted => After::Greeted,
             Phase::Identified => After::Identified,
-            Phase::Mail if self.envelope.recipients.is_empty() => After::Mail,
+            Phase::Mail if self.envelope().recipients.is_empty() => After::Mail,
             // A failed transaction waits for RSET, but its last chunk ends it.
             _ if chunk.last => After::Identified,
             _ => After::ChunksFailed,
         };
-        self.pace = Pace::default();
-        self.swallow_reply = Some(reply);
+        let transaction = self.transaction();
+        transaction.pace = Pace::default();
+        transaction.swallow_reply = Some(reply);
         self.phase = Phase::Swallow { left: chunk.bytes, next };
     }
 
@@ -134,10 +137,11 @@ impl Session {
             return None;
         }
         if chunk.last {
-            self.receiver.canonical.finish(&mut self.content);
+            let receiver = &mut self.transaction.get_or_insert_default().receiver;
+            receiver.canonical.finish(&mut self.content);
             return self.content_complete();
         }
-        match self.receiver.failure(&self.config) {
+        match self.transaction.get_or_insert_default().receiver.failure(&self.config) {
             Some(reply) => {
                 reply.write_to(&mut self.output);
                 self.phase = Phase::ChunksFailed;
@@ -164,18 +168,18 @@ impl Session {
         }
         let used = left.min(input.pending().len() as u64);
         input.consume(usize::try_from(used).unwrap_or(usize::MAX));
-        self.pace.arrived(now.mono, used);
+        self.transaction().pace.arrived(now.mono, used);
         let left = left - used;
         if left > 0 {
             self.phase = Phase::Swallow { left, next };
             return None;
         }
-        if let Some(reply) = self.swallow_reply.take() {
+        if let Some(reply) = self.transaction().swallow_reply.take() {
             reply.write_to(&mut self.output);
         }
         match next {
-            After::Refused => self.phase = Phase::Refused,
-            After::Greeted => self.phase = Phase::Greeted,
+            After::Refused => (self.phase, self.transaction) = (Phase::Refused, None),
+            After::Greeted => (self.phase, self.transaction) = (Phase::Greeted, None),
             After::Mail => self.phase = Phase::Mail,
             After::ChunksFailed => self.phase = Phase::ChunksFailed,
             After::Identified => self.end_transaction(),

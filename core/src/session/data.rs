@@ -10,7 +10,7 @@ use super::pace::Pace;
 use super::settings::{BareLineEnds, SessionConfig};
 use super::step::{CloseReason, Received, Step};
 use super::unstuff::{Canonical, Framing};
-use super::{Phase, Question, Session};
+use super::{Phase, Question, Session, Transaction};
 
 /// The content of one transaction on its way in.
 #[derive(Debug)]
@@ -20,6 +20,12 @@ pub(super) struct Receiver {
     pub(super) refusal: Option<Reply>,
     /// Octets as received.
     pub(super) received: u64,
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new(Framing::Dot)
+    }
 }
 
 impl Receiver {
@@ -71,7 +77,7 @@ impl Session {
     /// Why neither DATA nor BDAT may come now.
     pub(super) fn content_out_of_order(&self) -> Option<SessionError> {
         match self.phase {
-            Phase::Mail if !self.envelope.recipients.is_empty() => None,
+            Phase::Mail if !self.envelope().recipients.is_empty() => None,
             Phase::Mail if self.refused_in_transaction => Some(SessionError::NoValidRecipient),
             Phase::Mail => Some(SessionError::NoRecipient),
             Phase::Greeted => Some(SessionError::NoHelo),
@@ -82,10 +88,15 @@ impl Session {
 
     /// 354: content follows until the dot.
     pub(super) fn start_data(&mut self) {
-        self.receiver = Receiver::new(Framing::Dot);
-        self.pace = Pace::default();
+        self.start_content(Framing::Dot);
         self.phase = Phase::Data;
         self.output.extend_from_slice(b"354 End data with <CR><LF>.<CR><LF>\r\n");
+    }
+
+    pub(super) fn start_content(&mut self, framing: Framing) {
+        let transaction = self.transaction();
+        transaction.receiver = Receiver::new(framing);
+        transaction.pace = Pace::default();
     }
 
     /// Reads content of DATA.
@@ -95,7 +106,7 @@ impl Session {
         }
         // Cut exactly here, whatever the split.
         let ceiling = self.config.message_bytes_max.saturating_add(self.config.swallow_bytes_max);
-        let room = ceiling.saturating_sub(self.receiver.received);
+        let room = ceiling.saturating_sub(self.transaction().receiver.received);
         if room == 0 {
             let reply = SessionError::MessageTooBig.reply();
             return self.close_with(&reply, CloseReason::Limit);
@@ -114,12 +125,13 @@ impl Session {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(SCAN_SLICE_BYTES);
         let slice = pending.get(..limit).unwrap_or(pending);
         make_room(&mut self.content, slice.len());
-        let fed = self.receiver.canonical.feed(slice, &mut self.content);
+        let Transaction { receiver, pace, .. } = &mut **self.transaction.get_or_insert_default();
+        let fed = receiver.canonical.feed(slice, &mut self.content);
         input.consume(fed.consumed);
         let used = fed.consumed as u64;
-        self.receiver.received += used;
-        self.pace.arrived(now.mono, used);
-        if self.receiver.is_failed(&self.config) {
+        receiver.received += used;
+        pace.arrived(now.mono, used);
+        if receiver.is_failed(&self.config) {
             self.drop_content();
         }
         (fed.ended, used)
@@ -127,10 +139,11 @@ impl Session {
 
     /// Lets the driver take a full buffer before more is read.
     pub(super) fn content_full(&mut self, now: Now) -> Option<Step> {
-        self.pace.resume(now.mono);
+        let pace = &mut self.transaction.get_or_insert_default().pace;
+        pace.resume(now.mono);
         (self.content.len() >= BODY_IN_MEMORY_BYTES_MAX).then(|| {
             // What the disk costs is not the client's slowness.
-            self.pace.pause(now.mono);
+            pace.pause(now.mono);
             Step::ContentFull
         })
     }
@@ -144,7 +157,9 @@ impl Session {
 
     /// The last octet is there: ask, or give the reply of what went wrong.
     pub(super) fn content_complete(&mut self) -> Option<Step> {
-        if let Some(reply) = self.receiver.failure(&self.config) {
+        let Transaction { envelope, receiver, .. } =
+            &mut **self.transaction.get_or_insert_default();
+        if let Some(reply) = receiver.failure(&self.config) {
             reply.write_to(&mut self.output);
             self.end_transaction();
             return None;
@@ -152,9 +167,9 @@ impl Session {
         let chunked = self.phase != Phase::Data;
         self.phase = Phase::Identified;
         let received = Received {
-            envelope: std::mem::take(&mut self.envelope),
-            bytes: self.receiver.canonical.bytes(),
-            traits: self.receiver.canonical.traits(),
+            envelope: std::mem::take(envelope),
+            bytes: receiver.canonical.bytes(),
+            traits: receiver.canonical.traits(),
             chunked,
         };
         self.ask(Question::Message, Step::AskMessage(Box::new(received)))
@@ -162,7 +177,8 @@ impl Session {
 
     /// Waits for content, or gives up on a client that is silent or too slow.
     pub(super) fn read_content(&mut self, now: Now) -> Option<Step> {
-        let deadline = self.pace.deadline(now.mono, &self.config.timeouts);
+        let pace = &mut self.transaction.get_or_insert_default().pace;
+        let deadline = pace.deadline(now.mono, &self.config.timeouts);
         self.read(now, deadline)
     }
 

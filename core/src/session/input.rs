@@ -8,7 +8,7 @@ pub(super) struct Input {
     start: usize,
 }
 
-/// An idle session keeps no more than this.
+/// A session that waits for content keeps no more than this.
 const IDLE_BYTES_MAX: usize = 4096;
 
 impl Input {
@@ -38,7 +38,14 @@ impl Input {
         self.octets.capacity()
     }
 
-    /// Gives memory back before a wait.
+    /// Gives all memory back before a wait for a command: most sessions wait most of the time.
+    pub(super) fn release(&mut self) {
+        if self.pending().is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Gives memory back before a wait for content.
     pub(super) fn rest(&mut self) {
         if self.pending().is_empty() {
             self.clear();

@@ -158,7 +158,7 @@ impl Session {
                     return self.over_limit("too many transactions in this session");
                 }
                 self.transactions += 1;
-                self.envelope = envelope;
+                self.transaction().envelope = envelope;
                 self.ask(Question::Mail, Step::AskMail)
             }
             Err(error) => self.fail(error),

@@ -15,8 +15,8 @@
 //! per wait, so a pipelined group gets one packet of replies (RFC 2920).
 //!
 //! Memory per session: what the driver reads at once + one command line (4 KiB) + content below
-//! `BODY_IN_MEMORY_BYTES_MAX` + two slices + the envelope (recipients_max paths of 1 KiB at most); an idle
-//! session keeps at most 4 KiB of input. Faults survived: any octets whatever (`fuzz_session`), silence,
+//! `BODY_IN_MEMORY_BYTES_MAX` + two slices + the envelope (recipients_max paths of 1 KiB at most); one that
+//! waits for a command keeps no buffer. Faults survived: any octets whatever (`fuzz_session`), silence,
 //! slowness, a peer that vanishes, a pipeline that refuses anything at any question.
 //!
 //! Caller: the driver in `accept`/`shard`:
@@ -55,7 +55,7 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::clock::{MonoMillis, Now};
-use crate::envelope::{Client, Envelope};
+use crate::envelope::{BodyType, Client, Envelope};
 use crate::limits::COMMAND_LINE_BYTES_MAX;
 use crate::reply::{Enhanced, Reply};
 
@@ -66,12 +66,14 @@ use helo::Greeting;
 use input::Input;
 use pace::Pace;
 use question::Question;
-use unstuff::Framing;
 
 pub use error::{Fault, PathError, ProxyError, SessionError};
 pub use settings::{BareLineEnds, Capabilities, SessionConfig, Timeouts};
 pub use step::{Answer, CloseReason, ContentTraits, ForwardPath, RcptTo, Received, Step};
 pub use unstuff::unstuff;
+
+/// Room for what is mostly said at once, the answer to EHLO included; the driver took the buffer with what was said before.
+const REPLIES_BYTES: usize = 256;
 
 /// Whether this client's address may use XCLIENT (named in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +114,28 @@ enum Phase {
     Closing(CloseReason),
 }
 
+/// What a session has from MAIL to the end of the transaction (and for a chunk that is not wanted), on the heap: most of
+/// the time most sessions have none.
+#[derive(Debug, Default)]
+struct Transaction {
+    envelope: Envelope,
+    receiver: Receiver,
+    pace: Pace,
+    /// The reply when all of a chunk is swallowed.
+    swallow_reply: Option<Reply>,
+}
+
+/// The envelope of a session without a transaction.
+static NO_ENVELOPE: Envelope = Envelope {
+    reverse_path: None,
+    body: BodyType::SevenBit,
+    smtputf8: false,
+    ret: None,
+    envid: None,
+    size: None,
+    recipients: Vec::new(),
+};
+
 /// One SMTP session.
 #[derive(Debug)]
 pub struct Session {
@@ -124,20 +148,17 @@ pub struct Session {
     output: Vec<u8>,
     phase: Phase,
     question: Option<Question>,
-    envelope: Envelope,
+    transaction: Option<Box<Transaction>>,
     /// RCPTs of this transaction that named a recipient once more.
     repeated_recipients: usize,
     /// At least one RCPT of this transaction was refused.
     refused_in_transaction: bool,
-    receiver: Receiver,
-    pace: Pace,
     /// Canonical content that the driver has not taken.
     content: Vec<u8>,
     /// The driver holds content of this transaction.
     content_taken: bool,
     /// The driver must be told to drop it.
     drop_pending: bool,
-    swallow_reply: Option<Reply>,
     /// The command line that is coming is too long and will be answered when it ends.
     overlong: bool,
     command_deadline: Option<MonoMillis>,
@@ -162,18 +183,15 @@ impl Session {
             xclient,
             xclient_helo: None,
             input: Input::default(),
-            output: Vec::new(),
+            output: Vec::with_capacity(REPLIES_BYTES),
             phase: Phase::Start,
             question: None,
-            envelope: Envelope::default(),
+            transaction: None,
             repeated_recipients: 0,
             refused_in_transaction: false,
-            receiver: Receiver::new(Framing::Dot),
-            pace: Pace::default(),
             content: Vec::new(),
             content_taken: false,
             drop_pending: false,
-            swallow_reply: None,
             overlong: false,
             command_deadline: None,
             transactions: 0,
@@ -194,6 +212,9 @@ impl Session {
     pub fn fill(&mut self, octets: &[u8]) {
         assert!(self.phase != Phase::Handshake, "fill during a handshake");
         self.input.fill(octets);
+        if self.output.capacity() == 0 {
+            self.output.reserve_exact(REPLIES_BYTES);
+        }
     }
 
     /// Goes on as far as possible. Call until `Step::Read`, `StartTls` or `Close`, and again at the
@@ -272,11 +293,13 @@ impl Session {
             if self.overlong {
                 input.clear();
             }
-            input.rest();
+            input.release();
             let patience = now.mono.plus(self.config.timeouts.command);
             let mut deadline = *self.command_deadline.get_or_insert(patience);
             if self.phase == Phase::Chunks {
-                deadline = deadline.min(self.pace.rate_deadline(now.mono, &self.config.timeouts));
+                let transaction = self.transaction.get_or_insert_default();
+                let enough = transaction.pace.rate_deadline(now.mono, &self.config.timeouts);
+                deadline = deadline.min(enough);
             }
             return self.read(now, deadline);
         };
@@ -420,7 +443,7 @@ impl Session {
     }
 
     fn reset_transaction(&mut self) {
-        self.envelope = Envelope::default();
+        self.transaction = None;
         self.repeated_recipients = 0;
         self.refused_in_transaction = false;
         self.drop_content();
@@ -449,7 +472,7 @@ impl Session {
     pub fn refuse_content(&mut self, reply: Reply) {
         self.content = Vec::new();
         self.content_taken = false;
-        self.receiver.refusal = Some(reply);
+        self.transaction().receiver.refusal = Some(reply);
     }
 
     /// The peer sent octets before the greeting went out: 554 and close. Instead of an answer to
@@ -491,7 +514,11 @@ impl Session {
     /// The envelope of the current transaction; `Step::AskMessage` has taken it along.
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
-        &self.envelope
+        self.transaction.as_deref().map_or(&NO_ENVELOPE, |transaction| &transaction.envelope)
+    }
+
+    fn transaction(&mut self) -> &mut Transaction {
+        self.transaction.get_or_insert_default()
     }
 
     /// Whether what the driver holds for this transaction may still be asked for: false once it has ended, and
@@ -499,7 +526,10 @@ impl Session {
     #[must_use]
     pub fn needs_transaction(&self) -> bool {
         match self.phase {
-            Phase::Data | Phase::Chunk { .. } => !self.receiver.is_failed(&self.config),
+            Phase::Data | Phase::Chunk { .. } => {
+                let transaction = self.transaction.as_deref();
+                transaction.is_some_and(|open| !open.receiver.is_failed(&self.config))
+            }
             Phase::Mail | Phase::Chunks | Phase::Swallow { next: After::Mail, .. } => true,
             Phase::Start
             | Phase::Refused

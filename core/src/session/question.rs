@@ -46,12 +46,12 @@ impl Session {
             Answer::Reply(reply) => self.refuse(question, &reply),
             Answer::Recipient(recipient) => {
                 assert!(question == Question::Rcpt, "a recipient is no answer to {question:?}");
-                self.envelope.recipients.push(recipient);
+                self.transaction().envelope.recipients.push(recipient);
                 self.output.extend_from_slice(b"250 2.1.5 Recipient ok\r\n");
             }
             Answer::Repeated { index, notify } => {
                 assert!(question == Question::Rcpt, "a recipient is no answer to {question:?}");
-                if let Some(recipient) = self.envelope.recipients.get_mut(index) {
+                if let Some(recipient) = self.transaction().envelope.recipients.get_mut(index) {
                     recipient.notify = notify;
                 }
                 self.repeated_recipients += 1;

@@ -98,10 +98,10 @@ impl Session {
             Phase::Chunks | Phase::ChunksFailed => return self.fail(SessionError::AfterBdat),
             _ => return self.fail(SessionError::NoMail),
         }
-        match parse(argument, &self.config, self.envelope.smtputf8) {
+        match parse(argument, &self.config, self.envelope().smtputf8) {
             // Who is named again costs us the same work.
             Ok(_)
-                if self.envelope.recipients.len() + self.repeated_recipients
+                if self.envelope().recipients.len() + self.repeated_recipients
                     >= self.config.recipients_max =>
             {
                 let reply = SessionError::TooManyRecipients.reply();

@@ -1,12 +1,14 @@
 //! One client connection from accept to close: drives `session` with octets and the pipeline's
 //! answers. All waiting is here; the protocol is in `session`, the decisions in `pipeline`.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::FutureExt as _;
@@ -15,6 +17,7 @@ use rustls::ServerConfig;
 
 use super::counters::Counter;
 use super::deadlines::Elapsed;
+use super::greeting::{Before, greeting_delay, read_proxy, talks_early};
 use super::listener::{Listening, Security};
 use super::memory::Charge;
 use super::rooms::SessionGuard;
@@ -24,12 +27,12 @@ use crate::clock::{MonoMillis, Now};
 use crate::envelope::Client;
 use crate::pipeline::{Body, Pipeline, Transaction};
 use crate::reply::{Enhanced, Reply};
-use crate::session::proxy::{self, Proxied};
+use crate::session::proxy::Proxied;
 use crate::session::{Answer, CloseReason, Received, Session, Step, Xclient};
 use crate::stages::{self, Stage};
 
 /// A TLS handshake, a PROXY header, our goodbye: everything that has no time-out in RFC 5321.
-const SETUP_SECONDS: u64 = 30;
+pub(super) const SETUP_SECONDS: u64 = 30;
 /// A peer that does not take our reply for so long is gone. RFC 5321 section 4.5.3.2.7.
 const WRITE_SECONDS: u64 = 300;
 /// The same while the shard drains: one client that never read kept the engine from ending for the five
@@ -40,33 +43,43 @@ const LOOK_SECONDS: u64 = 60;
 /// A transaction this old ends with 451 when its tables keep too many old generations mapped, or too many octets of
 /// old deltas in memory.
 const TRANSACTION_SECONDS_MAX: u64 = 600;
-/// PROXY protocol version 2: octets before the addresses.
-const PROXY_FIXED_BYTES: usize = 16;
 
 /// Serves one connection. Never panics: a defect of ours ends this session with 421 and is counted.
-pub(super) async fn serve(
+///
+/// `accepted`: when the kernel gave the connection.
+///
+/// Its future stands in memory for as long as the client stays, so it holds what an idle session needs, and everything
+/// else is boxed while it runs.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` keeps its arguments twice")]
+pub(super) fn serve(
     pipeline: Rc<Pipeline>,
     listening: Rc<Listening>,
-    guard: &SessionGuard,
-    stream: Stream,
-) {
-    let mut stream = stream;
-    let served = {
-        let session = pin!(survive(converse(&pipeline, &listening, guard, &mut stream)));
-        stages::measured(Stage::Session, session).await
-    };
-    match served {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
-        Err(_) => {
-            pipeline.rooms().count(Counter::SessionPanics);
-            tracing::error!("a session ended by a defect of ours (panic); see the message above");
-            let reply = Reply::new(421, Enhanced(4, 3, 0), "Internal problem, closing connection");
-            let _ = write_reply(&pipeline, &mut stream, &reply).await;
+    guard: SessionGuard,
+    mut stream: Stream,
+    accepted: MonoMillis,
+) -> impl Future<Output = ()> {
+    async move {
+        guard.first_turn(accepted, Now::read().mono);
+        let served = {
+            let session = pin!(survive(converse(&pipeline, &listening, &guard, &mut stream)));
+            stages::measured(Stage::Session, session).await
+        };
+        match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "connection lost"),
+            Err(_) => {
+                pipeline.rooms().count(Counter::SessionPanics);
+                tracing::error!(
+                    "a session ended by a defect of ours (panic); see the message above"
+                );
+                let text = "Internal problem, closing connection";
+                let reply = Reply::new(421, Enhanced(4, 3, 0), text);
+                let _ = Box::pin(write_reply(&pipeline, &mut stream, &reply)).await;
+            }
         }
+        let close = pin!(pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()));
+        let _ = stages::measured(Stage::Session, close).await;
     }
-    let close = pin!(pipeline.rooms().deadlines.run(after(SETUP_SECONDS), stream.close()));
-    let _ = stages::measured(Stage::Session, close).await;
 }
 
 /// What `work` gave, or how it panicked: that must not be the end of the shard. No `async fn`: it would
@@ -77,11 +90,11 @@ fn survive<T>(
     AssertUnwindSafe(work).catch_unwind()
 }
 
-fn after(seconds: u64) -> MonoMillis {
+pub(super) fn after(seconds: u64) -> MonoMillis {
     Now::read().mono.plus(Duration::from_secs(seconds))
 }
 
-fn timed_out(_: Elapsed) -> io::Error {
+pub(super) fn timed_out(_: Elapsed) -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
@@ -94,7 +107,8 @@ async fn write_reply(pipeline: &Pipeline, stream: &mut Stream, reply: &Reply) ->
 /// Writes all of `octets` and leaves the buffer empty.
 async fn write(pipeline: &Pipeline, stream: &mut Stream, octets: &mut Vec<u8>) -> io::Result<()> {
     let rooms = pipeline.rooms();
-    let mut work = std::pin::pin!(stream.write_all(octets));
+    let mut work = poll_fn(|context| stream.poll_write_all(context, octets));
+    let mut work = std::pin::pin!(&mut work);
     if !rooms.shared.is_draining() {
         let written = rooms.deadlines.run_kickable(after(WRITE_SECONDS), work.as_mut()).await;
         match written {
@@ -113,17 +127,30 @@ async fn converse(
     guard: &SessionGuard,
     stream: &mut Stream,
 ) -> io::Result<()> {
-    let Some((peer, local)) = stream.addresses() else { return Ok(()) };
+    match Box::pin(begin(pipeline, listening, guard, stream)).await? {
+        Some(mut driver) => driver.run().await,
+        None => Ok(()),
+    }
+}
+
+/// Everything up to the greeting. Nothing for whom there is no session. Boxed: moved, it would be kept three times.
+async fn begin<'d>(
+    pipeline: &'d Rc<Pipeline>,
+    listening: &'d Listening,
+    guard: &'d SessionGuard,
+    stream: &'d mut Stream,
+) -> io::Result<Option<Box<Driver<'d>>>> {
+    let Some((peer, local)) = stream.addresses() else { return Ok(None) };
     let mut client = new_client(peer, local);
     // A balancer that looks whether we are there, a front that will name its client: nobody to be wary of.
     let mut is_ours = false;
     if listening.is_proxy(peer.ip()) {
-        match Box::pin(read_proxy(pipeline, stream)).await? {
+        match read_proxy(pipeline, stream).await? {
             Some(Proxied::Client { source, destination }) => {
                 (client.address, client.local) = (source, destination);
             }
             Some(Proxied::Local) => is_ours = true,
-            None => return Ok(()),
+            None => return Ok(None),
         }
     }
     let address = client.address.ip();
@@ -135,7 +162,10 @@ async fn converse(
     let admitted = if is_front { pipeline.admit_front(now) } else { pipeline.admit(address, now) };
     let admitted = match admitted {
         Ok(admitted) => admitted,
-        Err(refusal) => return turn_away(pipeline, listening, stream, refusal).await,
+        Err(refusal) => {
+            turn_away(pipeline, listening, stream, refusal).await?;
+            return Ok(None);
+        }
     };
     pipeline.rooms().count(Counter::Connections);
     if listening.security == Security::Implicit {
@@ -155,7 +185,9 @@ async fn converse(
         }
         Before::Said(octets) => session.fill(&octets),
     }
-    let mut driver = Driver {
+    let charge = pipeline.rooms().memory.charge();
+    let under_way = None;
+    Ok(Some(Box::new(Driver {
         pipeline,
         listening,
         guard,
@@ -163,45 +195,13 @@ async fn converse(
         session,
         admitted,
         address,
-        transaction: None,
-        body: Body::default(),
-        charge: pipeline.rooms().memory.charge(),
-    };
-    driver.run().await
+        under_way,
+        charge,
+    })))
 }
 
 fn new_client(address: SocketAddr, local: SocketAddr) -> Client {
     Client { address, local, name: None, helo: "".into(), esmtp: false, tls: None }
-}
-
-/// Reads the header of PROXY protocol version 2 and not one octet more; nothing when it is nonsense:
-/// the connection closes without a word, as the protocol asks for.
-async fn read_proxy(pipeline: &Pipeline, stream: &mut Stream) -> io::Result<Option<Proxied>> {
-    let read = async {
-        let mut header = vec![0; PROXY_FIXED_BYTES];
-        stream.read_exact(&mut header).await?;
-        // Length of what follows; `parse` refuses a signature or length that cannot be.
-        let more = match header.get(14..16) {
-            Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
-            _ => 0,
-        };
-        if proxy::parse(&header).is_ok() && more <= proxy::HEADER_BYTES_MAX {
-            header.resize(PROXY_FIXED_BYTES + more, 0);
-            let rest = header.get_mut(PROXY_FIXED_BYTES..).unwrap_or_default();
-            stream.read_exact(rest).await?;
-        }
-        Ok::<_, io::Error>(header)
-    };
-    let read = pipeline.rooms().deadlines.run(after(SETUP_SECONDS), read).await;
-    let header = read.map_err(timed_out)??;
-    match proxy::parse(&header) {
-        Ok(Some((proxied, _))) => Ok(Some(proxied)),
-        Ok(None) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%error, "connection from a named proxy without a PROXY header");
-            Ok(None)
-        }
-    }
 }
 
 async fn handshake(
@@ -217,54 +217,18 @@ async fn handshake(
     shaken
 }
 
-/// How long a client waits for the greeting, `None` being our own balancer or front: only who is neither trusted
-/// nor known, so that the pause costs a good client one session a day, and a sender of much mail nothing.
-fn greeting_delay(pipeline: &Pipeline, listening: &Listening, client: Option<IpAddr>) -> Duration {
-    let shared = &pipeline.rooms().shared;
-    let stranger = client.is_some_and(|address| {
-        !shared.is_exempt(address) && !shared.greeted.knows(address, Now::read().mono)
-    });
-    if stranger { listening.greeting_delay } else { Duration::ZERO }
-}
-
-/// What a client did before our greeting.
-enum Before {
-    /// Nothing that was there when we looked; or it went away.
-    Nothing,
-    /// Said nothing for the whole pause.
-    Waited,
-    Said(Vec<u8>),
-}
-
-/// What the client says before our greeting: looks at once, and for `delay`. RFC 5321 section 4.3.1 makes the
-/// client wait for 220.
-async fn talks_early(delay: Duration, stream: &mut Stream) -> Before {
-    let read = async {
-        match stream.read_with(<[u8]>::to_vec).await {
-            Ok(octets) if !octets.is_empty() => Before::Said(octets),
-            Ok(_) | Err(_) => Before::Nothing,
-        }
-    };
-    if delay.is_zero() {
-        return poll_once(read).await.unwrap_or(Before::Nothing);
-    }
-    let silent = async {
-        glommio::timer::sleep(delay).await;
-        Before::Waited
-    };
-    read.or(silent).await
-}
-
-/// Says what the session wants to say.
+/// Says what the session wants to say, and leaves it without a buffer. A reply nearly always goes out at once: only
+/// what does not has a future of its own.
 async fn flush(pipeline: &Pipeline, stream: &mut Stream, session: &mut Session) -> io::Result<()> {
     if session.output().is_empty() {
         return Ok(());
     }
     let mut output = std::mem::take(session.output());
-    let written = write(pipeline, stream, &mut output).await;
-    output.clear();
-    *session.output() = output;
-    written
+    let at_once = poll_fn(|context| Poll::Ready(stream.poll_write_all(context, &mut output))).await;
+    match at_once {
+        Poll::Ready(written) => written,
+        Poll::Pending => Box::pin(write(pipeline, stream, &mut output)).await,
+    }
 }
 
 async fn turn_away(
@@ -281,6 +245,10 @@ async fn turn_away(
     write_reply(pipeline, stream, &too_many(refusal)).await
 }
 
+fn internal_problem() -> Reply {
+    Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later")
+}
+
 fn no_memory() -> Reply {
     Reply::new(452, Enhanced(4, 3, 1), "Insufficient memory, try again later")
 }
@@ -295,6 +263,12 @@ fn too_many(refusal: Refusal) -> Reply {
     Reply::new(421, Enhanced(4, 7, 0), text)
 }
 
+/// A transaction as the driver holds it, on the heap: most of the time most sessions have none.
+struct UnderWay {
+    transaction: Transaction,
+    body: Body,
+}
+
 struct Driver<'d> {
     pipeline: &'d Rc<Pipeline>,
     listening: &'d Listening,
@@ -304,9 +278,23 @@ struct Driver<'d> {
     admitted: Admitted,
     /// The address that was admitted.
     address: IpAddr,
-    transaction: Option<Transaction>,
-    body: Body,
+    under_way: Option<Box<UnderWay>>,
     charge: Charge,
+}
+
+/// What comes of one step of a session.
+enum Turn<'d> {
+    Done,
+    /// This comes first.
+    Work(Pin<Box<dyn Future<Output = io::Result<()>> + 'd>>),
+    Wait(Wait),
+}
+
+/// What a session has the driver wait for, once its replies are out.
+enum Wait {
+    Read(MonoMillis),
+    Handshake,
+    Close(CloseReason),
 }
 
 impl Driver<'_> {
@@ -318,45 +306,64 @@ impl Driver<'_> {
             if self.pipeline.rooms().shared.is_draining() || Now::read().mono >= end {
                 self.session.shutdown();
             }
-            match self.session.advance(Now::read()) {
-                Step::Read { deadline } => {
-                    self.let_go();
-                    self.flush().await?;
-                    self.read(deadline).await?;
+            let wait = match self.turn() {
+                Turn::Done => continue,
+                Turn::Work(work) => {
+                    work.await?;
+                    continue;
                 }
-                Step::StartTls => {
-                    self.flush().await?;
+                Turn::Wait(wait) => wait,
+            };
+            self.let_go();
+            let flushed = flush(self.pipeline, self.stream, &mut self.session).await;
+            match wait {
+                Wait::Read(deadline) => {
+                    flushed?;
+                    self.read(deadline).await;
+                }
+                Wait::Handshake => {
+                    flushed?;
                     Box::pin(handshake(self.pipeline, self.stream, self.listening.tls())).await?;
                     let text = self.stream.tls_text().unwrap_or_default();
                     self.session.tls_done(&text);
                 }
-                Step::Close { reason } => {
-                    self.let_go();
-                    let flushed = self.flush().await;
-                    return if reason == CloseReason::PeerClosed { Ok(()) } else { flushed };
-                }
-                Step::AskClient => self.client(),
-                Step::AskMail => self.mail(),
-                Step::AskRcpt(recipient) => Box::pin(self.recipient(recipient)).await?,
-                Step::AskData => {
-                    let answer = self.pipeline.data(self.transaction.as_ref(), &mut self.body);
-                    self.session.answer(answer);
-                }
-                Step::ContentFull => Box::pin(self.spill()).await,
-                Step::ContentDropped => {
-                    self.body = Body::default();
-                    self.recharge();
-                }
-                Step::AskMessage(received) => Box::pin(self.message(*received)).await,
+                Wait::Close(CloseReason::PeerClosed) => return Ok(()),
+                Wait::Close(_) => return flushed,
             }
         }
+    }
+
+    /// One step of the session. No part of `run`: what a step holds would be kept by it while it waits.
+    fn turn(&mut self) -> Turn<'_> {
+        match self.session.advance(Now::read()) {
+            Step::Read { deadline } => return Turn::Wait(Wait::Read(deadline)),
+            Step::StartTls => return Turn::Wait(Wait::Handshake),
+            Step::Close { reason } => return Turn::Wait(Wait::Close(reason)),
+            Step::AskRcpt(recipient) => return Turn::Work(Box::pin(self.recipient(recipient))),
+            Step::ContentFull => return Turn::Work(Box::pin(self.spill())),
+            Step::AskMessage(received) => return Turn::Work(Box::pin(self.message(*received))),
+            Step::AskClient => self.client(),
+            Step::AskMail => self.mail(),
+            Step::AskData => self.data(),
+            Step::ContentDropped => {
+                self.drop_body();
+                self.recharge();
+            }
+        }
+        Turn::Done
     }
 
     /// A transaction that is over, or whose content is refused, is let go before anything is waited for: its
     /// snapshot keeps old tables mapped, and room on the disk may be promised to it.
     fn let_go(&mut self) {
-        if self.transaction.is_some() && !self.session.needs_transaction() {
-            (self.transaction, self.body) = (None, Body::default());
+        if self.under_way.is_some() && !self.session.needs_transaction() {
+            self.under_way = None;
+        }
+    }
+
+    fn drop_body(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.body = Body::default();
         }
     }
 
@@ -381,20 +388,24 @@ impl Driver<'_> {
         self.session.answer(answer);
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        flush(self.pipeline, self.stream, &mut self.session).await
-    }
-
-    async fn read(&mut self, deadline: MonoMillis) -> io::Result<()> {
-        let session = &mut self.session;
+    async fn read(&mut self, deadline: MonoMillis) {
+        let (session, stream) = (&mut self.session, &mut *self.stream);
         let rooms = self.pipeline.rooms();
         rooms.count(Counter::Reads);
-        let read = self.stream.read_with(|octets| match octets {
-            [] => session.peer_closed(),
-            octets => session.fill(octets),
-        });
         // Past its deadline the session itself says what it thinks of that.
-        let read = rooms.deadlines.run_kickable(deadline.min(after(LOOK_SECONDS)), read).await;
+        let mut until = rooms.deadlines.until_kicked(deadline.min(after(LOOK_SECONDS)));
+        let read = poll_fn(|context| {
+            let read = stream.poll_read_with(context, |octets| match octets {
+                [] => session.peer_closed(),
+                octets => session.fill(octets),
+            });
+            match read {
+                Poll::Ready(read) => Poll::Ready(Ok(read)),
+                Poll::Pending => until.poll(context).map(Err),
+            }
+        })
+        .await;
+        drop(until);
         match read {
             Err(Elapsed) => self.look(),
             Ok(Err(error)) => {
@@ -407,12 +418,11 @@ impl Driver<'_> {
                 self.look();
             }
         }
-        Ok(())
     }
 
     /// A transaction that is old and keeps old tables mapped must not hold up new ones.
     fn look(&mut self) {
-        let Some(transaction) = &self.transaction else { return };
+        let Some(UnderWay { transaction, .. }) = self.under_way.as_deref() else { return };
         let age = Now::read().mono.since(transaction.begun.mono);
         let Some(current) = self.pipeline.rooms().shared.tables() else { return };
         if age > Duration::from_secs(TRANSACTION_SECONDS_MAX)
@@ -435,7 +445,7 @@ impl Driver<'_> {
     /// stand before the next message of this session.
     fn refuse_content(&mut self, reply: Reply) {
         self.pipeline.rooms().count(Counter::MemoryRefusals);
-        self.body = Body::default();
+        self.drop_body();
         self.session.refuse_content(reply);
         // At once, not at the next arrival: many bodies that grow together would all find the budget
         // full of those that were just refused, and all be refused.
@@ -446,7 +456,7 @@ impl Driver<'_> {
         #[cfg(test)]
         super::tests::misbehave(&self.session);
         let now = Now::read();
-        (self.transaction, self.body) = (None, Body::default());
+        self.under_way = None;
         if self.pipeline.over_rate(&self.admitted, Rated::Message, now.mono) {
             let text = "Too many messages in a short time, try again later";
             self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
@@ -454,7 +464,7 @@ impl Driver<'_> {
         }
         match self.pipeline.reverse_path(self.session.client(), self.session.envelope(), now) {
             Ok(transaction) => {
-                self.transaction = Some(transaction);
+                self.under_way = Some(Box::new(UnderWay { transaction, body: Body::default() }));
                 self.session.answer(Answer::Accept);
             }
             Err(reply) => self.session.answer(Answer::Reply(reply)),
@@ -464,7 +474,8 @@ impl Driver<'_> {
     async fn recipient(&mut self, recipient: crate::session::RcptTo) -> io::Result<()> {
         let now = Now::read();
         let over = self.pipeline.over_rate(&self.admitted, Rated::Recipient, now.mono);
-        let Some(transaction) = self.transaction.as_mut().filter(|_| !over) else {
+        let under_way = self.under_way.as_deref_mut().filter(|_| !over);
+        let Some(UnderWay { transaction, .. }) = under_way else {
             let text = "Too many recipients in a short time, try again later";
             self.session.answer(Answer::Reply(Reply::new(451, Enhanced(4, 7, 1), text)));
             return Ok(());
@@ -490,29 +501,42 @@ impl Driver<'_> {
         Ok(())
     }
 
+    fn data(&mut self) {
+        let answer = match self.under_way.as_deref_mut() {
+            Some(UnderWay { transaction, body }) => self.pipeline.data(transaction, body),
+            None => Answer::Reply(internal_problem()),
+        };
+        self.session.answer(answer);
+    }
+
     /// Moves what the session holds to the message's own file.
-    async fn spill(&mut self) {
+    async fn spill(&mut self) -> io::Result<()> {
         let octets = self.session.take_content();
-        let Some(transaction) = &self.transaction else { return };
-        let spilt = self.pipeline.spill(transaction.mail, &mut self.body, octets).await;
+        let Some(UnderWay { transaction, body }) = self.under_way.as_deref_mut() else {
+            return Ok(());
+        };
+        let spilt = self.pipeline.spill(transaction.mail, body, octets).await;
         match spilt {
             Ok(()) => self.recharge(),
             Err(reply) => self.refuse_content(reply),
         }
+        Ok(())
     }
 
-    async fn message(&mut self, received: Received) {
+    async fn message(&mut self, received: Received) -> io::Result<()> {
         let rest = self.session.take_content();
-        let body = std::mem::take(&mut self.body);
         // The octets stay in memory until the answer: judged, perhaps rewritten, handed on.
         let fits = self.charge.set(rest.len() as u64);
-        let reply = match self.transaction.take() {
+        let reply = match self.under_way.take() {
             Some(_) if !fits => {
                 self.pipeline.rooms().count(Counter::MemoryRefusals);
                 no_memory()
             }
-            Some(transaction) => self.judge(transaction, received, body, rest).await,
-            None => Reply::new(451, Enhanced(4, 3, 0), "Internal problem, try again later"),
+            Some(under_way) => {
+                let UnderWay { transaction, body } = *under_way;
+                self.judge(transaction, received, body, rest).await
+            }
+            None => internal_problem(),
         };
         self.pipeline.rooms().count(match reply.code {
             200..=299 => Counter::MessagesAccepted,
@@ -523,6 +547,7 @@ impl Driver<'_> {
         self.guard.answered(Now::read().mono);
         // Giving memory back always fits.
         let _ = self.charge.set(0);
+        Ok(())
     }
 
     async fn judge(
@@ -547,6 +572,19 @@ impl Driver<'_> {
 mod tests {
     use super::*;
     use glommio::timer::sleep;
+
+    /// Octets of the future that `of` makes.
+    fn future_bytes<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_stands_in_memory_for_an_idle_session_is_small() {
+        // 10,000 idle sessions took 160 MB when each had room for whatever a session may ever do. Who adds a
+        // future that waits: box it, unless every read needs it.
+        assert!(future_bytes(serve) <= 384, "{}", future_bytes(serve));
+        assert!(size_of::<Driver<'_>>() <= 448, "{}", size_of::<Driver<'_>>());
+    }
 
     fn other_than_expected() -> bool {
         std::hint::black_box(false)

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::clock::MonoMillis;
 
@@ -37,19 +37,59 @@ struct Slab {
     free: Vec<usize>,
 }
 
-/// A place in the slab, given back when dropped (also when the waiting future is dropped).
-struct Place {
-    deadlines: Deadlines,
-    index: usize,
+/// A wait: polled beside what is waited for. It takes a place in the slab when it really waits, and gives it back when
+/// dropped.
+#[derive(Debug)]
+pub struct Until<'d> {
+    deadlines: &'d Deadlines,
+    deadline: MonoMillis,
+    index: Option<usize>,
+    kickable: bool,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
+impl Until<'_> {
+    /// Ready when the deadline passed, or the wait was kicked.
+    pub fn poll(&mut self, context: &Context<'_>) -> Poll<Elapsed> {
         let mut slab = self.deadlines.inner.borrow_mut();
-        if let Some(entry) = slab.entries.get_mut(self.index) {
+        let index = *self.index.get_or_insert_with(|| slab.place(self.deadline, self.kickable));
+        match slab.entries.get_mut(index).and_then(Option::as_mut) {
+            Some(entry) if !entry.passed => {
+                if !entry.waker.as_ref().is_some_and(|old| old.will_wake(context.waker())) {
+                    entry.waker = Some(context.waker().clone());
+                }
+                Poll::Pending
+            }
+            _ => Poll::Ready(Elapsed),
+        }
+    }
+}
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        let Some(index) = self.index else { return };
+        let mut slab = self.deadlines.inner.borrow_mut();
+        if let Some(entry) = slab.entries.get_mut(index) {
             *entry = None;
         }
-        slab.free.push(self.index);
+        slab.free.push(index);
+    }
+}
+
+impl Slab {
+    fn place(&mut self, deadline: MonoMillis, kickable: bool) -> usize {
+        let entry = Some(Entry { deadline, waker: None, passed: false, kickable });
+        match self.free.pop() {
+            Some(index) => {
+                if let Some(slot) = self.entries.get_mut(index) {
+                    *slot = entry;
+                }
+                index
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() - 1
+            }
+        }
     }
 }
 
@@ -85,25 +125,18 @@ impl Deadlines {
         work: impl Future<Output = T>,
     ) -> Result<T, Elapsed> {
         let mut work = pin!(work);
-        let mut place = None;
-        poll_fn(|context| {
-            if let Poll::Ready(done) = work.as_mut().poll(context) {
-                return Poll::Ready(Ok(done));
-            }
-            // Only what really waits takes a place.
-            let place = place.get_or_insert_with(|| self.place(deadline, kickable));
-            let mut slab = self.inner.borrow_mut();
-            match slab.entries.get_mut(place.index).and_then(Option::as_mut) {
-                Some(entry) if !entry.passed => {
-                    if !entry.waker.as_ref().is_some_and(|old| old.will_wake(context.waker())) {
-                        entry.waker = Some(context.waker().clone());
-                    }
-                    Poll::Pending
-                }
-                _ => Poll::Ready(Err(Elapsed)),
-            }
+        let mut until = Until { deadlines: self, deadline, index: None, kickable };
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => until.poll(context).map(Err),
         })
         .await
+    }
+
+    /// The wait of [`Self::run_kickable`] by itself, for what has no future that would have to be kept.
+    #[must_use]
+    pub fn until_kicked(&self, deadline: MonoMillis) -> Until<'_> {
+        Until { deadlines: self, deadline, index: None, kickable: true }
     }
 
     /// Wakes everything whose deadline has passed. Called once a second by the shard.
@@ -125,24 +158,6 @@ impl Deadlines {
             }
         }
         wake.into_iter().for_each(Waker::wake);
-    }
-
-    fn place(&self, deadline: MonoMillis, kickable: bool) -> Place {
-        let mut slab = self.inner.borrow_mut();
-        let entry = Some(Entry { deadline, waker: None, passed: false, kickable });
-        let index = match slab.free.pop() {
-            Some(index) => {
-                if let Some(slot) = slab.entries.get_mut(index) {
-                    *slot = entry;
-                }
-                index
-            }
-            None => {
-                slab.entries.push(entry);
-                slab.entries.len() - 1
-            }
-        };
-        Place { deadlines: self.clone(), index }
     }
 }
 

@@ -166,14 +166,9 @@ async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arriv
         }
         return false;
     }
-    let pipeline = Rc::clone(pipeline);
     let session = rooms.session_guard(whose, began);
-    let socket = arrival.welcome();
-    rooms.spawn_mail(async move {
-        let now = Now::read().mono;
-        pipeline.rooms().overload.waited(now.since(began), now);
-        connection::serve(pipeline, listening, &session, Stream::Plain(socket)).await;
-    });
+    let stream = Stream::Plain(arrival.welcome());
+    rooms.spawn_mail(connection::serve(Rc::clone(pipeline), listening, session, stream, began));
     true
 }
 

@@ -9,7 +9,12 @@ use std::rc::Rc;
 /// The budget of a shard. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    used: Rc<Cell<u64>>,
+    budget: Rc<Budget>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    used: Cell<u64>,
     bytes_max: u64,
 }
 
@@ -24,19 +29,19 @@ impl Memory {
     /// A budget of `bytes_max` octets.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
-        Self { used: Rc::default(), bytes_max }
+        Self { budget: Rc::new(Budget { used: Cell::new(0), bytes_max }) }
     }
 
     /// Octets charged now.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.used.get()
+        self.budget.used.get()
     }
 
     /// Whether `bytes` more would fit.
     #[must_use]
     pub fn fits(&self, bytes: u64) -> bool {
-        self.used.get().saturating_add(bytes) <= self.bytes_max
+        self.used().saturating_add(bytes) <= self.budget.bytes_max
     }
 
     /// An empty charge.
@@ -54,7 +59,7 @@ impl Charge {
         if bytes > self.bytes && !self.memory.fits(bytes - self.bytes) {
             return false;
         }
-        self.memory.used.set(self.memory.used.get() - self.bytes + bytes);
+        self.memory.budget.used.set(self.memory.used() - self.bytes + bytes);
         self.bytes = bytes;
         true
     }
@@ -62,7 +67,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.memory.used.set(self.memory.used.get() - self.bytes);
+        self.memory.budget.used.set(self.memory.used() - self.bytes);
     }
 }
 

@@ -123,32 +123,6 @@ impl Overload {
         Session { state, whose, period: Cell::new(period), has_answered }
     }
 
-    /// A task that was ready `waited` ago has its turn.
-    pub(super) fn waited(&self, waited: Duration, now: MonoMillis) {
-        let state = &self.0;
-        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
-        // What was said long ago says nothing now.
-        let before = if now.since(state.heard.get()) > FRESH { micros } else { state.wait.get() };
-        let wait = (before * (WAITS - 1) + micros) / WAITS;
-        state.wait.set(wait);
-        if u128::from(wait) < BUSY.as_micros() {
-            let (known, strangers) = self.working(now);
-            // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
-            if state.is_over.get() && known + strangers > 2 * state.limit.get() {
-                state.is_over.set(false);
-                state.stood.set(MonoMillis(0));
-            }
-            state.busy_since.set(None);
-        } else {
-            let since = state.busy_since.get().unwrap_or(now);
-            state.busy_since.set(Some(since));
-            if now.since(since) >= STANDING {
-                state.stood.set(now);
-            }
-        }
-        state.heard.set(now);
-    }
-
     /// Whether somebody who connects now is turned away.
     pub(super) fn refuses(
         &self,
@@ -157,7 +131,7 @@ impl Overload {
         now: MonoMillis,
     ) -> bool {
         let state = &self.0;
-        let (known, strangers) = self.working(now);
+        let (known, strangers) = self.0.working(now);
         let is_busy = state.busy_since.get().is_some() && now.since(state.heard.get()) <= FRESH;
         let is_standing =
             is_busy && now.since(state.stood.get()) <= FRESH && state.stood.get().0 > 0;
@@ -193,11 +167,38 @@ impl Overload {
     /// The end of a probe.
     pub(super) fn probed(&self, waited: Duration, now: MonoMillis) {
         self.0.is_probing.set(false);
-        self.waited(waited, now);
+        self.0.waited(waited, now);
+    }
+}
+
+impl State {
+    /// A task that was ready `waited` ago has its turn.
+    fn waited(&self, waited: Duration, now: MonoMillis) {
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
+        // What was said long ago says nothing now.
+        let before = if now.since(self.heard.get()) > FRESH { micros } else { self.wait.get() };
+        let wait = (before * (WAITS - 1) + micros) / WAITS;
+        self.wait.set(wait);
+        if u128::from(wait) < BUSY.as_micros() {
+            let (known, strangers) = self.working(now);
+            // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
+            if self.is_over.get() && known + strangers > 2 * self.limit.get() {
+                self.is_over.set(false);
+                self.stood.set(MonoMillis(0));
+            }
+            self.busy_since.set(None);
+        } else {
+            let since = self.busy_since.get().unwrap_or(now);
+            self.busy_since.set(Some(since));
+            if now.since(since) >= STANDING {
+                self.stood.set(now);
+            }
+        }
+        self.heard.set(now);
     }
 
     fn working(&self, now: MonoMillis) -> (u64, u64) {
-        let mut working = self.0.working.borrow_mut();
+        let mut working = self.working.borrow_mut();
         working.turn(now);
         (working.count(Standing::Known), working.count(Standing::Stranger))
     }
@@ -228,6 +229,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// It has its first turn.
+    pub(super) fn first_turn(&self, accepted: MonoMillis, now: MonoMillis) {
+        self.state.waited(now.since(accepted), now);
+    }
+
     /// A message of it was answered.
     pub(super) fn answered(&self, now: MonoMillis) {
         self.has_answered.set(true);
@@ -296,7 +302,7 @@ mod tests {
                 overload.0.pace.borrow_mut().ended_one(at(millis));
             }
             if millis % 10 == 0 {
-                overload.waited(LONG, at(millis));
+                overload.0.waited(LONG, at(millis));
                 held.iter().for_each(|session| session.heard(at(millis)));
             }
         }
@@ -305,7 +311,7 @@ mod tests {
 
     /// Enough of them for the average.
     fn all_wait(overload: &Overload, waited: Duration, millis: u64) {
-        (0..32).for_each(|_| overload.waited(waited, at(millis)));
+        (0..32).for_each(|_| overload.0.waited(waited, at(millis)));
     }
 
     #[test]
@@ -319,8 +325,8 @@ mod tests {
     fn a_burst_is_no_overload() {
         let overload = Overload::default();
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
-        overload.waited(LONG, at(0));
-        overload.waited(LONG, at(90));
+        overload.0.waited(LONG, at(0));
+        overload.0.waited(LONG, at(90));
         assert!(!overload.refuses(Standing::Known, &limits(), at(90)));
     }
 
@@ -346,7 +352,7 @@ mod tests {
     fn who_is_not_busy_turns_nobody_away() {
         let (overload, _held) = busy(2000, 150, 0);
         assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
-        overload.waited(Duration::ZERO, at(1000));
+        overload.0.waited(Duration::ZERO, at(1000));
         assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "one that was quick");
         all_wait(&overload, Duration::ZERO, 1001);
         assert!(!overload.refuses(Standing::Known, &limits(), at(1001)), "turns without a wait");
@@ -383,11 +389,11 @@ mod tests {
     fn a_silent_session_does_not_work() {
         let overload = Overload::default();
         let held: Vec<_> = (0..10).map(|_| overload.session(Standing::Known, at(0))).collect();
-        assert_eq!(overload.working(at(0)), (10, 0));
+        assert_eq!(overload.0.working(at(0)), (10, 0));
         held.iter().take(3).for_each(|session| session.heard(at(700)));
-        assert_eq!(overload.working(at(PERIOD_MILLIS * 2)), (3, 0));
+        assert_eq!(overload.0.working(at(PERIOD_MILLIS * 2)), (3, 0));
         drop(held);
-        assert_eq!(overload.working(at(PERIOD_MILLIS * 2)), (0, 0), "each was counted once");
+        assert_eq!(overload.0.working(at(PERIOD_MILLIS * 2)), (0, 0), "each was counted once");
     }
 
     #[test]

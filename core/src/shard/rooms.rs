@@ -169,6 +169,11 @@ pub(super) struct SessionGuard {
 }
 
 impl SessionGuard {
+    /// The session, accepted at `accepted`, has its first turn.
+    pub(super) fn first_turn(&self, accepted: MonoMillis, now: MonoMillis) {
+        self.working.first_turn(accepted, now);
+    }
+
     /// Something came from the client.
     pub(super) fn heard(&self, now: MonoMillis) {
         self.working.heard(now);

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,14 +23,16 @@ use futures_lite::future::yield_now;
 use rustix::net::SendFlags;
 use socket2::{Domain, Socket, Type};
 
-use super::kernel::{End, Event, Kernel, Key, Lent};
+use super::arrivals::{Arrivals, Arrived};
+use super::kernel::{End, Event, Kernel, Key, Lent, PLACES};
 
 /// Octets of one direction that wait for the session or for the peer.
 const WAITING_MAX: usize = 64 * 1024;
 /// Calls of the kernel in one turn, whatever is left.
 const CALLS_MAX: usize = 8;
-/// A write buffer up to this is kept by its socket for the next reply.
-const KEPT_BYTES: usize = 1024;
+/// Write buffers that are kept for the next writes of all sockets, and what each may have: a socket that is idle has none.
+const SPARE_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 1024;
 
 /// The ring of one shard. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -43,22 +45,24 @@ struct State {
     kernel: Kernel,
     /// By slot.
     sides: Vec<Side>,
+    spare: Vec<Vec<u8>>,
     /// The driver, while it waits.
     driver: Option<Waker>,
     wake: Vec<Waker>,
 }
 
-/// Octets that arrived and were not read yet.
-#[derive(Debug)]
-enum Arrived {
-    Lent(Lent, usize),
-    Copied(Vec<u8>, usize),
+/// What only a socket has that listens, or that is being connected.
+#[derive(Debug, Default)]
+struct Opening {
+    accepted: VecDeque<io::Result<OwnedFd>>,
+    is_accepting: bool,
+    connected: Option<io::Result<()>>,
 }
 
 /// Our side of one socket.
 #[derive(Debug, Default)]
 struct Side {
-    arrived: VecDeque<Arrived>,
+    arrived: Arrivals,
     arrived_bytes: usize,
     /// Somebody polls for octets and found none: the next arrival may be lent.
     is_awaited: bool,
@@ -71,9 +75,13 @@ struct Side {
     write_error: Option<io::ErrorKind>,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    accepted: VecDeque<io::Result<OwnedFd>>,
-    is_accepting: bool,
-    connected: Option<io::Result<()>>,
+    opening: Option<Box<Opening>>,
+}
+
+impl Side {
+    fn opening(&mut self) -> &mut Opening {
+        self.opening.get_or_insert_default()
+    }
 }
 
 impl SocketRing {
@@ -83,7 +91,8 @@ impl SocketRing {
     /// The kernel has no io_uring, an old one (before 6.1), or forbids it.
     pub fn new() -> io::Result<Self> {
         let kernel = Kernel::new()?;
-        let state = State { kernel, sides: Vec::new(), driver: None, wake: Vec::new() };
+        let (sides, spare, wake) = (Vec::with_capacity(PLACES), Vec::new(), Vec::new());
+        let state = State { kernel, sides, spare, driver: None, wake };
         Ok(Self { inner: Rc::new(RefCell::new(state)) })
     }
 
@@ -157,28 +166,21 @@ impl SocketRing {
             let key = state.insert(socket.into());
             state.kernel.connect(key, address.into());
             state.submit_soon();
-            RingSocket { ring: self.clone(), key, peer: Some(address), local: None }
+            RingSocket { ring: self.clone(), key }
         };
         poll_fn(|context| {
-            socket.with(|side| take_or_wait(&mut side.connected, &mut side.reader, context))
+            socket.with(|side| match side.opening().connected.take() {
+                Some(connected) => Poll::Ready(connected),
+                None => {
+                    remember(&mut side.reader, context);
+                    Poll::Pending
+                }
+            })
         })
         .await?;
+        socket.with(|side| side.opening = None);
         socket.start();
         Ok(socket)
-    }
-}
-
-fn take_or_wait<T>(
-    place: &mut Option<T>,
-    waker: &mut Option<Waker>,
-    context: &Context<'_>,
-) -> Poll<T> {
-    match place.take() {
-        Some(done) => Poll::Ready(done),
-        None => {
-            remember(waker, context);
-            Poll::Pending
-        }
     }
 }
 
@@ -251,17 +253,17 @@ impl State {
     fn take(&mut self, event: Event) {
         match event {
             Event::Accepted(key, fd) => {
-                self.side(key).accepted.push_back(Ok(fd));
+                self.side(key).opening().accepted.push_back(Ok(fd));
                 self.wake_reader(key);
             }
             Event::AcceptEnded(key, error) => {
-                let side = self.side(key);
-                side.is_accepting = false;
-                side.accepted.push_back(Err(error));
+                let opening = self.side(key).opening();
+                opening.is_accepting = false;
+                opening.accepted.push_back(Err(error));
                 self.wake_reader(key);
             }
             Event::Connected(key, result) => {
-                self.side(key).connected = Some(result);
+                self.side(key).opening().connected = Some(result);
                 self.wake_reader(key);
             }
             Event::Received(key, lent) => self.arrived(key, lent),
@@ -285,11 +287,11 @@ impl State {
         let Some(side) = sides.get_mut(key.index()) else { return };
         side.arrived_bytes += lent.bytes();
         if side.is_awaited && !is_short {
-            side.arrived.push_back(Arrived::Lent(lent, 0));
+            side.arrived.push(Arrived::Lent(lent, 0));
         } else {
-            match side.arrived.back_mut() {
+            match side.arrived.last_mut() {
                 Some(Arrived::Copied(octets, _)) => octets.extend_from_slice(kernel.octets(&lent)),
-                _ => side.arrived.push_back(Arrived::Copied(kernel.octets(&lent).to_vec(), 0)),
+                _ => side.arrived.push(Arrived::Copied(kernel.octets(&lent).to_vec(), 0)),
             }
             kernel.give_back(lent);
         }
@@ -305,16 +307,14 @@ impl State {
         if let Err(error) = result {
             side.write_error = Some(error.kind());
             side.waiting = Vec::new();
-        } else if side.waiting.is_empty() {
-            if octets.capacity() <= KEPT_BYTES {
-                octets.clear();
-                side.waiting = octets;
-            }
-        } else {
-            octets.clear();
-            let next = std::mem::replace(&mut side.waiting, octets);
+        } else if !side.waiting.is_empty() {
+            let next = std::mem::take(&mut side.waiting);
             side.sending = next.len();
             self.kernel.send(key, next);
+        }
+        if octets.capacity() <= SPARE_BYTES_MAX && self.spare.len() < SPARE_MAX {
+            octets.clear();
+            self.spare.push(octets);
         }
         if let Some(writer) = self.side(key).writer.take() {
             self.wake.push(writer);
@@ -337,7 +337,7 @@ impl State {
     ) -> Poll<io::Result<T>> {
         let Self { kernel, sides, .. } = self;
         let Some(side) = sides.get_mut(key.index()) else { unreachable!("{key:?}") };
-        let Some(mut arrived) = side.arrived.pop_front() else {
+        let Some(mut arrived) = side.arrived.take_first() else {
             return match &side.end {
                 Some(End::Failed(error)) => Poll::Ready(Err(error.kind().into())),
                 Some(End::Closed | End::Paused) => Poll::Ready(Ok(take(&[]))),
@@ -361,7 +361,7 @@ impl State {
         *from += count;
         side.arrived_bytes = side.arrived_bytes.saturating_sub(count);
         match arrived {
-            arrived if !is_all => side.arrived.push_front(arrived),
+            arrived if !is_all => side.arrived.put_first(arrived),
             Arrived::Lent(lent, _) => kernel.give_back(lent),
             Arrived::Copied(..) => {}
         }
@@ -379,14 +379,15 @@ impl State {
         if let Some(kind) = side.write_error {
             return Poll::Ready(Err(kind.into()));
         }
+        if octets.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         if side.sending == 0 {
             // What waits goes at once, so nothing does.
-            let next = std::mem::replace(octets, std::mem::take(&mut side.waiting));
-            side.sending = next.len();
-            if !next.is_empty() {
-                self.kernel.send(key, next);
-                self.submit_soon();
-            }
+            side.sending = octets.len();
+            let next = std::mem::replace(octets, self.spare.pop().unwrap_or_default());
+            self.kernel.send(key, next);
+            self.submit_soon();
             return Poll::Ready(Ok(()));
         }
         if side.sending + side.waiting.len() > WAITING_MAX {
@@ -416,8 +417,8 @@ impl State {
     }
 
     fn release(&mut self, key: Key) {
-        let side = std::mem::take(self.side(key));
-        for arrived in side.arrived {
+        let mut side = std::mem::take(self.side(key));
+        while let Some(arrived) = side.arrived.take_first() {
             if let Arrived::Lent(lent, _) = arrived {
                 self.kernel.give_back(lent);
             }
@@ -443,19 +444,19 @@ impl RingListener {
         let fd = poll_fn(|context| {
             let mut state = self.ring.inner.borrow_mut();
             let side = state.side(self.key);
-            if let Some(accepted) = side.accepted.pop_front() {
+            if let Some(accepted) = side.opening().accepted.pop_front() {
                 return Poll::Ready(accepted);
             }
             remember(&mut side.reader, context);
-            if !side.is_accepting {
-                side.is_accepting = true;
+            if !std::mem::replace(&mut side.opening().is_accepting, true) {
                 state.kernel.accept(self.key);
                 state.submit_soon();
             }
             Poll::Pending
         });
         let fd = fd.await?;
-        let peer = address(rustix::net::getpeername(fd.as_fd())?);
+        let peer = rustix::net::getpeername(&fd).ok().flatten();
+        let peer = peer.and_then(|address| address.try_into().ok());
         Ok(RingArrival { ring: self.ring.clone(), fd, peer })
     }
 }
@@ -469,7 +470,7 @@ pub struct RingArrival {
 }
 
 impl RingArrival {
-    /// The other end.
+    /// The other end; none if it went away already.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -485,17 +486,11 @@ impl RingArrival {
     /// Serves it.
     #[must_use]
     pub fn welcome(self) -> RingSocket {
-        let Self { ring, fd, peer } = self;
-        let local = rustix::net::getsockname(fd.as_fd()).ok();
-        let key = ring.inner.borrow_mut().insert(fd);
-        let socket = RingSocket { ring, key, peer, local: address(local) };
+        let key = self.ring.inner.borrow_mut().insert(self.fd);
+        let socket = RingSocket { ring: self.ring, key };
         socket.start();
         socket
     }
-}
-
-fn address(of: Option<rustix::net::SocketAddrAny>) -> Option<SocketAddr> {
-    of.and_then(|address| address.try_into().ok())
 }
 
 impl Drop for RingListener {
@@ -510,8 +505,6 @@ impl Drop for RingListener {
 pub struct RingSocket {
     ring: SocketRing,
     key: Key,
-    peer: Option<SocketAddr>,
-    local: Option<SocketAddr>,
 }
 
 impl RingSocket {
@@ -528,16 +521,17 @@ impl RingSocket {
         self.with(|side| side.arrived_bytes)
     }
 
-    /// The other end.
+    /// The other end; nothing once the peer has reset the connection. The kernel is asked each time: it is wanted at the
+    /// start only.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.ring.inner.borrow().kernel.peer(self.key)
     }
 
-    /// Our end; of connections that were accepted.
+    /// Our end.
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
-        self.local
+        self.ring.inner.borrow().kernel.local(self.key)
     }
 
     /// Open, with nothing to be read, as far as the last turn of the ring saw.

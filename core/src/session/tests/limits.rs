@@ -247,12 +247,12 @@ fn a_session_in_content_keeps_its_content_and_no_buffers_beside_it() {
 }
 
 #[test]
-fn an_idle_session_keeps_a_few_kib() {
+fn a_session_that_waits_for_a_command_keeps_no_buffer() {
     let mut peer = Peer::in_transaction(config());
     peer.expect("DATA\r\n", &["354"]);
     peer.expect("x\r\n".repeat(50_000) + ".\r\n", &["250"]);
-    let session = &peer.session;
-    assert!(session.content.capacity() == 0);
-    assert!(session.input.held_bytes() <= 4096);
-    assert!(size_of::<Session>() < 1024, "{}", size_of::<Session>());
+    assert_eq!(peer.session.content.capacity(), 0);
+    assert_eq!(peer.session.input.held_bytes(), 0);
+    assert!(peer.session.transaction.is_none());
+    assert!(size_of::<Session>() <= 328, "{}", size_of::<Session>());
 }

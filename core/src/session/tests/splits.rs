@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::session::unstuff::Canonical;
+use crate::session::unstuff::{Canonical, Framing};
 
 /// Pieces that sessions are made of: whole lines, halves, content, chunks.
 const PIECES: [&str; 40] = [

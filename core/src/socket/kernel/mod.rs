@@ -13,6 +13,7 @@
 mod buffers;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -29,6 +30,9 @@ use buffers::{BUFFERS, Buffers};
 const ENTRIES: u32 = 512;
 /// Entries of the completion queue; what does not fit waits in the kernel.
 const COMPLETIONS: u32 = 4096;
+/// Sockets that have their places from the start: addresses, not memory, until they are used. Grown to it by doubling, the
+/// places would leave as much memory behind as they take.
+pub(super) const PLACES: usize = 32 * 1024;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 
@@ -191,7 +195,7 @@ impl Kernel {
         Ok(Self {
             ring,
             buffers: Some(buffers),
-            slots: Vec::new(),
+            slots: Vec::with_capacity(PLACES),
             free: Vec::new(),
             in_flight: 0,
             wake,
@@ -231,6 +235,21 @@ impl Kernel {
             None => unreachable!("slot {index}"),
         };
         Key { slot: index, generation }
+    }
+
+    fn fd(&self, key: Key) -> Option<&OwnedFd> {
+        let slot = self.slots.get(key.index()).filter(|slot| slot.generation == key.generation)?;
+        slot.fd.as_ref()
+    }
+
+    /// The other end of a socket.
+    pub(super) fn peer(&self, key: Key) -> Option<SocketAddr> {
+        rustix::net::getpeername(self.fd(key)?).ok()??.try_into().ok()
+    }
+
+    /// Our end of a socket.
+    pub(super) fn local(&self, key: Key) -> Option<SocketAddr> {
+        rustix::net::getsockname(self.fd(key)?).ok()?.try_into().ok()
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
