@@ -1,8 +1,8 @@
 //! Idle connections of this shard, kept for the next mail to the same hop.
 //!
-//! `connections <= IDLE_MAX` per shard and `idle_max` per hop, for [`BURST`] up to [`BURST_MAX`]: as many as were used side
-//! by side a moment ago will be again. Above that the oldest goes. The hop may close one at any moment, so it is looked at before it is used, and who uses one must be ready to open a
-//! fresh one.
+//! `connections <= IDLE_MAX` per shard and `idle_max` per hop, for [`BURST`] up to [`BURST_MAX`]: as many as were used
+//! side by side a moment ago will be again. Above that the oldest goes. The hop may close one at any moment, so it is
+//! looked at before it is used, and who uses one must be ready to open a fresh one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -124,8 +124,9 @@ impl Session {
         let pending = input.pending();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(SCAN_SLICE_BYTES);
         let slice = pending.get(..limit).unwrap_or(pending);
-        make_room(&mut self.content, slice.len());
-        let Transaction { receiver, pace, .. } = &mut **self.transaction.get_or_insert_default();
+        let Transaction { receiver, pace, envelope, .. } =
+            &mut **self.transaction.get_or_insert_default();
+        make_room(&mut self.content, slice.len(), envelope.size);
         let fed = receiver.canonical.feed(slice, &mut self.content);
         input.consume(fed.consumed);
         let used = fed.consumed as u64;
@@ -195,12 +196,19 @@ impl Session {
     }
 }
 
-/// Beyond one slice a content gets all the room that it may need in memory. Grown by doubling it would leave as much
-/// memory behind as it takes, and 200 bodies that grow together would have the allocator hold three times the budget.
-fn make_room(content: &mut Vec<u8>, bytes: usize) {
+/// Up to one slice a content gets the room that its client declared, else twice what it has. Beyond it gets all the room
+/// that it may need in memory: grown by doubling it would leave as much memory behind as it takes, and 200 bodies that
+/// grow together would have the allocator hold three times the budget.
+fn make_room(content: &mut Vec<u8>, bytes: usize, declared: Option<u64>) {
     let wanted = content.len() + bytes;
-    if wanted > content.capacity() && wanted > SCAN_SLICE_BYTES {
-        let all = BODY_IN_MEMORY_BYTES_MAX + SCAN_SLICE_BYTES;
-        content.reserve_exact(all.max(wanted) - content.len());
+    if wanted <= content.capacity() {
+        return;
     }
+    let room = if wanted > SCAN_SLICE_BYTES {
+        wanted.max(BODY_IN_MEMORY_BYTES_MAX + SCAN_SLICE_BYTES)
+    } else {
+        let declared = declared.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        wanted.max(2 * content.len()).max(declared.min(SCAN_SLICE_BYTES))
+    };
+    content.reserve_exact(room - content.len());
 }

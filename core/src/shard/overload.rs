@@ -4,12 +4,13 @@
 //! it: the rate stays, the answers come after minutes, clients give up and come again. So there is a bound on what is
 //! in work at a time, and who comes beyond it hears 421 before anything was spent on him.
 //!
-//! A shard is *busy* when new tasks wait [`BUSY`] and longer for their turn, on the average of the last few. It is *overloaded* when it has been busy for
-//! [`STANDING`] on end while more than `sessions_working_max` sessions were working, which a burst does not do. From
-//! then on only so many sessions may work as it ends within `overload_delay_ms`, strangers half of that: clients that
-//! have waited for a greeting today, and the operator's own, go before those that nobody knows. While the shard is not
-//! busy nobody is turned away, whatever the count says: sessions that wait for clients far away cost nothing.
-//! It is over when a second went by without standing business, or when the count proved to say nothing.
+//! A shard is *busy* when new tasks wait [`BUSY`] and longer for their turn, on the average of the last few. It is
+//! *overloaded* when it has been busy for [`STANDING`] on end while more than `sessions_working_max` sessions were
+//! working, which a burst does not do. From then on only so many sessions may work as it ends within
+//! `overload_delay_ms`, strangers half of that: clients that have waited for a greeting today, and the operator's own,
+//! go before those that nobody knows. While the shard is not busy nobody is turned away, whatever the count says:
+//! sessions that wait for clients far away cost nothing. It is over when a second went by without standing business,
+//! or when the count proved to say nothing.
 //!
 //! Sessions under way are never cut. Pure: time comes in.
 
