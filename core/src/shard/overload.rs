@@ -8,7 +8,7 @@
 //! *overloaded* when it has been busy for [`STANDING`] on end while more than `sessions_working_max` sessions were
 //! working, which a burst does not do. From then on only so many sessions may work as it ends within
 //! `overload_delay_ms`, strangers half of that: clients that have waited for a greeting today, and the operator's own,
-//! go before those that nobody knows. While the shard is not busy nobody is turned away, whatever the count says:
+//! go before those that nobody knows. While the shard has time nobody is turned away, whatever the count says:
 //! sessions that wait for clients far away cost nothing. It is over when a second went by without standing business,
 //! or when the count proved to say nothing.
 //!
@@ -22,7 +22,9 @@ use crate::clock::MonoMillis;
 use crate::config;
 
 /// New tasks that wait so long for their turn found the shard busy.
-const BUSY: Duration = Duration::from_millis(2);
+const BUSY: Duration = Duration::from_millis(1);
+/// Waits of this and less on the average: the shard has time.
+const IDLE: Duration = Duration::from_micros(250);
 /// The average of so many waits: work comes in waves, and between two of them somebody is quick.
 const WAITS: u64 = 8;
 /// Busy for so long on end is no burst.
@@ -142,7 +144,9 @@ impl Overload {
         } else if most > 0 && is_standing && known + strangers > most {
             state.is_over.set(true);
         }
-        if !state.is_over.get() || !is_busy {
+        let has_time =
+            now.since(state.heard.get()) > FRESH || u128::from(state.wait.get()) < IDLE.as_micros();
+        if !state.is_over.get() || has_time {
             return false;
         }
         let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
@@ -183,7 +187,8 @@ impl State {
         if u128::from(wait) < BUSY.as_micros() {
             let (known, strangers) = self.working(now);
             // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
-            if self.is_over.get() && known + strangers > 2 * self.limit.get() {
+            let is_idle = u128::from(wait) < IDLE.as_micros();
+            if is_idle && self.is_over.get() && known + strangers > 2 * self.limit.get() {
                 self.is_over.set(false);
                 self.stood.set(MonoMillis(0));
             }
