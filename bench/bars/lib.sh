@@ -107,6 +107,7 @@ start_engine() { # STATE [FORMAT RULES]...; variables of bench/engine.sh, ENGINE
   find "$state" -mindepth 1 -maxdepth 1 ! -name generations -exec rm -rf {} +
   read -r listen < <(ports 1)
   group_of
+  : > "$state/engine.log"
   (
     [ -z "$group" ] || echo 0 > "$group/cgroup.procs"
     exec taskset -c "${ENGINE_CORES:-0}" "$repository/bench/engine.sh" "127.0.0.1:$listen" "127.0.0.1:$sink" "$state" example.test "$@"
