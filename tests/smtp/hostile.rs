@@ -194,10 +194,12 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
             client.raw(part.as_bytes()).unwrap();
         }
     }
-    wait_for("the budget is used", || {
+    wait_for("the budget is used, and somebody put off", || {
         let used = gauge(&gateway, "memory_bytes").unwrap_or(0);
         assert!(used <= BUDGET, "{used}");
-        (used > BUDGET / 2).then_some(())
+        let status = gateway.status();
+        let refusals = status.pointer("/counters/memory_refusals").and_then(Value::as_u64);
+        (used > BUDGET / 2 && refusals > Some(0)).then_some(())
     });
     let grown = resident(gateway.pid()).saturating_sub(before);
     // Besides the budget: the first slice of each body, whose room the allocator keeps for a while after it grew, and
@@ -214,9 +216,9 @@ fn more_content_than_the_budget_is_put_off_and_what_fits_is_taken() {
             code => panic!("end of data: {code}"),
         }
     }
-    // 320 KiB of buffer for each body of 200 KiB: 153 fit at a time, and what the first of them leave is taken by others
-    // who still send; but never more than the budget.
-    assert!((100..=BUDGET / (4 * 50 * 1024)).contains(&taken), "{taken} taken, {put_off} put off");
+    // 320 KiB of buffer for each body of 200 KiB: 153 fit at a time. Whoever ends early leaves room for those who still
+    // send, so how many come through is a matter of the moment; not all, and not hardly any.
+    assert!((100..300).contains(&taken), "{taken} taken, {put_off} put off");
     assert_eq!(taken + put_off, 300);
     drop(begun);
     wait_for("nothing is held", || (gauge(&gateway, "memory_bytes") == Some(0)).then_some(()));
