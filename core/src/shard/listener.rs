@@ -180,7 +180,9 @@ fn standing(
     now: MonoMillis,
 ) -> Standing {
     let shared = &pipeline.rooms().shared;
-    let is_known = arrival.peer().map(|peer| peer.ip()).is_some_and(|peer| {
+    // On `[::]` a client with IPv4 comes as `::ffff:192.0.2.1`, which no setting and no memory of greetings knows.
+    let peer = arrival.peer().map(|peer| peer.ip().to_canonical());
+    let is_known = peer.is_some_and(|peer| {
         shared.is_exempt(peer)
             || shared.greeted.knows(peer, now)
             || listening.is_proxy(peer)

@@ -234,14 +234,7 @@ impl Socket {
     /// # Errors
     /// What the socket said.
     pub async fn write_all(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
-        match self {
-            Self::Ring(socket) => poll_fn(|context| socket.poll_write_all(context, octets)).await,
-            Self::Stream(stream) => {
-                stream.write_all(octets).await?;
-                octets.clear();
-                Ok(())
-            }
-        }
+        poll_fn(|context| self.poll_write_all(context, octets)).await
     }
 
     /// [`Self::write_all`], without a future that would have to be kept: what is still to be written stays in `octets`.

@@ -193,8 +193,8 @@ fn remember(place: &mut Option<Waker>, context: &Context<'_>) {
 impl State {
     /// Hands to the kernel what waits and takes what came back; true where nothing did.
     ///
-    /// The kernel does some twenty pieces of deferred work in a call, whatever waits. Left there, a new connection would
-    /// stand behind the octets of a thousand others, and nobody could see how much waits.
+    /// With a thousand sessions the kernel leaves a part of its deferred work for the next call. Left there, new connections
+    /// and octets wait where nobody sees them (thousands of sockets with unread octets while tasks waited under 2 ms).
     fn turn(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
         let mut is_idle = true;
         for _ in 0..CALLS_MAX {

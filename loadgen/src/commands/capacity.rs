@@ -15,7 +15,7 @@ pub(crate) struct CapacityArguments {
     /// Where `sekisho` and `sekisho-engine` are [default: beside this program].
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
-    /// Some two minutes instead of half an hour: fewer rows, short steps.
+    /// Some minutes (five and a half with SpamAssassin's rules) instead of half an hour: fewer rows, short steps.
     #[arg(long)]
     quick: bool,
     /// Only CPU by stage, as the table that ARCHITECTURE.md has.
