@@ -16,7 +16,7 @@ use regex_automata::{Input, MatchKind};
 use regex_syntax::hir::Hir;
 
 use super::rule::Pattern;
-use super::simplify::anchored_core_of;
+use super::simplify::{anchored_core_of, uncounted};
 
 /// States that are kept of one expression.
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -75,7 +75,7 @@ impl Lazy {
     /// states.
     pub(super) fn of_any(patterns: &[&Pattern]) -> Option<Self> {
         let core = |pattern: &&Pattern| {
-            let core = anchored_core_of(pattern)?;
+            let core = uncounted(&anchored_core_of(pattern)?);
             (core.properties().minimum_len()? >= MATCH_OCTETS_MIN).then_some(core)
         };
         let core = Hir::alternation(patterns.iter().map(core).collect::<Option<Vec<_>>>()?);

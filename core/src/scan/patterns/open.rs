@@ -35,10 +35,11 @@ pub struct Patterns {
     pub(super) bounds: Vec<(u32, bool)>,
     /// By rule: sets of strings, in lower case, of each of which a unit that matches has one.
     pub(super) also: Vec<Vec<Vec<Finder<'static>>>>,
-    /// Header names (lower case) that rules ask for; their place in `header_plans`.
+    /// Header names (lower case) that rules ask for; their place in `asked_headers`.
     pub(super) header_slots: HashMap<String, usize, ahash::RandomState>,
-    /// Plans for one header name.
-    pub(super) header_plans: Vec<Vec<usize>>,
+    pub(super) asked_headers: Vec<AskedHeader>,
+    /// Rules for what is there that are not about a header field.
+    pub(super) exists_elsewhere: Vec<RuleIndex>,
     /// Metas that a hit of a rule can make true, by rule.
     pub(super) parents: Vec<Vec<RuleIndex>>,
     /// By rule: a meta that may hold where none of its parts hits.
@@ -46,6 +47,15 @@ pub struct Patterns {
     /// Metas for parts, by sub-rule.
     pub(super) part_parents: HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState>,
     wanted: Wanted,
+}
+
+/// What rules ask of the header fields of one name.
+#[derive(Debug, Default)]
+pub(super) struct AskedHeader {
+    /// Fields of the plan.
+    pub(super) plans: Vec<usize>,
+    /// Rules that only want to know if there is one.
+    pub(super) exists: Vec<RuleIndex>,
 }
 
 /// One field's databases.
@@ -87,7 +97,7 @@ impl Patterns {
         let bounds =
             plan.rules.iter().map(|rule| (rule.count_max, rule.skips_first_unit)).collect();
         let also = also(&plan);
-        let (header_slots, header_plans) = header_index(&plan);
+        let (header_slots, asked_headers, exists_elsewhere) = header_index(&plan);
         let part_parents = part_parents(&plan);
         let (parents, always) = meta_index(&plan);
         let wanted = wanted(&plan.fields);
@@ -101,7 +111,8 @@ impl Patterns {
             bounds,
             also,
             header_slots,
-            header_plans,
+            asked_headers,
+            exists_elsewhere,
             parents,
             always,
             part_parents,
@@ -183,21 +194,33 @@ fn load_lazy(field: &FieldPlan, rules: &[Rule]) -> Result<Vec<Lazy>, OpenError> 
     field.lazy.iter().map(load).collect()
 }
 
-type HeaderIndex = (HashMap<String, usize, ahash::RandomState>, Vec<Vec<usize>>);
+type HeaderIndex =
+    (HashMap<String, usize, ahash::RandomState>, Vec<AskedHeader>, Vec<RuleIndex>);
 
+/// What is asked of each header name, and the rules for what is there that are about something else.
 fn header_index(plan: &Plan) -> HeaderIndex {
     let mut slots = HashMap::default();
-    let mut plans: Vec<Vec<usize>> = Vec::new();
+    let mut asked: Vec<AskedHeader> = Vec::new();
+    let mut of_name = |name: &String, change: &dyn Fn(&mut AskedHeader)| {
+        let slot = *slots.entry(name.clone()).or_insert(asked.len());
+        asked.resize_with(asked.len().max(slot + 1), AskedHeader::default);
+        asked.get_mut(slot).into_iter().for_each(change);
+    };
     for (index, field) in plan.fields.iter().enumerate() {
-        let Field::Header(name, _) = &field.field else { continue };
-        let next = plans.len();
-        let slot = *slots.entry(name.clone()).or_insert(next);
-        match plans.get_mut(slot) {
-            Some(plans) => plans.push(index),
-            None => plans.push(vec![index]),
+        if let Field::Header(name, _) = &field.field {
+            of_name(name, &|asked| asked.plans.push(index));
         }
     }
-    (slots, plans)
+    let mut elsewhere = Vec::new();
+    for rule in &plan.exists {
+        match plan.rules.get(*rule as usize).map(|rule| &rule.test) {
+            Some(Test::Exists(Field::Header(name, _))) => {
+                of_name(name, &|asked| asked.exists.push(*rule));
+            }
+            _ => elsewhere.push(*rule),
+        }
+    }
+    (slots, asked, elsewhere)
 }
 
 fn part_parents(plan: &Plan) -> HashMap<RuleIndex, Vec<RuleIndex>, ahash::RandomState> {

@@ -184,7 +184,7 @@ impl Patterns {
 
     /// What follows from the hits of expressions: rules for what is there, negations, metas.
     fn conclude(&self, state: &mut State, fields: &Fields<'_>) -> Hits {
-        for rule in &self.plan.exists {
+        for rule in &self.exists_elsewhere {
             if let Some(Test::Exists(field)) = self.rule(*rule).map(|rule| &rule.test)
                 && gather::has(fields, field)
             {

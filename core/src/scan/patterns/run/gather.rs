@@ -43,7 +43,7 @@ impl Patterns {
         pause: &impl AsyncFn(),
     ) -> Result<(), ScanError> {
         let mut by_slot: Vec<smallvec::SmallVec<[&HeaderField<'_>; 2]>> =
-            vec![smallvec::SmallVec::new(); self.header_plans.len()];
+            vec![smallvec::SmallVec::new(); self.asked_headers.len()];
         let mut lower = String::new();
         for header in &fields.headers {
             lower.clear();
@@ -55,8 +55,11 @@ impl Patterns {
             }
         }
         let mut gathered = std::mem::take(&mut scratch.gathered);
-        for (found, plans) in by_slot.iter().zip(&self.header_plans) {
-            for plan in plans {
+        for (found, asked) in by_slot.iter().zip(&self.asked_headers) {
+            if !found.is_empty() {
+                asked.exists.iter().for_each(|rule| scratch.state.add(*rule, 1));
+            }
+            for plan in &asked.plans {
                 let Some(Field::Header(_, form)) = self.plan.fields.get(*plan).map(|p| &p.field)
                 else {
                     continue;
@@ -161,17 +164,10 @@ pub(super) fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> 
     true
 }
 
-/// If the message has the field.
+/// If the message has the field, which is not a header field.
 pub(super) fn has(fields: &Fields<'_>, field: &Field) -> bool {
-    match field {
-        Field::Header(name, _) => {
-            fields.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
-        }
-        other => {
-            let mut out = Gathered::default();
-            gather(fields, other, &mut out) && !out.ends.is_empty()
-        }
-    }
+    let mut out = Gathered::default();
+    gather(fields, field, &mut out) && !out.ends.is_empty()
 }
 
 pub(super) fn write_form(header: &HeaderField<'_>, form: HeaderForm, out: &mut Vec<u8>) {

@@ -41,6 +41,11 @@ impl<'p> Ungated<'p> {
         scratch.state.clear();
         let mut units: HashMap<&Field, Vec<Vec<u8>>> = HashMap::new();
         for (index, rule) in (0_u32..).zip(self.patterns.rules()) {
+            if let Test::Exists(Field::Header(name, _)) = &rule.test
+                && fields.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
+            {
+                scratch.state.add(index, 1);
+            }
             let (Test::Expression { field, .. } | Test::Literals { field, .. }) = &rule.test else {
                 continue;
             };
