@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn an_automaton_that_goes_on_making_states_is_left_alone_for_a_while() {
-        let pattern = Pattern { text: "(?:a.{1,9}b.{1,9}){3}c".to_owned(), ..Pattern::default() };
+        // Which of the last sixteen octets were an `a`.
+        let pattern = Pattern { text: "a................c".to_owned(), ..Pattern::default() };
         let lazy = Lazy::new(&pattern).unwrap();
         let mut cache = lazy.cache();
         let mut draw = 1_u64;
@@ -150,6 +151,22 @@ mod tests {
         assert!((64..70).contains(&asked), "reckoned up after 256 KiB: {asked}");
         let left_alone = (0..).take_while(|_| !cache.is_worth_it(&[0; 65_536])).count();
         assert_eq!(left_alone, REST_OCTETS / 65_536, "and tried again");
+    }
+
+    #[test]
+    fn an_automaton_does_not_count() {
+        let pattern = Pattern { text: "(?:a.{1,9}b.{1,9}){3}c".to_owned(), ..Pattern::default() };
+        let lazy = Lazy::new(&pattern).unwrap();
+        let mut cache = lazy.cache();
+        let text = b"axbxxaxxxbxxxxaxxbx".repeat(200);
+        let before = cache.states.memory_usage();
+        assert!(!lazy.may_match(&mut cache, &text, &mut usize::MAX.clone()));
+        assert!(
+            cache.states.memory_usage() - before < 8 * 1024,
+            "one state for each place, not for each count"
+        );
+        let many = [b"a".as_slice(), &[b'x'; 90], b"bxaxbxaxbxxxc"].concat();
+        assert!(lazy.may_match(&mut cache, &many, &mut usize::MAX.clone()), "PCRE2 counts");
     }
 
     #[test]

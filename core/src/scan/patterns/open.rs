@@ -194,8 +194,7 @@ fn load_lazy(field: &FieldPlan, rules: &[Rule]) -> Result<Vec<Lazy>, OpenError> 
     field.lazy.iter().map(load).collect()
 }
 
-type HeaderIndex =
-    (HashMap<String, usize, ahash::RandomState>, Vec<AskedHeader>, Vec<RuleIndex>);
+type HeaderIndex = (HashMap<String, usize, ahash::RandomState>, Vec<AskedHeader>, Vec<RuleIndex>);
 
 /// What is asked of each header name, and the rules for what is there that are about something else.
 fn header_index(plan: &Plan) -> HeaderIndex {

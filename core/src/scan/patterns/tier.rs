@@ -16,6 +16,8 @@ use super::simplify::{core_of, simplify, tree_of};
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
 pub(super) const SAMPLE: &str = include_str!("sample.txt");
+/// Header blocks, written for this purpose too.
+const SAMPLE_HEADERS: &str = include_str!("sample-headers.txt");
 
 /// Rules up to this cost are not tried by a sieve.
 const GOOD_NS_PER_KIB: f64 = 60.0;
@@ -111,15 +113,21 @@ pub(super) fn is_streamed(field: &Field) -> bool {
 }
 
 fn sample_units(field: &Field) -> Vec<&'static [u8]> {
-    if is_streamed(field) || matches!(field, Field::AllHeaders(_)) {
+    if is_streamed(field) {
         return vec![SAMPLE.as_bytes()];
+    }
+    if matches!(field, Field::AllHeaders(_)) {
+        return SAMPLE_HEADERS.split("\n\n").map(str::as_bytes).collect();
     }
     if *field == Field::RawBody {
         return raw_units();
     }
     let lines = is_short(field) || *field == Field::Uri;
     let split = if lines { "\n" } else { "\n\n" };
-    SAMPLE.split(split).map(str::as_bytes).filter(|unit| !unit.is_empty()).collect()
+    // What has become text has no tags any more.
+    let rendered = matches!(field, Field::Body | Field::Normalised);
+    let left_out = |unit: &&str| unit.is_empty() || (rendered && unit.starts_with('<'));
+    SAMPLE.split(split).filter(|unit| !left_out(unit)).map(str::as_bytes).collect()
 }
 
 /// Units as long as those of `rawbody`: what is rare in a paragraph is not in one of them.
