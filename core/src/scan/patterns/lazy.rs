@@ -2,7 +2,7 @@
 //!
 //! Some expressions are so wide (forms to fill in: a hundred words, three times in a row) that they
 //! have no literal, no telling beginning, and take PCRE2 up to 70 ns for each octet. An automaton of
-//! what the expression matches at least ([`super::simplify::anchored_core_of`]) takes below 2 ns and says "no"
+//! what the expression matches at least ([`super::uncounted`]) takes below 2 ns and says "no"
 //! nearly always; PCRE2 looks at the rest. Its states are made when a text first needs them, since all
 //! of them would be too many, and kept in a [`LazyCache`] of the shard.
 //!
@@ -16,7 +16,7 @@ use regex_automata::{Input, MatchKind};
 use regex_syntax::hir::Hir;
 
 use super::rule::Pattern;
-use super::simplify::{anchored_core_of, uncounted};
+use super::uncounted;
 
 /// States that are kept of one expression.
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -28,8 +28,6 @@ const SEEN_FOR_ONE_MADE: usize = 8;
 const REST_OCTETS: usize = 16 * 1024 * 1024;
 /// Size of one expression, spelled out.
 const NFA_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Shorter matches are everywhere.
-const MATCH_OCTETS_MIN: usize = 3;
 
 /// The automaton of one expression.
 #[derive(Debug)]
@@ -74,11 +72,8 @@ impl Lazy {
     /// One automaton that tells if any of `patterns` may match: one pass instead of several, with more
     /// states.
     pub(super) fn of_any(patterns: &[&Pattern]) -> Option<Self> {
-        let core = |pattern: &&Pattern| {
-            let core = uncounted(&anchored_core_of(pattern)?);
-            (core.properties().minimum_len()? >= MATCH_OCTETS_MIN).then_some(core)
-        };
-        let core = Hir::alternation(patterns.iter().map(core).collect::<Option<Vec<_>>>()?);
+        let trees = patterns.iter().map(|pattern| uncounted::tree_of(pattern));
+        let core = Hir::alternation(trees.collect::<Option<Vec<_>>>()?);
         let config = thompson::Config::new()
             .utf8(false)
             .nfa_size_limit(Some(NFA_BYTES_MAX))

@@ -54,6 +54,7 @@ pub mod sources;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod uncounted;
 
 pub use compile::{CompiledPatterns, PatternSource, SourceFormat, build};
 pub use error::{OpenError, ScanError, SourceError};

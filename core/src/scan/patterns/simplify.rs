@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind};
 
 use super::relax::{relax, relax_with_anchors};
 use super::rule::Pattern;
@@ -106,23 +106,6 @@ fn words(hir: &Hir, depth: usize) -> Option<Vec<Vec<u8>>> {
         | HirKind::Class(Class::Unicode(_)) => return None,
     };
     (words.len() <= WORDS_MAX).then_some(words)
-}
-
-/// What matches at least as much and does not count: a repetition that may come more than once may come any number of
-/// times. An automaton that counts has a state for each count, and for each combination of those of several.
-pub(super) fn uncounted(hir: &Hir) -> Hir {
-    let all = |parts: &[Hir]| parts.iter().map(uncounted).collect();
-    match hir.kind() {
-        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
-            max: repetition.max.filter(|most| *most <= 1),
-            sub: Box::new(uncounted(&repetition.sub)),
-            ..repetition.clone()
-        }),
-        HirKind::Capture(capture) => uncounted(&capture.sub),
-        HirKind::Concat(parts) => Hir::concat(all(parts)),
-        HirKind::Alternation(parts) => Hir::alternation(all(parts)),
-        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
-    }
 }
 
 fn octets_tree(pattern: &Pattern, relaxed: &str) -> Option<Hir> {

@@ -13,6 +13,7 @@ use super::report::Outcome;
 use super::rule::{Field, Pattern, Rule, Test};
 use super::sieve::{self, Places, Sieve};
 use super::simplify::{core_of, simplify, tree_of};
+use super::uncounted;
 
 /// Mail-like text, written for this purpose: English and Japanese, plain, HTML, addresses, URIs.
 pub(super) const SAMPLE: &str = include_str!("sample.txt");
@@ -209,6 +210,7 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
                     call + cost + plain_cost * confirmed,
                 )
             }));
+            ways.extend(without_counts(field, pattern, plain_cost, &sample));
         }
         if ways.is_empty() {
             return Err(Outcome::Refused(format!(
@@ -470,6 +472,23 @@ fn best_database(field: &Field, pattern: &Pattern, sample: &[&[u8]]) -> Option<F
         }
         (whole, simple) => whole.or(simple),
     }
+}
+
+/// By libhs what it matches at least without counts, and what that costs.
+fn without_counts(
+    field: &Field,
+    pattern: &Pattern,
+    plain_cost: f64,
+    sample: &[&[u8]],
+) -> Option<(Tier, f64)> {
+    let case = if pattern.caseless { hs::CASELESS } else { 0 };
+    let flags = hs::SINGLEMATCH | hs::DOTALL | hs::MULTILINE | case;
+    let entry = Entry { octets: uncounted::text_of(pattern)?.into_bytes(), flags, id: 0 };
+    let found = measured(field, entry, true, joins(field), sample)?;
+    let Found { entry, prefilter, joined, fired, cost } = found;
+    let call = if *field == Field::Uri { URI_SCAN_NS_PER_KIB } else { 0.0 };
+    let fired = fired.max(likely_part(0, sample.len()));
+    Some((Tier::Expression { entry, prefilter, joined }, call + cost + plain_cost * fired))
 }
 
 /// Fields of many units.

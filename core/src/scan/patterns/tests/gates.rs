@@ -82,6 +82,44 @@ fn a_simplified_expression_matches_wherever_the_original_does() {
     assert_eq!(simple("ab|x"), None);
 }
 
+/// If libhs finds `text`, made of `pattern`, in units with LF between them.
+fn libhs_finds(text: &str, pattern: &Pattern, unit: &[u8]) -> bool {
+    let case = if pattern.caseless { hs::CASELESS } else { 0 };
+    let flags = hs::SINGLEMATCH | hs::DOTALL | hs::MULTILINE | case;
+    let entry = hs::Entry { octets: text.into(), flags, id: 0 };
+    let database = hs::compile(&[entry], hs::Mode::Block).unwrap();
+    let mut space = hs::Space::default();
+    space.grow(&database).unwrap();
+    let mut found = false;
+    let joined = [b"zz\n", unit, b"\nzz\n"].concat();
+    let mut on_match = |_, _| {
+        found = true;
+        false
+    };
+    hs::scan(&database, &joined, &mut space, &mut on_match).unwrap();
+    found
+}
+
+#[test]
+fn an_expression_without_counts_matches_where_the_expression_does() {
+    for (text, caseless, subject, other) in [
+        ("^\\s?(?:Name|Address)[:_. ]{3,50}$", true, "name: ____", "my name: ____"),
+        ("\\b(?:x[^)}]{1,30}[)}]){2}", false, "x(1)x{22}", "xx)"),
+        ("[^\\w\\n]{2,4}[A-K]\\b", false, ";\u{e9}K", "?K"),
+        ("[^a-c]{2}d(?!e)", true, "XYD", "aBd"),
+        ("one\\B.{0,9}\\Btwo", false, "ones two-twotwo", "one two"),
+    ] {
+        let pattern = Pattern { text: text.into(), caseless, ..Pattern::default() };
+        let uncounted = uncounted::text_of(&pattern).unwrap();
+        let octets = |text: &str| -> Vec<u8> { text.chars().map(|c| c as u8).collect() };
+        assert_eq!(Confirm::new(&pattern).unwrap().matches(&octets(subject)), Ok(true), "{text}");
+        assert!(libhs_finds(&uncounted, &pattern, &octets(subject)), "{text}: {uncounted}");
+        assert!(!libhs_finds(&uncounted, &pattern, &octets(other)), "{text}: {uncounted}");
+    }
+    let short = Pattern { text: "a?b?c".into(), ..Pattern::default() };
+    assert_eq!(uncounted::text_of(&short), None, "matches are too short");
+}
+
 #[test]
 fn a_match_passes_the_sieve_and_the_lazy_automaton_wherever_it_stands() {
     for (text, caseless, subject) in [
@@ -135,6 +173,9 @@ proptest! {
                     sieve::Sieve::new([&places]).scan(text.as_bytes(), &mut |lanes, _| seen |= lanes);
                     prop_assert_eq!(seen, 1, "{:?} of {:?}", places, core);
                 }
+            }
+            if let Some(uncounted) = uncounted::text_of(&pattern) {
+                prop_assert!(libhs_finds(&uncounted, &pattern, text.as_bytes()), "{uncounted}");
             }
             let other = Pattern { text: "qq[a-c]{2}q".into(), ..Pattern::default() };
             for patterns in [&[&pattern][..], &[&other, &pattern]] {
