@@ -326,8 +326,16 @@ fn write(generation_dir: &Path, span: Span) -> Result<(), AdoptError> {
         let _ = fs::remove_file(&temporary);
     }
     written.map_err(|source| AdoptError::Io { file: path, source })?;
-    for below in span.below().filter(|below| below.count > 1) {
-        let _ = fs::remove_file(below.path(generation_dir));
-    }
+    remove_below(generation_dir, span);
     Ok(())
+}
+
+/// Removes what is in a longer stretch now. The last of the eight was never written where its last delta
+/// completed the longer one, too: then those below it are still there.
+fn remove_below(generation_dir: &Path, span: Span) {
+    for below in span.below().filter(|below| below.count > 1) {
+        if fs::remove_file(below.path(generation_dir)).is_err() {
+            remove_below(generation_dir, below);
+        }
+    }
 }
