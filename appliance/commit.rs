@@ -4,6 +4,8 @@
 //! when a commit is made or such a file changes, so a build of what is there already builds nothing; without git,
 //! or outside of a checkout, the programs are built all the same. A program says it after `--version`.
 
+#![expect(clippy::print_stdout, reason = "a build script talks to cargo there")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
