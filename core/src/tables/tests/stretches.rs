@@ -238,3 +238,58 @@ fn changes_of_several_writers_at_once_beside_merges_are_all_made_once() {
         assert_eq!(known.recipient(&key), Some(None), "{key} is lost");
     }
 }
+
+/// What the writer of the next test was told: a name for each change that was made.
+const MADE: &str = "made";
+
+#[test]
+#[ignore = "is the writer that the next test kills"]
+fn writer_process() {
+    use std::io::Write as _;
+    let here = std::env::current_dir().unwrap();
+    let publisher = publish::Publisher::open(&here.join("generations")).unwrap();
+    let mut made = fs::OpenOptions::new().create(true).append(true).open(here.join(MADE)).unwrap();
+    // Far more than it is left alive for.
+    for n in 0..100_000 {
+        let name = format!("p{}x{n}", std::process::id());
+        publisher.add_delta(&add(&name)).unwrap();
+        made.write_all(format!("{name}\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_that_is_killed_at_any_moment_has_lost_no_change_that_it_made() {
+    let at = Appliance::new();
+    drop(at.build(vec![]));
+    let made = || fs::read_to_string(at.path(MADE)).unwrap_or_default();
+    let mut dice = Dice(7);
+    for life in 1..=8 {
+        let enough = made().lines().count() + 5 + usize::try_from(dice.below(20)).unwrap();
+        let mut writer = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "tables::tests::stretches::writer_process"])
+            .current_dir(at.root.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while made().lines().count() < enough {
+            assert!(
+                writer.try_wait().unwrap().is_none(),
+                "life {life}: the writer ended by itself"
+            );
+            std::thread::yield_now();
+        }
+        // Somewhere in its next change: the dice say how far it gets.
+        for turn in 0..dice.below(200_000) {
+            std::hint::black_box(turn);
+        }
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        let known = agrees(&at, 1, &format!("life {life}"));
+        for name in made().lines() {
+            let key = Mailbox::new(name, "example.com").key();
+            assert_eq!(known.recipient(&key), Some(None), "life {life}: {name} is lost");
+        }
+    }
+    at.publisher().add_delta(&add("last")).unwrap();
+    agrees(&at, 1, "after all of them");
+}
