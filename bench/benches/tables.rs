@@ -14,7 +14,9 @@ use sekisho_core::clock::UnixMillis;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::tables::publish::Publisher;
 use sekisho_core::tables::sources::ListFormat;
-use sekisho_core::tables::{Current, Generation, NetworkClass, Source, SourceKind, Sources};
+use sekisho_core::tables::{
+    Change, Current, Generation, NetworkClass, Source, SourceKind, Sources,
+};
 
 const ENTRIES: u32 = 100_000;
 const RECIPIENTS: u32 = 10_000;
@@ -133,6 +135,17 @@ fn tables(criterion: &mut Criterion) {
             let (generation, dir) =
                 if second_turn { (&second, &second_dir) } else { (&first, &first_dir) };
             current.swap(Arc::clone(generation), dir).unwrap();
+        });
+    });
+    // One more list change, whatever number went before it: the flushes of one file and of a directory, and now and
+    // then a stretch.
+    let mut number = 0;
+    group.sample_size(20);
+    group.bench_function("single_change", |bench| {
+        bench.iter(|| {
+            number += 1;
+            let address = format!("change{number}@bench.example").into();
+            publisher.add_delta(&[Change::RecipientAdd { address }]).unwrap()
         });
     });
     group.finish();

@@ -9,6 +9,9 @@
 //! What it does **not** do: authentication. Bounds: in the header of each module; lines and
 //! messages of client and sink: 1 MiB and 2 GiB (`wire`).
 
+/// Of this program, and the commit that it is built from.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
+
 pub mod capacity;
 pub mod client;
 pub mod conservation;

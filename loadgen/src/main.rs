@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Load clients and a receiving server for capacity tests.
 #[derive(Parser)]
-#[command(name = "sekisho-loadgen", version)]
+#[command(name = "sekisho-loadgen", version = sekisho_loadgen::VERSION)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

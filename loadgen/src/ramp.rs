@@ -82,6 +82,9 @@ pub struct RampReport {
     pub first_failed: Option<f64>,
     /// Why it ended.
     pub ended: String,
+    /// It ended because the generator's threads had no time left in a step that failed.
+    #[serde(default)]
+    pub by_generator: bool,
     /// All steps in the order they were made.
     pub steps: Vec<Step>,
 }
@@ -133,6 +136,7 @@ fn search(
         report.steps.push(step);
         if has_failed && is_busy {
             report.ended = "the generator limited the last step".to_owned();
+            report.by_generator = true;
             return Ok(report);
         }
         rate = match next_rate(&report, options) {

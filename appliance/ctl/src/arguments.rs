@@ -8,9 +8,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::examples;
 
+/// Of this program, and the commit that it is built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
+
 /// Sekisho, the mail gateway: its operator's command line.
 #[derive(Debug, Parser)]
-#[command(name = "sekisho", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "sekisho", version = VERSION, disable_help_subcommand = true, arg_required_else_help = true)]
 #[command(after_help = examples::ALL)]
 pub(crate) struct Arguments {
     /// Data directory: generations, spool, quarantine, log, control socket.

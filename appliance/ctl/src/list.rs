@@ -66,9 +66,9 @@ fn added(place: &Place, arguments: &EntryArguments) -> Result<Entry, Failure> {
         Owner::Account(address) => (address.rsplit_once('@').map_or("", |(_, name)| name), true),
     };
     // An unknown domain is refused by name when the change is checked.
-    let view = view(place)?;
-    let Some(domain) = view.snapshot().domain(name) else { return Ok(entry) };
-    let lists = &domain.settings.lists;
+    let settings = publish::publisher(place)?.list_settings(name);
+    let settings = settings.map_err(|error| publish::failed(place, "tables", &error))?;
+    let Some(lists) = settings else { return Ok(entry) };
     if arguments.match_on.is_none() {
         let setting = match entry.polarity {
             Polarity::Allow => lists.match_on,

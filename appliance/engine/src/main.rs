@@ -15,9 +15,12 @@ use sekisho_core::shard::{self, Options};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Of this program, and the commit that it is built from: the capacity sheet asks for it.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
+
 /// The data plane of Sekisho: takes mail, judges it, delivers, holds or refuses it.
 #[derive(Debug, Parser)]
-#[command(name = "sekisho-engine", version, about)]
+#[command(name = "sekisho-engine", version = VERSION, about)]
 struct Arguments {
     /// Configuration file.
     #[arg(long, default_value = "var/etc/sekisho.toml")]

@@ -13,7 +13,6 @@ use super::delta::{self, EntryChange, Layer, RecipientChange, slot};
 use super::recipients::{ChainEnd, RecipientFlags, Record, follow};
 use super::senders::{
     EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
-    list_stem,
 };
 use super::{
     AdoptError, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
@@ -72,14 +71,23 @@ impl Overlay {
 }
 
 impl Snapshot {
-    /// `generation` with the changes of `layer` above it: for the publisher.
-    pub(super) fn new(generation: Arc<Generation>) -> Self {
+    /// `generation` without a delta.
+    fn new(generation: Arc<Generation>) -> Self {
         let overlay = Overlay::above(&generation);
         Self { generation, overlay }
     }
 
+    /// `generation` with the net of its deltas `1..=number`: for the publisher.
+    pub(super) fn above(generation: Arc<Generation>, net: Layer, number: u64) -> Self {
+        let mut overlay = Overlay::above(&generation);
+        overlay.lengths.add_all(&net.lengths.v4, &net.lengths.v6);
+        overlay.layers.push(Arc::new(net));
+        overlay.number = number;
+        Self { generation, overlay }
+    }
+
     /// The same with more changes.
-    pub(super) fn with(&self, layer: Layer, meter: &Arc<AtomicUsize>) -> Self {
+    fn with(&self, layer: Layer, meter: &Arc<AtomicUsize>) -> Self {
         let mut overlay = self.overlay.clone();
         overlay.push(layer, meter);
         Self { generation: Arc::clone(&self.generation), overlay }
@@ -122,34 +130,6 @@ impl Snapshot {
                 each(value);
             }
         }
-    }
-
-    /// How many entries are in the list (owner, side, polarity) that `entry` would be added to. Reads
-    /// the whole table: for the writing side only.
-    pub(super) fn list_length(&self, entry: &Entry) -> usize {
-        let stem = list_stem(entry);
-        let place = slot(entry.polarity);
-        let mut changed = Layer::default();
-        for layer in &self.overlay.layers {
-            changed = Layer::merged(&changed, layer);
-        }
-        let change = |key: &[u8]| changed.entries.get(key).and_then(|both| both.get(place));
-        let base = self.generation.senders().into_iter().flat_map(|table| table.flat.records());
-        let old = base
-            .filter(|(key, _)| key.starts_with(&stem))
-            .filter(|(key, value)| {
-                EntryValue::decode(value).is_some_and(|value| value.polarity == entry.polarity)
-                    && matches!(change(key), None | Some(EntryChange::Untouched))
-            })
-            .count();
-        let new = changed
-            .entries
-            .iter()
-            .filter(|(key, both)| {
-                key.starts_with(&stem) && matches!(both.get(place), Some(EntryChange::Put(_)))
-            })
-            .count();
-        old + new
     }
 
     /// Every recipient with the target of an alias, in no order.
@@ -470,7 +450,7 @@ impl Current {
                 });
             }
             let next = snapshot.with(layer, &self.delta_bytes);
-            endless(&next, &changes)
+            endless(&changes, |key| next.recipient(key))
                 .map_or(Ok(()), |text| Err(AdoptError::Malformed { file: path, text }))?;
             (snapshot, count) = (next, count + 1);
         }
@@ -530,11 +510,14 @@ impl Current {
     }
 }
 
-/// The first alias among `changes` whose chain has no end, in words.
-pub(super) fn endless(snapshot: &Snapshot, changes: &[Change]) -> Option<String> {
+/// The first alias among `changes` whose chain has no end, in words; `look` knows them.
+pub(super) fn endless(
+    changes: &[Change],
+    look: impl Fn(&str) -> Option<Option<String>>,
+) -> Option<String> {
     changes.iter().find_map(|change| match change {
         Change::AliasAdd { address, .. } => {
-            let end = follow(address.to_string(), |key| snapshot.recipient(key));
+            let end = follow(address.to_string(), &look);
             (end == ChainEnd::Endless).then(|| {
                 format!(
                     "alias {address} leads back to itself or over more than {} others",

@@ -125,40 +125,49 @@ impl Layer {
     /// The net of `changes`, in their order.
     pub(super) fn of<'c>(changes: impl IntoIterator<Item = &'c Change>) -> Self {
         let mut layer = Self::default();
-        for change in changes {
-            match change {
-                Change::RecipientAdd { address } => {
-                    layer.recipient(address, RecipientChange::Mailbox);
-                }
-                Change::AliasAdd { address, target } => {
-                    layer.recipient(address, RecipientChange::Alias(target.clone()));
-                }
-                Change::RecipientRemove { address } => {
-                    layer.recipient(address, RecipientChange::Removed);
-                }
-                Change::EntryAdd { entry } => {
-                    layer.entry(entry, EntryChange::Put(Arc::new(entry.clone())));
-                }
-                Change::EntryRemove { entry } => {
-                    layer.entry(entry, EntryChange::Removed(Arc::new(entry.clone())));
-                }
-            }
-        }
+        changes.into_iter().for_each(|change| layer.apply(change));
         layer
     }
 
-    fn recipient(&mut self, address: &str, change: RecipientChange) {
-        self.bytes += RECIPIENT_BYTES + address.len();
-        self.recipients.insert(address.into(), change);
+    /// With one more change.
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::RecipientAdd { address } => {
+                self.recipient(address, RecipientChange::Mailbox);
+            }
+            Change::AliasAdd { address, target } => {
+                self.recipient(address, RecipientChange::Alias(target.clone()));
+            }
+            Change::RecipientRemove { address } => {
+                self.recipient(address, RecipientChange::Removed);
+            }
+            Change::EntryAdd { entry } => {
+                self.entry(entry, EntryChange::Put(Arc::new(entry.clone())));
+            }
+            Change::EntryRemove { entry } => {
+                self.entry(entry, EntryChange::Removed(Arc::new(entry.clone())));
+            }
+        }
     }
 
-    fn entry(&mut self, entry: &Entry, change: EntryChange) {
+    /// What is said of an address from now on.
+    pub(super) fn recipient(&mut self, address: &str, change: RecipientChange) {
+        if self.recipients.insert(address.into(), change).is_none() {
+            self.bytes += RECIPIENT_BYTES + address.len();
+        }
+    }
+
+    /// What is said from now on of the entry with the key and the polarity of `entry`.
+    pub(super) fn entry(&mut self, entry: &Entry, change: EntryChange) {
         let key = entry_key(entry);
         if let Pattern::Network(net) = &entry.pattern {
             self.lengths.add(*net);
         }
-        self.bytes += ENTRY_BYTES + key.len();
-        let slots = self.entries.entry(key.into()).or_default();
+        let bytes = ENTRY_BYTES + key.len();
+        let slots = self.entries.entry(key.into()).or_insert_with(|| {
+            self.bytes += bytes;
+            Default::default()
+        });
         if let Some(place) = slots.get_mut(slot(entry.polarity)) {
             *place = change;
         }
@@ -170,25 +179,32 @@ impl Layer {
             recipients: older.recipients.clone(),
             entries: older.entries.clone(),
             lengths: older.lengths.clone(),
-            bytes: 0,
+            bytes: older.bytes,
             meter: None,
         };
+        merged.absorb(newer);
+        merged
+    }
+
+    /// With all that `newer` says, which wins.
+    pub(super) fn absorb(&mut self, newer: &Self) {
         for (address, change) in &newer.recipients {
-            merged.recipients.insert(Arc::clone(address), change.clone());
+            if self.recipients.insert(Arc::clone(address), change.clone()).is_none() {
+                self.bytes += RECIPIENT_BYTES + address.len();
+            }
         }
         for (key, changes) in &newer.entries {
-            let slots = merged.entries.entry(Arc::clone(key)).or_default();
+            let slots = self.entries.entry(Arc::clone(key)).or_insert_with(|| {
+                self.bytes += ENTRY_BYTES + key.len();
+                Default::default()
+            });
             for (slot, change) in slots.iter_mut().zip(changes) {
                 if *change != EntryChange::Untouched {
                     *slot = change.clone();
                 }
             }
         }
-        merged.lengths.add_all(&newer.lengths.v4, &newer.lengths.v6);
-        merged.bytes =
-            merged.recipients.keys().map(|key| RECIPIENT_BYTES + key.len()).sum::<usize>()
-                + merged.entries.keys().map(|key| ENTRY_BYTES + key.len()).sum::<usize>();
-        merged
+        self.lengths.add_all(&newer.lengths.v4, &newer.lengths.v6);
     }
 
     /// Counts its memory on `meter` from now until it is dropped.
@@ -248,7 +264,7 @@ pub(super) fn path(generation_dir: &Path, number: u64) -> PathBuf {
 /// what an older command line wrote.
 pub(super) fn write(path: &Path, changes: &[Change]) -> io::Result<()> {
     let payload = serde_json::to_vec(changes).map_err(io::Error::other)?;
-    file::write_bytes(path, Kind::Delta, &payload).map(drop)
+    disk::write_new(path, &file::whole(Kind::Delta, &payload))
 }
 
 /// Reads and verifies a file of changes. It is read as a whole, never mapped.

@@ -48,6 +48,8 @@ pub(super) enum Kind {
     Urls,
     /// Changes, JSON.
     Delta,
+    /// The net of deltas, by key.
+    Stretch,
 }
 
 impl Kind {
@@ -75,6 +77,7 @@ impl Kind {
             Self::Hashes => "hashes",
             Self::Urls => "urls",
             Self::Delta => "delta",
+            Self::Stretch => "stretch",
         }
     }
 
@@ -89,6 +92,7 @@ impl Kind {
             Self::Hashes => 7,
             Self::Urls => 8,
             Self::Delta => 9,
+            Self::Stretch => 10,
         }
     }
 
@@ -107,6 +111,7 @@ impl Kind {
             Self::Hashes => "hashes/1 flat/1 size name",
             Self::Urls => "urls/1 flat/1 list flags scope, lists",
             Self::Delta => "delta/1 json",
+            Self::Stretch => "stretch/1 flat/1 tag key; removed or put, then as in its table",
         };
         xxhash_rust::xxh3::xxh3_64(text.as_bytes())
     }
@@ -222,6 +227,14 @@ pub(super) fn verify(content: &[u8], kind: Kind) -> Result<(Header, &[u8]), Mism
         return Err(Mismatch::new("BLAKE3 of the payload", found.to_hex(), expected.to_hex()));
     }
     Ok((header, payload))
+}
+
+/// A small file as a whole: header and payload.
+pub(super) fn whole(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let (payload_bytes, payload_hash) = (payload.len() as u64, *blake3::hash(payload).as_bytes());
+    let mut content = Header { kind, payload_bytes, payload_hash }.to_block().to_vec();
+    content.extend_from_slice(payload);
+    content
 }
 
 /// Counts and hashes what goes through.

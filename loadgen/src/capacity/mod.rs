@@ -28,7 +28,7 @@ use crate::engine::{self, SETTLED};
 use crate::mix::Mix;
 use crate::ramp::{self, RampOptions};
 use crate::report::RunReport;
-use crate::report::sheet::{Row, Sheet};
+use crate::report::sheet::{BeyondKnee, Row, Sheet};
 use crate::send::{self, Pace, SendOptions, Spread, machine};
 use crate::sink::{Behaviour, Extensions, Service, Sink, SinkOptions};
 use stand::Stand;
@@ -287,9 +287,16 @@ impl Bench<'_> {
         )?;
         row.knee = Some(ramp.knee).filter(|knee| *knee > 0.0);
         row.knee_ended.clone_from(&ramp.ended);
-        let failed = ramp.steps.iter().filter(|step| step.failed.is_some());
-        let by_generator = failed.filter_map(|step| step.limited.clone()).next_back();
-        row.limited.extend(by_generator.map(|why| format!("knee: {why}")));
+        // The search goes beyond the knee on purpose. What the generator found there, all sessions busy, is the
+        // engine's doing, unless the generator had no time left itself.
+        let failed = ramp.steps.iter().filter_map(|step| Some((step.rate, step.failed.clone()?)));
+        let lowest = failed.min_by(|(rate, _), (other, _)| rate.total_cmp(other));
+        row.beyond_knee = lowest.map(|(rate, why)| BeyondKnee { rate, why });
+        let by_generator = ramp.steps.last().filter(|_| ramp.by_generator);
+        row.limited.extend(by_generator.map(|step| {
+            let why = step.limited.as_deref().unwrap_or("its threads were busy");
+            format!("knee: {why}")
+        }));
         row.limited.extend(busy.end("knee", &self.options.generator_cores));
         let Some(knee) = row.knee else { return Ok(()) };
         let rate = knee * OF_KNEE;

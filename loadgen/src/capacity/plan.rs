@@ -41,7 +41,7 @@ impl Depth {
         }
     }
 
-    /// Some two minutes, without `SpamAssassin`'s rules: those are compiled for half a minute, three times.
+    /// Five minutes and a half with `SpamAssassin`'s rules, which are compiled for half a minute, three times.
     #[must_use]
     pub fn quick() -> Self {
         Self {

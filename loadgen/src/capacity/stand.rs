@@ -278,13 +278,19 @@ pub(super) fn programs(directory: &Path) -> io::Result<Programs> {
         let _ = write!(text, "{octet:02x}");
         text
     });
-    // Where the programs lie in a checkout of their sources; elsewhere nobody knows.
-    let mut git = Command::new("git");
-    git.arg("-C").arg(directory).args(["describe", "--always", "--dirty", "--exclude=*"]);
-    git.stdin(Stdio::null()).stderr(Stdio::null());
-    let checkout = git.output().ok().filter(|output| output.status.success());
-    let checkout = checkout.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    Ok(Programs { engine_sha256: digest, checkout })
+    // `sekisho-engine 0.1.0 (5f0c2a9b41d7, with changes)`; one that is older has no brackets.
+    let mut version = Command::new(&engine);
+    version.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
+    let said = version.output().ok().filter(|output| output.status.success());
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let commit = said.as_deref().and_then(commit_in);
+    Ok(Programs { engine_sha256: digest, commit })
+}
+
+/// The commit in what a program says of its version.
+fn commit_in(said: &str) -> Option<String> {
+    let (_, commit) = said.trim().strip_suffix(')')?.rsplit_once(" (")?;
+    (commit != "unknown").then(|| commit.to_owned())
 }
 
 /// What the scratch directory lies on, and what a flush of 4 KiB takes there.
@@ -317,7 +323,16 @@ pub(super) fn disk(scratch: &Path) -> io::Result<Disk> {
 
 #[cfg(test)]
 mod tests {
-    use super::literals;
+    use super::{commit_in, literals};
+
+    #[test]
+    fn the_commit_is_what_the_engine_says_behind_its_version() {
+        let commit = |said: &str| commit_in(&format!("sekisho-engine {said}\n"));
+        assert_eq!(commit("0.1.0 (5f0c2a9b41d7)").as_deref(), Some("5f0c2a9b41d7"));
+        let changed = commit("0.1.0 (5f0c2a9b41d7, with changes)");
+        assert_eq!(changed.as_deref(), Some("5f0c2a9b41d7, with changes"));
+        assert_eq!((commit("0.1.0 (unknown)"), commit("0.1.0")), (None, None));
+    }
 
     #[test]
     fn there_are_as_many_literals_as_the_sheet_says_and_always_the_same() {

@@ -42,8 +42,8 @@ pub struct Sheet {
 pub struct Programs {
     /// First half of the digest of `sekisho-engine`.
     pub engine_sha256: String,
-    /// Commit of the checkout that the programs lie in; it is not said that they were built from it.
-    pub checkout: Option<String>,
+    /// Commit that the engine says it is built from, `with changes` if it differed from it.
+    pub commit: Option<String>,
 }
 
 /// A disk.
@@ -86,6 +86,8 @@ pub struct Row {
     pub knee: Option<f64>,
     /// Why the ramp ended.
     pub knee_ended: String,
+    /// The lowest rate that was not kept up with, and how that showed: each search for a knee has one, or it found none.
+    pub beyond_knee: Option<BeyondKnee>,
     /// Rate of the open loop.
     pub rate: Option<f64>,
     /// Latency in it, from the time at which a mail was due.
@@ -113,6 +115,16 @@ pub struct Row {
     pub limited: Vec<String>,
     /// Why the row proves nothing: mail was lost, came twice, or does not add up.
     pub failed: Option<String>,
+}
+
+/// A step of a ramp that was too much.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BeyondKnee {
+    /// Its rate.
+    pub rate: f64,
+    /// What showed it.
+    pub why: String,
 }
 
 impl Row {
@@ -173,6 +185,7 @@ pub(super) fn sample() -> Sheet {
         closed_per_second: 3000.0,
         cpu_ms: Some(ms),
         knee: Some(2800.0),
+        beyond_knee: Some(BeyondKnee { rate: 2900.0, why: "91.0 % accepted".to_owned() }),
         rate: Some(2240.0),
         latency_ms: Some(Percentiles {
             p50: 1.5,

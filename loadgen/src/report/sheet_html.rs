@@ -7,8 +7,8 @@ use super::html::{begin, notice, words, write_panel, write_table};
 use super::panels::{Panel, Table, spread};
 use super::sheet::{Row, Sheet};
 use super::sheet_text::{
-    COSTS, Column, RATES, circumstances, conserved, micros, rates_heading, remarks, stage_names,
-    title,
+    COSTS, Column, RATES, beyond_knees, circumstances, conserved, micros, rates_heading, remarks,
+    stage_names, title,
 };
 use super::text::{capital, count, escape, figure, utc};
 
@@ -38,7 +38,8 @@ pub fn page(sheet: &Sheet) -> String {
                 that has one part less. Memory is resident, and tables that processes share count in each.";
     whole(&mut page, sheet, note, &COSTS);
     page.push_str("<div class=\"below\"></div><section><h2>What each engine can</h2>");
-    whole(&mut page, sheet, &format!("{}.", rates_heading(sheet)), &RATES);
+    let beyond = beyond_knees(sheet).map_or_else(String::new, |text| format!(" {text}."));
+    whole(&mut page, sheet, &format!("{}.{beyond}", rates_heading(sheet)), &RATES);
     page.push_str("<div class=\"below\"></div><div class=\"panels\">\n");
     let engines = || sheet.rows.iter().filter(|row| row.mode.is_some());
     chart(&mut page, ("CPU a mail", "ms"), engines(), None, |row| row.cpu_ms);

@@ -71,9 +71,6 @@ pub(super) fn circumstances(sheet: &Sheet) -> Vec<(&'static str, String)> {
         let words: Vec<String> = cores.iter().map(ToString::to_string).collect();
         words.join(", ")
     };
-    let checkout = sheet.programs.checkout.as_deref();
-    let checkout =
-        checkout.map_or_else(String::new, |commit| format!(", in a checkout of {commit}"));
     vec![
         ("processor", format!("{}, {} cores", machine.cpu, machine.cores)),
         ("memory", format!("{} MiB", count(machine.memory_kib / 1024))),
@@ -89,11 +86,15 @@ pub(super) fn circumstances(sheet: &Sheet) -> Vec<(&'static str, String)> {
         (
             "programs",
             format!(
-                "engine {} (SHA-256 {}...){checkout}; load generator {}",
+                "engine {} (SHA-256 {}...); load generator {}",
                 machine.engine.as_deref().unwrap_or("of an unknown version"),
                 sheet.programs.engine_sha256,
                 machine.loadgen_version
             ),
+        ),
+        (
+            "commit",
+            sheet.programs.commit.clone().unwrap_or_else(|| "the engine does not say".to_owned()),
         ),
         (
             "durability",
@@ -139,6 +140,18 @@ pub(super) fn conserved(sheet: &Sheet) -> String {
         sum(|one| one.lost_count),
         sum(|one| one.duplicated_count),
     )
+}
+
+/// Where each search for a knee stopped, in one line: steps beyond the knee are meant to fail.
+pub(super) fn beyond_knees(sheet: &Sheet) -> Option<String> {
+    let found = sheet.rows.iter().filter_map(|row| {
+        let beyond = row.beyond_knee.as_ref()?;
+        Some(format!("{} at {} mails/s ({})", row.name, figure(beyond.rate), beyond.why))
+    });
+    let found: Vec<String> = found.collect();
+    (!found.is_empty()).then(|| {
+        format!("Too much, as the search for the knee is to find out: {}", found.join("; "))
+    })
 }
 
 /// What must be known of single rows before they are believed.
@@ -205,6 +218,7 @@ pub fn render(sheet: &Sheet) -> String {
     columns(&mut lines, sheet, &COSTS);
     lines.extend([String::new(), rates_heading(sheet)]);
     columns(&mut lines, sheet, &RATES);
+    lines.extend(beyond_knees(sheet).map(|text| printable(&text)));
     lines.push(String::new());
     lines.push(conserved(sheet));
     lines.extend(remarks(sheet).into_iter().map(|(_, text)| printable(&text)));
@@ -352,6 +366,8 @@ mod tests {
         assert!(text.contains("load average 0.250") && !text.contains("BUSY"));
         assert!(text.contains("sent 36 = delivered 36"));
         assert!(text.contains("hold: PROVES NOTHING: sent 9"));
+        assert_eq!(text.matches("relay at 2,900 mails/s (91.0 % accepted)").count(), 1);
+        assert!(text.contains("commit: the engine does not say"));
         assert!(text.contains("starter rules: LIMITED BY THE GENERATOR: knee"));
         assert!(text.contains("generator and sink: 1, 2"));
     }

@@ -1,33 +1,51 @@
 //! Whether single changes make sense.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-
-use super::super::current::{Snapshot, endless};
-use super::super::delta::Layer;
+use super::super::current::endless;
 use super::super::senders::{Entry, Owner, PatternKind, Polarity, Side, entry_key};
-use super::super::{Change, PublishError};
+use super::super::{AdoptError, Change, PublishError};
+use super::known::{Domain, Known};
 use crate::policy::{self, ListSettings};
 
-/// Checks changes one after the other, each on top of those before it.
-pub(super) fn check(
-    before: &Snapshot,
-    changes: &[Change],
-    meter: &Arc<AtomicUsize>,
-) -> Result<(), PublishError> {
-    let mut after: Option<Snapshot> = None;
+/// Why a change is not made.
+enum No {
+    /// It makes no sense.
+    Refused(String),
+    /// What it is compared with cannot be read.
+    Failed(AdoptError),
+}
+
+impl From<String> for No {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<AdoptError> for No {
+    fn from(error: AdoptError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn no<T>(why: &str) -> Result<T, No> {
+    Err(No::Refused(why.to_owned()))
+}
+
+/// Checks changes one after the other, each on top of those before it; `known` knows them afterwards.
+pub(super) fn check(known: &mut Known, changes: &[Change]) -> Result<(), PublishError> {
     for change in changes {
-        let now = after.as_ref().unwrap_or(before);
         let refused = |why| PublishError::Refused { change: change.to_string(), why };
-        reason(now, change).map_err(refused)?;
-        let next = now.with(Layer::of([change]), meter);
-        endless(&next, std::slice::from_ref(change)).map_or(Ok(()), |why| Err(refused(why)))?;
-        after = Some(next);
+        reason(known, change).map_err(|no| match no {
+            No::Refused(why) => refused(why),
+            No::Failed(error) => PublishError::Generation(error),
+        })?;
+        known.apply(change);
+        endless(std::slice::from_ref(change), |key| known.recipient(key))
+            .map_or(Ok(()), |why| Err(refused(why)))?;
     }
     Ok(())
 }
 
-fn reason(now: &Snapshot, change: &Change) -> Result<(), String> {
+fn reason(now: &Known, change: &Change) -> Result<(), No> {
     match change {
         Change::RecipientAdd { address } => {
             ours(now, address)?;
@@ -40,80 +58,74 @@ fn reason(now: &Snapshot, change: &Change) -> Result<(), String> {
         }
         Change::RecipientRemove { address } => match now.recipient(address) {
             Some(_) => Ok(()),
-            None => Err("there is no such recipient".to_owned()),
+            None => no("there is no such recipient"),
         },
         Change::EntryAdd { entry } => add_entry(now, entry),
-        Change::EntryRemove { entry } => {
-            let mut found = false;
-            now.entries(&entry_key(entry), &mut |value| found |= value.polarity == entry.polarity);
-            if found { Ok(()) } else { Err("there is no such entry".to_owned()) }
-        }
+        Change::EntryRemove { entry } => match now.entry(&entry_key(entry), entry.polarity) {
+            Some(_) => Ok(()),
+            None => no("there is no such entry"),
+        },
     }
 }
 
-fn ours(now: &Snapshot, address: &str) -> Result<(), String> {
-    let (_, name) = address.rsplit_once('@').ok_or_else(|| format!("`{address}` has no @"))?;
-    match now.generation().domain_or_alias(name) {
-        Some((_, false)) => Ok(()),
+/// The domain with this name, which must be its own.
+fn domain(now: &Known, name: &str) -> Result<Domain, No> {
+    match now.domain(name)? {
+        Some((domain, false)) => Ok(domain),
         Some((domain, true)) => {
-            Err(format!("{name} is an alias of {}, use that domain", domain.name))
+            Err(format!("{name} is an alias of {}, use that domain", domain.name).into())
         }
-        None => Err(format!("{name} is not a domain of ours")),
+        None => Err(format!("{name} is not a domain of ours").into()),
     }
+}
+
+/// The domain of an address.
+fn ours(now: &Known, address: &str) -> Result<Domain, No> {
+    let (_, name) = address.rsplit_once('@').ok_or_else(|| format!("`{address}` has no @"))?;
+    domain(now, name)
 }
 
 /// SM-20: no alias in the place of a mailbox; O16: nothing twice.
-fn absent(now: &Snapshot, address: &str) -> Result<(), String> {
+fn absent(now: &Known, address: &str) -> Result<(), No> {
     match now.recipient(address) {
         None => Ok(()),
-        Some(None) => Err("this address is a mailbox already".to_owned()),
-        Some(Some(target)) => Err(format!("this address is an alias of {target} already")),
+        Some(None) => no("this address is a mailbox already"),
+        Some(Some(target)) => Err(format!("this address is an alias of {target} already").into()),
     }
 }
 
-fn add_entry(now: &Snapshot, entry: &Entry) -> Result<(), String> {
-    let name = match &entry.owner {
+fn add_entry(now: &Known, entry: &Entry) -> Result<(), No> {
+    let domain = match &entry.owner {
         Owner::Gateway | Owner::Tenant(_) => None,
-        Owner::Domain(name) => Some(&**name),
-        Owner::Account(address) => {
-            ours(now, address)?;
-            address.rsplit_once('@').map(|(_, name)| name)
-        }
+        Owner::Domain(name) => Some(domain(now, name)?),
+        Owner::Account(address) => Some(ours(now, address)?),
     };
-    let domain = match name {
-        None => None,
-        Some(name) => match now.generation().domain_or_alias(name) {
-            Some((domain, false)) => Some(domain),
-            Some((domain, true)) => {
-                return Err(format!("{name} is an alias of {}, use that domain", domain.name));
-            }
-            None => return Err(format!("{name} is not a domain of ours")),
-        },
-    };
-    let (mut same, mut opposite) = (false, false);
-    now.entries(&entry_key(entry), &mut |value| {
-        // An entry that already works does not become a new one by waiting again (C28).
-        same |= value.polarity == entry.polarity
-            && value.match_on == entry.match_on
-            && value.active_from <= entry.active_from;
-        opposite |= value.polarity != entry.polarity;
+    let key = entry_key(entry);
+    // An entry that already works does not become a new one by waiting again (C28).
+    let same = now.entry(&key, entry.polarity).is_some_and(|value| {
+        value.match_on == entry.match_on && value.active_from <= entry.active_from
     });
     if same {
-        return Err("this entry is there already".to_owned());
+        return no("this entry is there already");
     }
-    if let (Owner::Account(_), Some(domain)) = (&entry.owner, domain) {
-        users_own(now, entry, &domain.settings.lists)?;
+    let Some(domain) = domain else { return Ok(()) };
+    if let Owner::Account(_) = &entry.owner {
+        users_own(now, entry, &domain.lists)?;
     }
     // C27
-    if opposite && domain.is_some_and(|domain| !domain.settings.lists.cross_duplicate) {
-        return Err("the same entry is in the opposite list".to_owned());
+    let other = match entry.polarity {
+        Polarity::Allow => Polarity::Block,
+        Polarity::Block => Polarity::Allow,
+    };
+    if !domain.lists.cross_duplicate && now.entry(&key, other).is_some() {
+        return no("the same entry is in the opposite list");
     }
     Ok(())
 }
 
 /// What the domain's settings say of a mailbox user's own lists: C23, C24, C25, C31. The lists of a
 /// domain, a tenant and the gateway are an administrator's, and an operator's file is his own.
-fn users_own(now: &Snapshot, entry: &Entry, lists: &ListSettings) -> Result<(), String> {
+fn users_own(now: &Known, entry: &Entry, lists: &ListSettings) -> Result<(), String> {
     let allowed = match (entry.side, entry.polarity) {
         (Side::Sender, Polarity::Allow) => lists.user_allow,
         (Side::Sender, Polarity::Block) => lists.user_block,

@@ -50,7 +50,8 @@ pub(super) fn merge(
             | Kind::Patterns
             | Kind::Hashes
             | Kind::Urls
-            | Kind::Delta => {
+            | Kind::Delta
+            | Kind::Stretch => {
                 if manifest.tables.contains_key(kind.name()) {
                     fs::hard_link(from.join(&file), &path).map_err(io_at(&path))?;
                 }

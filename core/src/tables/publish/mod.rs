@@ -1,26 +1,30 @@
 //! The writing side, for the command line and the control plane.
 //!
 //! `generations/<n>/` is a generation, complete once it has that name; `generations/<n>/delta/<k>`
-//! are its deltas. `generations/lock` is held while something gets its name (milliseconds),
-//! `generations/build.lock` while a generation is made (up to minutes): single changes go on
-//! meanwhile and are carried over at the end, under the lock. A crash at any point leaves a temporary
-//! name that nobody reads and [`Publisher::collect`] removes. The locks are `flock`s, so they die
-//! with their process.
+//! are its deltas, and beside them is their net in stretches (`stretches.rs`). `generations/lock` is held
+//! while something gets its name (milliseconds), `generations/build.lock` while a generation is made (up
+//! to minutes): single changes go on meanwhile and are carried over at the end, the last of them under the
+//! lock. A crash at any point leaves a temporary name that nobody reads and [`Publisher::collect`]
+//! removes. The locks are `flock`s, so they die with their process.
 
 mod check;
+mod known;
 mod merge;
+mod stretches;
 
-use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use super::build::{make_generation, write_dir};
 use super::current::Snapshot;
 use super::delta::{self, Layer};
+use super::file::Check;
 use super::manifest::{CHANGES, MANIFEST};
 use super::{Change, Generation, Progress, PublishError, Report, Sources, disk};
+use crate::policy::ListSettings;
+use known::Known;
+use stretches::Pieces;
 
 /// Single changes that a backup brought back, until a build has taken them.
 const RESTORED: &str = "restored";
@@ -29,9 +33,6 @@ const RESTORED: &str = "restored";
 #[derive(Debug)]
 pub struct Publisher {
     dir: PathBuf,
-    /// What changes are checked against: the latest generation with its deltas, as last seen.
-    seen: RefCell<Option<Snapshot>>,
-    meter: Arc<AtomicUsize>,
 }
 
 /// Held until dropped.
@@ -52,7 +53,7 @@ impl Publisher {
     /// [`PublishError::Io`].
     pub fn open(dir: &Path) -> Result<Self, PublishError> {
         fs::create_dir_all(dir).map_err(io_at(dir))?;
-        Ok(Self { dir: dir.to_owned(), seen: RefCell::default(), meter: Arc::default() })
+        Ok(Self { dir: dir.to_owned() })
     }
 
     fn lock(&self, name: &str) -> Result<Lock, PublishError> {
@@ -91,58 +92,59 @@ impl Publisher {
         self.dir.join(number.to_string())
     }
 
+    fn latest_or_none_yet(&self) -> Result<u64, PublishError> {
+        self.latest()?.ok_or_else(|| PublishError::NoGeneration { dir: self.dir.clone() })
+    }
+
     /// The latest generation with its deltas, for `list show` and `recipient show`.
     ///
     /// # Errors
     /// [`PublishError::NoGeneration`] and whatever reading it meets.
     pub fn view(&self) -> Result<View, PublishError> {
-        let number = self.latest()?;
-        let number = number.ok_or_else(|| PublishError::NoGeneration { dir: self.dir.clone() })?;
-        Ok(View { snapshot: self.snapshot_of(number)? })
+        let dir = self.generation_dir(self.latest_or_none_yet()?);
+        let last = stretches::last_delta(&dir);
+        let net = Pieces::read(&dir, last, Check::Header)?.net();
+        let generation = Arc::new(Generation::published(&dir)?);
+        Ok(View { snapshot: Snapshot::above(generation, net, last) })
     }
 
-    /// The latest generation and all its deltas, read as far as they were not seen before.
-    fn snapshot_of(&self, number: u64) -> Result<Snapshot, PublishError> {
-        let dir = self.generation_dir(number);
-        let seen = self.seen.borrow_mut().take().filter(|seen| seen.number() == number);
-        let mut snapshot = match seen {
-            Some(seen) => seen,
-            None => Snapshot::new(Arc::new(Generation::published(&dir)?)),
-        };
-        loop {
-            let path = delta::path(&dir, snapshot.delta_number() + 1);
-            if !path.exists() {
-                return Ok(snapshot);
-            }
-            snapshot = snapshot.with(Layer::of(&delta::read(&path)?), &self.meter);
-        }
+    /// What the settings of a domain, by its name or that of an alias, say of lists; without reading what
+    /// a view has.
+    ///
+    /// # Errors
+    /// [`PublishError::NoGeneration`] and whatever reading it meets.
+    pub fn list_settings(&self, domain: &str) -> Result<Option<ListSettings>, PublishError> {
+        let dir = self.generation_dir(self.latest_or_none_yet()?);
+        let found = Known::read(&dir, 0)?.domain(domain)?;
+        Ok(found.map(|(domain, _)| domain.lists))
     }
 
-    /// All single changes of a generation and its deltas `1..=last`, net; `last` none: all there are.
+    /// All single changes of a generation and its deltas `1..=last`, net, with the number of the last.
     fn changes_of(&self, number: u64) -> Result<(Layer, u64), PublishError> {
         let dir = self.generation_dir(number);
-        let mut changes = delta::read_carried(&dir.join(CHANGES))?;
-        let mut last = 0;
-        while delta::path(&dir, last + 1).exists() {
-            last += 1;
-            changes.extend(delta::read(&delta::path(&dir, last))?);
-        }
-        Ok((Layer::of(&changes), last))
+        let mut changes = Layer::of(&delta::read_carried(&dir.join(CHANGES))?);
+        let last = stretches::last_delta(&dir);
+        // What is read here is written into tables: every octet is checked.
+        let deltas = Pieces::read(&dir, last, Check::Full)?;
+        deltas.pieces.iter().for_each(|piece| piece.add_to(&mut changes));
+        Ok((changes, last))
     }
 
-    /// Copies deltas `after + 1..` of one generation into the directory that follows it, numbered from
-    /// 1. Under the lock.
-    fn carry_over(&self, from: u64, after: u64, into: &Path) -> Result<(), PublishError> {
+    /// Gives deltas `after + 1..` of one generation to the directory that follows it, numbered from
+    /// `place`; how many. Nobody writes to a delta, so both may have the same file.
+    fn carry_over(
+        &self,
+        from: u64,
+        after: u64,
+        (into, place): (&Path, u64),
+    ) -> Result<u64, PublishError> {
         let dir = self.generation_dir(from);
-        for (number, place) in (after + 1..).zip(1..) {
-            let path = delta::path(&dir, number);
-            if !path.exists() {
-                break;
-            }
+        let last = stretches::last_delta(&dir);
+        for (number, place) in (after + 1..=last).zip(place..) {
             let target = delta::path(into, place);
-            disk::copy_new(&path, &target).map_err(io_at(&target))?;
+            fs::hard_link(delta::path(&dir, number), &target).map_err(io_at(&target))?;
         }
-        Ok(())
+        Ok(last.saturating_sub(after))
     }
 
     /// Makes generation `latest + 1` by `fill`; deltas that arrive meanwhile are carried over.
@@ -156,9 +158,16 @@ impl Publisher {
         let mut failure = None;
         let made = write_dir(&out, |temporary| {
             let filled = fill(temporary, number).and_then(|value| {
+                let mut carried = 0;
+                // Most of them before anybody has to wait for it, then those that came meanwhile.
+                if let Some((from, after)) = base {
+                    carried = self.carry_over(from, after, (temporary, 1))?;
+                    // Without them the first change to the new generation takes longer, no more.
+                    let _ = stretches::write_all(temporary, carried);
+                }
                 let lock = self.lock("lock")?;
                 if let Some((from, after)) = base {
-                    self.carry_over(from, after, temporary)?;
+                    self.carry_over(from, after + carried, (temporary, 1 + carried))?;
                 }
                 Ok((value, lock))
             });
@@ -238,20 +247,18 @@ impl Publisher {
     /// [`PublishError::Refused`] for the first change that makes no sense; none is added then.
     pub fn add_delta(&self, changes: &[Change]) -> Result<(u64, u64), PublishError> {
         let _lock = self.lock("lock")?;
-        let latest = self.latest()?;
-        let latest = latest.ok_or_else(|| PublishError::NoGeneration { dir: self.dir.clone() })?;
-        let before = self.snapshot_of(latest)?;
-        if let Err(refused) = check::check(&before, changes, &self.meter) {
-            *self.seen.borrow_mut() = Some(before);
-            return Err(refused);
-        }
-        let number = before.delta_number() + 1;
-        let path = delta::path(&self.generation_dir(latest), number);
+        let latest = self.latest_or_none_yet()?;
+        let dir = self.generation_dir(latest);
+        let number = stretches::last_delta(&dir) + 1;
+        let mut known = Known::read(&dir, number - 1)?;
+        check::check(&mut known, changes)?;
+        let path = delta::path(&dir, number);
         let temporary = disk::temporary(&path);
         let _ = fs::remove_file(&temporary);
         delta::write(&temporary, changes).map_err(io_at(&temporary))?;
         disk::rename(&temporary, &path).map_err(io_at(&path))?;
-        *self.seen.borrow_mut() = Some(before.with(Layer::of(changes), &self.meter));
+        // The change is made, whether this can be written or not. The next one tries again.
+        let _ = stretches::complete(&dir, number, &known.into_missing());
         Ok((latest, number))
     }
 

@@ -9,6 +9,7 @@ mod broken;
 mod changes;
 mod directories;
 mod properties;
+mod stretches;
 
 use std::fs;
 use std::net::IpAddr;
