@@ -68,6 +68,8 @@ struct State {
     is_over: Cell<bool>,
     /// How many sessions may work while it is over.
     limit: Cell<u64>,
+    /// Too many mails wait for the disk or for a connection to their hop: whoever has time has it because of that.
+    is_held_up: Cell<bool>,
     is_probing: Cell<bool>,
 }
 
@@ -126,10 +128,11 @@ impl Overload {
         Session { state, whose, period: Cell::new(period), has_answered }
     }
 
-    /// Whether somebody who connects now is turned away.
+    /// Whether somebody who connects now is turned away. `held_up`: mails that wait for the disk or for a connection
+    /// to their hop.
     pub(super) fn refuses(
         &self,
-        whose: Standing,
+        (whose, held_up): (Standing, u64),
         limits: &config::Admission,
         now: MonoMillis,
     ) -> bool {
@@ -139,18 +142,26 @@ impl Overload {
         let is_standing =
             is_busy && now.since(state.stood.get()) <= FRESH && state.stood.get().0 > 0;
         let most = u64::from(limits.sessions_working_max);
+        let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
+        let limit = paced.max(WORKING_MIN);
+        // A disk may need longer than the delay for anything: it gets what it can write at once.
+        let held_up_limit = limit.max(most / 4);
+        let is_held_up = held_up > held_up_limit / 2;
+        state.is_held_up.set(is_held_up);
         if state.is_over.get() {
+            if is_held_up && known + strangers >= held_up_limit {
+                state.stood.set(now);
+            }
             state.is_over.set(now.since(state.stood.get()) <= CALM);
         } else if most > 0 && is_standing && known + strangers > most {
             state.is_over.set(true);
         }
-        let has_time =
+        let is_quick =
             now.since(state.heard.get()) > FRESH || u128::from(state.wait.get()) < IDLE.as_micros();
-        if !state.is_over.get() || has_time {
+        if !state.is_over.get() || (is_quick && !is_held_up) {
             return false;
         }
-        let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
-        let limit = paced.max(WORKING_MIN);
+        let limit = if is_held_up { held_up_limit } else { limit };
         state.limit.set(limit);
         match whose {
             Standing::Known => known >= limit,
@@ -187,7 +198,7 @@ impl State {
         if u128::from(wait) < BUSY.as_micros() {
             let (known, strangers) = self.working(now);
             // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
-            let is_idle = u128::from(wait) < IDLE.as_micros();
+            let is_idle = u128::from(wait) < IDLE.as_micros() && !self.is_held_up.get();
             if is_idle && self.is_over.get() && known + strangers > 2 * self.limit.get() {
                 self.is_over.set(false);
                 self.stood.set(MonoMillis(0));
@@ -323,7 +334,7 @@ mod tests {
     #[test]
     fn a_shard_that_is_busy_with_few_sessions_takes_more() {
         let (overload, _held) = busy(1000, 100, 0);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         assert!(!overload.is_over());
     }
 
@@ -333,62 +344,126 @@ mod tests {
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
         overload.0.waited(LONG, at(0));
         overload.0.waited(LONG, at(90));
-        assert!(!overload.refuses(Standing::Known, &limits(), at(90)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(90)));
     }
 
     #[test]
     fn beyond_the_bound_only_so_many_work_as_end_in_time() {
         // 2,000 a second within 50 ms are 100.
         let (overload, mut held) = busy(2000, 101, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         held.truncate(100);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "it goes on with fewer");
+        assert!(
+            overload.refuses((Standing::Known, 0), &limits(), at(1000)),
+            "it goes on with fewer"
+        );
         held.truncate(99);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
     }
 
     #[test]
     fn strangers_go_first_and_are_not_counted_against_those_we_know() {
         let (overload, _held) = busy(2000, 40, 400);
-        assert!(overload.refuses(Standing::Stranger, &limits(), at(1000)));
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)), "40 of 100 are known");
+        assert!(overload.refuses((Standing::Stranger, 0), &limits(), at(1000)));
+        assert!(
+            !overload.refuses((Standing::Known, 0), &limits(), at(1000)),
+            "40 of 100 are known"
+        );
     }
 
     #[test]
     fn who_is_not_busy_turns_nobody_away() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         overload.0.waited(Duration::ZERO, at(1000));
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "one that was quick");
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)), "one that was quick");
         all_wait(&overload, Duration::ZERO, 1001);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1001)), "turns without a wait");
+        assert!(
+            !overload.refuses((Standing::Known, 0), &limits(), at(1001)),
+            "turns without a wait"
+        );
         all_wait(&overload, LONG, 1002);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1002)), "but it is not over yet");
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1103)), "what was said is stale");
+        assert!(
+            overload.refuses((Standing::Known, 0), &limits(), at(1002)),
+            "but it is not over yet"
+        );
+        assert!(
+            !overload.refuses((Standing::Known, 0), &limits(), at(1103)),
+            "what was said is stale"
+        );
     }
 
     #[test]
     fn it_is_over_after_a_second_without_standing_business() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         for millis in (1010..2100).step_by(20) {
             all_wait(&overload, Duration::ZERO, millis);
             all_wait(&overload, LONG, millis + 10);
         }
-        assert!(!overload.refuses(Standing::Known, &limits(), at(2100)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(2100)));
         assert!(!overload.is_over());
     }
 
     #[test]
     fn sessions_that_wait_for_clients_far_away_are_no_overload() {
         let (overload, _held) = busy(2000, 400, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         all_wait(&overload, Duration::ZERO, 1001);
         all_wait(&overload, LONG, 1002);
         assert!(
-            !overload.refuses(Standing::Known, &limits(), at(1002)),
+            !overload.refuses((Standing::Known, 0), &limits(), at(1002)),
             "idle with four times as many as may be"
         );
+    }
+
+    #[test]
+    fn who_has_time_because_mails_wait_for_the_disk_has_none() {
+        // The shard was idle while a thousand mails waited for a flush, and so let in a thousand more.
+        let (overload, mut held) = busy(2000, 150, 0);
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        all_wait(&overload, Duration::ZERO, 1001);
+        assert!(
+            !overload.refuses((Standing::Known, 50), &limits(), at(1001)),
+            "as many as end in 25 ms"
+        );
+        assert!(overload.refuses((Standing::Known, 51), &limits(), at(1001)));
+        held.truncate(99);
+        assert!(
+            !overload.refuses((Standing::Known, 51), &limits(), at(1001)),
+            "the bound is the same"
+        );
+    }
+
+    #[test]
+    fn an_overload_lasts_while_mails_wait_for_the_disk() {
+        let (overload, held) = busy(2000, 150, 0);
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        for millis in (1001..4000).step_by(20) {
+            all_wait(&overload, Duration::ZERO, millis);
+            held.iter().for_each(|session| session.heard(at(millis)));
+            assert!(overload.refuses((Standing::Known, 100), &limits(), at(millis)));
+        }
+        all_wait(&overload, Duration::ZERO, 4001);
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(4001)));
+    }
+
+    #[test]
+    fn mails_that_wait_for_the_disk_alone_are_no_overload() {
+        let overload = Overload::default();
+        let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
+        for millis in 0..500 {
+            overload.0.waited(Duration::ZERO, at(millis));
+            assert!(!overload.refuses((Standing::Known, 400), &limits(), at(millis)));
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_gets_what_it_can_write_at_once() {
+        let most = config::Admission { sessions_working_max: 400, ..limits() };
+        let (overload, _held) = busy(1000, 99, 310);
+        assert!(overload.refuses((Standing::Known, 0), &most, at(1000)), "99 of 50");
+        assert!(!overload.refuses((Standing::Known, 51), &most, at(1000)), "99 of 100");
     }
 
     #[test]
@@ -406,7 +481,7 @@ mod tests {
     fn a_bound_of_zero_is_none() {
         let (overload, _held) = busy(2000, 1000, 1000);
         let limits = config::Admission { sessions_working_max: 0, ..limits() };
-        assert!(!overload.refuses(Standing::Stranger, &limits, at(1000)));
+        assert!(!overload.refuses((Standing::Stranger, 0), &limits, at(1000)));
     }
 
     #[test]
