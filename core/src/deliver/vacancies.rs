@@ -2,7 +2,7 @@
 //! came.
 //!
 //! A hop that answers gives a connection back within milliseconds. Who has that much patience spares the disk: spooled
-//! at once, six of ten mails of an overload were written, flushed, read and sent again, at twice the work of a mail that
+//! at once, half of the mails of an overload were written, flushed, read and sent again, at twice the work of a mail that
 //! is handed on. A hop of which nothing came back while somebody waited for it has nobody waiting until something does.
 //!
 //! Per shard: a connection that another shard gives back is found by who waits at the end of his patience, at the latest.

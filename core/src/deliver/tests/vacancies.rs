@@ -35,7 +35,7 @@ fn content_late(millis: u64) -> impl Fn(&Moment<'_>) -> Act {
 
 #[test]
 fn mail_for_a_hop_that_answers_waits_for_a_connection_and_not_in_the_spool() {
-    // At twice the peak six of ten mails were spooled because twenty others were on their way for a millisecond.
+    // At twice the peak half of the mails were spooled because twenty others were on their way for a millisecond.
     let bench = narrow(1);
     bench.hops["a.example"].behave(content_late(10));
     let to = ["u1@a.example", "u2@a.example", "u3@a.example"];
