@@ -195,6 +195,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let permit = outlet
             .destinations
             .admit((&hop.host, hop.port), Asker::Client, now)
+            .map(|permit| outlet.vacancies.hold(permit))
             .map_err(|_| busy())?;
         let addresses = self.world().addresses(&hop.host).await.unwrap_or_default();
         let mut last = Reply::new(450, Enhanced(4, 4, 3), "next hop has no address");

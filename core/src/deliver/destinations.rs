@@ -170,7 +170,7 @@ impl Destinations {
     }
 
     /// The place of a destination, claimed if it has none yet.
-    fn place(&self, host: &str, port: u16, now: MonoMillis) -> usize {
+    pub(super) fn place(&self, host: &str, port: u16, now: MonoMillis) -> usize {
         let tag = tag(host, port);
         let first = usize::try_from(tag).unwrap_or(usize::MAX) % SLOTS;
         let mut reusable = None;
@@ -210,6 +210,11 @@ fn tag(host: &str, port: u16) -> u64 {
 }
 
 impl Permit {
+    /// The place of the destination.
+    pub(super) fn destination(&self) -> usize {
+        self.index
+    }
+
     /// The destination answered.
     pub fn answered(&self) {
         if let Some(slot) = self.table.slots.get(self.index) {

@@ -41,6 +41,7 @@ pub mod store;
 mod tests;
 mod through;
 pub mod transport;
+mod vacancies;
 mod wake;
 mod way;
 mod worker;
@@ -61,6 +62,7 @@ use self::pool::Pool;
 use self::queue::Queue;
 use self::store::Store;
 use self::transport::World;
+use self::vacancies::Vacancies;
 
 /// Delivery of one shard. Cloning shares it.
 pub struct Deliverer<W: World, S: Store> {
@@ -111,7 +113,14 @@ impl<W: World, S: Store> Deliverer<W, S> {
         let away_max = settings.connections_per_destination_max;
         Self {
             inner: Rc::new(Inner {
-                outlet: Outlet { world, settings, destinations, pool, routes },
+                outlet: Outlet {
+                    world,
+                    settings,
+                    destinations,
+                    vacancies: Vacancies::default(),
+                    pool,
+                    routes,
+                },
                 store,
                 queue: RefCell::new(Queue::new(away_max)),
                 wake: wake::Wake::default(),
@@ -129,6 +138,13 @@ impl<W: World, S: Store> Deliverer<W, S> {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.inner.queue.borrow().len()
+    }
+
+    /// Clients' mails that wait for a connection to a hop that has all it may have, or for the disk: what they wait for
+    /// is work of this shard, not a peer's answer.
+    #[must_use]
+    pub fn held_up(&self) -> u64 {
+        self.inner.outlet.vacancies.held_up()
     }
 
     /// Ends [`Deliverer::run_queue`] at its next turn; deliveries under way go on to their end.

@@ -130,6 +130,7 @@ impl<W: World, S: Store> Deliverer<W, S> {
             let deferral = self.first_deferral(&answer.unwrap_or_default(), mark);
             if let Some(mail) = record::queued(message, way.copy, &recipients, deferral) {
                 let now = self.world().now().unix;
+                let _held_up = self.inner.outlet.vacancies.hold_up();
                 self.inner.store.put(&mail, &way.copy.content, now).await?;
                 way.spooled.push((mail, mark));
             }

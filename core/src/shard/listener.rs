@@ -1,7 +1,7 @@
 //! Listeners of a shard: each shard binds its own socket (SO_REUSEPORT); the kernel spreads
 //! connections over the shards and a connection stays on its core.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,8 @@ async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arriv
     let rooms = pipeline.rooms();
     let began = Now::read().mono;
     let whose = standing(pipeline, &listening, &arrival, began);
-    if rooms.overload.refuses(whose, &rooms.shared.config.load().admission, began) {
+    let held_up = rooms.deliverer.held_up();
+    if rooms.overload.refuses((whose, held_up), &rooms.shared.config.load().admission, began) {
         rooms.count(Counter::ConnectionsShed);
         let mut line = Vec::new();
         if listening.security == Security::Clear {
@@ -180,15 +181,18 @@ fn standing(
     now: MonoMillis,
 ) -> Standing {
     let shared = &pipeline.rooms().shared;
-    // On `[::]` a client with IPv4 comes as `::ffff:192.0.2.1`, which no setting and no memory of greetings knows.
-    let peer = arrival.peer().map(|peer| peer.ip().to_canonical());
-    let is_known = peer.is_some_and(|peer| {
+    whose(arrival.peer(), |peer| {
         shared.is_exempt(peer)
             || shared.greeted.knows(peer, now)
             || listening.is_proxy(peer)
             || listening.may_xclient(peer)
-    });
-    if is_known { Standing::Known } else { Standing::Stranger }
+    })
+}
+
+/// On `[::]` a client with IPv4 comes as `::ffff:192.0.2.1`, which no setting and no memory of greetings knows.
+fn whose(peer: Option<SocketAddr>, is_known: impl Fn(IpAddr) -> bool) -> Standing {
+    let peer = peer.map(|peer| peer.ip().to_canonical());
+    if peer.is_some_and(is_known) { Standing::Known } else { Standing::Stranger }
 }
 
 /// The listeners of all shards for `config`.
@@ -198,4 +202,23 @@ pub(super) fn all(shared: &Arc<Shared>, config: &Config) -> Vec<Rc<Listening>> {
         .iter()
         .map(|listener| Rc::new(Listening::new(shared, listener, config)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::greeted::Greeted;
+
+    #[test]
+    fn who_comes_by_ipv4_to_a_listener_of_both_is_the_one_who_waited_for_the_greeting() {
+        // On `[::]` every client with IPv4 was a stranger in an overload, and was turned away first.
+        let (greeted, now) = (Greeted::new(7), MonoMillis(1_000));
+        greeted.remember("192.0.2.1".parse().unwrap(), now);
+        let standing =
+            |peer: &str| whose(Some(peer.parse().unwrap()), |peer| greeted.knows(peer, now));
+        assert_eq!(standing("[::ffff:192.0.2.1]:4025"), Standing::Known);
+        assert_eq!(standing("192.0.2.1:4025"), Standing::Known);
+        assert_eq!(standing("[::ffff:192.0.2.2]:4025"), Standing::Stranger);
+        assert_eq!(whose(None, |_| true), Standing::Stranger, "who is gone already");
+    }
 }

@@ -8,9 +8,10 @@
 //! *overloaded* when it has been busy for [`STANDING`] on end while more than `sessions_working_max` sessions were
 //! working, which a burst does not do. From then on only so many sessions may work as it ends within
 //! `overload_delay_ms`, strangers half of that: clients that have waited for a greeting today, and the operator's own,
-//! go before those that nobody knows. While the shard has time nobody is turned away, whatever the count says:
-//! sessions that wait for clients far away cost nothing. It is over when a second went by without standing business,
-//! or when the count proved to say nothing.
+//! go before those that nobody knows. While the shard is quick that bound grows, by half in each [`STEP`] if it has
+//! nothing to do: sessions that wait for clients far away cost nothing. It is what it was as soon as tasks wait again,
+//! or too many mails for the disk or for a connection to their hop: a shard that is idle because of those has no time.
+//! It is over when nobody had to be turned away for a second, or when the bound has grown so far that it says nothing.
 //!
 //! Sessions under way are never cut. Pure: time comes in.
 
@@ -35,6 +36,11 @@ const CALM: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_millis(100);
 /// Sessions that are let in at a time, however slow the shard seems.
 const WORKING_MIN: u64 = 32;
+/// While the shard is quick again more are let in step by step: what a session costs shows some round trips after it is
+/// let in. A door that was opened at once stood open for 100 ms, a thousand sessions long, every second.
+const STEP: Duration = Duration::from_millis(50);
+/// In percent of the bound; by as much the overload is over.
+const GROWN_MAX: u64 = 6_400;
 /// How fast the shard ends sessions is measured over so long.
 const MEASURED: Duration = Duration::from_millis(250);
 /// A session from whose client nothing came for one to two of these periods is not working.
@@ -66,8 +72,9 @@ struct State {
     /// Busy for long enough, last at.
     stood: Cell<MonoMillis>,
     is_over: Cell<bool>,
-    /// How many sessions may work while it is over.
-    limit: Cell<u64>,
+    /// By how much the bound has grown while the shard was quick, in percent, and when it last did.
+    grown: Cell<u64>,
+    grown_at: Cell<MonoMillis>,
     is_probing: Cell<bool>,
 }
 
@@ -126,10 +133,11 @@ impl Overload {
         Session { state, whose, period: Cell::new(period), has_answered }
     }
 
-    /// Whether somebody who connects now is turned away.
+    /// Whether somebody who connects now is turned away. `held_up`: mails that wait for the disk or for a connection
+    /// to their hop.
     pub(super) fn refuses(
         &self,
-        whose: Standing,
+        (whose, held_up): (Standing, u64),
         limits: &config::Admission,
         now: MonoMillis,
     ) -> bool {
@@ -139,23 +147,36 @@ impl Overload {
         let is_standing =
             is_busy && now.since(state.stood.get()) <= FRESH && state.stood.get().0 > 0;
         let most = u64::from(limits.sessions_working_max);
-        if state.is_over.get() {
-            state.is_over.set(now.since(state.stood.get()) <= CALM);
-        } else if most > 0 && is_standing && known + strangers > most {
-            state.is_over.set(true);
-        }
-        let has_time =
-            now.since(state.heard.get()) > FRESH || u128::from(state.wait.get()) < IDLE.as_micros();
-        if !state.is_over.get() || has_time {
-            return false;
-        }
         let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
         let limit = paced.max(WORKING_MIN);
-        state.limit.set(limit);
-        match whose {
+        // A disk may need longer than the delay for anything: it gets what it can write at once.
+        let held_up_limit = limit.max(most / 4);
+        let is_held_up = held_up > held_up_limit / 2;
+        if is_held_up {
+            state.shrink(now);
+        }
+        if state.is_over.get() {
+            state.grow(now);
+            let is_recent = now.since(state.stood.get()) <= CALM;
+            state.is_over.set(is_recent && state.grown.get() < GROWN_MAX);
+        } else if most > 0 && is_standing && known + strangers > most {
+            state.is_over.set(true);
+            state.shrink(now);
+        }
+        if !state.is_over.get() || now.since(state.heard.get()) > FRESH {
+            return false;
+        }
+        let limit = if is_held_up { held_up_limit } else { limit };
+        let limit = limit.saturating_mul(state.grown.get()) / 100;
+        let is_refused = match whose {
             Standing::Known => known >= limit,
             Standing::Stranger => known + strangers >= limit / 2,
+        };
+        if is_refused {
+            // As long as more come than may it is not over, or it would be by its own success.
+            state.stood.set(now);
         }
+        is_refused
     }
 
     /// Whether connections are being turned away.
@@ -185,13 +206,6 @@ impl State {
         let wait = (before * (WAITS - 1) + micros) / WAITS;
         self.wait.set(wait);
         if u128::from(wait) < BUSY.as_micros() {
-            let (known, strangers) = self.working(now);
-            // Far more sessions than may be, and yet idle: they wait for their clients, not for us.
-            let is_idle = u128::from(wait) < IDLE.as_micros();
-            if is_idle && self.is_over.get() && known + strangers > 2 * self.limit.get() {
-                self.is_over.set(false);
-                self.stood.set(MonoMillis(0));
-            }
             self.busy_since.set(None);
         } else {
             let since = self.busy_since.get().unwrap_or(now);
@@ -199,8 +213,25 @@ impl State {
             if now.since(since) >= STANDING {
                 self.stood.set(now);
             }
+            self.shrink(now);
         }
         self.heard.set(now);
+    }
+
+    /// The bound as it is.
+    fn shrink(&self, now: MonoMillis) {
+        self.grown.set(100);
+        self.grown_at.set(now);
+    }
+
+    /// The bound of a shard that is quick grows: fast if it has nothing to do.
+    fn grow(&self, now: MonoMillis) {
+        if now.since(self.grown_at.get()) < STEP {
+            return;
+        }
+        let eighths = if u128::from(self.wait.get()) < IDLE.as_micros() { 12 } else { 9 };
+        self.grown.set((self.grown.get() * eighths / 8).min(GROWN_MAX));
+        self.grown_at.set(now);
     }
 
     fn working(&self, now: MonoMillis) -> (u64, u64) {
@@ -323,7 +354,7 @@ mod tests {
     #[test]
     fn a_shard_that_is_busy_with_few_sessions_takes_more() {
         let (overload, _held) = busy(1000, 100, 0);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         assert!(!overload.is_over());
     }
 
@@ -333,62 +364,136 @@ mod tests {
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
         overload.0.waited(LONG, at(0));
         overload.0.waited(LONG, at(90));
-        assert!(!overload.refuses(Standing::Known, &limits(), at(90)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(90)));
     }
 
     #[test]
     fn beyond_the_bound_only_so_many_work_as_end_in_time() {
         // 2,000 a second within 50 ms are 100.
         let (overload, mut held) = busy(2000, 101, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         held.truncate(100);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "it goes on with fewer");
+        assert!(
+            overload.refuses((Standing::Known, 0), &limits(), at(1000)),
+            "it goes on with fewer"
+        );
         held.truncate(99);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
     }
 
     #[test]
     fn strangers_go_first_and_are_not_counted_against_those_we_know() {
         let (overload, _held) = busy(2000, 40, 400);
-        assert!(overload.refuses(Standing::Stranger, &limits(), at(1000)));
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1000)), "40 of 100 are known");
+        assert!(overload.refuses((Standing::Stranger, 0), &limits(), at(1000)));
+        assert!(
+            !overload.refuses((Standing::Known, 0), &limits(), at(1000)),
+            "40 of 100 are known"
+        );
+    }
+
+    /// Quick for so long, and somebody comes each millisecond; when the first of them is let in.
+    fn let_in_after(overload: &Overload, from: u64, until: u64) -> Option<u64> {
+        (from..until).find(|millis| {
+            all_wait(overload, Duration::ZERO, *millis);
+            !overload.refuses((Standing::Known, 0), &limits(), at(*millis))
+        })
     }
 
     #[test]
-    fn who_is_not_busy_turns_nobody_away() {
+    fn who_is_quick_again_lets_in_more_step_by_step_and_stops_when_he_is_busy() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         overload.0.waited(Duration::ZERO, at(1000));
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)), "one that was quick");
-        all_wait(&overload, Duration::ZERO, 1001);
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1001)), "turns without a wait");
-        all_wait(&overload, LONG, 1002);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1002)), "but it is not over yet");
-        assert!(!overload.refuses(Standing::Known, &limits(), at(1103)), "what was said is stale");
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)), "one that was quick");
+        let first = let_in_after(&overload, 1001, 2000);
+        assert!(first.is_some_and(|first| (1090..1200).contains(&first)), "225 of 100: {first:?}");
+        all_wait(&overload, LONG, 1201);
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1201)), "100 again");
+        assert!(
+            !overload.refuses((Standing::Known, 0), &limits(), at(1302)),
+            "what was said is stale"
+        );
+    }
+
+    #[test]
+    fn an_overload_does_not_end_by_its_own_success() {
+        // Who was turned away made the shard quick, after a second all were let in, 3,000 in 300 ms: each second anew.
+        let (overload, held) = busy(2000, 150, 0);
+        for millis in (1000..5000).step_by(10) {
+            let waits = if millis % 20 == 0 { LONG } else { Duration::ZERO };
+            all_wait(&overload, waits, millis);
+            held.iter().for_each(|session| session.heard(at(millis)));
+            assert!(overload.refuses((Standing::Known, 0), &limits(), at(millis)), "{millis}");
+        }
     }
 
     #[test]
     fn it_is_over_after_a_second_without_standing_business() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
         for millis in (1010..2100).step_by(20) {
             all_wait(&overload, Duration::ZERO, millis);
             all_wait(&overload, LONG, millis + 10);
         }
-        assert!(!overload.refuses(Standing::Known, &limits(), at(2100)));
+        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(2100)));
         assert!(!overload.is_over());
     }
 
     #[test]
     fn sessions_that_wait_for_clients_far_away_are_no_overload() {
         let (overload, _held) = busy(2000, 400, 0);
-        assert!(overload.refuses(Standing::Known, &limits(), at(1000)));
-        all_wait(&overload, Duration::ZERO, 1001);
-        all_wait(&overload, LONG, 1002);
-        assert!(
-            !overload.refuses(Standing::Known, &limits(), at(1002)),
-            "idle with four times as many as may be"
-        );
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        let first = let_in_after(&overload, 1001, 2000);
+        assert!(first.is_some_and(|first| first < 1300), "{first:?}: four times as many as may be");
+        let over = (1300..3000).find(|millis| {
+            let let_in = let_in_after(&overload, *millis, millis + 1);
+            assert!(let_in.is_some(), "idle all the time: {millis}");
+            !overload.is_over()
+        });
+        assert!(over.is_some_and(|over| over < 1800), "{over:?}");
+    }
+
+    #[test]
+    fn who_has_time_because_mails_wait_for_the_disk_has_none() {
+        // The shard was idle while a thousand mails waited for a flush, and so let in a thousand more.
+        let (overload, mut held) = busy(2000, 150, 0);
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        let now = let_in_after(&overload, 1001, 2000).unwrap();
+        let refuses = |held_up| overload.refuses((Standing::Known, held_up), &limits(), at(now));
+        assert!(!refuses(50), "as many as end in half of the time");
+        assert!(refuses(51));
+        held.truncate(99);
+        assert!(!refuses(51), "the bound is the same");
+    }
+
+    #[test]
+    fn an_overload_lasts_while_mails_wait_for_the_disk() {
+        let (overload, held) = busy(2000, 150, 0);
+        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        for millis in (1001..4000).step_by(20) {
+            all_wait(&overload, Duration::ZERO, millis);
+            held.iter().for_each(|session| session.heard(at(millis)));
+            assert!(overload.refuses((Standing::Known, 100), &limits(), at(millis)));
+        }
+        assert!(let_in_after(&overload, 4001, 4200).is_some());
+    }
+
+    #[test]
+    fn mails_that_wait_for_the_disk_alone_are_no_overload() {
+        let overload = Overload::default();
+        let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
+        for millis in 0..500 {
+            overload.0.waited(Duration::ZERO, at(millis));
+            assert!(!overload.refuses((Standing::Known, 400), &limits(), at(millis)));
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_gets_what_it_can_write_at_once() {
+        let most = config::Admission { sessions_working_max: 400, ..limits() };
+        let (overload, _held) = busy(1000, 99, 310);
+        assert!(overload.refuses((Standing::Known, 0), &most, at(1000)), "99 of 50");
+        assert!(!overload.refuses((Standing::Known, 51), &most, at(1000)), "99 of 100");
     }
 
     #[test]
@@ -406,7 +511,7 @@ mod tests {
     fn a_bound_of_zero_is_none() {
         let (overload, _held) = busy(2000, 1000, 1000);
         let limits = config::Admission { sessions_working_max: 0, ..limits() };
-        assert!(!overload.refuses(Standing::Stranger, &limits, at(1000)));
+        assert!(!overload.refuses((Standing::Stranger, 0), &limits, at(1000)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod memory;
 mod queue;
 mod simulation;
 mod table;
+mod vacancies;
 mod ways;
 mod wire;
 mod world;
