@@ -26,7 +26,7 @@ point=${POINT:-mix:16:30} repeats=${REPEATS:-3} out=${OUT:-bench/results/peers.t
 programs_present bench-peers
 one_instance bench-peers
 
-all=(smtp-sink postfix postfix-rspamd haraka sekisho-relay sekisho-scan sekisho-spool sekisho-hold)
+all=(smtp-sink postfix postfix-rspamd haraka sekisho-relay sekisho-scan sekisho-spool sekisho-hold sekisho-hold-all)
 read -ra sides <<< "${SIDES:-${all[*]}}"
 if [ -z "${APART:-}" ]; then
   "$here/setup.sh" "$PEERS" 8>&-

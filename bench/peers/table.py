@@ -27,6 +27,7 @@ NAMES = {
     "sekisho-scan": "engine, full scanning",
     "sekisho-spool": "engine, spool (fdatasync before 250)",
     "sekisho-hold": "engine, judged and held",
+    "sekisho-hold-all": "engine, judged by all rules, held",
 }
 # (what, engine's side, peer's side, bar, aim): the peer's CPU for a mail is to be at least so many times the engine's.
 TIMES_LESS = [
@@ -34,6 +35,7 @@ TIMES_LESS = [
     ("full scanning / Postfix + rspamd", "sekisho-scan", "postfix-rspamd", 13, 22),
     ("spool / Postfix", "sekisho-spool", "postfix", 9, 13),
     ("judged and held / Postfix", "sekisho-hold", "postfix", 9, 13),
+    ("judged by all rules and held / Postfix", "sekisho-hold-all", "postfix", None, None),
     ("relay / Haraka", "sekisho-relay", "haraka", None, None),
     ("real mails, full scanning / Postfix + rspamd with DKIM, not comparable", "sekisho-scan", "postfix-rspamd-real", 8, 15),
 ]

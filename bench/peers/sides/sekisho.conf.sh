@@ -35,6 +35,21 @@ engine() { # [FORMAT RULES]...
   echo "$RUN_ID" > "$RUN/tables-of"
   exec "$here/../../engine.sh" "127.0.0.1:$LISTEN" "127.0.0.1:$SINK" "$state" example.test "$@"
 }
+own_rules() { echo "$here/../../../core/data/rules"; }
 scanning_engine() { # [FORMAT RULES]... besides the full set
-  engine spamassassin "$(spamassassin_rules)" clamav "$(literals)" toml "$here/../../../core/data/rules" "$@"
+  engine spamassassin "$(spamassassin_rules)" clamav "$(literals)" toml "$(own_rules)" "$@"
+}
+# A rule that all mails match, beside those given, and what is spam is held.
+holding() { # COMMAND of the engine, [FORMAT RULES]...
+  cat > "$RUN/all.toml" << 'TOML'
+[[rule]]
+name = "BENCH_ALL"
+describe_en = "Every mail: what is measured is holding"
+describe_ja = "すべてのメール"
+field = "message-id"
+pattern = '.'
+kind = "spam"
+points = 1000
+TOML
+  SPAM=quarantine "$@" toml "$RUN/all.toml"
 }

@@ -33,7 +33,7 @@ pub struct Admission {
     /// More sessions at work than this on a shard that is busy all the time are an overload: from then on new
     /// connections are turned away. 0 = never.
     pub sessions_working_max: u32,
-    /// In an overload so many sessions may work as end within this time.
+    /// In an overload so many sessions may work as end within this time, and 32 in any case.
     pub overload_delay_ms: u64,
 }
 
@@ -59,8 +59,8 @@ impl Default for Admission {
                 .filter_map(|octets| IpNet::new(octets.into(), 8).ok())
                 .chain(IpNet::new(std::net::Ipv6Addr::LOCALHOST.into(), 128).ok())
                 .collect(),
-            sessions_working_max: 400,
-            overload_delay_ms: 20,
+            sessions_working_max: 200,
+            overload_delay_ms: 5,
         }
     }
 }

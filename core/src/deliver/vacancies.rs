@@ -3,11 +3,12 @@
 //!
 //! A hop that answers gives a connection back within milliseconds. Who has that much patience spares the disk: spooled
 //! at once, half of the mails of an overload were written, flushed, read and sent again, at twice the work of a mail that
-//! is handed on. A hop of which nothing came back while somebody waited for it has nobody waiting until something does.
+//! is handed on. A hop of which nothing came back for [`STUCK`] while somebody waited for it has nobody waiting until
+//! something does.
 //!
 //! Per shard: a connection that another shard gives back is found by who waits at the end of his patience, at the latest.
 //! Mail of the queue does not wait here and is not behind those who do: it asks again by itself.
-//! `lines <= destinations that are full`; a place takes some 100 octets and lasts as long as the client's session.
+//! `lines <= destinations that are full`, `places <= PLACES_MAX` in each; a place takes some 100 octets.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -15,10 +16,16 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use super::destinations::Permit;
 use super::transport::{World, within};
 use crate::clock::MonoMillis;
+
+/// Nothing came back for so long: the hop is stuck.
+pub(super) const STUCK: Duration = Duration::from_millis(50);
+/// Mails that wait for one hop; one more is spooled at once.
+const PLACES_MAX: usize = 200;
 
 /// The lines of one shard. Cloning shares them.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +87,7 @@ impl Vacancies {
     pub(super) fn join(&self, destination: usize) -> Option<Ticket> {
         let mut lines = self.0.by_destination.borrow_mut();
         let line = lines.entry(destination).or_default();
-        if line.is_stuck {
+        if line.is_stuck || line.waiting.len() >= PLACES_MAX {
             return None;
         }
         let place = Rc::new(Place::default());
@@ -142,23 +149,31 @@ impl Ticket {
         self.destination == destination
     }
 
-    /// Waits for a connection that comes back, until `until` at the latest: then it is to be asked for, even so.
-    pub(super) async fn wait(&self, world: &impl World, until: MonoMillis) {
-        let before = self.lines.count(self.destination);
+    /// Waits for a connection that comes back, as long as some do, until `until` at the latest. False: none came for this
+    /// one; it is to be asked for once more even so, since another shard may have given one back.
+    pub(super) async fn wait(&self, world: &impl World, until: MonoMillis) -> bool {
         let _held_up = self.lines.hold_up();
-        let called = poll_fn(|context| {
-            if self.place.is_called.get() {
-                return Poll::Ready(());
+        loop {
+            let before = self.lines.count(self.destination);
+            let called = poll_fn(|context| {
+                if self.place.is_called.get() {
+                    return Poll::Ready(());
+                }
+                *self.place.waker.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            });
+            let now = world.now().mono;
+            if within(world, now.plus(STUCK).min(until), called).await.is_some() {
+                return true;
             }
-            *self.place.waker.borrow_mut() = Some(context.waker().clone());
-            Poll::Pending
-        });
-        if within(world, until, called).await.is_some() {
-            return;
-        }
-        let mut lines = self.lines.0.by_destination.borrow_mut();
-        if let Some(line) = lines.get_mut(&self.destination) {
-            line.is_stuck |= line.given_back == before;
+            let is_late = world.now().mono >= until;
+            let mut lines = self.lines.0.by_destination.borrow_mut();
+            let Some(line) = lines.get_mut(&self.destination) else { return false };
+            let has_moved = line.given_back != before;
+            line.is_stuck |= !has_moved && now.plus(STUCK) <= until;
+            if is_late || !has_moved {
+                return false;
+            }
         }
     }
 

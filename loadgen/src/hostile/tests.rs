@@ -80,9 +80,9 @@ impl Bench {
     }
 }
 
-/// The attack's thread gives way to everybody else, so on a machine with a load of 16 it once began no attacker of one
-/// profile in its two seconds and a half, and the test failed. Runs on a fresh sink until an attack came far `enough`;
-/// what was counted must be right however far it came.
+/// The test failed once on a machine with a load of 16; most likely the attack's thread, which gives way to everybody
+/// else, began no attacker of one profile in its two seconds and a half. Runs on a fresh sink until an attack came far
+/// `enough`; what was counted must be right however far it came.
 fn run_until(
     name: &str,
     behaviour: Behaviour,

@@ -1,10 +1,13 @@
 //! Clients whose hop has all the connections it may have.
 
+use std::task::Poll;
+
 use futures_lite::future::zip;
 
 use super::world::{Act, Moment};
 use super::{Bench, bench_with, copy, message};
 use crate::deliver::attempt::VACANCY_WAIT;
+use crate::deliver::vacancies::STUCK;
 use crate::deliver::{Disposition as D, Others, Settings};
 
 const FROM: &str = "s@client.example";
@@ -56,7 +59,7 @@ fn mail_for_a_hop_that_hangs_is_spooled_after_a_moment_and_then_at_once() {
     let bench = narrow(1);
     bench.hops["a.example"].behave(content_late(20_000));
     let began = bench.sim.millis();
-    let wait = VACANCY_WAIT.as_millis() as u64;
+    let wait = STUCK.as_millis() as u64;
     let others = async {
         let (first, at) = settle(&bench, 2, "u2@a.example").await;
         assert_eq!((first, at), (D::Queued, began + wait));
@@ -95,6 +98,34 @@ fn who_gives_up_waiting_leaves_the_connection_to_the_next() {
     });
     let ((one, _), (three, at)) = bench.sim.run(three);
     assert_eq!((one, three), (D::Delivered, D::Delivered));
-    assert!(at < now + 2 * VACANCY_WAIT.as_millis() as u64);
+    assert!(at < now + 2 * STUCK.as_millis() as u64);
     assert_eq!(bench.hops["a.example"].taken.borrow().len(), 2);
+}
+
+#[test]
+fn mail_waits_while_others_get_connections_and_no_longer_than_its_patience() {
+    // One connection, 40 ms for each: the hop is never stuck, and carries twelve in half a second.
+    let bench = narrow(1);
+    bench.hops["a.example"].behave(content_late(40));
+    let began = bench.sim.millis();
+    let bench = &bench;
+    let mut all: Vec<_> = (1..=20)
+        .map(|n| Box::pin(async move { settle(bench, n, &format!("u{n}@a.example")).await }))
+        .collect();
+    let mut ended = Vec::new();
+    bench.sim.run(futures_lite::future::poll_fn(|context| {
+        all.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Ready(end) => {
+                ended.push(end);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if all.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    let (handed_on, spooled): (Vec<_>, Vec<_>) =
+        ended.into_iter().partition(|(disposition, _)| *disposition == D::Delivered);
+    assert!((10..=14).contains(&handed_on.len()), "{handed_on:?}");
+    let patience = began + VACANCY_WAIT.as_millis() as u64;
+    assert!(spooled.iter().all(|(one, at)| (*one, *at) == (D::Queued, patience)), "{spooled:?}");
 }
