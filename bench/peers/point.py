@@ -103,9 +103,14 @@ class Session:
         pass
 
 
+# What others have is 1024. With much more the kernel's own threads, that of the file system's journal among them, wait
+# for seconds, and so does every flush.
+SHARES = 4096
+
+
 class Priority:
-    """All that is measured, before everything else on the machine while a point runs. (Nice values do not reach
-    across sessions where the kernel schedules by autogroup.)"""
+    """All that is measured, before other work on the machine while a point runs. (Nice values do not reach across
+    sessions where the kernel schedules by autogroup.)"""
 
     def __init__(self):
         self.file = None
@@ -272,7 +277,7 @@ def main():
                 sys.exit(f"{ARGUMENTS.side} did not come up:\n{text_of(log)[-2000:]}")
             time.sleep(0.3)
         time.sleep(float(header.get("settle", 1)))
-        priority.set(262144)
+        priority.set(SHARES)
         result = measure(group, sink, relays, listen)
     finally:
         priority.set(1024)
