@@ -28,7 +28,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 pub(super) const FULL: &str = "next hop has all the connections it may have";
 /// A client's mail waits so long for a connection to a hop that has all it may have, as long as others get theirs. At
 /// what twenty connections carry (5,000 mails a second on one core) a hundred mails have had theirs in 20 ms; spooling
-/// one instead is twice the work, and a flush takes a second where every core is busy.
+/// one instead is twice the work, and a flush.
 pub(super) const VACANCY_WAIT: Duration = Duration::from_millis(500);
 /// Addresses tried of one hop.
 const ADDRESSES_MAX: usize = 4;
