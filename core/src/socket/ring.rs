@@ -122,6 +122,8 @@ impl SocketRing {
                 continue;
             }
             if !self.inner.borrow_mut().kernel.sleep() {
+                // Whatever it is that keeps the ring awake, others have their turn.
+                yield_now().await;
                 continue;
             }
             let ring = rung.get_or_insert_with(|| Box::pin(bell.read_at(0, 8)));
