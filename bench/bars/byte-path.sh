@@ -59,4 +59,4 @@ done
 row "byte path alone, 4 KiB kept, CPU of the bare ring / the engine's" "$(calc "$(median "${on_ring[@]}")" %.0f)" least 70 90 % \
   "$REPEATS rounds, $(span "${on_ring[@]}"); on streams $(calc "$(median "${on_streams[@]}")" %.0f) %, $(span "${on_streams[@]}"); without the pipeline"
 # An engine that hangs for the rest of a round costs little a mail: it once went unseen in a median.
-row "byte path alone: sessions without an answer" "$unanswered" most 0 "" ""
+row "byte path alone: sessions without an answer" "$unanswered" most 0 - ""
