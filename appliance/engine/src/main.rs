@@ -4,6 +4,8 @@
 //! started as `sekisho-engine analysis-worker` is one of the sandboxed processes that open what
 //! strangers packed (`sekisho_core::analysis`); only the engine starts it so.
 
+mod memory;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     if let Err(error) = diagnostics(&arguments) {
         return fail(&error.to_string());
     }
+    memory::keep();
     let options = Options { config: arguments.config, data: arguments.data };
     match shard::run(&options) {
         Ok(()) => ExitCode::SUCCESS,

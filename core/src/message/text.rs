@@ -2,8 +2,7 @@
 //! what they were written for (`Mail::SpamAssassin::Message`: `get_rendered_body_text_array`,
 //! `get_decoded_body_text_array`).
 
-use unicode_normalization::UnicodeNormalization;
-
+use super::normalise::normalise;
 use super::view::View;
 
 /// Longest unit of the body text, SpamAssassin's `MAX_BODY_LINE_LENGTH`.
@@ -70,92 +69,6 @@ impl RawUnits {
 /// Texts are bounded by [`super::ViewLimits::text_bytes_max`], far below this.
 fn offset(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-/// Appends `text` to `out` in NFKC, confusable letters folded, invisible characters removed.
-///
-/// A word is folded to Latin letters only if it mixes them with look-alikes of other scripts or
-/// consists of look-alikes alone: Russian and Greek text stays what it is.
-pub fn normalise(text: &str, out: &mut String) {
-    if text.is_ascii() {
-        out.push_str(text);
-        return;
-    }
-    let plain: String = text.chars().filter(|&c| !is_invisible(c)).nfkc().collect();
-    for word in plain.split_inclusive(|c: char| !c.is_alphanumeric()) {
-        if !word.is_ascii() && is_disguised(word) {
-            out.extend(word.chars().map(|c| look_alike(c).unwrap_or(c)));
-        } else {
-            out.push_str(word);
-        }
-    }
-}
-
-/// The word reads as Latin although not all of it is.
-fn is_disguised(word: &str) -> bool {
-    let (mut foreign, mut latin, mut alike) = (0_usize, 0_usize, 0_usize);
-    for c in word.chars().filter(|c| c.is_alphabetic()) {
-        if look_alike(c).is_some() {
-            alike += 1;
-        } else if c.is_ascii() {
-            latin += 1;
-        } else {
-            foreign += 1;
-        }
-    }
-    alike > 0 && (latin > 0 || foreign == 0)
-}
-
-/// Characters that take no room or only steer others (Unicode: default ignorable, soft hyphen,
-/// bidirectional controls, variation selectors, tags).
-fn is_invisible(c: char) -> bool {
-    matches!(u32::from(c),
-        0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F
-        | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F
-        | 0xFEFF | 0xFFA0 | 0xFFF0..=0xFFFB | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF)
-}
-
-/// The Latin letter that a letter of another script looks like. After Unicode TR 39, the part of it
-/// that phishing uses.
-fn look_alike(c: char) -> Option<char> {
-    Some(match c {
-        'а' | 'α' => 'a',
-        'А' | 'Α' => 'A',
-        'В' | 'Β' => 'B',
-        'с' | 'ϲ' => 'c',
-        'С' | 'Ϲ' => 'C',
-        'ԁ' => 'd',
-        'е' | 'ҽ' => 'e',
-        'Е' | 'Ε' => 'E',
-        'ɡ' => 'g',
-        'һ' => 'h',
-        'Н' | 'Η' => 'H',
-        'і' | 'ι' | 'ı' => 'i',
-        'І' | 'Ι' => 'I',
-        'ј' => 'j',
-        'Ј' => 'J',
-        'К' | 'Κ' => 'K',
-        'ӏ' => 'l',
-        'М' | 'Μ' => 'M',
-        'Ν' => 'N',
-        'о' | 'ο' | 'օ' => 'o',
-        'О' | 'Ο' | 'Օ' => 'O',
-        'р' | 'ρ' => 'p',
-        'Р' | 'Ρ' => 'P',
-        'ԛ' => 'q',
-        'ѕ' => 's',
-        'Ѕ' => 'S',
-        'Т' | 'Τ' => 'T',
-        'υ' | 'ս' => 'u',
-        'ν' | 'ѵ' => 'v',
-        'ԝ' => 'w',
-        'х' | 'χ' => 'x',
-        'Х' | 'Χ' => 'X',
-        'у' | 'γ' => 'y',
-        'У' | 'Υ' => 'Y',
-        'Ζ' => 'Z',
-        _ => return None,
-    })
 }
 
 /// See [`View::body`].

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use ahash::AHashSet;
+use aho_corasick::AhoCorasick;
 use linkify::{LinkFinder, LinkKind};
-use memchr::memmem;
 use url::{Host, Url};
 
 use super::field::hex_pair;
@@ -18,6 +18,14 @@ static FINDER: LazyLock<LinkFinder> = LazyLock::new(|| {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]).url_must_have_scheme(false);
     finder
+});
+
+/// What makes an address unclickable, and what it stands for.
+const DEFANGED: [&str; 7] = ["hxxp", "hXXp", "[.]", "(.)", "[dot]", "(dot)", "[:]"];
+const PLAIN: [&str; 7] = ["http", "http", ".", ".", ".", ".", ":"];
+static MARKS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let marks = AhoCorasick::new(DEFANGED);
+    marks.unwrap_or_else(|error| unreachable!("seven short strings: {error}"))
 });
 
 /// Where a URI was found.
@@ -184,17 +192,5 @@ fn is_link(link: &str) -> bool {
 
 /// Makes addresses clickable again that were made unclickable; `None` if there is none.
 fn refang(text: &str) -> Option<String> {
-    let octets = text.as_bytes();
-    let marked = ["hxxp", "hXXp", "[.]", "(.)", "[dot]", "(dot)", "[:]"]
-        .iter()
-        .any(|mark| memmem::find(octets, mark.as_bytes()).is_some());
-    marked.then(|| {
-        text.replace("hxxp", "http")
-            .replace("hXXp", "http")
-            .replace("[.]", ".")
-            .replace("(.)", ".")
-            .replace("[dot]", ".")
-            .replace("(dot)", ".")
-            .replace("[:]", ":")
-    })
+    MARKS.is_match(text).then(|| MARKS.replace_all(text, &PLAIN))
 }

@@ -151,7 +151,7 @@ async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arriv
     let began = Now::read().mono;
     let whose = standing(pipeline, &listening, &arrival, began);
     let held_up = rooms.deliverer.held_up();
-    if rooms.overload.refuses((whose, held_up), &rooms.shared.config.load().admission, began) {
+    if rooms.overload.refuses(whose, held_up, &rooms.shared.config.load().admission, began) {
         rooms.count(Counter::ConnectionsShed);
         let mut line = Vec::new();
         if listening.security == Security::Clear {

@@ -137,7 +137,8 @@ impl Overload {
     /// to their hop.
     pub(super) fn refuses(
         &self,
-        (whose, held_up): (Standing, u64),
+        whose: Standing,
+        held_up: u64,
         limits: &config::Admission,
         now: MonoMillis,
     ) -> bool {
@@ -354,7 +355,7 @@ mod tests {
     #[test]
     fn a_shard_that_is_busy_with_few_sessions_takes_more() {
         let (overload, _held) = busy(1000, 100, 0);
-        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         assert!(!overload.is_over());
     }
 
@@ -364,53 +365,47 @@ mod tests {
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
         overload.0.waited(LONG, at(0));
         overload.0.waited(LONG, at(90));
-        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(90)));
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(90)));
     }
 
     #[test]
     fn beyond_the_bound_only_so_many_work_as_end_in_time() {
         // 2,000 a second within 50 ms are 100.
         let (overload, mut held) = busy(2000, 101, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         held.truncate(100);
-        assert!(
-            overload.refuses((Standing::Known, 0), &limits(), at(1000)),
-            "it goes on with fewer"
-        );
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)), "it goes on with fewer");
         held.truncate(99);
-        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(1000)));
     }
 
     #[test]
     fn strangers_go_first_and_are_not_counted_against_those_we_know() {
         let (overload, _held) = busy(2000, 40, 400);
-        assert!(overload.refuses((Standing::Stranger, 0), &limits(), at(1000)));
-        assert!(
-            !overload.refuses((Standing::Known, 0), &limits(), at(1000)),
-            "40 of 100 are known"
-        );
+        assert!(overload.refuses(Standing::Stranger, 0, &limits(), at(1000)));
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(1000)), "40 of 100 are known");
     }
 
     /// Quick for so long, and somebody comes each millisecond; when the first of them is let in.
     fn let_in_after(overload: &Overload, from: u64, until: u64) -> Option<u64> {
         (from..until).find(|millis| {
             all_wait(overload, Duration::ZERO, *millis);
-            !overload.refuses((Standing::Known, 0), &limits(), at(*millis))
+            !overload.refuses(Standing::Known, 0, &limits(), at(*millis))
         })
     }
 
     #[test]
     fn who_is_quick_again_lets_in_more_step_by_step_and_stops_when_he_is_busy() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         overload.0.waited(Duration::ZERO, at(1000));
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)), "one that was quick");
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)), "one that was quick");
         let first = let_in_after(&overload, 1001, 2000);
         assert!(first.is_some_and(|first| (1090..1200).contains(&first)), "225 of 100: {first:?}");
         all_wait(&overload, LONG, 1201);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1201)), "100 again");
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1201)), "100 again");
         assert!(
-            !overload.refuses((Standing::Known, 0), &limits(), at(1302)),
+            !overload.refuses(Standing::Known, 0, &limits(), at(1302)),
             "what was said is stale"
         );
     }
@@ -423,26 +418,26 @@ mod tests {
             let waits = if millis % 20 == 0 { LONG } else { Duration::ZERO };
             all_wait(&overload, waits, millis);
             held.iter().for_each(|session| session.heard(at(millis)));
-            assert!(overload.refuses((Standing::Known, 0), &limits(), at(millis)), "{millis}");
+            assert!(overload.refuses(Standing::Known, 0, &limits(), at(millis)), "{millis}");
         }
     }
 
     #[test]
     fn it_is_over_after_a_second_without_standing_business() {
         let (overload, _held) = busy(2000, 150, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         for millis in (1010..2100).step_by(20) {
             all_wait(&overload, Duration::ZERO, millis);
             all_wait(&overload, LONG, millis + 10);
         }
-        assert!(!overload.refuses((Standing::Known, 0), &limits(), at(2100)));
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(2100)));
         assert!(!overload.is_over());
     }
 
     #[test]
     fn sessions_that_wait_for_clients_far_away_are_no_overload() {
         let (overload, _held) = busy(2000, 400, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         let first = let_in_after(&overload, 1001, 2000);
         assert!(first.is_some_and(|first| first < 1300), "{first:?}: four times as many as may be");
         let over = (1300..3000).find(|millis| {
@@ -457,9 +452,9 @@ mod tests {
     fn who_has_time_because_mails_wait_for_the_disk_has_none() {
         // The shard was idle while a thousand mails waited for a flush, and so let in a thousand more.
         let (overload, mut held) = busy(2000, 150, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         let now = let_in_after(&overload, 1001, 2000).unwrap();
-        let refuses = |held_up| overload.refuses((Standing::Known, held_up), &limits(), at(now));
+        let refuses = |held_up| overload.refuses(Standing::Known, held_up, &limits(), at(now));
         assert!(!refuses(50), "as many as end in half of the time");
         assert!(refuses(51));
         held.truncate(99);
@@ -469,11 +464,11 @@ mod tests {
     #[test]
     fn an_overload_lasts_while_mails_wait_for_the_disk() {
         let (overload, held) = busy(2000, 150, 0);
-        assert!(overload.refuses((Standing::Known, 0), &limits(), at(1000)));
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
         for millis in (1001..4000).step_by(20) {
             all_wait(&overload, Duration::ZERO, millis);
             held.iter().for_each(|session| session.heard(at(millis)));
-            assert!(overload.refuses((Standing::Known, 100), &limits(), at(millis)));
+            assert!(overload.refuses(Standing::Known, 100, &limits(), at(millis)));
         }
         assert!(let_in_after(&overload, 4001, 4200).is_some());
     }
@@ -484,7 +479,7 @@ mod tests {
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
         for millis in 0..500 {
             overload.0.waited(Duration::ZERO, at(millis));
-            assert!(!overload.refuses((Standing::Known, 400), &limits(), at(millis)));
+            assert!(!overload.refuses(Standing::Known, 400, &limits(), at(millis)));
         }
     }
 
@@ -492,8 +487,8 @@ mod tests {
     fn a_slow_disk_gets_what_it_can_write_at_once() {
         let most = config::Admission { sessions_working_max: 400, ..limits() };
         let (overload, _held) = busy(1000, 99, 310);
-        assert!(overload.refuses((Standing::Known, 0), &most, at(1000)), "99 of 50");
-        assert!(!overload.refuses((Standing::Known, 51), &most, at(1000)), "99 of 100");
+        assert!(overload.refuses(Standing::Known, 0, &most, at(1000)), "99 of 50");
+        assert!(!overload.refuses(Standing::Known, 51, &most, at(1000)), "99 of 100");
     }
 
     #[test]
@@ -511,7 +506,7 @@ mod tests {
     fn a_bound_of_zero_is_none() {
         let (overload, _held) = busy(2000, 1000, 1000);
         let limits = config::Admission { sessions_working_max: 0, ..limits() };
-        assert!(!overload.refuses((Standing::Stranger, 0), &limits, at(1000)));
+        assert!(!overload.refuses(Standing::Stranger, 0, &limits, at(1000)));
     }
 
     #[test]

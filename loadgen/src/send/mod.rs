@@ -36,7 +36,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -60,13 +60,26 @@ struct Shared {
     to: Vec<ForwardPath>,
     needs_smtputf8: bool,
     mix: Mix,
-    start: Instant,
-    stop_at: Option<Instant>,
+    /// Workers that have all that they need, and this thread: then time begins.
+    ready: Barrier,
+    started: OnceLock<Instant>,
     next: AtomicU64,
     first_refusal: OnceLock<String>,
     ledger: Option<Mutex<File>>,
     series: Arc<Mutex<Series>>,
     tls: Option<Arc<ClientConfig>>,
+}
+
+impl Shared {
+    /// When it began: the first time that somebody asks.
+    fn start(&self) -> Instant {
+        *self.started.get_or_init(Instant::now)
+    }
+
+    /// When it ends, if a time ends it.
+    fn stop_at(&self) -> Option<Instant> {
+        self.options.seconds.map(|seconds| self.start() + seconds)
+    }
 }
 
 /// Sends all mails and waits for the end.
@@ -84,8 +97,6 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
         })?),
         None => None,
     };
-    let mut watch = watched.map(|engine| Watch::begin(engine, shared.start));
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (tell, told) = mpsc::channel();
     for index in 0..options.threads {
         let (for_worker, tell) = (Arc::clone(&shared), tell.clone());
@@ -96,6 +107,10 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
         })?;
     }
     drop(tell);
+    // Memory for thousands of sessions takes a while: arrivals that fell due meanwhile would come as a burst.
+    shared.ready.wait();
+    let mut watch = watched.map(|engine| Watch::begin(engine, shared.start()));
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut display = Display::new(options);
     let mut tallies = Vec::with_capacity(options.threads);
     while tallies.len() < options.threads {
@@ -103,7 +118,7 @@ pub fn run(options: SendOptions, mix: Mix) -> io::Result<RunReport> {
             Ok(tally) => tallies.push(tally?),
             Err(RecvTimeoutError::Timeout) => {
                 let series = shared.series.lock().unwrap_or_else(PoisonError::into_inner);
-                display.show(shared.start.elapsed(), &series);
+                display.show(shared.start().elapsed(), &series);
                 drop(series);
                 if let Some(watch) = &mut watch {
                     watch.sample();
@@ -145,13 +160,12 @@ fn prepare(mut options: SendOptions, mix: Mix) -> io::Result<Shared> {
     };
     let tls = if options.encryption == Encryption::None { None } else { Some(tls::config()?) };
     let is_ascii = options.from.is_ascii() && options.to.iter().all(|to| to.is_ascii());
-    let start = Instant::now();
     Ok(Shared {
         to: options.to.iter().map(|to| ForwardPath::new(to)).collect(),
         needs_smtputf8: !is_ascii,
         mix,
-        start,
-        stop_at: options.seconds.map(|seconds| start + seconds),
+        ready: Barrier::new(options.threads + 1),
+        started: OnceLock::new(),
         next: AtomicU64::new(0),
         first_refusal: OnceLock::new(),
         ledger,
@@ -163,12 +177,15 @@ fn prepare(mut options: SendOptions, mix: Mix) -> io::Result<Shared> {
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 fn report(shared: &Shared, tallies: &[Tally]) -> RunReport {
-    let mut all = Tally::new(shared.start, Arc::default());
+    let mut all = Tally::new(shared.start(), Arc::default());
     for tally in tallies {
         all.add(tally);
     }
-    let seconds =
-        if all.last > shared.start { all.last - shared.start } else { shared.start.elapsed() };
+    let seconds = if all.last > shared.start() {
+        all.last - shared.start()
+    } else {
+        shared.start().elapsed()
+    };
     let seconds = seconds.as_secs_f64();
     let answered =
         all.totals.accepted + all.totals.refused_temporary + all.totals.refused_permanent;

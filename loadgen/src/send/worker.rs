@@ -74,12 +74,16 @@ impl Worker {
         let options = &shared.options;
         let sessions = share(options.sessions, options.threads, index);
         let seed = options.seed ^ (index as u64 + 1).wrapping_mul(0x00D1_B54A_32D1_92ED);
-        let start = shared.start;
+        let ring = Ring::new(sessions);
+        // Who failed must be counted too, or the others wait for him.
+        shared.ready.wait();
+        let ring = ring?;
+        let start = shared.start();
         let framing = if options.chunk_bytes.is_some() { Framing::Octets } else { Framing::Dots };
         let watch_every =
             (options.timeout / 10).clamp(Duration::from_millis(10), Duration::from_secs(1));
         Ok(Self {
-            ring: Ring::new(sessions)?,
+            ring,
             sessions: (0..sessions).map(|_| Session::new(start)).collect(),
             tally: Tally::new(start, Arc::clone(&shared.series)),
             now: start,
@@ -187,7 +191,7 @@ impl Worker {
             }
             self.begin_waiting()?;
         }
-        let end = self.shared.stop_at.map(|stop| stop + self.shared.options.drain);
+        let end = self.shared.stop_at().map(|stop| stop + self.shared.options.drain);
         if end.is_some_and(|end| end <= self.now) {
             for Due { number, .. } in std::mem::take(&mut self.waiting) {
                 self.not_sent(number);
@@ -395,7 +399,7 @@ fn arrivals(shared: &Shared, index: usize, random: Random) -> Option<Arrivals> {
     let Pace::Open { per_second, spread } = shared.options.pace else { return None };
     let threads = shared.options.threads as f64;
     let offset = index as f64 / threads;
-    Some(Arrivals::new(shared.start, per_second / threads, spread, offset, random))
+    Some(Arrivals::new(shared.start(), per_second / threads, spread, offset, random))
 }
 
 impl Shared {
@@ -407,7 +411,7 @@ impl Shared {
 
     /// Whether no mail begins at `when` or later.
     fn is_all_taken(&self, when: Instant) -> bool {
-        self.stop_at.is_some_and(|stop| when >= stop)
+        self.stop_at().is_some_and(|stop| when >= stop)
             || self.next.load(Ordering::Relaxed) >= self.options.mails
     }
 

@@ -1,0 +1,47 @@
+//! How long the engine keeps memory that it does not use (docs/decisions/0094).
+
+#![expect(unsafe_code, reason = "the allocator's options; docs/decisions/0094")]
+
+use libmimalloc_sys::{mi_option_set_default, mi_option_t};
+
+/// `mi_option_purge_delay` of `mimalloc.h`, which the bindings do not name.
+const PURGE_DELAY: mi_option_t = 15;
+/// In milliseconds. The allocator's own 10 give it back between two waves of mail, and the next wave pays for it again.
+const KEPT_FOR: std::ffi::c_long = 60_000;
+
+/// Unused memory goes back to the kernel after a minute. `MIMALLOC_PURGE_DELAY` in the environment goes before.
+pub(crate) fn keep() {
+    // SAFETY: a number of an option and a value; the allocator checks the number, and takes any value at any time.
+    unsafe { mi_option_set_default(PURGE_DELAY, KEPT_FOR) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libmimalloc_sys::mi_option_get;
+
+    /// Read by the allocator under its name in the environment, and by us under its number.
+    const NAME: &str = "MIMALLOC_PURGE_DELAY";
+
+    #[test]
+    fn the_number_is_that_of_the_option() {
+        let ours = "memory::tests::the_number_is_that_of_the_option";
+        if std::env::var_os(NAME).is_some() {
+            keep();
+            // SAFETY: a number of an option.
+            assert_eq!(
+                unsafe { mi_option_get(PURGE_DELAY) },
+                4321,
+                "what the environment says goes before"
+            );
+            return;
+        }
+        keep();
+        // SAFETY: a number of an option.
+        assert_eq!(unsafe { mi_option_get(PURGE_DELAY) }, KEPT_FOR);
+        let program = std::env::current_exe().unwrap();
+        let child =
+            std::process::Command::new(program).args(["--exact", ours]).env(NAME, "4321").status();
+        assert!(child.unwrap().success());
+    }
+}
