@@ -12,6 +12,7 @@
 #   idle        memory of 10,000 idle sessions                                       bench/bars/idle.sh       1 minute
 #   memory      memory in minute 10 of full load against minute 2                    bench/bars/memory.sh    11 minutes
 #   overload    twice the peak for a minute, relay and scanning                      bench/bars/overload.sh   8 minutes
+#   hostile     an attack of ten times as many sessions beside a paying load          bench/bars/hostile.sh    6 minutes
 #   swap        generation swaps and 1,000 list changes a minute under full load     bench/bars/swap.sh       4 minutes
 #
 # Each row ends with lines `row | measured | bar | aim | reached?`; a bar that is missed is printed as missed. All that
@@ -31,10 +32,10 @@ export PEERS PROGRAMS OUT QUICK REPEATS
 PEERS=$(realpath -m "${PEERS:-target/peers}") PROGRAMS=$(realpath -m "${PROGRAMS:-target/release}")
 OUT=$(realpath -m "${OUT:-bench/results/bars.txt}") QUICK=${QUICK:-0}
 if [ "$QUICK" = 1 ]; then REPEATS=${REPEATS:-3}; else REPEATS=${REPEATS:-5}; fi
-all=(peers real byte-path refuse shards idle memory overload swap)
+all=(peers real byte-path refuse shards idle memory overload hostile swap)
 rows=("$@")
 [ "${1:-}" != all ] || rows=("${all[@]}")
-if [ ${#rows[@]} = 0 ]; then sed -n '2,29p' "$0" | cut -c3-; exit 2; fi
+if [ ${#rows[@]} = 0 ]; then sed -n '2,30p' "$0" | cut -c3-; exit 2; fi
 for row in "${rows[@]}"; do
   [[ " ${all[*]} " == *" $row "* ]] && continue
   echo "bars: $row: not a row" >&2

@@ -158,18 +158,19 @@ async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arriv
             Reply::new(421, Enhanced(4, 3, 2), "Too busy, try again later").write_to(&mut line);
         }
         arrival.refuse(&line).await;
-        if rooms.overload.shall_probe() {
+        if rooms.overload.shall_probe(whose) {
             let overload = rooms.overload.clone();
-            rooms.spawn_mail(async move {
+            rooms.spawn_session(whose, async move {
                 let now = Now::read().mono;
-                overload.probed(now.since(began), now);
+                overload.probed(whose, now.since(began), now);
             });
         }
         return false;
     }
     let session = rooms.session_guard(whose, began);
     let stream = Stream::Plain(arrival.welcome());
-    rooms.spawn_mail(connection::serve(Rc::clone(pipeline), listening, session, stream, began));
+    let work = connection::serve(Rc::clone(pipeline), listening, session, stream, began);
+    rooms.spawn_session(whose, work);
     true
 }
 
@@ -183,7 +184,7 @@ fn standing(
     let shared = &pipeline.rooms().shared;
     whose(arrival.peer(), |peer| {
         shared.is_exempt(peer)
-            || shared.greeted.knows(peer, now)
+            || shared.senders.knows(peer, now)
             || listening.is_proxy(peer)
             || listening.may_xclient(peer)
     })
@@ -207,15 +208,15 @@ pub(super) fn all(shared: &Arc<Shared>, config: &Config) -> Vec<Rc<Listening>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accept::greeted::Greeted;
+    use crate::accept::remembered::Remembered;
 
     #[test]
     fn who_comes_by_ipv4_to_a_listener_of_both_is_the_one_who_waited_for_the_greeting() {
         // On `[::]` every client with IPv4 was a stranger in an overload, and was turned away first.
-        let (greeted, now) = (Greeted::new(7), MonoMillis(1_000));
-        greeted.remember("192.0.2.1".parse().unwrap(), now);
+        let (senders, now) = (Remembered::new(7), MonoMillis(1_000));
+        senders.remember("192.0.2.1".parse().unwrap(), now);
         let standing =
-            |peer: &str| whose(Some(peer.parse().unwrap()), |peer| greeted.knows(peer, now));
+            |peer: &str| whose(Some(peer.parse().unwrap()), |peer| senders.knows(peer, now));
         assert_eq!(standing("[::ffff:192.0.2.1]:4025"), Standing::Known);
         assert_eq!(standing("192.0.2.1:4025"), Standing::Known);
         assert_eq!(standing("[::ffff:192.0.2.2]:4025"), Standing::Stranger);

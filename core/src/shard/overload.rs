@@ -4,11 +4,14 @@
 //! it: the rate stays, the answers come after minutes, clients give up and come again. So there is a bound on what is
 //! in work at a time, and who comes beyond it hears 421 before anything was spent on him.
 //!
-//! A shard is *busy* when new tasks wait [`BUSY`] and longer for their turn, on the average of the last few. It is
-//! *overloaded* when it has been busy for [`STANDING`] on end while more than `sessions_working_max` sessions were
+//! There are two lanes: clients that have sent good mail today and the operator's own, and strangers. Each has a task queue
+//! of the executor (strangers a fifth of the time of the others, as long as both have work) and is judged by itself, so
+//! that an attack of strangers makes strangers wait and be turned away, and nobody else.
+//!
+//! A lane is *busy* when its new tasks wait [`BUSY`] and longer for their turn, on the average of the last few. It is
+//! *overloaded* when it has been busy for [`STANDING`] on end while more than `sessions_working_max` of its sessions were
 //! working, which a burst does not do. From then on only so many sessions may work as it ends within
-//! `overload_delay_ms`, strangers half of that: clients that have waited for a greeting today, and the operator's own,
-//! go before those that nobody knows. While the shard is quick that bound grows, by half in each [`STEP`] if it has
+//! `overload_delay_ms`. While the shard is quick that bound grows, by half in each [`STEP`] if it has
 //! nothing to do: sessions that wait for clients far away cost nothing. It is what it was as soon as tasks wait again,
 //! or too many mails for the disk or for a connection to their hop: a shard that is idle because of those has no time.
 //! It is over when nobody had to be turned away for a second, or when the bound has grown so far that it says nothing.
@@ -49,18 +52,21 @@ const PERIOD_MILLIS: u64 = 512;
 /// What is known of a client that connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The operator's own, or it waited for a greeting within the last day.
+    /// The operator's own, or it sent good mail within the last day.
     Known,
-    /// Nobody knows it.
+    /// Everybody else.
     Stranger,
 }
 
 /// The state of one shard. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Overload(Rc<State>);
+pub(super) struct Overload {
+    known: Rc<Lane>,
+    strangers: Rc<Lane>,
+}
 
 #[derive(Debug, Default)]
-struct State {
+struct Lane {
     working: RefCell<Working>,
     pace: RefCell<Pace>,
     /// How long tasks waited, on average: microseconds.
@@ -78,12 +84,12 @@ struct State {
     is_probing: Cell<bool>,
 }
 
-/// Sessions by the period in which their client was last heard of: this one and the one before, known and strangers.
+/// Sessions by the period in which their client was last heard of: this one and the one before.
 #[derive(Debug, Default)]
 struct Working {
     period: u64,
-    now: [u64; 2],
-    before: [u64; 2],
+    now: u64,
+    before: u64,
 }
 
 impl Working {
@@ -91,28 +97,26 @@ impl Working {
         let period = now.0 / PERIOD_MILLIS;
         if period > self.period {
             let is_next = period == self.period + 1;
-            self.before = if is_next { self.now } else { [0; 2] };
-            self.now = [0; 2];
+            self.before = if is_next { self.now } else { 0 };
+            self.now = 0;
             self.period = period;
         }
     }
 
-    fn place(&mut self, whose: Standing, period: u64) -> Option<&mut u64> {
-        let counts = match self.period.checked_sub(period) {
-            Some(0) => &mut self.now,
-            Some(1) => &mut self.before,
-            _ => return None,
-        };
-        counts.get_mut(whose as usize)
+    fn place(&mut self, period: u64) -> Option<&mut u64> {
+        match self.period.checked_sub(period) {
+            Some(0) => Some(&mut self.now),
+            Some(1) => Some(&mut self.before),
+            _ => None,
+        }
     }
 
-    fn count(&self, whose: Standing) -> u64 {
-        let of = |counts: &[u64; 2]| counts.get(whose as usize).copied().unwrap_or(0);
-        of(&self.now) + of(&self.before)
+    fn count(&self) -> u64 {
+        self.now + self.before
     }
 }
 
-/// How many sessions the shard ends in a second.
+/// How many sessions of a lane end in a second.
 #[derive(Debug, Default)]
 struct Pace {
     began: MonoMillis,
@@ -121,16 +125,24 @@ struct Pace {
 }
 
 impl Overload {
+    fn lane(&self, whose: Standing) -> &Rc<Lane> {
+        match whose {
+            Standing::Known => &self.known,
+            Standing::Stranger => &self.strangers,
+        }
+    }
+
     /// A session began; it counts as working until it is dropped or its client falls silent.
     pub(super) fn session(&self, whose: Standing, now: MonoMillis) -> Session {
-        let mut working = self.0.working.borrow_mut();
+        let lane = Rc::clone(self.lane(whose));
+        let mut working = lane.working.borrow_mut();
         working.turn(now);
         let period = working.period;
-        if let Some(count) = working.place(whose, period) {
+        if let Some(count) = working.place(period) {
             *count += 1;
         }
-        let (state, has_answered) = (Rc::clone(&self.0), Cell::new(false));
-        Session { state, whose, period: Cell::new(period), has_answered }
+        drop(working);
+        Session { lane, period: Cell::new(period), has_answered: Cell::new(false) }
     }
 
     /// Whether somebody who connects now is turned away. `held_up`: mails that wait for the disk or for a connection
@@ -142,63 +154,62 @@ impl Overload {
         limits: &config::Admission,
         now: MonoMillis,
     ) -> bool {
-        let state = &self.0;
-        let (known, strangers) = self.0.working(now);
-        let is_busy = state.busy_since.get().is_some() && now.since(state.heard.get()) <= FRESH;
-        let is_standing =
-            is_busy && now.since(state.stood.get()) <= FRESH && state.stood.get().0 > 0;
+        self.lane(whose).refuses(held_up, limits, now)
+    }
+
+    /// Whether connections are being turned away.
+    pub(super) fn is_over(&self) -> bool {
+        self.known.is_over.get() || self.strangers.is_over.get()
+    }
+
+    /// True for the one who shall find out how long a task of a lane waits, as no session begins that would: he says it by
+    /// [`Self::probed`].
+    pub(super) fn shall_probe(&self, whose: Standing) -> bool {
+        !self.lane(whose).is_probing.replace(true)
+    }
+
+    /// The end of a probe.
+    pub(super) fn probed(&self, whose: Standing, waited: Duration, now: MonoMillis) {
+        let lane = self.lane(whose);
+        lane.is_probing.set(false);
+        lane.waited(waited, now);
+    }
+}
+
+impl Lane {
+    fn refuses(&self, held_up: u64, limits: &config::Admission, now: MonoMillis) -> bool {
+        let working = self.working(now);
+        let is_busy = self.busy_since.get().is_some() && now.since(self.heard.get()) <= FRESH;
+        let is_standing = is_busy && now.since(self.stood.get()) <= FRESH && self.stood.get().0 > 0;
         let most = u64::from(limits.sessions_working_max);
-        let paced = self.0.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
+        let paced = self.pace.borrow().per_second.saturating_mul(limits.overload_delay_ms) / 1000;
         let limit = paced.max(WORKING_MIN);
         // A disk may need longer than the delay for anything: it gets what it can write at once.
         let held_up_limit = limit.max(most / 4);
         let is_held_up = held_up > held_up_limit / 2;
         if is_held_up {
-            state.shrink(now);
+            self.shrink(now);
         }
-        if state.is_over.get() {
-            state.grow(now);
-            let is_recent = now.since(state.stood.get()) <= CALM;
-            state.is_over.set(is_recent && state.grown.get() < GROWN_MAX);
-        } else if most > 0 && is_standing && known + strangers > most {
-            state.is_over.set(true);
-            state.shrink(now);
+        if self.is_over.get() {
+            self.grow(now);
+            let is_recent = now.since(self.stood.get()) <= CALM;
+            self.is_over.set(is_recent && self.grown.get() < GROWN_MAX);
+        } else if most > 0 && is_standing && working > most {
+            self.is_over.set(true);
+            self.shrink(now);
         }
-        if !state.is_over.get() || now.since(state.heard.get()) > FRESH {
+        if !self.is_over.get() || now.since(self.heard.get()) > FRESH {
             return false;
         }
         let limit = if is_held_up { held_up_limit } else { limit };
-        let limit = limit.saturating_mul(state.grown.get()) / 100;
-        let is_refused = match whose {
-            Standing::Known => known >= limit,
-            Standing::Stranger => known + strangers >= limit / 2,
-        };
+        let is_refused = working >= limit.saturating_mul(self.grown.get()) / 100;
         if is_refused {
             // As long as more come than may it is not over, or it would be by its own success.
-            state.stood.set(now);
+            self.stood.set(now);
         }
         is_refused
     }
 
-    /// Whether connections are being turned away.
-    pub(super) fn is_over(&self) -> bool {
-        self.0.is_over.get()
-    }
-
-    /// True for the one who shall find out how long a task waits, as no session begins that would: he says it by
-    /// [`Self::probed`].
-    pub(super) fn shall_probe(&self) -> bool {
-        !self.0.is_probing.replace(true)
-    }
-
-    /// The end of a probe.
-    pub(super) fn probed(&self, waited: Duration, now: MonoMillis) {
-        self.0.is_probing.set(false);
-        self.0.waited(waited, now);
-    }
-}
-
-impl State {
     /// A task that was ready `waited` ago has its turn.
     fn waited(&self, waited: Duration, now: MonoMillis) {
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
@@ -235,10 +246,10 @@ impl State {
         self.grown_at.set(now);
     }
 
-    fn working(&self, now: MonoMillis) -> (u64, u64) {
+    fn working(&self, now: MonoMillis) -> u64 {
         let mut working = self.working.borrow_mut();
         working.turn(now);
-        (working.count(Standing::Known), working.count(Standing::Stranger))
+        working.count()
     }
 }
 
@@ -259,8 +270,7 @@ impl Pace {
 /// A session that works while its client says something.
 #[derive(Debug)]
 pub(super) struct Session {
-    state: Rc<State>,
-    whose: Standing,
+    lane: Rc<Lane>,
     /// When its client was last heard of.
     period: Cell<u64>,
     has_answered: Cell<bool>,
@@ -269,28 +279,28 @@ pub(super) struct Session {
 impl Session {
     /// It has its first turn.
     pub(super) fn first_turn(&self, accepted: MonoMillis, now: MonoMillis) {
-        self.state.waited(now.since(accepted), now);
+        self.lane.waited(now.since(accepted), now);
     }
 
     /// A message of it was answered.
     pub(super) fn answered(&self, now: MonoMillis) {
         self.has_answered.set(true);
-        self.state.pace.borrow_mut().ended_one(now);
+        self.lane.pace.borrow_mut().ended_one(now);
     }
 
     /// Something came from its client.
     pub(super) fn heard(&self, now: MonoMillis) {
-        let mut working = self.state.working.borrow_mut();
+        let mut working = self.lane.working.borrow_mut();
         working.turn(now);
         let period = working.period;
         let last = self.period.replace(period);
         if last == period {
             return;
         }
-        if let Some(count) = working.place(self.whose, last) {
+        if let Some(count) = working.place(last) {
             *count = count.saturating_sub(1);
         }
-        if let Some(count) = working.place(self.whose, period) {
+        if let Some(count) = working.place(period) {
             *count += 1;
         }
     }
@@ -300,10 +310,10 @@ impl Drop for Session {
     fn drop(&mut self) {
         if !self.has_answered.get() {
             // Who came for nothing was work, too.
-            self.state.pace.borrow_mut().ended += 1;
+            self.lane.pace.borrow_mut().ended += 1;
         }
-        let mut working = self.state.working.borrow_mut();
-        if let Some(count) = working.place(self.whose, self.period.get()) {
+        let mut working = self.lane.working.borrow_mut();
+        if let Some(count) = working.place(self.period.get()) {
             *count = count.saturating_sub(1);
         }
     }
@@ -336,11 +346,13 @@ mod tests {
             .map(|whose| overload.session(whose, at(0)))
             .collect::<Vec<_>>();
         for millis in 0..1000 {
-            for _ in 0..per_second / 1000 {
-                overload.0.pace.borrow_mut().ended_one(at(millis));
+            for lane in [&overload.known, &overload.strangers] {
+                (0..per_second / 1000).for_each(|_| lane.pace.borrow_mut().ended_one(at(millis)));
+                if millis % 10 == 0 {
+                    lane.waited(LONG, at(millis));
+                }
             }
             if millis % 10 == 0 {
-                overload.0.waited(LONG, at(millis));
                 held.iter().for_each(|session| session.heard(at(millis)));
             }
         }
@@ -349,7 +361,7 @@ mod tests {
 
     /// Enough of them for the average.
     fn all_wait(overload: &Overload, waited: Duration, millis: u64) {
-        (0..32).for_each(|_| overload.0.waited(waited, at(millis)));
+        (0..32).for_each(|_| overload.known.waited(waited, at(millis)));
     }
 
     #[test]
@@ -363,8 +375,8 @@ mod tests {
     fn a_burst_is_no_overload() {
         let overload = Overload::default();
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
-        overload.0.waited(LONG, at(0));
-        overload.0.waited(LONG, at(90));
+        overload.known.waited(LONG, at(0));
+        overload.known.waited(LONG, at(90));
         assert!(!overload.refuses(Standing::Known, 0, &limits(), at(90)));
     }
 
@@ -380,10 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn strangers_go_first_and_are_not_counted_against_those_we_know() {
-        let (overload, _held) = busy(2000, 40, 400);
+    fn an_attack_of_strangers_turns_strangers_away_and_nobody_else() {
+        let (overload, _held) = busy(2000, 99, 4000);
         assert!(overload.refuses(Standing::Stranger, 0, &limits(), at(1000)));
-        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(1000)), "40 of 100 are known");
+        assert!(!overload.refuses(Standing::Known, 0, &limits(), at(1000)), "99 of 100");
+        assert!(overload.is_over());
+        let (overload, _held) = busy(2000, 101, 50);
+        assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
+        assert!(!overload.refuses(Standing::Stranger, 0, &limits(), at(1000)), "50 of 100");
     }
 
     /// Quick for so long, and somebody comes each millisecond; when the first of them is let in.
@@ -398,7 +414,7 @@ mod tests {
     fn who_is_quick_again_lets_in_more_step_by_step_and_stops_when_he_is_busy() {
         let (overload, _held) = busy(2000, 150, 0);
         assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)));
-        overload.0.waited(Duration::ZERO, at(1000));
+        overload.known.waited(Duration::ZERO, at(1000));
         assert!(overload.refuses(Standing::Known, 0, &limits(), at(1000)), "one that was quick");
         let first = let_in_after(&overload, 1001, 2000);
         assert!(first.is_some_and(|first| (1090..1200).contains(&first)), "225 of 100: {first:?}");
@@ -478,7 +494,7 @@ mod tests {
         let overload = Overload::default();
         let _held: Vec<_> = (0..500).map(|_| overload.session(Standing::Known, at(0))).collect();
         for millis in 0..500 {
-            overload.0.waited(Duration::ZERO, at(millis));
+            overload.known.waited(Duration::ZERO, at(millis));
             assert!(!overload.refuses(Standing::Known, 400, &limits(), at(millis)));
         }
     }
@@ -486,7 +502,9 @@ mod tests {
     #[test]
     fn a_slow_disk_gets_what_it_can_write_at_once() {
         let most = config::Admission { sessions_working_max: 400, ..limits() };
-        let (overload, _held) = busy(1000, 99, 310);
+        let (overload, mut held) = busy(1000, 401, 0);
+        assert!(overload.refuses(Standing::Known, 0, &most, at(1000)), "401 of 400");
+        held.truncate(99);
         assert!(overload.refuses(Standing::Known, 0, &most, at(1000)), "99 of 50");
         assert!(!overload.refuses(Standing::Known, 51, &most, at(1000)), "99 of 100");
     }
@@ -495,11 +513,11 @@ mod tests {
     fn a_silent_session_does_not_work() {
         let overload = Overload::default();
         let held: Vec<_> = (0..10).map(|_| overload.session(Standing::Known, at(0))).collect();
-        assert_eq!(overload.0.working(at(0)), (10, 0));
+        assert_eq!(overload.known.working(at(0)), 10);
         held.iter().take(3).for_each(|session| session.heard(at(700)));
-        assert_eq!(overload.0.working(at(PERIOD_MILLIS * 2)), (3, 0));
+        assert_eq!(overload.known.working(at(PERIOD_MILLIS * 2)), 3);
         drop(held);
-        assert_eq!(overload.0.working(at(PERIOD_MILLIS * 2)), (0, 0), "each was counted once");
+        assert_eq!(overload.known.working(at(PERIOD_MILLIS * 2)), 0, "each was counted once");
     }
 
     #[test]
@@ -512,8 +530,9 @@ mod tests {
     #[test]
     fn one_probes_at_a_time() {
         let overload = Overload::default();
-        assert!(overload.shall_probe() && !overload.shall_probe());
-        overload.probed(LONG, at(0));
-        assert!(overload.shall_probe());
+        assert!(overload.shall_probe(Standing::Known) && !overload.shall_probe(Standing::Known));
+        assert!(overload.shall_probe(Standing::Stranger), "each lane has its own");
+        overload.probed(Standing::Known, LONG, at(0));
+        assert!(overload.shall_probe(Standing::Known));
     }
 }

@@ -31,10 +31,12 @@ pub type Incoming = large::Incoming<GlommioDisk>;
 /// Scratch spaces that are kept for the next scan.
 const SCRATCHES_MAX: usize = 16;
 
-/// Task queues of the executor: mail before delivery before housekeeping, by shares.
+/// Task queues of the executor: mail before delivery before strangers before housekeeping, by shares.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Queues {
+    /// Listeners, the ring, and sessions of those whom we know.
     pub(super) mail: TaskQueueHandle,
+    pub(super) strangers: TaskQueueHandle,
     pub(super) delivery: TaskQueueHandle,
     pub(super) background: TaskQueueHandle,
 }
@@ -117,6 +119,15 @@ impl Rooms {
 
     pub(super) fn spawn_mail(&self, work: impl Future<Output = ()> + 'static) {
         spawn(work, self.queues.mail);
+    }
+
+    /// Strangers get what time others leave, and a part of it when these leave none.
+    pub(super) fn spawn_session(&self, whose: Standing, work: impl Future<Output = ()> + 'static) {
+        let queue = match whose {
+            Standing::Known => self.queues.mail,
+            Standing::Stranger => self.queues.strangers,
+        };
+        spawn(work, queue);
     }
 
     pub(super) fn spawn_background(&self, work: impl Future<Output = ()> + 'static) {

@@ -170,6 +170,7 @@ async fn open(
     let maillog = MailLog::open(GlommioDisk, rows, config.storage.maillog_days, now.unix).await?;
     let queues = Queues {
         mail: queue(700, Latency::Matters(Duration::from_millis(5)), "mail"),
+        strangers: queue(140, Latency::Matters(Duration::from_millis(20)), "strangers"),
         delivery: queue(250, Latency::Matters(Duration::from_millis(20)), "delivery"),
         background: queue(50, Latency::NotImportant, "background"),
     };

@@ -14,7 +14,7 @@ use super::damage;
 use super::metrics::{Cpu, Figures};
 use super::start;
 use crate::accept::admission::Admission;
-use crate::accept::greeted::Greeted;
+use crate::accept::remembered::Remembered;
 use crate::accept::tls::Certificates;
 use crate::analysis;
 use crate::clock::{Now, UnixMillis};
@@ -92,7 +92,9 @@ pub struct Shared {
     /// Limits per client.
     pub admission: Arc<Admission>,
     /// Clients that need not wait for the greeting any more.
-    pub greeted: Greeted,
+    pub greeted: Remembered,
+    /// Clients whose mail was taken and not found to be bad.
+    pub senders: Remembered,
     /// Certificates of the listeners.
     pub certificates: Certificates,
     /// Disk budgets.

@@ -16,7 +16,7 @@ use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
 use super::{EngineError, Options, delivery, dispatch};
 use crate::accept::admission::Admission;
-use crate::accept::greeted::Greeted;
+use crate::accept::remembered::Remembered;
 use crate::accept::tls::{self, Certificates};
 use crate::analysis::{self, PoolSettings};
 use crate::clock::Now;
@@ -75,7 +75,8 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     let shared = Arc::new(Shared {
         budgets: budgets(&data, &config),
         admission: Arc::new(Admission::new(seeds.last().copied().unwrap_or(0))),
-        greeted: Greeted::new(seeds.last().copied().unwrap_or(0)),
+        greeted: Remembered::new(seeds.last().copied().unwrap_or(0)),
+        senders: Remembered::new(seeds.last().copied().unwrap_or(1)),
         certificates,
         hops,
         counters: (0..count).map(|_| Arc::default()).collect(),

@@ -1,7 +1,8 @@
-//! Clients that have waited for our greeting: who is known need not wait again.
+//! Clients that did something within the last day: waited for our greeting, or sent mail that was taken and is good.
 //!
 //! Whoever talks before the greeting (RFC 5321 section 4.3.1) is found by making him wait for it. A wait in
-//! each session would cost every good client its latency, so only strangers wait, once a day each.
+//! each session would cost every good client its latency, so only strangers wait, once a day each. And when more comes than
+//! can be served, who has sent good mail goes before who has not: waiting for a greeting costs an attacker nothing.
 //!
 //! One table of atomics for all shards; nobody ever waits for another. An entry is a client: an IPv4 address, or
 //! a /64 of IPv6, which one customer commonly has. It is found by a seeded hash in a neighbourhood of a few
@@ -22,25 +23,25 @@ const SLOTS: usize = 1 << 17;
 const NEIGHBOURHOOD: usize = 8;
 /// After so long a client is a stranger again: an address changes hands.
 const MINUTES_MAX: u64 = 24 * 60;
-/// A word is 40 bits of the client's hash and 24 bits of the minute in which he waited; 0 is nobody.
+/// A word is 40 bits of the client's hash and 24 bits of the minute in which he did it; 0 is nobody.
 const MINUTE_BITS: u32 = 24;
 const MINUTE_MASK: u64 = (1 << MINUTE_BITS) - 1;
 
-/// The table. One for the box, shared by all shards.
+/// A table. One for the box, shared by all shards.
 #[derive(Debug)]
-pub struct Greeted {
+pub struct Remembered {
     slots: Box<[AtomicU64]>,
     seed: u64,
 }
 
-impl Greeted {
+impl Remembered {
     /// A table of its full size that knows nobody; `seed` keeps strangers from choosing their places.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(), seed }
     }
 
-    /// Whether `client` has waited for a greeting within the last day.
+    /// Whether `client` was remembered within the last day.
     #[must_use]
     pub fn knows(&self, client: IpAddr, now: MonoMillis) -> bool {
         let hash = self.hash(client);
@@ -50,7 +51,7 @@ impl Greeted {
         })
     }
 
-    /// `client` has waited for the greeting.
+    /// `client` did it now.
     pub fn remember(&self, client: IpAddr, now: MonoMillis) {
         let hash = self.hash(client);
         let own = self.places(hash).find(|slot| is_of(slot.load(Ordering::Relaxed), hash));
@@ -65,7 +66,7 @@ impl Greeted {
         }
     }
 
-    /// `client` did not wait: the next time he is a stranger.
+    /// The next time `client` is a stranger.
     pub fn forget(&self, client: IpAddr) {
         let hash = self.hash(client);
         for slot in self.places(hash) {
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn who_has_waited_is_known_for_a_day_and_nobody_else_is() {
-        let table = Greeted::new(7);
+        let table = Remembered::new(7);
         for (client, same, other) in [
             ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
             ("2001:db8:0:1::1", "2001:db8:0:1::ffff", "2001:db8:0:2::1"),
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_strangers_takes_the_places_of_the_oldest_and_never_grows() {
-        let table = Greeted::new(7);
+        let table = Remembered::new(7);
         for low in 0..300_000_u32 {
             let at = MonoMillis(NOW.0 + u64::from(low) * 10);
             table.remember(IpAddr::V4((0x0a00_0000 + low).into()), at);
