@@ -31,6 +31,7 @@ mod large;
 mod limits;
 mod lists;
 mod outcomes;
+mod overload;
 mod postfix;
 mod profiles;
 mod proxy;

@@ -23,25 +23,23 @@ mod tests {
     /// Read by the allocator under its name in the environment, and by us under its number.
     const NAME: &str = "MIMALLOC_PURGE_DELAY";
 
+    fn in_force() -> std::ffi::c_long {
+        // SAFETY: a number of an option.
+        unsafe { mi_option_get(PURGE_DELAY) }
+    }
+
     #[test]
     fn the_number_is_that_of_the_option() {
         let ours = "memory::tests::the_number_is_that_of_the_option";
+        keep();
         if std::env::var_os(NAME).is_some() {
-            keep();
-            // SAFETY: a number of an option.
-            assert_eq!(
-                unsafe { mi_option_get(PURGE_DELAY) },
-                4321,
-                "what the environment says goes before"
-            );
+            assert_eq!(in_force(), 4321, "what the environment says goes before");
             return;
         }
-        keep();
-        // SAFETY: a number of an option.
-        assert_eq!(unsafe { mi_option_get(PURGE_DELAY) }, KEPT_FOR);
+        assert_eq!(in_force(), KEPT_FOR);
         let program = std::env::current_exe().unwrap();
-        let child =
-            std::process::Command::new(program).args(["--exact", ours]).env(NAME, "4321").status();
+        let mut child = std::process::Command::new(program);
+        let child = child.args(["--exact", ours]).env(NAME, "4321").status();
         assert!(child.unwrap().success());
     }
 }

@@ -1,5 +1,6 @@
 //! What the client is told of a message, and whether its sender may be told later.
 
+use super::Pipeline;
 use super::message::{Judged, Message};
 use crate::reply::{Enhanced, Reply};
 use crate::verdict::{self, Verdict};
@@ -17,6 +18,16 @@ pub(super) fn may_report(verdict: &Verdict) -> bool {
         | M::Locked
         | M::Unsure
         | M::Error => false,
+    }
+}
+
+impl Pipeline {
+    /// Who sent good mail goes before strangers when more comes than can be served.
+    pub(super) fn remember_sender(&self, message: &Message, judged: &[Judged], reply: &Reply) {
+        if reply.is_positive() && judged.iter().all(|judged| may_report(&judged.verdict)) {
+            let client = message.client.address.ip();
+            self.rooms.shared.senders.remember(client, message.at.mono);
+        }
     }
 }
 

@@ -307,10 +307,7 @@ impl Pipeline {
             }
             settled.reply
         };
-        if reply.is_positive() && judged.iter().all(|judged| may_report(&judged.verdict)) {
-            let client = message.client.address.ip();
-            self.rooms.shared.senders.remember(client, message.at.mono);
-        }
+        self.remember_sender(message, judged, &reply);
         self.log(message, judged, &outcomes);
         reply
     }
