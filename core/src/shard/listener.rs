@@ -158,7 +158,7 @@ async fn admit(pipeline: &Rc<Pipeline>, listening: Rc<Listening>, arrival: Arriv
             Reply::new(421, Enhanced(4, 3, 2), "Too busy, try again later").write_to(&mut line);
         }
         arrival.refuse(&line).await;
-        if rooms.overload.shall_probe(whose) {
+        if rooms.overload.shall_probe(whose, began) {
             let overload = rooms.overload.clone();
             rooms.spawn_session(whose, async move {
                 let now = Now::read().mono;

@@ -37,6 +37,8 @@ const STANDING: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_secs(1);
 /// What a task's wait said is not believed for longer.
 const FRESH: Duration = Duration::from_millis(100);
+/// A probe that has not come back by then is none.
+const PROBE_MAX: Duration = Duration::from_secs(10);
 /// Sessions that are let in at a time, however slow the shard seems.
 const WORKING_MIN: u64 = 32;
 /// While the shard is quick again more are let in step by step: what a session costs shows some round trips after it is
@@ -81,7 +83,8 @@ struct Lane {
     /// By how much the bound has grown while the shard was quick, in percent, and when it last did.
     grown: Cell<u64>,
     grown_at: Cell<MonoMillis>,
-    is_probing: Cell<bool>,
+    /// Since when a probe waits for its turn.
+    probing: Cell<Option<MonoMillis>>,
 }
 
 /// Sessions by the period in which their client was last heard of: this one and the one before.
@@ -164,20 +167,31 @@ impl Overload {
 
     /// True for the one who shall find out how long a task of a lane waits, as no session begins that would: he says it by
     /// [`Self::probed`].
-    pub(super) fn shall_probe(&self, whose: Standing) -> bool {
-        !self.lane(whose).is_probing.replace(true)
+    pub(super) fn shall_probe(&self, whose: Standing, now: MonoMillis) -> bool {
+        let lane = self.lane(whose);
+        let waits = lane.probing.get().is_some_and(|since| now.since(since) < PROBE_MAX);
+        if !waits {
+            lane.probing.set(Some(now));
+        }
+        !waits
     }
 
     /// The end of a probe.
     pub(super) fn probed(&self, whose: Standing, waited: Duration, now: MonoMillis) {
         let lane = self.lane(whose);
-        lane.is_probing.set(false);
+        lane.probing.set(None);
         lane.waited(waited, now);
     }
 }
 
 impl Lane {
     fn refuses(&self, held_up: u64, limits: &config::Admission, now: MonoMillis) -> bool {
+        if let Some(since) = self.probing.get()
+            && now.since(since) > FRESH / 2
+        {
+            // It has waited for so long at least. Or a lane that stands still would be believed to have time.
+            self.waited(now.since(since), now);
+        }
         let working = self.working(now);
         let is_busy = self.busy_since.get().is_some() && now.since(self.heard.get()) <= FRESH;
         let is_standing = is_busy && now.since(self.stood.get()) <= FRESH && self.stood.get().0 > 0;
@@ -530,9 +544,26 @@ mod tests {
     #[test]
     fn one_probes_at_a_time() {
         let overload = Overload::default();
-        assert!(overload.shall_probe(Standing::Known) && !overload.shall_probe(Standing::Known));
-        assert!(overload.shall_probe(Standing::Stranger), "each lane has its own");
-        overload.probed(Standing::Known, LONG, at(0));
-        assert!(overload.shall_probe(Standing::Known));
+        assert!(overload.shall_probe(Standing::Known, at(0)));
+        assert!(!overload.shall_probe(Standing::Known, at(9_999)));
+        assert!(overload.shall_probe(Standing::Stranger, at(0)), "each lane has its own");
+        assert!(overload.shall_probe(Standing::Known, at(10_000)), "that one is lost");
+        overload.probed(Standing::Known, LONG, at(10_001));
+        assert!(overload.shall_probe(Standing::Known, at(10_001)));
+    }
+
+    #[test]
+    fn a_lane_that_stands_still_has_no_time() {
+        // Strangers' tasks had no turn for more than 100 ms, nothing was heard of them, and the door stood open.
+        let (overload, held) = busy(2000, 0, 400);
+        let refuses = |millis| {
+            held.iter().for_each(|session| session.heard(at(millis)));
+            overload.refuses(Standing::Stranger, 0, &limits(), at(millis))
+        };
+        assert!(refuses(1000));
+        assert!(overload.shall_probe(Standing::Stranger, at(1000)));
+        assert!((1001..1600).step_by(5).all(refuses));
+        overload.probed(Standing::Stranger, LONG, at(1600));
+        assert!(!refuses(1800), "nobody probes, nothing was heard");
     }
 }
