@@ -31,7 +31,8 @@ pub struct Admission {
     /// Clients without limits but those of `total`.
     pub exempt: Vec<IpNet>,
     /// More sessions at work than this on a shard that is busy all the time are an overload: from then on new
-    /// connections are turned away. 0 = never.
+    /// connections are turned away. 0 = never. Clients that sent good mail today are counted by themselves, and so are all
+    /// others: each may have so many.
     pub sessions_working_max: u32,
     /// In an overload so many sessions may work as end within this time, and 32 in any case.
     pub overload_delay_ms: u64,

@@ -25,7 +25,8 @@ impl Pipeline {
     /// Who sent good mail goes before strangers when more comes than can be served.
     pub(super) fn remember_sender(&self, message: &Message, judged: &[Judged], reply: &Reply) {
         if reply.is_positive() && judged.iter().all(|judged| may_report(&judged.verdict)) {
-            let client = message.client.address.ip();
+            // As `listener::whose` asks for it.
+            let client = message.client.address.ip().to_canonical();
             self.rooms.shared.senders.remember(client, message.at.mono);
         }
     }
