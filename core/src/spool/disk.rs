@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use glommio::io::{BufferedFile, OpenOptions};
 
@@ -77,6 +78,10 @@ pub trait Disk: Clone + std::fmt::Debug + 'static {
     fn spawn(&self, future: impl Future<Output = ()> + 'static);
     /// Lets other tasks of the shard run.
     fn pause(&self) -> impl Future<Output = ()>;
+    /// Lets other tasks of the shard run for that long.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+    /// The monotonic clock, since an arbitrary start.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The real disk under the glommio executor of the calling shard.
@@ -189,6 +194,15 @@ impl Disk for GlommioDisk {
 
     async fn pause(&self) {
         glommio::executor().yield_if_needed().await;
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        glommio::timer::sleep(duration).await;
+    }
+
+    fn elapsed(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Duration::try_from(now).unwrap_or_default()
     }
 }
 

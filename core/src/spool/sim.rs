@@ -16,12 +16,15 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::disk::{Disk, Entry};
 use crate::content::LargeFile;
 
 /// Octets that a device writes as one.
 const PAGE_BYTES: usize = 512;
+/// What one call takes on its clock: then some flushes wait for company and some do not.
+const CALL_TAKES: Duration = Duration::from_micros(300);
 
 /// What may go wrong, each in thousandths of the calls it concerns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +68,7 @@ struct World {
     changes: Vec<Change>,
     capacity: u64,
     calls: u64,
+    slept: Duration,
 }
 
 impl World {
@@ -443,5 +447,18 @@ impl Disk for SimDisk {
             Poll::Pending
         })
         .await;
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.world.borrow_mut().slept += duration;
+        let turns = self.world.borrow_mut().below(3);
+        for _ in 0..=turns {
+            self.pause().await;
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let world = self.world.borrow();
+        world.slept + CALL_TAKES.saturating_mul(u32::try_from(world.calls).unwrap_or(u32::MAX))
     }
 }

@@ -120,12 +120,15 @@ impl<D: Disk> Inner<D> {
 
     async fn flush_while_wanted(self: Rc<Self>) {
         loop {
+            self.wait_for_company().await;
             let (pending, batch) = {
                 let mut state = self.state.borrow_mut();
                 if !std::mem::take(&mut state.wanted) {
                     state.flushing = false;
                     return;
                 }
+                let taken = state.pending.len();
+                state.pace.take(self.disk.elapsed(), taken);
                 let batch = std::mem::replace(&mut state.gather, Rc::new(Batch::default()));
                 (std::mem::take(&mut state.pending), batch)
             };
@@ -148,6 +151,16 @@ impl<D: Disk> Inner<D> {
                 }
             };
             batch.finish(outcome);
+        }
+    }
+
+    async fn wait_for_company(&self) {
+        let delay = {
+            let state = self.state.borrow();
+            if state.wanted { state.pace.delay() } else { None }
+        };
+        if let Some(delay) = delay {
+            self.disk.sleep(delay).await;
         }
     }
 

@@ -2,7 +2,7 @@
 //! are such logs. One writer; everybody else reads.
 //!
 //! **Appending.** [`Log::append`] returns when the record is durable. All that gathered while the last
-//! flush ran goes into the next one: one write, one `fdatasync` (group commit). A segment's name is
+//! flush ran goes into the next one: one write, one `fdatasync` (group commit); under load it waits a moment for more. A segment's name is
 //! fsynced before its first record counts. After a failed write or `fdatasync` the segment is closed for
 //! ever, everybody who waited gets the error, and the next append opens a new segment.
 //!
@@ -29,6 +29,7 @@ mod compact;
 mod flush;
 mod load;
 mod notes;
+mod pace;
 mod recover;
 
 use std::cell::RefCell;
@@ -42,6 +43,7 @@ pub use batch::Ticket;
 pub use load::Loaded;
 pub(crate) use load::{LayoutPiece, layout_pieces};
 pub(crate) use notes::Notes;
+use pace::Pace;
 pub(crate) use recover::Reading;
 
 use super::budget::Budget;
@@ -185,6 +187,7 @@ struct State<D: Disk> {
     note_origin: u64,
     pending: Vec<Pending>,
     gather: Rc<Batch>,
+    pace: Pace,
     /// Somebody wants a flush now.
     wanted: bool,
     flushing: bool,
@@ -277,6 +280,7 @@ impl<D: Disk> Log<D> {
             note_origin: u64::from(next_segment) << 32,
             pending: Vec::new(),
             gather: Rc::new(Batch::default()),
+            pace: Pace::default(),
             wanted: false,
             flushing: false,
             compacting: false,
