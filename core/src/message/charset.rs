@@ -25,7 +25,7 @@ const LABEL_BYTES_MAX: usize = 40;
 pub fn decode_charset(octets: &[u8], label: &str) -> Decoded {
     let label = plain_label(label);
     if label.is_empty() || label == "us-ascii" || label == "ascii" || label == "utf-8" {
-        return match std::str::from_utf8(octets) {
+        return match simdutf8::basic::from_utf8(octets) {
             Ok(text) if !has_iso2022_shift(octets) => {
                 Decoded { text: text.to_owned(), guessed: false }
             }
@@ -37,7 +37,7 @@ pub fn decode_charset(octets: &[u8], label: &str) -> Decoded {
     }
     if let Some(encoding) = encoding_of(&label) {
         let (text, _, errors) = encoding.decode(octets);
-        if errors && encoding != UTF_8 && std::str::from_utf8(octets).is_ok() {
+        if errors && encoding != UTF_8 && simdutf8::basic::from_utf8(octets).is_ok() {
             return guess(octets);
         }
         if errors && encoding == UTF_8 {
@@ -101,7 +101,7 @@ fn guess(octets: &[u8]) -> Decoded {
     if has_iso2022_shift(octets) {
         return Decoded { guessed: true, ..decode_iso2022jp(octets) };
     }
-    if let Ok(text) = std::str::from_utf8(octets) {
+    if let Ok(text) = simdutf8::basic::from_utf8(octets) {
         return Decoded { text: text.to_owned(), guessed: true };
     }
     let mut best: Option<(u64, String)> = None;

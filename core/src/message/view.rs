@@ -78,7 +78,8 @@ pub struct View<'m> {
     pub(super) uris_max: usize,
     body: OnceCell<TextUnits>,
     rawbody: OnceCell<RawUnits>,
-    normalised: OnceCell<TextUnits>,
+    /// `None`: no different from `body`.
+    normalised: OnceCell<Option<TextUnits>>,
     uris: OnceCell<Vec<Uri>>,
 }
 
@@ -130,7 +131,8 @@ impl<'m> View<'m> {
     /// [`Self::body`] after NFKC, with confusable letters folded and invisible characters removed;
     /// lower case is not applied. The same units as `body`.
     pub fn normalised(&self) -> &TextUnits {
-        self.normalised.get_or_init(|| self.body().normalised())
+        let own = self.normalised.get_or_init(|| self.body().normalised());
+        own.as_ref().unwrap_or_else(|| self.body())
     }
 
     /// URIs from texts and from attributes of HTML, without duplicates, in order of finding.

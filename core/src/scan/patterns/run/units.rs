@@ -159,7 +159,7 @@ impl Patterns {
                 plan.empty.iter().for_each(|rule| state.add(*rule, 1));
                 continue;
             }
-            if plan.field == Field::Normalised && std::str::from_utf8(unit).is_err() {
+            if plan.field == Field::Normalised && simdutf8::basic::from_utf8(unit).is_err() {
                 plan.expressions.iter().for_each(|e| state.asked.whole(number, e.rule));
             } else {
                 for database in &open.expressions {
@@ -346,7 +346,7 @@ impl Slice<'_> {
             text.push(b'\n');
             ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
-        if plan.field == Field::Normalised && std::str::from_utf8(&text).is_err() {
+        if plan.field == Field::Normalised && simdutf8::basic::from_utf8(&text).is_err() {
             for (number, _) in self.units() {
                 plan.expressions.iter().for_each(|e| state.asked.whole(number, e.rule));
             }
