@@ -29,7 +29,7 @@ use sekisho_core::spool::SpoolStore;
 use sekisho_core::spool::budget::Budget;
 use sekisho_core::spool::disk::GlommioDisk;
 use sekisho_core::spool::log::LogOptions;
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 
 const MAIL_BYTES: usize = 16 * 1024;
 const START: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -124,13 +124,7 @@ async fn settle(deliverer: &LiveDeliverer<GlommioDisk>, message: &Accepted, copy
 }
 
 fn delivery(criterion: &mut Criterion) {
-    let sink = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let sink = Sink::start(SinkOptions::default()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(1 << 20)

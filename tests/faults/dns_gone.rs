@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hickory_proto::rr::RecordType;
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::send::{self, Pace, SendOptions, Spread};
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 use sekisho_tests::dns::{DnsServer, Trick};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
 use sekisho_tests::preload::Preload;
@@ -33,13 +33,7 @@ fn reports_wait_while_the_senders_domain_cannot_be_looked_up_and_each_goes_out_o
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     // By its script this hop refuses `reject...`: each mail is half refused, which makes a report.
-    let hop = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let hop = Sink::start(SinkOptions::default()).unwrap();
     hop.keep_ledger(&path("hop")).unwrap();
     let stranger = SinkProcess::start(&[]);
     // Believed for no time: an outage is noticed at once.

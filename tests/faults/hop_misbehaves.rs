@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Behaviour, Sink, SinkOptions};
 use sekisho_tests::gateway::{Gateway, Setup};
 use sekisho_tests::process::connections_to;
 use sekisho_tests::sink_process::SinkProcess;
@@ -16,13 +16,7 @@ use crate::MODES;
 fn sink() -> (Sink, PathBuf, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger");
-    let sink = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let sink = Sink::start(SinkOptions::default()).unwrap();
     sink.keep_ledger(&ledger).unwrap();
     (sink, ledger, dir)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 use sekisho_loadgen::store;
 use sekisho_tests::gateway::{Gateway, Setup};
 use sekisho_tests::process::{signal, workers_of};
@@ -41,13 +41,8 @@ fn kill_worker(gateway: &Gateway) -> bool {
 fn mails_of_killed_workers_are_examined_again_or_held_and_none_is_lost_or_passes_unexamined() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, mails) = (dir.path().join("ledger"), dir.path().join("mails"));
-    let sink = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: Some(mails.clone()),
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let sink =
+        Sink::start(SinkOptions { store: Some(mails.clone()), ..SinkOptions::default() }).unwrap();
     sink.keep_ledger(&ledger).unwrap();
     let gateway = Gateway::start(&Setup {
         files: vec![("rules/10-test.toml".to_owned(), RULES.to_owned())],

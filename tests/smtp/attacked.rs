@@ -12,7 +12,7 @@ use sekisho_loadgen::hostile::{
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::report::hostile::ProfileReport;
 use sekisho_loadgen::send::{SendOptions, Spread};
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
 use sekisho_tests::wait::{DEADLINE, wait_longer};
 
@@ -51,13 +51,7 @@ fn missing(profiles: &BTreeMap<String, ProfileReport>) -> Vec<(&'static str, &'s
 #[test]
 fn a_paying_load_is_served_beside_every_kind_of_attacker_and_nothing_of_them_stays() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let sink = Sink::start(SinkOptions::default()).unwrap();
     sink.keep_ledger(&dir.path().join("sink")).unwrap();
     let gateway = Gateway::start(&Setup {
         // Short, so that slow lorises and silent sessions meet their time-out within the test.

@@ -6,20 +6,14 @@ use std::time::{Duration, Instant};
 use sekisho_loadgen::conservation::{Elsewhere, SentLedger, holds};
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::send::{self, Pace, SendOptions, Spread};
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 use sekisho_tests::gateway::{DOMAIN, Gateway, Setup};
 use sekisho_tests::wait::wait_longer;
 
 #[test]
 fn beyond_what_it_can_do_a_shard_says_421_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = Sink::start(SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    })
-    .unwrap();
+    let sink = Sink::start(SinkOptions::default()).unwrap();
     let taken = dir.path().join("sink");
     sink.keep_ledger(&taken).unwrap();
     let gateway = Gateway::start(&Setup {

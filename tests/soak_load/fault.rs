@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use sekisho_core::control::{Request, Response};
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Behaviour, Sink, SinkOptions};
 use sekisho_tests::corpus;
 use sekisho_tests::gateway::{Gateway, Setup, words};
 use sekisho_tests::preload::Preload;
@@ -73,10 +73,8 @@ impl Bench {
     pub(crate) fn start(mode: &'static str) -> Self {
         let ledger = tempfile::tempdir().expect("a directory");
         let first = Sink::start(SinkOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
-            store: None,
-            extensions: Extensions::default(),
             behaviour: Behaviour { by_local_part: false, ..Behaviour::default() },
+            ..SinkOptions::default()
         });
         let first = first.expect("a sink");
         first.keep_ledger(&ledger.path().join("ledger")).expect("a ledger");

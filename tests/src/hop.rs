@@ -58,7 +58,7 @@ impl Hop {
                 listen: self.address,
                 store: Some(self.store.path().to_owned()),
                 extensions: self.extensions,
-                behaviour: Behaviour::default(),
+                ..SinkOptions::default()
             })
             .expect("the hop listens");
             self.address = sink.address();

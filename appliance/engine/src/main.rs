@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     // Before anything else: a worker must not even parse the engine's arguments.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == WORKER_ARGUMENT) {
+        memory::keep(memory::WORKER);
         let run = WorkerArguments::read(words).and_then(|arguments| worker_main(&arguments));
         return run.map_or_else(|why| fail(&why), |()| ExitCode::SUCCESS);
     }
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     if let Err(error) = diagnostics(&arguments) {
         return fail(&error.to_string());
     }
-    memory::keep();
+    memory::keep(memory::ENGINE);
     let options = Options { config: arguments.config, data: arguments.data };
     match shard::run(&options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -250,8 +250,9 @@ pub(super) fn undo_entities(text: &str, out: &mut String) {
         let name = from.get(..=letters).unwrap_or("");
         let closed = from.as_bytes().get(letters + 1) == Some(&b';');
         if name.len() > 1 && closed {
-            add_html_token(out, format!("{name};").as_bytes(), false);
-            rest = from.get(name.len() + 1..).unwrap_or_default();
+            let reference = from.get(..=name.len()).unwrap_or_default();
+            add_html_token(out, reference.as_bytes(), false);
+            rest = from.get(reference.len()..).unwrap_or_default();
         } else if name.starts_with("&#") && name.len() > 2 {
             // A reference that never closes is shown by browsers all the same.
             add_html_token(out, format!("{name};").as_bytes(), false);

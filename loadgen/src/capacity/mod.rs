@@ -30,7 +30,7 @@ use crate::ramp::{self, RampOptions};
 use crate::report::RunReport;
 use crate::report::sheet::{BeyondKnee, Row, Sheet};
 use crate::send::{self, Pace, SendOptions, Spread, machine};
-use crate::sink::{Behaviour, Extensions, Service, Sink, SinkOptions};
+use crate::sink::{Service, Sink, SinkOptions};
 use stand::Stand;
 
 /// Mail that waits is delivered within this after a load.
@@ -124,12 +124,7 @@ pub fn run(options: &CapacityOptions) -> io::Result<Sheet> {
 
 /// One sink for all rows: routes of tables that are kept lead to it.
 fn sink(options: &CapacityOptions) -> io::Result<Sink> {
-    let sink_options = SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    };
+    let sink_options = SinkOptions::default();
     let threads = options.generator_cores.len().div_ceil(2).max(1);
     let sink = Sink::serve(sink_options, Service { threads, ..Service::default() })?;
     sink.keep_ledger(&options.scratch.join("sink.ledger"))?;

@@ -11,7 +11,7 @@ use crate::mix::Mix;
 use crate::ramp::RampOptions;
 use crate::report::hostile::{HostileReport, Phase, ProfileReport};
 use crate::send::{SendOptions, Spread};
-use crate::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use crate::sink::{Behaviour, Sink, SinkOptions};
 
 struct Bench {
     sink: Sink,
@@ -23,13 +23,7 @@ impl Bench {
         let name = format!("sekisho-hostile-{}-{name}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         let _ = std::fs::remove_dir_all(&dir);
-        let sink = Sink::start(SinkOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
-            store: None,
-            extensions: Extensions::default(),
-            behaviour,
-        })
-        .unwrap();
+        let sink = Sink::start(SinkOptions { behaviour, ..SinkOptions::default() }).unwrap();
         std::fs::create_dir_all(&dir).unwrap();
         sink.keep_ledger(&dir.join("sink")).unwrap();
         Self { sink, dir }

@@ -29,10 +29,9 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("sekisho-send-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         let sink = Sink::start(SinkOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
             store: Some(dir.join("store")),
-            extensions: Extensions::default(),
             behaviour,
+            ..SinkOptions::default()
         })
         .unwrap();
         sink.keep_ledger(&dir.join("sink")).unwrap();
@@ -159,12 +158,7 @@ fn pipelining_and_bdat_bring_the_same_octets() {
 
 #[test]
 fn what_the_server_does_not_offer_is_not_tried() {
-    let options = SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::NONE,
-        behaviour: Behaviour::default(),
-    };
+    let options = SinkOptions { extensions: Extensions::NONE, ..SinkOptions::default() };
     let sink = Sink::start(options).unwrap();
     let ask = |options: SendOptions| {
         let server = sink.address();

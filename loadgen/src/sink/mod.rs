@@ -51,6 +51,18 @@ pub struct SinkOptions {
     pub behaviour: Behaviour,
 }
 
+/// A free port of loopback; counts, offers everything and behaves.
+impl Default for SinkOptions {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 0).into(),
+            store: None,
+            extensions: Extensions::default(),
+            behaviour: Behaviour::default(),
+        }
+    }
+}
+
 /// Where TLS begins, if it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Entry {

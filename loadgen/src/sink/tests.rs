@@ -11,12 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 fn sink(name: &str, extensions: Extensions) -> (Sink, std::path::PathBuf) {
     let dir = std::env::temp_dir().join(format!("sekisho-sink-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
-    let options = SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: Some(dir.clone()),
-        extensions,
-        behaviour: Behaviour::default(),
-    };
+    let options = SinkOptions { store: Some(dir.clone()), extensions, ..SinkOptions::default() };
     (Sink::start(options).unwrap(), dir)
 }
 
@@ -115,8 +110,8 @@ fn a_stopped_sink_is_down_and_a_second_start_overwrites_nothing() {
     let again = Sink::start(SinkOptions {
         listen: address,
         store: Some(dir.clone()),
-        extensions: Extensions::default(),
         behaviour: Behaviour { busy: true, ..Behaviour::default() },
+        ..SinkOptions::default()
     })
     .unwrap();
     assert!(send(address).is_err(), "busy: 421 instead of a greeting");
@@ -210,12 +205,7 @@ fn a_slow_answer_holds_up_nobody_else_of_its_thread() {
 
 #[test]
 fn a_hundred_sessions_at_a_time_on_two_threads_lose_nothing_and_count_octets() {
-    let options = SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    };
+    let options = SinkOptions::default();
     let sink = Sink::serve(options, Service { threads: 2, ..Service::default() }).unwrap();
     let content = [b"A: b\r\n\r\n".as_slice(), &b"..dots\r\n.\r\nx\r\n".repeat(20_000)].concat();
     let mut clients: Vec<Client> =
@@ -275,12 +265,7 @@ fn mail_is_taken_under_tls_after_starttls_and_from_the_first_octet() {
     assert!(tls::from_files(&key, &cert).is_err(), "key and certificate changed places");
     let config = std::sync::Arc::new(tls_client(made.cert.pem().as_bytes()));
     for entry in [Entry::Clear, Entry::Implicit] {
-        let options = SinkOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
-            store: None,
-            extensions: Extensions::default(),
-            behaviour: Behaviour::default(),
-        };
+        let options = SinkOptions::default();
         let service =
             Service { tls: Some(tls::from_files(&cert, &key).unwrap()), entry, threads: 1 };
         let sink = Sink::serve(options, service).unwrap();
@@ -316,12 +301,7 @@ fn mail_is_taken_under_tls_after_starttls_and_from_the_first_octet() {
         assert_eq!(answers.starts_with("220 "), entry == Entry::Implicit);
         assert_eq!(sink.bytes(), body.len() as u64);
     }
-    let options = SinkOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        store: None,
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    };
+    let options = SinkOptions::default();
     let service = Service { entry: Entry::Implicit, ..Service::default() };
     assert!(Sink::serve(options, service).is_err(), "no certificate");
     assert!(tls::self_signed().is_ok());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use sekisho_loadgen::client::Client;
-use sekisho_loadgen::sink::{Behaviour, Extensions, Sink, SinkOptions};
+use sekisho_loadgen::sink::{Sink, SinkOptions};
 
 use super::process::Process;
 use crate::outcome::{Failure, Outcome, Ran};
@@ -21,12 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the sink itself (`sekisho demo-sink`), for ever.
 pub(crate) fn serve(listen: SocketAddr, store: &Path) -> Ran {
-    let options = SinkOptions {
-        listen,
-        store: Some(store.to_owned()),
-        extensions: Extensions::default(),
-        behaviour: Behaviour::default(),
-    };
+    let options = SinkOptions { listen, store: Some(store.to_owned()), ..SinkOptions::default() };
     let sink = Sink::start(options)
         .map_err(|error| Failure::new(format_args!("demo-sink on {listen}"), error))?;
     output::data(format_args!("READY {}", sink.address()));
