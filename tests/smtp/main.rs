@@ -39,6 +39,7 @@ mod quarantine;
 mod repeated;
 mod reports;
 mod rescan;
+mod sockets;
 mod starttls;
 mod swap;
 mod tls_hop;

@@ -30,6 +30,8 @@ pub struct Setup {
     pub mode: &'static str,
     /// Lines of `[delivery]`.
     pub delivery: String,
+    /// Lines of `[engine]`.
+    pub engine: String,
     /// Lines of `[smtp]`.
     pub smtp: String,
     /// Lines of `[storage]`.
@@ -56,6 +58,7 @@ impl Default for Setup {
             hop: None,
             mode: "through",
             delivery: String::new(),
+            engine: String::new(),
             smtp: String::new(),
             storage: String::new(),
             listener: String::new(),
@@ -79,7 +82,7 @@ impl Setup {
     fn config_text(&self, smtp: SocketAddr) -> String {
         format!(
             "[engine]\ndata_dir = \"..\"\nshards = {shards}\nhost_name = \"gateway.test\"\n\
-             [[listener]]\naddress = \"{smtp}\"\n{listener}\n\
+             {engine}\n[[listener]]\naddress = \"{smtp}\"\n{listener}\n\
              [smtp]\n{smtp_lines}\n\
              [delivery]\nmode = \"{mode}\"\nretry_seconds = [1]\njitter_percent = 0\n\
              back_off_seconds_min = 1\nback_off_seconds_max = 1\n{delivery}\n\
@@ -89,6 +92,7 @@ impl Setup {
              [[tables.source]]\npath = \"rules\"\nkind = \"patterns\"\nformat = \"toml\"\n\
              optional = true\n{config}\n",
             shards = self.shards,
+            engine = self.engine,
             listener = self.listener,
             smtp_lines = self.smtp,
             mode = self.mode,

@@ -412,7 +412,7 @@ fn status(shared: &Shared) -> serde_json::Value {
         "host_name": &*config.engine.host_name,
         "listeners": config.listeners.iter().map(|one| one.address).collect::<Vec<_>>(),
         "shards": shared.counters.len(),
-        "transport": "glommio streams",
+        "sockets": shared.sockets(),
         "draining": shared.is_draining(),
         "generation": tables.as_ref().map(|tables| tables.generation),
         "delta": tables.as_ref().map(|tables| tables.delta),

@@ -244,6 +244,18 @@ impl Recent {
     }
 }
 
+impl Shared {
+    /// What drives connections: `ring` or `streams`, as `[engine] sockets` calls them.
+    pub(super) fn sockets(&self) -> String {
+        let (rings, shards) = (self.sum(|gauges| &gauges.ring), self.gauges.len() as u64);
+        match rings {
+            0 => "streams".to_owned(),
+            rings if rings == shards => "ring".to_owned(),
+            rings => format!("ring on {rings} of {shards} shards, streams on the others"),
+        }
+    }
+}
+
 impl Figures for Shared {
     fn counter(&self, counter: Counter) -> u64 {
         self.counters.iter().map(|counters| counters.read(counter)).sum()

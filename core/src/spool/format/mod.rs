@@ -29,6 +29,14 @@
 //!
 //! Nothing here panics on any octets: [`fuzz_segment`].
 
+mod index;
+mod note;
+mod walk;
+
+pub(crate) use index::{Entry, Trailer, encode_index, parse_index};
+pub(crate) use note::{NOTE_BYTES_MAX, Note};
+pub(crate) use walk::{Found, Step, Walk, walk};
+
 use super::CopyId;
 use crate::limits::BLOCK_BYTES;
 
@@ -45,10 +53,6 @@ pub(crate) const BODY_BYTES_MAX: u64 = 64 << 20;
 
 const MAGIC: &[u8; 8] = b"SKSHREC1";
 const END_MAGIC: &[u8; 8] = b"SKSHEND1";
-const TRAILER_MAGIC: &[u8; 8] = b"SKSHTRL1";
-const TRAILER_BYTES: usize = 32;
-/// Octets of one entry of an index record.
-const ENTRY_BYTES: usize = 36;
 
 const _: () = assert!(HEAD_BYTES + END_BYTES <= BLOCK_BYTES);
 
@@ -341,257 +345,6 @@ pub(crate) fn encode<'a>(
     out.extend_from_slice(&head.body_crc.to_le_bytes());
     pad(out, padded);
     head
-}
-
-/// One record as an index lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) id: CopyId,
-    pub(crate) kind: u16,
-    pub(crate) flags: u16,
-    pub(crate) block: u32,
-    pub(crate) blocks: u32,
-    pub(crate) stamp: u32,
-}
-
-impl Entry {
-    pub(crate) fn of(head: &Head) -> Self {
-        Self {
-            id: head.id,
-            kind: head.kind,
-            flags: head.flags,
-            block: head.block,
-            blocks: head.blocks(),
-            stamp: head.stamp,
-        }
-    }
-}
-
-/// The body of an index record.
-pub(crate) fn encode_index(entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(entries.len() * ENTRY_BYTES);
-    for entry in entries {
-        out.extend_from_slice(&entry.id.to_octets());
-        out.extend_from_slice(&entry.kind.to_le_bytes());
-        out.extend_from_slice(&entry.flags.to_le_bytes());
-        out.extend_from_slice(&[0; 2]);
-        out.extend_from_slice(&entry.block.to_le_bytes());
-        out.extend_from_slice(&entry.blocks.to_le_bytes());
-        out.extend_from_slice(&entry.stamp.to_le_bytes());
-    }
-    out
-}
-
-/// The entries of an index record.
-pub(crate) fn parse_index(body: &[u8]) -> Vec<Entry> {
-    body.chunks_exact(ENTRY_BYTES)
-        .map(|chunk| {
-            let mut cursor = Cursor(chunk);
-            let id = CopyId::from_octets(cursor.take());
-            let (kind, flags, _) = (cursor.u16(), cursor.u16(), cursor.u16());
-            let (block, blocks, stamp) = (cursor.u32(), cursor.u32(), cursor.u32());
-            Entry { id, kind, flags, block, blocks, stamp }
-        })
-        .collect()
-}
-
-/// The last block of a sealed segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trailer {
-    pub(crate) segment: u32,
-    pub(crate) index_block: u32,
-    pub(crate) salt: u64,
-}
-
-impl Trailer {
-    /// Appends the trailer's block.
-    pub(crate) fn encode(self, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(TRAILER_MAGIC);
-        out.extend_from_slice(&self.segment.to_le_bytes());
-        out.extend_from_slice(&self.index_block.to_le_bytes());
-        out.extend_from_slice(&self.salt.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        let crc = crc32c::crc32c(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(&crc.to_le_bytes());
-        pad(out, start + BLOCK_BYTES);
-    }
-
-    /// The trailer, if this is one of `segment`.
-    pub(crate) fn parse(block: &[u8], segment: u32) -> Option<Self> {
-        let octets = block.get(..TRAILER_BYTES)?;
-        let (body, crc) = octets.split_at(TRAILER_BYTES - 4);
-        let mut cursor = Cursor(octets);
-        let magic: [u8; 8] = cursor.take();
-        let sound = magic == *TRAILER_MAGIC && crc32c::crc32c(body) == Cursor(crc).u32();
-        let trailer = Self { segment: cursor.u32(), index_block: cursor.u32(), salt: cursor.u64() };
-        (sound && trailer.segment == segment).then_some(trailer)
-    }
-}
-
-/// One note: a small change to a record, or its tombstone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub(crate) id: CopyId,
-    /// Which of the record's changeable things it is about; of notes to the same slot the one
-    /// with the largest `origin` counts.
-    pub(crate) slot: u16,
-    /// Order of notes, across segments and restarts; kept when a note is carried on.
-    pub(crate) origin: u64,
-    /// When it was made, milliseconds.
-    pub(crate) at: u64,
-    /// A tombstone: the segment where the record lies. A tombstone holds wherever the record is; the
-    /// segment only says how long the tombstone has to be kept.
-    pub(crate) tombstone: Option<u32>,
-    pub(crate) text: Vec<u8>,
-}
-
-/// Octets of a note without its text.
-const NOTE_FIXED_BYTES: usize = 44;
-/// Most octets of a note's text.
-pub(crate) const NOTE_BYTES_MAX: usize = 16 << 10;
-
-impl Note {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.id.to_octets());
-        out.extend_from_slice(&self.slot.to_le_bytes());
-        out.extend_from_slice(&self.origin.to_le_bytes());
-        out.extend_from_slice(&self.at.to_le_bytes());
-        out.extend_from_slice(&self.tombstone.unwrap_or(u32::MAX).to_le_bytes());
-        let bytes = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
-        out.extend_from_slice(&bytes.to_le_bytes());
-        out.extend_from_slice(&self.text);
-    }
-
-    /// Octets on the disk.
-    pub(crate) fn bytes(&self) -> u64 {
-        (NOTE_FIXED_BYTES + self.text.len()) as u64
-    }
-
-    /// All notes of a record's body. Its checksum was right, so that a cut is a defect of ours: what
-    /// was read up to there is given.
-    pub(crate) fn parse_all(body: &[u8]) -> Vec<Self> {
-        let mut out = Vec::new();
-        let mut cursor = Cursor(body);
-        while cursor.0.len() >= NOTE_FIXED_BYTES {
-            let id = CopyId::from_octets(cursor.take());
-            let slot = cursor.u16();
-            let (origin, at) = (cursor.u64(), cursor.u64());
-            let segment = cursor.u32();
-            let bytes = cursor.u32() as usize;
-            let Some((text, rest)) = cursor.0.split_at_checked(bytes) else { break };
-            cursor.0 = rest;
-            let tombstone = (segment != u32::MAX).then_some(segment);
-            out.push(Self { id, slot, origin, at, tombstone, text: text.to_vec() });
-        }
-        out
-    }
-}
-
-/// What stands in a segment at one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
-    /// A sound record.
-    Record(Head, Payload<'a>),
-    /// Octets that are no record, up to the next one or the end.
-    Gap { offset: u64, bytes: u64, what: String },
-}
-
-/// Walks a segment, record by record; what does not check is a gap up to the next record. The octets come in
-/// windows, so that a segment need not be in memory as a whole.
-#[derive(Debug)]
-pub(crate) struct Walk {
-    segment: u32,
-    block: u32,
-    salt: Option<u64>,
-    /// Where the gap began that the walk is in, and why.
-    gap: Option<(u32, String)>,
-}
-
-/// What a walk came to.
-#[derive(Debug)]
-pub(crate) enum Step<'a> {
-    /// A record or a gap.
-    Found(Found<'a>),
-    /// Octets from [`Walk::offset`] on that are needed to go on: that many, or all that there are.
-    More(u64),
-    /// Nothing follows.
-    End,
-}
-
-impl Walk {
-    pub(crate) fn new(segment: u32) -> Self {
-        Self { segment, block: 0, salt: None, gap: None }
-    }
-
-    /// What comes before is not asked for again.
-    pub(crate) fn offset(&self) -> u64 {
-        offset(self.block)
-    }
-
-    /// Goes on. `window`: octets of the segment from `from` on; `last`: nothing follows them.
-    pub(crate) fn step<'a>(&mut self, window: &'a [u8], from: u64, last: bool) -> Step<'a> {
-        loop {
-            let at = self.offset().checked_sub(from).and_then(|at| usize::try_from(at).ok());
-            let rest = at.and_then(|at| window.get(at..)).unwrap_or_default();
-            if rest.len() < BLOCK_BYTES && !last {
-                return Step::More(BLOCK_BYTES as u64);
-            }
-            if rest.is_empty() {
-                let end = from + window.len() as u64;
-                return self.end_of_gap(end).map_or(Step::End, Step::Found);
-            }
-            if self.gap.is_none() && Trailer::parse(rest, self.segment).is_some() {
-                self.block += 1;
-                continue;
-            }
-            let head = self.head(rest);
-            if let Ok(head) = &head
-                && !last
-                && head.record_bytes() > rest.len() as u64
-            {
-                return Step::More(head.record_bytes());
-            }
-            match head.and_then(|head| Ok((head, head.payload(rest)?))) {
-                Ok((head, payload)) => {
-                    // The record itself is given by the next call then.
-                    if let Some(gap) = self.end_of_gap(self.offset()) {
-                        return Step::Found(gap);
-                    }
-                    self.salt.get_or_insert(head.salt);
-                    self.block += head.blocks();
-                    return Step::Found(Found::Record(head, payload));
-                }
-                Err(what) => {
-                    self.gap.get_or_insert((self.block, what));
-                    self.block += 1;
-                }
-            }
-        }
-    }
-
-    fn head(&self, octets: &[u8]) -> Result<Head, String> {
-        let head = Head::parse(octets, self.segment, self.block)?;
-        match self.salt.filter(|salt| *salt != head.salt) {
-            Some(salt) => Err(format!("salt {:016x}, expected {salt:016x}", head.salt)),
-            None => Ok(head),
-        }
-    }
-
-    fn end_of_gap<'a>(&mut self, end: u64) -> Option<Found<'a>> {
-        let (block, what) = self.gap.take()?;
-        let from = offset(block);
-        Some(Found::Gap { offset: from, bytes: end.saturating_sub(from), what })
-    }
-}
-
-/// What stands in a segment that is in memory as a whole.
-pub(crate) fn walk(octets: &[u8], segment: u32) -> impl Iterator<Item = Found<'_>> {
-    let mut walk = Walk::new(segment);
-    std::iter::from_fn(move || match walk.step(octets, 0, true) {
-        Step::Found(found) => Some(found),
-        Step::More(_) | Step::End => None,
-    })
 }
 
 /// Fuzz entry: any octets as a segment, as an index and as notes. Must not panic, and what it
