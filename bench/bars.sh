@@ -10,6 +10,7 @@
 #   refuse      unknown recipients among 10 million, refused at RCPT                 bench/bars/refuse.sh     4 minutes
 #   shards      CPU a mail, 2 shards against 1, at a fixed rate                      bench/bars/shards.sh     4 minutes
 #   idle        memory of 10,000 idle sessions                                       bench/bars/idle.sh       1 minute
+#   connections 9,000 connections that all send, on the ring, for ten minutes            bench/bars/connections.sh 11 minutes
 #   memory      memory in minute 10 of full load against minute 2                    bench/bars/memory.sh    11 minutes
 #   overload    twice the peak for a minute, relay and scanning                      bench/bars/overload.sh   8 minutes
 #   hostile     an attack of ten times as many sessions beside a paying load          bench/bars/hostile.sh    6 minutes
@@ -32,10 +33,10 @@ export PEERS PROGRAMS OUT QUICK REPEATS
 PEERS=$(realpath -m "${PEERS:-target/peers}") PROGRAMS=$(realpath -m "${PROGRAMS:-target/release}")
 OUT=$(realpath -m "${OUT:-bench/results/bars.txt}") QUICK=${QUICK:-0}
 if [ "$QUICK" = 1 ]; then REPEATS=${REPEATS:-3}; else REPEATS=${REPEATS:-5}; fi
-all=(peers real byte-path refuse shards idle memory overload hostile swap)
+all=(peers real byte-path refuse shards idle connections memory overload hostile swap)
 rows=("$@")
 [ "${1:-}" != all ] || rows=("${all[@]}")
-if [ ${#rows[@]} = 0 ]; then sed -n '2,30p' "$0" | cut -c3-; exit 2; fi
+if [ ${#rows[@]} = 0 ]; then sed -n '2,/^[^#]/{/^#/p}' "$0" | cut -c3-; exit 2; fi
 for row in "${rows[@]}"; do
   [[ " ${all[*]} " == *" $row "* ]] && continue
   echo "bars: $row: not a row" >&2
