@@ -12,6 +12,7 @@
 
 mod buffers;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
@@ -155,8 +156,8 @@ pub(super) struct Kernel {
     /// Operations that did not come back, those of released slots included.
     in_flight: usize,
     wake: OwnedFd,
-    /// Sockets that found no buffer.
-    starved: Vec<Key>,
+    /// Sockets that found no buffer, the one that waits longest first.
+    starved: VecDeque<Key>,
     came_back: Vec<cqueue::Entry>,
 }
 
@@ -199,7 +200,7 @@ impl Kernel {
             free: Vec::new(),
             in_flight: 0,
             wake,
-            starved: Vec::new(),
+            starved: VecDeque::new(),
             came_back: Vec::new(),
         })
     }
@@ -415,7 +416,10 @@ impl Kernel {
     /// # Errors
     /// The ring is broken.
     pub(super) fn turn(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
-        for key in std::mem::take(&mut self.starved) {
+        // As many as there are buffers. With thousands that wait, all but a few would be told again that there is none.
+        let free = self.buffers.as_ref().map_or(0, |buffers| BUFFERS - buffers.lent.min(BUFFERS));
+        for _ in 0..free {
+            let Some(key) = self.starved.pop_front() else { break };
             let slot = self.slots.get(key.index());
             if slot.is_some_and(|slot| slot.generation == key.generation && !slot.is_released) {
                 self.receive(key);
@@ -524,7 +528,7 @@ impl Kernel {
             Ok(_) => End::Paused,
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS) => {
-                    self.starved.push(key);
+                    self.starved.push_back(key);
                     return;
                 }
                 Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => End::Paused,
