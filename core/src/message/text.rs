@@ -96,7 +96,7 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 fn render(text: &str, out: &mut TextUnits) {
     out.text.reserve(text.len() + 1);
     let mut start = out.text.len();
-    // Blank lines since the last word: a line end counts as one, so two end the paragraph.
+    // Line ends since the last word: two end the paragraph.
     let mut line_ends = 0_usize;
     let mut rest = text;
     while !rest.is_empty() {
