@@ -2,8 +2,8 @@
 //! simulated disk ([`super::sim`]) that forgets, tears and reorders what was not flushed.
 //!
 //! Everything above is generic over [`Disk`], so that the proof runs the code that ships.
-//! The room reads no environment, and no clock but the monotonic one that a disk brings along; paths come from the configuration, and file names
-//! are made of numbers and ids of ours, never of octets of a peer.
+//! The room reads no environment, and no clock but the monotonic one that a disk brings along; paths come
+//! from the configuration, and file names are made of numbers and ids of ours, never of octets of a peer.
 
 use std::future::Future;
 use std::io;
