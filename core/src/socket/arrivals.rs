@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use super::kernel::Lent;
 
+/// Octets of several arrivals that lie in one piece: as many as one buffer of the ring has.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
 /// Octets of one arrival, or several, and how many of them were read.
 #[derive(Debug)]
 pub(super) enum Arrived {
@@ -24,8 +27,20 @@ impl Arrivals {
         self.first.is_none()
     }
 
-    pub(super) fn last_mut(&mut self) -> Option<&mut Arrived> {
-        self.rest.back_mut().or(self.first.as_mut())
+    /// Adds a copy of `octets`, to what was copied last if both fit into one piece. Larger pieces would grow by
+    /// doubling, and those of thousands of sockets leave as much memory behind as they hold.
+    pub(super) fn copy(&mut self, octets: &[u8]) {
+        match self.rest.back_mut().or(self.first.as_mut()) {
+            Some(Arrived::Copied(last, _)) if last.len() + octets.len() <= PIECE_BYTES_MAX => {
+                let wanted = last.len() + octets.len();
+                if wanted > last.capacity() {
+                    let room = wanted.max(2 * last.len()).min(PIECE_BYTES_MAX);
+                    last.reserve_exact(room - last.len());
+                }
+                last.extend_from_slice(octets);
+            }
+            _ => self.push(Arrived::Copied(octets.to_vec(), 0)),
+        }
     }
 
     pub(super) fn push(&mut self, arrived: Arrived) {
@@ -50,5 +65,36 @@ impl Arrivals {
         if let Some(second) = self.first.replace(arrived) {
             self.rest.push_front(second);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_share_a_piece_while_it_has_room_and_keep_their_order() {
+        let mut arrivals = Arrivals::default();
+        let sent: Vec<Vec<u8>> = [1, 1000, PIECE_BYTES_MAX, 9000, 9000, 5]
+            .iter()
+            .zip(0_u8..)
+            .map(|(&n, i)| vec![i; n])
+            .collect();
+        sent.iter().for_each(|octets| arrivals.copy(octets));
+        let mut pieces = Vec::new();
+        while let Some(Arrived::Copied(octets, 0)) = arrivals.take_first() {
+            assert!(
+                octets.len() <= PIECE_BYTES_MAX && octets.capacity() <= PIECE_BYTES_MAX,
+                "{}",
+                octets.len()
+            );
+            pieces.push(octets);
+        }
+        assert!(arrivals.is_empty());
+        assert_eq!(
+            pieces.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1001, PIECE_BYTES_MAX, 9000, 9005]
+        );
+        assert_eq!(pieces.concat(), sent.concat());
     }
 }

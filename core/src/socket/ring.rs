@@ -28,8 +28,6 @@ use super::kernel::{End, Event, Kernel, Key, Lent, PLACES};
 
 /// Octets of one direction that wait for the session or for the peer.
 const WAITING_MAX: usize = 64 * 1024;
-/// Octets of arrivals that are copied into one: a buffer's.
-const COPIED_MAX: usize = 16 * 1024;
 /// Calls of the kernel in one turn, whatever is left.
 const CALLS_MAX: usize = 8;
 /// Write buffers that are kept for the next writes of all sockets, and what each may have: a socket that is idle has none.
@@ -293,13 +291,7 @@ impl State {
         if side.is_awaited && !is_short {
             side.arrived.push(Arrived::Lent(lent, 0));
         } else {
-            match side.arrived.last_mut() {
-                // Not more: thousands that grow by doubling would leave as much memory behind as they hold.
-                Some(Arrived::Copied(octets, _)) if octets.len() + lent.bytes() <= COPIED_MAX => {
-                    octets.extend_from_slice(kernel.octets(&lent));
-                }
-                _ => side.arrived.push(Arrived::Copied(kernel.octets(&lent).to_vec(), 0)),
-            }
+            side.arrived.copy(kernel.octets(&lent));
             kernel.give_back(lent);
         }
         if side.arrived_bytes > WAITING_MAX && side.is_receiving {
