@@ -29,6 +29,8 @@ mode = "${MODE:-through}"
 workers = 1
 [metrics]
 address = "off"
+[authentication]
+enabled = ${AUTHENTICATION:-false}
 ${SETTINGS:-}
 [[tables.source]]
 path = "domains.toml"

@@ -51,6 +51,8 @@ address = "$server"
 workers = 1
 [metrics]
 address = "off"
+[authentication]
+enabled = false
 [delivery]
 mode = "spool"
 lifetime_hours = $hours

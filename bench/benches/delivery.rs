@@ -110,6 +110,7 @@ fn mail() -> (Accepted, Copy) {
             our_message_id: "".into(),
             attachments: Vec::new(),
             auth: Vec::new(),
+            auth_evidence: Vec::new(),
             items: Vec::new(),
         }),
         content,

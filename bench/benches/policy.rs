@@ -28,7 +28,7 @@ fn decisions(criterion: &mut Criterion) {
     for (name, profile) in PROFILES {
         let settings = preset(profile);
         for (kind, findings) in [("clean", &[][..]), ("spam", std::slice::from_ref(&spam))] {
-            let verdict = judge(findings, &settings.weights, ListDecision::None);
+            let verdict = judge(findings, &[], &settings.weights, ListDecision::None);
             group.bench_function(format!("{name}/{kind}"), |bench| {
                 bench.iter(|| decide(black_box(&verdict), &settings, &facts));
             });

@@ -27,7 +27,7 @@ fn verdicts(criterion: &mut Criterion) {
     for (name, count) in [("clean", 0), ("spam_30_findings", 30), ("most_findings", FINDINGS_MAX)] {
         let findings = findings(count);
         group.bench_function(name, |bench| {
-            bench.iter(|| judge(black_box(&findings), &weights, ListDecision::None));
+            bench.iter(|| judge(black_box(&findings), &[], &weights, ListDecision::None));
         });
     }
     group.finish();

@@ -26,7 +26,9 @@ pub mod config;
 // The mail's way.
 pub mod accept;
 pub mod analysis;
+pub mod authn;
 pub mod deliver;
+pub mod greylist;
 pub mod maillog;
 pub mod message;
 pub mod policy;

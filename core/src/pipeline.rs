@@ -20,10 +20,12 @@
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
 mod answer;
+mod authenticate;
 mod clean;
 pub mod entries;
 mod held_jobs;
 mod hold;
+mod judge;
 mod message;
 mod recipient;
 mod release;
@@ -36,6 +38,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::accept::admission::{Admitted, Rated, Refusal};
+use crate::authn::SpfChecks;
 use crate::clock::{MonoMillis, Now};
 use crate::content::{Content, Piece};
 use crate::envelope::{Client, Envelope, MailId, Notify, ReversePath};
@@ -57,6 +60,8 @@ pub struct Pipeline {
     jobs: Rc<RefCell<held_jobs::Jobs>>,
     /// Rows of relaying that was denied.
     denied: Rc<rows::RowsPerMinute>,
+    /// Rows of strangers who were asked to come again.
+    greylisted: Rc<rows::RowsPerMinute>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -70,6 +75,8 @@ pub struct Transaction {
     pub snapshot: Arc<Snapshot>,
     /// Address of the client.
     pub client: IpAddr,
+    /// What it called itself.
+    pub helo: Box<str>,
     /// MAIL FROM.
     pub reverse_path: ReversePath,
     /// SIZE, if declared.
@@ -78,6 +85,10 @@ pub struct Transaction {
     pub bad_network: Option<Box<str>>,
     /// List that suspects the client address.
     pub suspect_network: Option<Box<str>>,
+    /// What DNS lists say of it.
+    listed: authenticate::Reputation,
+    /// SPF, once a recipient asked for it.
+    spf: std::cell::OnceCell<SpfChecks>,
     /// Accepted recipients in order, each mailbox once.
     pub recipients: Vec<Accepted>,
     /// A hash of each recipient's mailbox, in the same order: 50,000 recipients are compared by words.
@@ -143,7 +154,7 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms, jobs: Rc::default(), denied: Rc::default() }
+        Self { rooms, jobs: Rc::default(), denied: Rc::default(), greylisted: Rc::default() }
     }
 
     /// The rooms of this shard.

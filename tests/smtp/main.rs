@@ -12,6 +12,7 @@
 )]
 
 mod attacked;
+mod authentication;
 mod backlog;
 mod capacity;
 mod clean;
@@ -41,5 +42,6 @@ mod reports;
 mod rescan;
 mod sockets;
 mod starttls;
+mod strangers;
 mod swap;
 mod tls_hop;

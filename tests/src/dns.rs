@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, Record, RecordType};
+use sekisho_core::resolve::zone::Zone;
 
 /// What the server does when a name is asked for, instead of answering.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub enum Trick {
     NoEdns,
     /// Nothing.
     Silent,
+    /// Nothing, unless there is a record of the type asked for.
+    SilentUnlessKnown,
     /// TC by UDP; the answer by TCP.
     Truncated,
     /// TC by UDP, and TCP is closed at once.
@@ -37,9 +40,12 @@ pub enum Trick {
     Referral,
 }
 
+/// Everything is below this zone's root.
+const ROOT: &str = ". 300 IN SOA ns.test. admin.test. 1 3600 600 86400 120\n";
+
 #[derive(Default)]
-struct Zone {
-    records: Vec<Record>,
+struct Served {
+    zone: Zone,
     tricks: BTreeMap<String, Trick>,
     asked: Vec<(String, RecordType)>,
 }
@@ -47,7 +53,7 @@ struct Zone {
 /// The server; it ends when dropped.
 pub struct DnsServer {
     address: SocketAddr,
-    zone: Arc<Mutex<Zone>>,
+    served: Arc<Mutex<Served>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -73,15 +79,15 @@ impl DnsServer {
             })
             .expect("a port for UDP and TCP");
         let address = udp.local_addr().expect("its address");
-        let server = Self { address, zone: Arc::default(), stop: Arc::default() };
+        let server = Self { address, served: Arc::default(), stop: Arc::default() };
         server.serve(zone);
         let pause = Some(Duration::from_millis(20));
         udp.set_read_timeout(pause).expect("a time-out");
         tcp.set_nonblocking(true).expect("a listener that does not wait");
-        let (zone, stop) = (Arc::clone(&server.zone), Arc::clone(&server.stop));
-        std::thread::spawn(move || by_udp(&udp, &zone, &stop));
-        let (zone, stop) = (Arc::clone(&server.zone), Arc::clone(&server.stop));
-        std::thread::spawn(move || by_tcp(&tcp, &zone, &stop));
+        let (served, stop) = (Arc::clone(&server.served), Arc::clone(&server.stop));
+        std::thread::spawn(move || by_udp(&udp, &served, &stop));
+        let (served, stop) = (Arc::clone(&server.served), Arc::clone(&server.stop));
+        std::thread::spawn(move || by_tcp(&tcp, &served, &stop));
         server
     }
 
@@ -90,8 +96,24 @@ impl DnsServer {
     /// # Panics
     /// The text is no zone.
     pub fn serve(&self, zone: &str) {
-        let records = zone.lines().filter_map(record).collect();
-        self.lock().records = records;
+        // A line that begins with a blank belongs to the one before it; those of tests are only indented.
+        let lines: Vec<&str> = zone.lines().map(str::trim_start).collect();
+        let zone = format!("{ROOT}{}\n", lines.join("\n"));
+        self.lock().zone = Zone::parse(&zone, None).expect("a zone");
+    }
+
+    /// The same of records.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn serve_records(&self, records: Vec<Record>) {
+        let root = Zone::parse(ROOT, None).expect("a zone");
+        self.lock().zone = root.with(records);
+    }
+
+    /// Plays no tricks any more.
+    pub fn forget_tricks(&self) {
+        self.lock().tricks.clear();
     }
 
     /// What happens when this name is asked for.
@@ -112,8 +134,8 @@ impl DnsServer {
         self.lock().asked.iter().filter(|(n, k)| *n == name && *k == kind).count()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Zone> {
-        self.zone.lock().expect("the zone")
+    fn lock(&self) -> std::sync::MutexGuard<'_, Served> {
+        self.served.lock().expect("the zone")
     }
 }
 
@@ -123,25 +145,7 @@ impl Drop for DnsServer {
     }
 }
 
-/// `name ttl [IN] TYPE data`; empty lines and `;` comments are left out.
-fn record(line: &str) -> Option<Record> {
-    let line = line.split(';').next().unwrap_or_default().trim();
-    let mut words = line.split_ascii_whitespace().filter(|word| *word != "IN");
-    let (name, ttl, kind) = (words.next()?, words.next()?, words.next()?);
-    let wrong = || format!("no record: {line}");
-    let absolute = |name: &str| {
-        let mut name = Name::from_ascii(name).unwrap_or_else(|_| panic!("{}", wrong()));
-        name.set_fqdn(true);
-        name
-    };
-    let kind: RecordType = kind.parse().unwrap_or_else(|_| panic!("{}", wrong()));
-    let data: Vec<&str> = words.collect();
-    let data = RData::try_from_str(kind, &data.join(" ")).unwrap_or_else(|_| panic!("{}", wrong()));
-    let ttl = ttl.parse().unwrap_or_else(|_| panic!("{}", wrong()));
-    Some(Record::from_rdata(absolute(name), ttl, data))
-}
-
-fn by_udp(socket: &UdpSocket, zone: &Mutex<Zone>, stop: &AtomicBool) {
+fn by_udp(socket: &UdpSocket, zone: &Mutex<Served>, stop: &AtomicBool) {
     let mut datagram = [0; 4096];
     while !stop.load(Ordering::SeqCst) {
         let Ok((count, from)) = socket.recv_from(&mut datagram) else { continue };
@@ -154,7 +158,7 @@ fn by_udp(socket: &UdpSocket, zone: &Mutex<Zone>, stop: &AtomicBool) {
     }
 }
 
-fn by_tcp(listener: &TcpListener, zone: &Mutex<Zone>, stop: &AtomicBool) {
+fn by_tcp(listener: &TcpListener, zone: &Mutex<Served>, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         let Ok((mut stream, _)) = listener.accept() else {
             std::thread::sleep(Duration::from_millis(5));
@@ -171,7 +175,7 @@ fn by_tcp(listener: &TcpListener, zone: &Mutex<Zone>, stop: &AtomicBool) {
             continue;
         }
         let Ok(query) = Message::from_vec(&query) else { continue };
-        let octets = written(&answer(&query, zone, true));
+        let octets = written(&answer(&query, zone));
         match trick(&query, zone) {
             Some(Trick::TruncatedAndClosed) => {}
             Some(Trick::Drip(length, pause)) => {
@@ -191,14 +195,14 @@ fn by_tcp(listener: &TcpListener, zone: &Mutex<Zone>, stop: &AtomicBool) {
     }
 }
 
-fn trick(query: &Message, zone: &Mutex<Zone>) -> Option<Trick> {
+fn trick(query: &Message, zone: &Mutex<Served>) -> Option<Trick> {
     let name = query.queries.first()?.name.to_ascii().to_ascii_lowercase();
     zone.lock().expect("the zone").tricks.get(&name).cloned()
 }
 
 /// The datagrams that answer a query.
-fn udp_answers(query: &Message, zone: &Mutex<Zone>) -> Vec<Vec<u8>> {
-    let honest = answer(query, zone, true);
+fn udp_answers(query: &Message, zone: &Mutex<Served>) -> Vec<Vec<u8>> {
+    let honest = answer(query, zone);
     let empty = |code| {
         let mut message = honest.clone();
         message.answers.clear();
@@ -214,6 +218,8 @@ fn udp_answers(query: &Message, zone: &Mutex<Zone>) -> Vec<Vec<u8>> {
         }
         Some(Trick::NoEdns) => vec![written(&honest)],
         Some(Trick::Silent) => Vec::new(),
+        Some(Trick::SilentUnlessKnown) if honest.answers.is_empty() => Vec::new(),
+        Some(Trick::SilentUnlessKnown) => vec![written(&honest)],
         Some(Trick::Truncated | Trick::TruncatedAndClosed | Trick::Drip(..)) => {
             let mut message = empty(ResponseCode::NoError);
             message.metadata.truncation = true;
@@ -240,46 +246,26 @@ fn udp_answers(query: &Message, zone: &Mutex<Zone>) -> Vec<Vec<u8>> {
     }
 }
 
-/// The honest answer; aliases are followed as a recursive server does.
-fn answer(query: &Message, zone: &Mutex<Zone>, follow: bool) -> Message {
-    let mut zone = zone.lock().expect("the zone");
-    let mut message = Message::response(query.metadata.id, query.metadata.op_code);
-    message.metadata.recursion_available = true;
-    let Some(asked) = query.queries.first().cloned() else { return message };
-    zone.asked.push((asked.name.to_ascii().to_ascii_lowercase(), asked.query_type));
-    let referral =
-        zone.tricks.get(&asked.name.to_ascii()).is_some_and(|t| matches!(t, Trick::Referral));
-    let mut name = asked.name.clone();
-    message.add_query(asked.clone());
-    for _ in 0..16 {
-        let own: Vec<_> = zone.records.iter().filter(|one| one.name == name).collect();
-        if own.is_empty() {
-            message.metadata.response_code = ResponseCode::NXDomain;
-        }
-        let alias = own.iter().find_map(|one| match &one.data {
-            RData::CNAME(target) if asked.query_type != RecordType::CNAME => Some((*one, target)),
-            _ => None,
-        });
-        match alias {
-            Some((record, target)) if follow => {
-                message.add_answer(record.clone());
-                name = target.0.clone();
-            }
-            _ => {
-                let of_kind = own.iter().filter(|one| one.record_type() == asked.query_type);
-                message.add_answers(of_kind.map(|one| (*one).clone()));
-                break;
-            }
-        }
-    }
-    let line = match referral {
-        true => ". 300 NS ns.elsewhere.test.",
-        false => ". 300 SOA ns.test. admin.test. 1 3600 600 86400 120",
-    };
-    if message.answers.iter().all(|one| one.record_type() != asked.query_type) {
-        message.add_authorities(record(line));
+/// The honest answer: the engine's own zone gives it.
+fn answer(query: &Message, served: &Mutex<Served>) -> Message {
+    let mut served = served.lock().expect("the zone");
+    let Some(asked) = query.queries.first() else { return Message::response(0, OpCode::Query) };
+    let name = asked.name.to_ascii().to_ascii_lowercase();
+    served.asked.push((name.clone(), asked.query_type));
+    let mut message = served.zone.answer(query).expect("a zone that has the root");
+    if matches!(served.tricks.get(&name), Some(Trick::Referral)) && message.answers.is_empty() {
+        message.metadata.authoritative = false;
+        message.authorities.clear();
+        message.add_authorities(referral());
     }
     message
+}
+
+fn referral() -> Vec<Record> {
+    let zone = Zone::parse(". 300 IN NS ns.elsewhere.test.\n", None).expect("a zone");
+    let mut query = Message::query();
+    query.add_query(Query::query(Name::root(), RecordType::NS));
+    zone.answer(&query).expect("the root").answers
 }
 
 fn written(message: &Message) -> Vec<u8> {

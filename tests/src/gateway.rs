@@ -38,6 +38,8 @@ pub struct Setup {
     pub storage: String,
     /// Lines of the first `[[listener]]`.
     pub listener: String,
+    /// Lines of `[authentication]`. Senders are not checked unless a test says so: it has to bring a DNS.
+    pub authentication: &'static str,
     /// Further sections of the configuration.
     pub config: String,
     /// Lines of the domain, before its route.
@@ -62,6 +64,7 @@ impl Default for Setup {
             smtp: String::new(),
             storage: String::new(),
             listener: String::new(),
+            authentication: "enabled = false",
             config: String::new(),
             domain: String::new(),
             settings: "recipient.verify = \"off\"\nquarantine.reply = \"accept\"\n".to_owned(),
@@ -87,7 +90,7 @@ impl Setup {
              [delivery]\nmode = \"{mode}\"\nretry_seconds = [1]\njitter_percent = 0\n\
              back_off_seconds_min = 1\nback_off_seconds_max = 1\n{delivery}\n\
              [storage]\nreserve_bytes = 1048576\n{storage}\n\
-             [analysis]\nworkers = 1\n[metrics]\naddress = \"off\"\n\
+             [authentication]\n{authentication}\n[analysis]\nworkers = 1\n[metrics]\naddress = \"off\"\n\
              [[tables.source]]\npath = \"domains.toml\"\nkind = \"domains\"\nformat = \"toml\"\n\
              [[tables.source]]\npath = \"rules\"\nkind = \"patterns\"\nformat = \"toml\"\n\
              optional = true\n{config}\n",
@@ -98,6 +101,7 @@ impl Setup {
             mode = self.mode,
             delivery = self.delivery,
             storage = self.storage,
+            authentication = self.authentication,
             config = self.config,
         )
     }

@@ -19,9 +19,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("analysis", &["config", "message", "scan", "tables"]),
     // `config` for the words of a mistake in a file that people write.
     ("scan", &["config", "message", "tables"]),
-    ("verdict", &["config", "policy", "scan"]),
+    ("authn", &["resolve"]),
+    ("greylist", &[]),
+    ("verdict", &["authn", "config", "policy", "scan"]),
     ("policy", &["config", "scan", "tables", "verdict"]),
-    ("rewrite", &["message", "policy", "verdict"]),
+    ("rewrite", &["authn", "message", "policy", "verdict"]),
     // Its queue is shown in the words of the control socket.
     (
         "deliver",

@@ -1,6 +1,7 @@
 //! `[dns]`: where names of other people's domains are looked up.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use super::walk::Section;
 
@@ -16,11 +17,24 @@ pub struct Dns {
     pub timeout_ms: u64,
     /// How often each server is asked.
     pub attempts: u8,
+    /// A zone file that we answer from ourselves, relative to the configuration.
+    pub zone: Option<PathBuf>,
+    /// Names that are not in the zone do not exist.
+    pub zone_only: bool,
+    /// Where the zone is served.
+    pub zone_address: SocketAddr,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { servers: Vec::new(), timeout_ms: 2_000, attempts: 2 }
+        Self {
+            servers: Vec::new(),
+            timeout_ms: 2_000,
+            attempts: 2,
+            zone: None,
+            zone_only: false,
+            zone_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
     }
 }
 
@@ -39,6 +53,19 @@ impl Dns {
         }
         section.number("timeout_ms", 100..=10_000, &mut dns.timeout_ms);
         section.number("attempts", 1..=5, &mut dns.attempts);
+        if let Some(zone) = section.text("zone")
+            && !zone.value.is_empty()
+        {
+            dns.zone = Some(zone.value.into());
+        }
+        section.flag("zone_only", &mut dns.zone_only);
+        if let Some(text) = section.text("zone_address") {
+            match text.value.parse::<SocketAddr>() {
+                Ok(address) if address.ip().is_loopback() => dns.zone_address = address,
+                Ok(_) => section.wrong("zone_address", text.start, "is not on loopback"),
+                Err(_) => section.wrong("zone_address", text.start, "expected address:port"),
+            }
+        }
         dns
     }
 }

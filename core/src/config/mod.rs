@@ -6,9 +6,11 @@
 //! (`policy::source`). No environment variables, no clock, no I/O: text in, values out.
 
 mod admission;
+mod authentication;
 mod default;
 mod delivery;
 mod dns;
+mod dns_list;
 mod engine;
 mod listener;
 mod problem;
@@ -22,9 +24,11 @@ pub mod walk;
 mod tests;
 
 pub use admission::{Admission, Allowance};
+pub use authentication::Authentication;
 pub use default::DEFAULT_TEXT;
 pub use delivery::{Delivery, DeliveryMode, Tls};
 pub use dns::Dns;
+pub use dns_list::{DnsList, Reputation};
 pub use engine::{Analysis, Engine, LogLevel, Metrics, Sockets, host_name};
 pub use listener::{Listener, ListenerTls};
 pub use problem::{Problem, did_you_mean, hint};
@@ -76,6 +80,10 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[dns]`
     pub dns: Dns,
+    /// `[authentication]`
+    pub authentication: Authentication,
+    /// `[reputation]`
+    pub reputation: Reputation,
     /// `[storage]`
     pub storage: Storage,
     /// `[tables]`
@@ -98,6 +106,8 @@ impl Default for Config {
             tls: Tls::default(),
             delivery: Delivery::default(),
             dns: Dns::default(),
+            authentication: Authentication::default(),
+            reputation: Reputation::default(),
             storage: Storage::default(),
             tables: Tables::default(),
             analysis: Analysis::default(),
@@ -129,6 +139,8 @@ impl Config {
             set(&mut config.tls, root.table("tls", Tls::read));
             set(&mut config.delivery, root.table("delivery", Delivery::read));
             set(&mut config.dns, root.table("dns", Dns::read));
+            set(&mut config.authentication, root.table("authentication", Authentication::read));
+            set(&mut config.reputation, root.table("reputation", Reputation::read));
             set(&mut config.storage, root.table("storage", Storage::read));
             set(&mut config.tables, root.table("tables", Tables::read));
             set(&mut config.analysis, root.table("analysis", Analysis::read));

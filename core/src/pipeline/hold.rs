@@ -46,7 +46,8 @@ pub(super) fn held_mail(
         message_id: message.head.excerpt("message-id").into(),
         our_message_id: "".into(),
         attachments: attachments(message),
-        auth: Vec::new(),
+        auth: super::authenticate::results(&message.authentication),
+        auth_evidence: message.auth_evidence.iter().map(|one| one.key()).collect(),
         items: group.iter().filter_map(|index| item(message, judged, *index)).collect(),
     }
 }

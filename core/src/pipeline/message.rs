@@ -8,26 +8,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::answer::{accepted, may_report, rejection};
-use super::entries::sender_entries;
 use super::rows::Outcome;
-use super::{Accepted, Complete, Pipeline, Transaction, clean, hold, rows};
+use super::{Complete, Pipeline, Transaction, clean, hold, rows};
 use crate::analysis::{self, Cleaning};
+use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
 use crate::deliver::{self, Disposition, Needs, Others};
 use crate::envelope::{Client, Envelope, Mailbox};
 use crate::message::{self, View, ViewLimits, trace};
-use crate::policy::{self, Action, AttachmentFact, Decision, Facts, GroupReply, ListDecision};
+use crate::policy::{self, Action, Decision, GroupReply, ListDecision};
 use crate::reply::{Enhanced, Reply};
 use crate::rewrite;
-use crate::scan::finding::{Finding, FindingKind};
 use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
 use crate::spool::disk::{Disk as _, GlommioDisk};
 use crate::stages::{self, Stage};
 use crate::tables::Digest;
-use crate::verdict::{self, Verdict};
+use crate::verdict::{self, AuthEvidence, Verdict};
 
 /// Octets of a large message that are read to find its header section.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
@@ -43,6 +42,10 @@ pub(super) struct Message {
     pub(super) received: Received,
     pub(super) head: Head,
     pub(super) examination: Examination,
+    /// Who sent it, as far as that was checked.
+    pub(super) authentication: Authentication,
+    /// What of it does not speak for the sender.
+    pub(super) auth_evidence: Vec<AuthEvidence>,
     pub(super) at: Now,
     /// Recipients of the mail. More than those of `transaction` where a held copy is looked at again.
     pub(super) named: u32,
@@ -140,13 +143,27 @@ impl Pipeline {
             }
             return reply;
         }
+        let checks = self.begin_checks(&transaction, content);
         let examination = match self.examine(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
             Err(reply) => return reply,
         };
+        let authentication = self.checks(checks).await;
+        transaction.listed.wait().await;
+        let auth_evidence = verdict::auth_evidence(&authentication);
         let at = Now::read();
         let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
-        let message = Message { transaction, client, received, head, examination, at, named };
+        let message = Message {
+            transaction,
+            client,
+            received,
+            head,
+            examination,
+            authentication,
+            auth_evidence,
+            at,
+            named,
+        };
         let mut judged = message.judge_all();
         self.count_classes(&judged);
         let mut decisions: Vec<Decision> =
@@ -384,102 +401,6 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
 }
 
 impl Message {
-    /// Verdicts and decisions of all recipients. Those with the same settings and the same list
-    /// decision are judged once: a thousand recipients times a thousand findings is a sender's choice.
-    fn judge_all(&self) -> Vec<Judged> {
-        let mut judged: Vec<Judged> = Vec::with_capacity(self.transaction.recipients.len());
-        let mut different: Vec<usize> = Vec::new();
-        for accepted in &self.transaction.recipients {
-            let list = self.lists(accepted);
-            let same = different.iter().find_map(|at| {
-                let (other, there) = judged.get(*at).zip(self.transaction.recipients.get(*at))?;
-                let settings = Arc::ptr_eq(there.settings(), accepted.settings());
-                (settings && other.verdict.list == list).then(|| other.clone())
-            });
-            judged.push(same.unwrap_or_else(|| {
-                different.push(judged.len());
-                self.judge_by(accepted, list)
-            }));
-        }
-        judged
-    }
-
-    /// Verdict and decision for one recipient.
-    pub(super) fn judge(&self, accepted: &Accepted) -> Judged {
-        self.judge_by(accepted, self.lists(accepted))
-    }
-
-    fn judge_by(&self, accepted: &Accepted, list: ListDecision) -> Judged {
-        let settings = accepted.settings();
-        let mut findings = self.examination.findings.clone();
-        findings.extend(self.network_findings());
-        let verdict = verdict::judge(&findings, &settings.weights, list);
-        let decision = self.decide(accepted, &verdict);
-        Judged { verdict: Rc::new(verdict), decision }
-    }
-
-    /// The decision for one recipient.
-    pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
-        let headers: Vec<(&str, &str)> =
-            self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let attachments: Vec<AttachmentFact> =
-            self.examination.facts.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> = self
-            .examination
-            .facts
-            .attachments
-            .iter()
-            .filter(|one| one.encrypted)
-            .map(|one| &*one.name)
-            .collect();
-        let facts = Facts {
-            message_bytes: self.received.bytes,
-            recipients: self.named,
-            attachments: &attachments,
-            headers: &headers,
-            unread_names: &unread,
-            cleaned: !self.examination.cuts.is_empty(),
-        };
-        policy::decide(verdict, accepted.settings(), &facts)
-    }
-
-    /// Stage 7: the lists again, with the author.
-    fn lists(&self, accepted: &Accepted) -> ListDecision {
-        if matches!(accepted.list, ListDecision::Bypass) || self.head.authors.is_empty() {
-            return accepted.list.clone();
-        }
-        let now = self.transaction.begun.unix;
-        let tables = &self.transaction.snapshot;
-        let recipient = &accepted.recipient.resolved;
-        let mut envelope =
-            super::entries::client_entries(tables, recipient, self.transaction.client, now);
-        if let Some(sender) = &self.transaction.reverse_path {
-            envelope.extend(sender_entries(tables, recipient, sender, now));
-        }
-        let header: Vec<_> = self
-            .head
-            .authors
-            .iter()
-            .flat_map(|author| sender_entries(tables, recipient, author, now))
-            .collect();
-        policy::lists::choose(&envelope, &header, &accepted.settings().lists, now)
-    }
-
-    fn network_findings(&self) -> impl Iterator<Item = Finding> + '_ {
-        let finding = |kind, list: &str| Finding {
-            kind,
-            rule: list.into(),
-            points: 0,
-            detail: self.transaction.client.to_string().into(),
-            log_only: false,
-        };
-        let bad = self.transaction.bad_network.as_deref();
-        let suspect = self.transaction.suspect_network.as_deref();
-        bad.map(|list| finding(FindingKind::NetworkPositive, list))
-            .into_iter()
-            .chain(suspect.map(move |list| finding(FindingKind::NetworkSuspect, list)))
-    }
-
     /// The copies for next hops.
     fn copies(
         &self,
@@ -538,6 +459,7 @@ impl Message {
                 _ => rewrite::Scanned::Yes,
             },
             removed: &clean::removed(&self.examination.cuts),
+            authentication: &self.authentication,
         };
         rewrite::apply(content, &self.head.front, &job)
     }

@@ -2,7 +2,7 @@
 //!
 //! a) domain known; b) refused characters; c) domain alias, then mailbox alias; d) recipient block
 //! list; e) verification; f) recipient allow list; g) sender lists on the reverse-path; h) client
-//! address. Greylisting (i) is a later issue.
+//! address; i) greylisting.
 
 use std::sync::Arc;
 
@@ -62,6 +62,9 @@ impl Pipeline {
                     Logged::Yes => {
                         self.log_refused_recipient(transaction, &asked, &reply, now.unix)
                     }
+                    Logged::Greylisted => {
+                        self.log_greylisted(transaction, &asked, &reply, now.unix);
+                    }
                     Logged::Relaying => {
                         self.log_denied_relaying(transaction, &asked, &reply, now.unix);
                     }
@@ -111,7 +114,8 @@ impl Pipeline {
             return Err(Refused::unlogged(552, Enhanced(5, 3, 4), text));
         }
         let list = self.lists(transaction, &mailbox, &settings, now);
-        self.by_lists(transaction, &settings, &list)?;
+        self.by_lists(transaction, &settings, &list).await?;
+        self.by_greylist(transaction, &mailbox, &settings, &list, now).await?;
         let recipient = Recipient {
             original: asked.clone(),
             resolved: mailbox,
@@ -180,7 +184,7 @@ impl Pipeline {
     }
 
     /// What lists and client address refuse at RCPT already.
-    fn by_lists(
+    async fn by_lists(
         &self,
         transaction: &Transaction,
         settings: &DomainSettings,
@@ -192,14 +196,36 @@ impl Pipeline {
             return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Yes));
         }
         // h: NTT-10, the reply names address and list.
-        if let Some(bad) = &transaction.bad_network
-            && policy::network_refusal(settings, list, RejectAt::Rcpt)
-        {
+        if !policy::network_refusal(settings, list, RejectAt::Rcpt) {
+            return Ok(());
+        }
+        transaction.listed.wait().await;
+        if let Some(bad) = transaction.bad() {
             let text = format!("Client address {} is listed in {bad}", transaction.client);
             let reply = Reply::new(550, Enhanced(5, 7, 1), text);
             return Err(Refused { reply, log: Logged::Yes });
         }
         Ok(())
+    }
+
+    /// i: strangers come again.
+    async fn by_greylist(
+        &self,
+        transaction: &Transaction,
+        mailbox: &Mailbox,
+        settings: &DomainSettings,
+        list: &ListDecision,
+        now: Now,
+    ) -> Result<(), Refused> {
+        if !policy::greylists(settings, list) {
+            return Ok(());
+        }
+        let Some(seconds) = self.greylisted(transaction, mailbox, settings, now).await else {
+            return Ok(());
+        };
+        let text = format!("Greylisted, please try again in {seconds} seconds");
+        let reply = Reply::new(451, Enhanced(4, 7, 1), text);
+        Err(Refused { reply, log: Logged::Greylisted })
     }
 
     /// `<Postmaster>` without a domain: the postmaster of the first domain that was named, else of the
@@ -250,10 +276,13 @@ pub(super) fn begin(
         begun: now,
         snapshot,
         client: address,
+        helo: client.helo.to_string().into(),
         reverse_path: envelope.reverse_path.clone(),
         declared_bytes: envelope.size,
         bad_network: bad,
         suspect_network: suspect,
+        listed: pipeline.begin_lists(address, allowed),
+        spf: std::cell::OnceCell::new(),
         recipients: Vec::new(),
         mailboxes: Vec::new(),
     })
@@ -266,6 +295,8 @@ enum Logged {
     Yes,
     /// As many as a minute may have.
     Relaying,
+    /// The same.
+    Greylisted,
 }
 
 impl Logged {

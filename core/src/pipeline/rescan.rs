@@ -22,6 +22,7 @@ use super::message::{Head, Judged, Message};
 use super::release::Came;
 use super::rows::{Evidence, Outcome};
 use super::{Accepted, Pipeline, Transaction};
+use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::Content;
 use crate::maillog::Row;
@@ -30,7 +31,7 @@ use crate::policy::{Action, Decision, DomainSettings, HoldSpec, ListDecision, Mi
 use crate::quarantine::{Again, HeldItem, HeldMail, ItemState, Overruled};
 use crate::session::{ContentTraits, Received};
 use crate::tables::{DomainRef, Resolution};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{AuthEvidence, Reason, Verdict};
 
 /// Rounds that are remembered: more than a domain has rules that hold.
 const OVERRULED_MAX: usize = 64;
@@ -137,7 +138,22 @@ impl Pipeline {
         };
         let named = u32::try_from(held.items.len()).unwrap_or(u32::MAX).max(held.recipients_count);
         let client = held.client.clone();
-        Ok(Message { transaction, client, received, head, examination, at: now, named })
+        Ok(Message {
+            transaction,
+            client,
+            received,
+            head,
+            examination,
+            authentication: Authentication::left_out(),
+            // What was found out when it came.
+            auth_evidence: held
+                .auth_evidence
+                .iter()
+                .filter_map(|key| AuthEvidence::from_key(key))
+                .collect(),
+            at: now,
+            named,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::maillog::{DeliveryRow, EventRow, Row};
 use crate::quarantine::{Direction, ItemId, MatchedRule};
 use crate::reply::{Enhanced, Reply};
 use crate::stages::{self, Stage};
-use crate::verdict::Verdict;
+use crate::verdict::{MainClass, Verdict};
 
 /// What became of one recipient, as far as the pipeline knows.
 #[derive(Clone, Debug)]
@@ -155,6 +155,7 @@ impl Pipeline {
             rules: evidence.rules(message, verdict),
             attachments: hold::attachments(message),
             removed: clean::told(message, judged),
+            auth: super::authenticate::results(&message.authentication),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);
@@ -172,21 +173,49 @@ impl Pipeline {
     ) {
         match self.denied.turn(now) {
             Turn::Written => self.log_refused_recipient(transaction, asked, reply, now),
-            Turn::Last => {
-                let row = EventRow {
-                    at: now,
-                    filter_type: "Security Filter".to_owned(),
-                    memo: "more of them in this minute are not logged".to_owned(),
-                    condition: "relaying denied".to_owned(),
-                    action: "reject".to_owned(),
-                    from: path_text(&transaction.reverse_path),
-                    source_address: Some(transaction.client),
-                    ..EventRow::default()
-                };
-                self.rooms().maillog.write(&[Row::Event(Box::new(row))], now);
-            }
+            Turn::Last => self.log_no_more(transaction, "relaying denied", "reject", now),
             Turn::Left => {}
         }
+    }
+
+    /// A stranger who was asked to come again gets a row, within what a minute may have: most of them never do.
+    pub(super) fn log_greylisted(
+        &self,
+        transaction: &Transaction,
+        asked: &Mailbox,
+        reply: &Reply,
+        now: UnixMillis,
+    ) {
+        match self.greylisted.turn(now) {
+            Turn::Written => {
+                let mut row = self.refused_row(transaction, asked, reply, now);
+                row.status = "temporarily rejected".to_owned();
+                row.classification = MainClass::Greylist.name().to_owned();
+                self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+            }
+            Turn::Last => self.log_no_more(transaction, "greylisted", "defer", now),
+            Turn::Left => {}
+        }
+    }
+
+    fn log_no_more(
+        &self,
+        transaction: &Transaction,
+        condition: &str,
+        action: &str,
+        now: UnixMillis,
+    ) {
+        let row = EventRow {
+            at: now,
+            filter_type: "Security Filter".to_owned(),
+            memo: "more of them in this minute are not logged".to_owned(),
+            condition: condition.to_owned(),
+            action: action.to_owned(),
+            from: path_text(&transaction.reverse_path),
+            source_address: Some(transaction.client),
+            ..EventRow::default()
+        };
+        self.rooms().maillog.write(&[Row::Event(Box::new(row))], now);
     }
 
     /// SM-51, C02: a recipient that was refused gets a row.
@@ -197,7 +226,18 @@ impl Pipeline {
         reply: &Reply,
         now: UnixMillis,
     ) {
-        let row = DeliveryRow {
+        let row = self.refused_row(transaction, asked, reply, now);
+        self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+    }
+
+    fn refused_row(
+        &self,
+        transaction: &Transaction,
+        asked: &Mailbox,
+        reply: &Reply,
+        now: UnixMillis,
+    ) -> DeliveryRow {
+        DeliveryRow {
             at: now,
             from: path_text(&transaction.reverse_path),
             to: asked.to_string(),
@@ -211,8 +251,7 @@ impl Pipeline {
             classification: "Unknown".to_owned(),
             action: "Rejected".to_owned(),
             ..DeliveryRow::default()
-        };
-        self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+        }
     }
 }
 
@@ -230,7 +269,7 @@ enum Turn {
 }
 
 impl RowsPerMinute {
-    /// Of relaying that was denied: nobody is the recipient whose operator might ask for each.
+    /// Nobody asks for each of them.
     const MAX: u32 = 600;
 
     fn turn(&self, now: UnixMillis) -> Turn {

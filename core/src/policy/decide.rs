@@ -97,6 +97,10 @@ fn defaults<'s>(
             DetectionKind::Graymail => {
                 ask("graymail.action", actions.graymail).tagged(&actions.suspect_tag)
             }
+            DetectionKind::Auth(method, outcome) => {
+                let name = format!("auth.{}.{}", method.key(), outcome.key());
+                ask(&name, settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
+            }
             DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
             DetectionKind::Content => ask("content.action", actions.content),
             DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
@@ -212,6 +216,12 @@ pub fn network_refusal(settings: &DomainSettings, list: &ListDecision, at: Rejec
     settings.weights.ip_action == IpAction::Reject
         && settings.actions.ip_reject_at == at
         && !skips(list, settings, Stage::Ip)
+}
+
+/// Whether strangers are asked to come again (stage 4i), unless a list says otherwise.
+#[must_use]
+pub fn greylists(settings: &DomainSettings, list: &ListDecision) -> bool {
+    settings.greylist.enabled && !skips(list, settings, Stage::Greylist)
 }
 
 /// The final action of a block entry that was found at RCPT (stage 4g), if one was: reject is

@@ -23,7 +23,7 @@ pub mod source;
 mod tests;
 
 pub use action::{Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply};
-pub use decide::{block_at_rcpt, decide, network_refusal, refused_char};
+pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
 pub use profile::preset;
 pub use reply::{GroupReply, group_reply};
@@ -31,6 +31,7 @@ pub use rules::{
     AttachmentFact, ClassAction, Conditions, Facts, HeaderCondition, PolicyRule, glob,
 };
 pub use settings::{
-    ActionSettings, AliasKind, BlockAction, DomainSettings, ListSettings, Profile,
-    QuarantineSettings, RecipientSettings, RejectAt, SizeSettings, SuspectActions, Verify,
+    ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, DomainSettings,
+    GreylistSettings, ListSettings, Profile, QuarantineSettings, RecipientSettings, RejectAt,
+    SizeSettings, SuspectActions, Verify,
 };

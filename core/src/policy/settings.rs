@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::Weights;
+use crate::scan::finding::MilliPoints;
+use crate::verdict::{AuthMethod, AuthOutcome, AuthWeight, SenderNetworks, Weights};
 
 use super::action::{Action, HeaderSet, HoldReply, MixedReply};
 use super::lists::{MatchOn, PatternKind, Precedence};
@@ -314,6 +315,138 @@ impl Default for ActionSettings {
     }
 }
 
+/// What one result of one check of the sender does.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct AuthRule {
+    /// The check.
+    pub method: AuthMethod,
+    /// The result.
+    pub outcome: AuthOutcome,
+    /// What it asks for.
+    pub action: Action,
+    /// What it adds to the score.
+    pub points: MilliPoints,
+}
+
+/// `auth.*`: an action and points for each result of each check (TM-08, unified model 3.1 stage 8).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct AuthSettings {
+    /// At most one for each check and result.
+    pub rules: Vec<AuthRule>,
+    /// Domains whose mail comes from certain networks only (sender IP match).
+    pub sender_ip: Vec<SenderNetworks>,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        use AuthMethod as M;
+        use AuthOutcome as O;
+        let rule =
+            |method, outcome, points| AuthRule { method, outcome, action: Action::Deliver, points };
+        // A forged sender counts most where its domain itself says what to do about it.
+        let rules = vec![
+            rule(M::SenderIpMatch, O::Fail, 3_000),
+            rule(M::Dmarc, O::Reject, 3_000),
+            rule(M::Dmarc, O::Quarantine, 2_000),
+            rule(M::Dmarc, O::Fail, 700),
+            rule(M::Spf, O::Fail, 1_500),
+            rule(M::Spf, O::SoftFail, 700),
+            rule(M::Spf, O::PermError, 200),
+            rule(M::Dkim, O::Fail, 300),
+            rule(M::Reverse, O::None, 700),
+            rule(M::Reverse, O::Fail, 300),
+        ];
+        Self { rules, sender_ip: Vec::new() }
+    }
+}
+
+impl AuthSettings {
+    /// The rule for a result, made if there is none.
+    pub(super) fn rule(&mut self, method: AuthMethod, outcome: AuthOutcome) -> &mut AuthRule {
+        let known = |rule: &AuthRule| rule.method == method && rule.outcome == outcome;
+        let at = self.rules.iter().position(known).unwrap_or_else(|| {
+            let action = Action::Deliver;
+            self.rules.push(AuthRule { method, outcome, action, points: 0 });
+            self.rules.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "found or pushed above")]
+        &mut self.rules[at]
+    }
+
+    /// What a result asks for.
+    #[must_use]
+    pub fn action(&self, method: AuthMethod, outcome: AuthOutcome) -> Action {
+        let known = |rule: &&AuthRule| rule.method == method && rule.outcome == outcome;
+        self.rules.iter().find(known).map_or(Action::Deliver, |rule| rule.action)
+    }
+
+    /// What judging needs of it.
+    #[must_use]
+    pub fn weights(&self) -> Vec<AuthWeight> {
+        let weight = |rule: &AuthRule| AuthWeight {
+            method: rule.method,
+            outcome: rule.outcome,
+            points: rule.points,
+            acts: rule.action != Action::Deliver,
+        };
+        self.rules.iter().map(weight).collect()
+    }
+}
+
+/// `greylist.*`: strangers are asked to come again.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct GreylistSettings {
+    /// Whether it is done.
+    pub enabled: bool,
+    /// Who comes again sooner has to wait on.
+    pub delay_seconds: u32,
+    /// Who does not come again within this is a stranger again.
+    pub window_hours: u32,
+    /// Who came again is known for so long after his last mail.
+    pub known_days: u32,
+}
+
+impl Default for GreylistSettings {
+    fn default() -> Self {
+        Self { enabled: false, delay_seconds: 300, window_hours: 24, known_days: 36 }
+    }
+}
+
 /// `size.*` (C49, SM-62)
 #[derive(
     Clone,
@@ -409,6 +542,12 @@ pub struct DomainSettings {
     pub actions: ActionSettings,
     /// `headers.set` (C44).
     pub headers: HeaderSet,
+    /// `auth.*`
+    #[serde(default)]
+    pub auth: AuthSettings,
+    /// `greylist.*`
+    #[serde(default)]
+    pub greylist: GreylistSettings,
     /// `size.*`
     pub size: SizeSettings,
     /// `quarantine.*`

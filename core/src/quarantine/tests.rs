@@ -77,6 +77,7 @@ fn held(number: u128, days: u16, recipients: &[u16]) -> HeldMail {
         our_message_id: "".into(),
         attachments: Vec::new(),
         auth: Vec::new(),
+        auth_evidence: Vec::new(),
         items: recipients.iter().map(item).collect(),
     }
 }

@@ -25,7 +25,7 @@ const DATAGRAMS_MAX: usize = 64;
 /// Aliases followed for one name.
 const ALIASES_MAX: usize = 8;
 /// What we can take by UDP without fragments on the way (DNS flag day 2020).
-const UDP_PAYLOAD: u16 = 1_232;
+pub(super) const UDP_PAYLOAD: u16 = 1_232;
 /// Longest time that a "no" is believed (RFC 2308 section 5), and what it is without a SOA.
 const NO_FOR_MAX: u32 = 3_600;
 const NO_FOR: u32 = 60;
@@ -44,6 +44,17 @@ pub struct DnsSettings {
 impl Default for DnsSettings {
     fn default() -> Self {
         Self { servers: Vec::new(), timeout: Duration::from_secs(2), attempts: 2 }
+    }
+}
+
+impl DnsSettings {
+    /// Whom to ask now: the servers that are named, else the system's.
+    #[must_use]
+    pub fn servers_now(&self) -> Vec<SocketAddr> {
+        match &*self.servers {
+            [] => servers::system(),
+            servers => servers.to_vec(),
+        }
     }
 }
 
@@ -77,6 +88,14 @@ impl DnsClient {
     #[must_use]
     pub fn new(settings: DnsSettings, clock: fn() -> MonoMillis) -> Self {
         Self { settings, clock }
+    }
+
+    /// The answer to one question, whatever it is.
+    ///
+    /// # Errors
+    /// No server gave a usable one.
+    pub(super) fn relay(&self, query: &Query) -> Result<Message, ResolveError> {
+        self.ask(&query.name, query.query_type, self.deadline())
     }
 
     /// When a look-up that begins now has to be over.
@@ -138,17 +157,10 @@ impl DnsClient {
         deadline: MonoMillis,
     ) -> Result<Message, ResolveError> {
         let query = Query::query(name.clone(), kind);
-        let system;
-        let servers = match &*self.settings.servers {
-            [] => {
-                system = servers::system();
-                &*system
-            }
-            servers => servers,
-        };
+        let servers = self.settings.servers_now();
         let mut last = ResolveError::Failed;
         for _ in 0..self.settings.attempts.max(1) {
-            for server in servers {
+            for server in &servers {
                 for edns in [true, false] {
                     let left = deadline.since((self.clock)());
                     if left.is_zero() {

@@ -79,6 +79,20 @@ pub fn system_lookup() -> Lookup {
     })
 }
 
+/// The zone first, through `dns`, which asks its server; then, unless `zone_only`, the system's resolver.
+#[must_use]
+pub fn zone_lookup(dns: DnsClient, zone_only: bool) -> Lookup {
+    let system = system_lookup();
+    Arc::new(move |host| {
+        let in_zone = to_ascii(host).map(|name| dns.host_addresses(&name));
+        match in_zone {
+            Some(Ok((addresses, _))) => Ok(addresses),
+            _ if zone_only => Err(io::ErrorKind::NotFound.into()),
+            _ => system(host),
+        }
+    })
+}
+
 impl Resolver {
     /// Starts `threads` threads, 1..=16, for each kind of look-up.
     ///

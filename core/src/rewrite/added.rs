@@ -14,7 +14,10 @@ const RULES_SHOWN: usize = 60;
 pub(super) fn write(out: &mut Vec<u8>, job: &Rewriting<'_>) {
     match job.decision.headers {
         HeaderSet::None => {}
-        HeaderSet::Standard => standard(out, job),
+        HeaderSet::Standard => {
+            super::authentication::write(out, job);
+            standard(out, job);
+        }
         HeaderSet::Itscom => itscom(out, job),
     }
 }

@@ -13,6 +13,7 @@
 //! does not understand stays as it is. Input is in canonical line ends.
 
 mod added;
+mod authentication;
 mod clean;
 mod header;
 mod received;
@@ -26,6 +27,7 @@ pub use clean::Removed;
 
 use std::sync::Arc;
 
+use crate::authn::Authentication;
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{Client, MailId, Mailbox};
@@ -54,6 +56,8 @@ pub struct Rewriting<'m> {
     pub smtputf8: bool,
     /// Which engines the mail went through (ITS-05, ITS-07: no result, no field).
     pub scanned: Scanned,
+    /// Who sent it, as far as that was checked.
+    pub authentication: &'m Authentication,
     /// Parts that are taken out if the decision is [`Action::Clean`], in order and apart.
     pub removed: &'m [Removed<'m>],
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::authn::{AuthResult, Authentication, DkimCheck, DmarcPolicy};
 use crate::message::decode_field;
 use crate::policy::{Action, Facts, HeaderSet, ListDecision, Profile, decide, preset};
 use crate::scan::finding::{Finding, FindingKind};
@@ -28,7 +29,7 @@ fn with_removed(
     change: impl Fn(&mut Decision),
 ) -> Vec<u8> {
     let settings = preset(profile);
-    let verdict = judge(findings, &settings.weights, list);
+    let verdict = judge(findings, &[], &settings.weights, list);
     let mut decision = decide(&verdict, &settings, &Facts::default());
     change(&mut decision);
     let client = Client {
@@ -51,6 +52,7 @@ fn with_removed(
         smtputf8: false,
         scanned: Scanned::Yes,
         removed,
+        authentication: &Authentication::left_out(),
     };
     octets(&apply(&Content::from_octets(mail), mail, &job))
 }
@@ -243,7 +245,7 @@ fn what_is_signed_or_not_readable_is_left_alone_and_stamped_in_the_header() {
 #[test]
 fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() {
     let settings = preset(Profile::Tmems);
-    let verdict = judge(&[], &settings.weights, ListDecision::None);
+    let verdict = judge(&[], &[], &settings.weights, ListDecision::None);
     let decision = decide(&verdict, &settings, &Facts::default());
     let client = Client {
         address: "[::ffff:192.0.2.7]:25".parse().expect("an address"),
@@ -264,6 +266,7 @@ fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() 
         recipients: &[&one, &two],
         smtputf8: false,
         scanned: Scanned::No,
+        authentication: &Authentication::left_out(),
         removed: &[],
     };
     let mail =
@@ -343,4 +346,62 @@ proptest! {
         let last = tail.as_bytes().last().copied();
         prop_assert_eq!(result.last().copied(), last);
     }
+}
+
+#[test]
+fn results_of_authentication_stand_on_top_and_what_strangers_chose_ends_no_field() {
+    let mut found = Authentication::default();
+    found.spf.result = AuthResult::SoftFail;
+    found.spf.domain = "good.example".into();
+    found.helo = Some(found.spf.clone());
+    found.dmarc.result = AuthResult::Fail;
+    found.dmarc.policy = DmarcPolicy::Reject;
+    found.dmarc.domain = "evil\r\nX-Evil: 1".into();
+    found.dkim = vec![DkimCheck {
+        result: AuthResult::PermError,
+        domain: "a\";x=\\ \u{3042}".into(),
+        selector: "s".repeat(3000).into(),
+        algorithm: "rsa-sha256".into(),
+        reason: "no \"key\"\r\n".into(),
+    }];
+    let settings = preset(Profile::Securemail);
+    let verdict = judge(&[], &[], &settings.weights, ListDecision::None);
+    let mut decision = decide(&verdict, &settings, &Facts::default());
+    decision.headers = HeaderSet::Standard;
+    let client = Client {
+        address: "[::ffff:192.0.2.7]:25".parse().expect("an address"),
+        local: ([192, 0, 2, 1], 25).into(),
+        name: None,
+        helo: "client".into(),
+        esmtp: true,
+        tls: None,
+    };
+    let job = Rewriting {
+        decision: &decision,
+        verdict: &verdict,
+        client: &client,
+        host_name: "mx.example.net",
+        mail: MailId::from_parts(UnixMillis(0), [0; 10]),
+        received_at: UnixMillis(0),
+        recipients: &[],
+        smtputf8: false,
+        scanned: Scanned::Yes,
+        authentication: &found,
+        removed: &[],
+    };
+    let forged = "Authentication-Results: MX.example.net; dmarc=pass\r\n".to_owned() + PLAIN;
+    let mail =
+        text(octets(&apply(&Content::from_octets(forged.as_bytes()), forged.as_bytes(), &job)));
+    let field = mail.find("Authentication-Results: mx.example.net;").expect("our field");
+    assert!(field < mail.find("From:").expect("the author"), "{mail}");
+    assert_eq!(
+        mail.matches("Authentication-Results:").count(),
+        1,
+        "the forged one is gone: {mail}"
+    );
+    assert!(mail.contains("spf=softfail smtp.mailfrom=good.example"), "{mail}");
+    assert!(mail.contains("dmarc=fail (p=reject)"), "{mail}");
+    assert!(mail.contains("policy.iprev=192.0.2.7"), "{mail}");
+    assert!(!mail.contains("\r\nX-Evil"), "{mail}");
+    assert!(mail.is_ascii() && mail.split("\r\n").all(|line| line.len() <= 998), "{mail}");
 }

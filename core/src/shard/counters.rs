@@ -40,11 +40,17 @@ pub enum Counter {
     MemoryRefusals,
     GenerationsRefused,
     Released,
+    /// RCPT of a stranger answered 451.
+    Greylisted,
+    /// A stranger came again and was let in.
+    GreylistPassed,
+    /// Seconds that those waited, together.
+    GreylistSeconds,
 }
 
 impl Counter {
     /// All of them, in the order of the array.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Connections,
         Self::ConnectionsRefused,
         Self::ConnectionsShed,
@@ -72,6 +78,9 @@ impl Counter {
         Self::MemoryRefusals,
         Self::GenerationsRefused,
         Self::Released,
+        Self::Greylisted,
+        Self::GreylistPassed,
+        Self::GreylistSeconds,
     ];
 
     /// Name as it stands in `status --json` and, after `sekisho_`, in Prometheus.
@@ -117,6 +126,11 @@ impl Counter {
             }
             Self::GenerationsRefused => ("generations_refused", "Generations refused"),
             Self::Released => ("released", "Held items released"),
+            Self::Greylisted => ("greylisted", "RCPT of strangers answered 451 by greylisting"),
+            Self::GreylistPassed => ("greylist_passed", "Strangers who came again and were let in"),
+            Self::GreylistSeconds => {
+                ("greylist_delay_seconds", "Seconds that those had to wait, all together")
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use super::metrics::Figures as _;
 use super::shared::Shared;
 use super::start;
 use crate::clock::Now;
+use crate::config::Authentication;
 use crate::control::server::Dispatch;
 use crate::control::{ItemOutcome, QueueRow, QueueWhyRow, Request, Response};
 use crate::shard::counters::Counter;
@@ -354,6 +355,7 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     let old = shared.config.load_full();
     let (certificate, key) = start::certificate_files(&shared.config_file, &shared.data, &config);
     shared.certificates.reload(&certificate, &key).map_err(|error| error.to_string())?;
+    let zone = start::read_zone(&shared.config_file, &config)?;
     let mut why = None;
     config.engine.data_dir.clone_from(&old.engine.data_dir);
     if config.listeners.len() != old.listeners.len() {
@@ -370,12 +372,20 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
         || config.storage != old.storage
         || config.analysis != old.analysis
         || config.metrics != old.metrics
+        || config.dns != old.dns
+        || started_with(&config.authentication) != started_with(&old.authentication)
         || config.engine != old.engine
         || config.smtp.shard_memory_bytes_max != old.smtp.shard_memory_bytes_max
     {
-        why = Some("[engine], [delivery], [storage], [analysis], [metrics] or the memory changed");
+        why = Some(
+            "[engine], [delivery], [dns], [storage], [analysis], [authentication], [metrics] or the memory changed",
+        );
     }
     config.metrics.clone_from(&old.metrics);
+    shared.dns_lists.store(Arc::new(start::dns_lists(&config)));
+    if let (Some(server), Some(zone)) = (&shared.zone, zone) {
+        server.replace(zone);
+    }
     shared.config.store(Arc::new(config));
     for inbox in inboxes {
         if inbox.try_send(ShardCall::Reload).is_err() {
@@ -386,6 +396,11 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
         None => Ok(()),
         Some(why) => Err(format!("{why}: that needs a restart; everything else is in force")),
     }
+}
+
+/// What of `[authentication]` is read once.
+fn started_with(section: &Authentication) -> Authentication {
+    Authentication { arc_trusted: Vec::new(), ..section.clone() }
 }
 
 fn status(shared: &Shared) -> serde_json::Value {

@@ -24,6 +24,7 @@ mod delivery;
 mod dispatch;
 mod greeting;
 mod inbox;
+mod keeper;
 mod listener;
 pub mod memory;
 pub mod metrics;
@@ -104,6 +105,12 @@ pub enum EngineError {
         /// Why.
         text: String,
     },
+    /// The zone file cannot be read or served.
+    #[error("dns.zone: {0}")]
+    Zone(String),
+    /// The threads that check senders could not be started.
+    #[error("authentication: {0}")]
+    Authentication(String),
     /// The analysis workers could not be started.
     #[error("analysis workers: {0}")]
     Analysis(String),
@@ -135,7 +142,7 @@ fn lines(problems: &[ConfigError]) -> String {
 /// # Errors
 /// [`EngineError`]: why it could not start, or which shard died.
 pub fn run(options: &Options) -> Result<(), EngineError> {
-    let start::Started { shared, inboxes, receivers, seeds } = start::prepare(options)?;
+    let start::Started { shared, inboxes, receivers, seeds, keeper } = start::prepare(options)?;
     // Before the first listener: a SIGTERM right after the start drains like any other.
     start::signals(&shared, &inboxes)?;
     let (ready, readied) = flume::bounded(receivers.len());
@@ -182,6 +189,7 @@ pub fn run(options: &Options) -> Result<(), EngineError> {
     for (shard, handle) in handles {
         handle.join().map_err(|_| EngineError::ShardDied { shard })?;
     }
+    keeper.end();
     tracing::info!("drained, good night");
     Ok(())
 }

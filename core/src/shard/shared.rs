@@ -17,11 +17,14 @@ use crate::accept::admission::Admission;
 use crate::accept::remembered::Remembered;
 use crate::accept::tls::Certificates;
 use crate::analysis;
+use crate::authn::{Authenticators, DnsLists};
 use crate::clock::{Now, UnixMillis};
 use crate::config::Config;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
+use crate::greylist::Greylist;
 use crate::resolve::ResolverThreads;
+use crate::resolve::zone::ZoneServer;
 use crate::spool::SpoolError;
 use crate::spool::budget::{Arriving, Budget};
 use crate::stages::{Stage, Stages};
@@ -109,6 +112,14 @@ pub struct Shared {
     pub hops: Hops,
     /// Analysis workers.
     pub analysis: analysis::Pool,
+    /// Checks of senders; `None`: switched off.
+    pub authenticators: Option<Authenticators>,
+    /// DNS lists of client addresses.
+    pub dns_lists: ArcSwap<DnsLists>,
+    /// Strangers who were asked to come again, and who did.
+    pub greylist: Arc<Greylist>,
+    /// The zone that all look-ups go to, if there is one.
+    pub zone: Option<ZoneServer>,
     pub(super) tables: OnceLock<Current>,
     /// Held while tables or configuration change hands: by control threads, never by a shard.
     #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::alarms::Refused;
 use super::inbox::ShardCall;
+use super::keeper::{self, Keeper};
 use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
 use super::{EngineError, Options, delivery, dispatch};
@@ -19,12 +20,14 @@ use crate::accept::admission::Admission;
 use crate::accept::remembered::Remembered;
 use crate::accept::tls::{self, Certificates};
 use crate::analysis::{self, PoolSettings};
+use crate::authn::{self, Authenticators, DnsLists};
 use crate::clock::Now;
-use crate::config::{Config, ListenerTls};
+use crate::config::{Config, DnsList, ListenerTls};
 use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
-use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup};
+use crate::resolve::zone::{Beyond, Zone, ZoneServer};
+use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup, zone_lookup};
 use crate::spool::budget::Budget;
 
 /// Open files that the engine asks for: sessions, hops, segments.
@@ -36,9 +39,10 @@ pub(super) struct Started {
     pub(super) inboxes: Arc<[flume::Sender<ShardCall>]>,
     pub(super) receivers: Vec<flume::Receiver<ShardCall>>,
     pub(super) seeds: Vec<u64>,
+    pub(super) keeper: Keeper,
 }
 
-fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> EngineError + '_ {
     move |source| EngineError::Io { path: path.to_owned(), source }
 }
 
@@ -70,8 +74,12 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     tls::ensure_self_signed(&config.engine.host_name, &certificate, &key)?;
     let certificates = Certificates::load(&certificate, &key)?;
     let analysis = analysis(&data, &config)?;
-    let hops = hops(&options.config, &config)?;
+    let (zone, dns) = names(&options.config, &config)?;
+    let hops = hops(&options.config, &config, &dns, zone.is_some())?;
+    let authenticators = authenticators(&config, dns)?;
     let seeds = seeds(usize::from(count) + 1);
+    let entries = config.authentication.greylist_entries as usize;
+    let (greylist, keeper) = keeper::start(&data, entries, seeds.last().copied().unwrap_or(0))?;
     let shared = Arc::new(Shared {
         budgets: budgets(&data, &config),
         admission: Arc::new(Admission::new(seeds.last().copied().unwrap_or(0))),
@@ -83,6 +91,10 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         gauges: (0..count).map(|_| Arc::new(Gauges::at_start())).collect(),
         stages: (0..count).map(|_| Arc::default()).collect(),
         analysis,
+        authenticators,
+        dns_lists: ArcSwap::from_pointee(dns_lists(&config)),
+        greylist,
+        zone,
         tables: OnceLock::new(),
         #[expect(clippy::disallowed_types, reason = "only control threads wait for it")]
         changing: std::sync::Mutex::new(()),
@@ -106,7 +118,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         metrics::serve(address, figures)
             .map_err(|error| EngineError::Metrics { address, text: error.to_string() })?;
     }
-    Ok(Started { shared, inboxes, receivers, seeds })
+    Ok(Started { shared, inboxes, receivers, seeds, keeper })
 }
 
 /// A path of the configuration, relative to the directory of its file.
@@ -219,18 +231,82 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
 /// Threads for look-ups, of each kind.
 const LOOK_UP_THREADS: usize = 4;
 
-fn hops(file: &Path, config: &Config) -> Result<Hops, EngineError> {
-    let failed = |error: &dyn std::fmt::Display| EngineError::Delivery(error.to_string());
-    let settings = delivery::settings(config);
-    let dns = DnsSettings {
+/// The zone of the operator's, served, and whom to ask then; without one, the servers of the configuration.
+fn names(file: &Path, config: &Config) -> Result<(Option<ZoneServer>, DnsSettings), EngineError> {
+    let mut settings = DnsSettings {
         servers: config.dns.servers.clone(),
         timeout: Duration::from_millis(config.dns.timeout_ms),
         attempts: config.dns.attempts,
     };
-    let dns = DnsClient::new(dns, || Now::read().mono);
+    let Some(zone) = read_zone(file, config).map_err(EngineError::Zone)? else {
+        return Ok((None, settings));
+    };
+    let beyond = match config.dns.zone_only {
+        true => Beyond::Nothing,
+        false => Beyond::Ask(DnsClient::new(settings.clone(), || Now::read().mono)),
+    };
+    let served = ZoneServer::start(zone, config.dns.zone_address, beyond);
+    let served = served.map_err(|error| EngineError::Zone(error.to_string()))?;
+    settings.servers = vec![served.address()];
+    tracing::info!(address = %served.address(), "zone file served");
+    Ok((Some(served), settings))
+}
+
+/// The zone file, if there is to be one.
+pub(super) fn read_zone(file: &Path, config: &Config) -> Result<Option<Zone>, String> {
+    let Some(path) = &config.dns.zone else { return Ok(None) };
+    let path = beside(file, path);
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    #[expect(clippy::disallowed_methods, reason = "before the shards run, or beside them")]
+    let text = std::fs::read_to_string(&path).map_err(|error| named(&error))?;
+    Zone::parse(&text, Some(path.clone())).map(Some).map_err(|error| named(&error))
+}
+
+/// The DNS lists of the configuration as the threads take them.
+pub(super) fn dns_lists(config: &Config) -> DnsLists {
+    let code =
+        |(first, last, weight): &_| authn::Code { first: *first, last: *last, weight: *weight };
+    let list = |list: &DnsList| authn::DnsList {
+        name: list.name.clone(),
+        zone: list.zone.clone(),
+        codes: list.codes.iter().map(code).collect(),
+    };
+    let section = &config.reputation;
+    DnsLists {
+        lists: section.dns_lists.iter().map(list).collect(),
+        positive: section.positive_weight,
+        suspect: section.suspect_weight,
+    }
+}
+
+fn authenticators(
+    config: &Config,
+    dns: DnsSettings,
+) -> Result<Option<Authenticators>, EngineError> {
+    let section = &config.authentication;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let settings = authn::Settings {
+        threads: section.threads_on(cores().len()),
+        deadline: Duration::from_millis(section.deadline_ms),
+        dns,
+    };
+    let started = Authenticators::start(&settings);
+    started.map(Some).map_err(|error| EngineError::Authentication(error.to_string()))
+}
+
+fn hops(file: &Path, config: &Config, dns: &DnsSettings, zone: bool) -> Result<Hops, EngineError> {
+    let failed = |error: &dyn std::fmt::Display| EngineError::Delivery(error.to_string());
+    let settings = delivery::settings(config);
+    let dns = DnsClient::new(dns.clone(), || Now::read().mono);
+    let lookup = match zone {
+        true => zone_lookup(dns.clone(), config.dns.zone_only),
+        false => system_lookup(),
+    };
     let trusted = config.delivery.trusted_certificates.as_ref().map(|path| beside(file, path));
     Ok(Hops {
-        resolver: Resolver::start(LOOK_UP_THREADS, &system_lookup(), &dns)
+        resolver: Resolver::start(LOOK_UP_THREADS, &lookup, &dns)
             .map_err(|error| failed(&error))?,
         tls: HopTls::new(trusted.as_deref()).map_err(|error| failed(&error))?,
         destinations: Destinations::new(

@@ -42,7 +42,7 @@ pub struct Attachment {
 /// One result of sender authentication, `spf` = `fail (reason)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthResult {
-    /// `spf`, `dkim`, `dmarc`, `arc`.
+    /// `spf`, `dkim`, `dmarc`, `arc`, `iprev`.
     pub method: Box<str>,
     /// Result as in RFC 8601.
     pub result: Box<str>,
@@ -155,6 +155,10 @@ pub struct HeldMail {
     /// Results of sender authentication.
     #[serde(default)]
     pub auth: Vec<AuthResult>,
+    /// What of them did not speak for the sender (`dmarc.reject`): our copy may have a tag, and its signatures cannot be
+    /// verified again.
+    #[serde(default)]
+    pub auth_evidence: Vec<Box<str>>,
     /// Its recipients; at least one.
     pub items: Vec<HeldItem>,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scan::finding::{Finding, FindingKind, MilliPoints};
 
+use super::auth::{AuthEvidence, AuthMethod, AuthOutcome};
 use super::{IpAction, Likelihood, ListDecision, MainClass, Reason, Stage, Weights};
 
 /// One named part of the score.
@@ -29,6 +30,8 @@ pub enum DetectionKind {
     Phish,
     /// `spam.action`.
     Spam,
+    /// `auth.*`: the setting of this check and result.
+    Auth(AuthMethod, AuthOutcome),
     /// `scan_exception.action`.
     Exception,
     /// `suspect.action`.
@@ -150,9 +153,14 @@ struct Sums {
     graymail_rule: Option<Box<str>>,
 }
 
-/// Judges `findings` for one recipient.
+/// Judges what was found in a mail, and about its sender, for one recipient.
 #[must_use]
-pub fn judge(findings: &[Finding], weights: &Weights, list: ListDecision) -> Verdict {
+pub fn judge(
+    findings: &[Finding],
+    auth: &[AuthEvidence],
+    weights: &Weights,
+    list: ListDecision,
+) -> Verdict {
     // The order in which scanners report must not decide anything.
     let mut ordered: Vec<&Finding> = findings.iter().collect();
     ordered.sort_by(|a, b| a.rule.cmp(&b.rule).then(a.points.cmp(&b.points)));
@@ -187,6 +195,8 @@ pub fn judge(findings: &[Finding], weights: &Weights, list: ListDecision) -> Ver
             detections.push(Detection { kind, reason, rule: finding.rule.clone() });
         }
     }
+    let auth_counts = !skipped(Stage::Auth);
+    add_auth(auth, weights, auth_counts, &mut sums, &mut contributions, &mut detections);
     let points = total(&sums, weights);
     let likelihood = if points >= weights.spam_points {
         Likelihood::High
@@ -215,6 +225,42 @@ pub fn judge(findings: &[Finding], weights: &Weights, list: ListDecision) -> Ver
         detections,
         list,
         client,
+    }
+}
+
+/// Adds what the checks of the sender count in this domain.
+fn add_auth(
+    auth: &[AuthEvidence],
+    weights: &Weights,
+    counted: bool,
+    sums: &mut Sums,
+    contributions: &mut Vec<Contribution>,
+    detections: &mut Vec<Detection>,
+) {
+    for evidence in auth {
+        let Some(weight) = weights.of_auth(*evidence) else { continue };
+        if weight.points == 0 && !weight.acts {
+            continue;
+        }
+        let rule = evidence.rule();
+        contributions.push(Contribution { rule: rule.clone(), points: weight.points, counted });
+        if !counted {
+            continue;
+        }
+        sums.add_content(weight.points, &rule);
+        if weight.acts {
+            let kind = DetectionKind::Auth(evidence.method, evidence.outcome);
+            detections.push(Detection { kind, reason: evidence.method.reason(), rule });
+        }
+    }
+}
+
+impl Sums {
+    fn add_content(&mut self, points: MilliPoints, rule: &str) {
+        self.content = self.content.saturating_add(points);
+        if points > 0 && self.heaviest.as_ref().is_none_or(|(most, _)| points > *most) {
+            self.heaviest = Some((points, rule.into()));
+        }
     }
 }
 
@@ -247,14 +293,11 @@ fn add(sums: &mut Sums, finding: &Finding, points: MilliPoints) {
         | FindingKind::Content
         | FindingKind::Attachment => None,
     };
-    sums.content = sums.content.saturating_add(points);
+    sums.add_content(points, &finding.rule);
     if let Some(reason) = reason
         && sums.phish.as_ref().is_none_or(|(most, ..)| points > *most)
     {
         sums.phish = Some((points, reason, finding.rule.clone()));
-    }
-    if points > 0 && sums.heaviest.as_ref().is_none_or(|(most, _)| points > *most) {
-        sums.heaviest = Some((points, finding.rule.clone()));
     }
 }
 
@@ -303,6 +346,7 @@ fn main_class(detections: &[Detection], list: &ListDecision) -> MainClass {
         DetectionKind::Blocked => MainClass::Blacklisted,
         DetectionKind::Phish => MainClass::Phish,
         DetectionKind::Spam
+        | DetectionKind::Auth(..)
         | DetectionKind::Graymail
         | DetectionKind::Content
         | DetectionKind::Attachment => MainClass::Spam,
@@ -326,6 +370,7 @@ fn names_class(kind: DetectionKind) -> bool {
         | DetectionKind::Blocked
         | DetectionKind::Phish
         | DetectionKind::Spam
+        | DetectionKind::Auth(..)
         | DetectionKind::Exception
         | DetectionKind::Suspect
         | DetectionKind::Graymail

@@ -10,6 +10,7 @@
 //! the worst evidence; `detections` keeps all of it, because the strongest action of *all* matching
 //! rules wins (unified model, section 4.3).
 
+mod auth;
 mod class;
 mod judge;
 mod weights;
@@ -17,6 +18,10 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use auth::{
+    AuthEvidence, AuthMethod, AuthOutcome, AuthWeight, SenderNetworks, auth_evidence,
+    sender_ip_evidence,
+};
 pub use class::{Category, Likelihood, MainClass, Reason};
 pub use judge::{ClientMark, Contribution, Detection, DetectionKind, Verdict, judge};
 pub use weights::{IpAction, Stage, Weights};

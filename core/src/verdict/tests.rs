@@ -12,7 +12,7 @@ fn entry() -> AppliedEntry {
 }
 
 fn class(findings: &[Finding], list: ListDecision) -> MainClass {
-    judge(findings, &Weights::default(), list).main_class
+    judge(findings, &[], &Weights::default(), list).main_class
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn each_kind_of_evidence_has_its_class() {
     for (given, expected, reason) in cases {
         let findings: Vec<Finding> =
             given.iter().enumerate().map(|(i, (k, p))| finding(*k, &format!("R{i}"), *p)).collect();
-        let verdict = judge(&findings, &Weights::default(), ListDecision::None);
+        let verdict = judge(&findings, &[], &Weights::default(), ListDecision::None);
         assert_eq!(verdict.main_class, *expected, "{given:?}");
         assert_eq!(verdict.reason.map_or("", Reason::key), *reason, "{given:?}");
         assert_eq!(verdict.contributions.len(), given.len(), "every contribution is named");
@@ -59,7 +59,7 @@ fn each_kind_of_evidence_has_its_class() {
 fn iij_76_likelihood_follows_the_thresholds() {
     let at = |points| {
         let found = [finding(FindingKind::Spam, "R", points)];
-        judge(&found, &Weights::default(), ListDecision::None).likelihood
+        judge(&found, &[], &Weights::default(), ListDecision::None).likelihood
     };
     assert_eq!([3_999, 4_000, 4_999, 5_000].map(at), {
         use Likelihood as L;
@@ -70,7 +70,7 @@ fn iij_76_likelihood_follows_the_thresholds() {
 #[test]
 fn a_log_only_finding_is_reported_and_never_judged_by() {
     let quiet = Finding { log_only: true, ..finding(FindingKind::Malware, "EICAR", 9_000) };
-    let verdict = judge(&[quiet], &Weights::default(), ListDecision::None);
+    let verdict = judge(&[quiet], &[], &Weights::default(), ListDecision::None);
     assert_eq!((verdict.main_class, verdict.points), (MainClass::NotSpam, 0));
     assert_eq!(verdict.contributions[0].rule.as_ref(), "EICAR");
     assert!(!verdict.contributions[0].counted);
@@ -93,10 +93,10 @@ fn its_03_a_bad_address_never_speaks_alone() {
     let weights =
         Weights { ip_action: IpAction::Header, ip_positive_points: 50_000, ..Weights::default() };
     let address = finding(FindingKind::NetworkPositive, "zone", 0);
-    let alone = judge(std::slice::from_ref(&address), &weights, ListDecision::None);
+    let alone = judge(std::slice::from_ref(&address), &[], &weights, ListDecision::None);
     assert_eq!((alone.main_class, alone.client), (MainClass::NotSpam, ClientMark::Positive));
     let spam = finding(FindingKind::Spam, "S", 1_000);
-    let both = judge(&[address, spam], &weights, ListDecision::None);
+    let both = judge(&[address, spam], &[], &weights, ListDecision::None);
     assert_eq!(both.main_class, MainClass::Spam);
 }
 
@@ -106,7 +106,7 @@ fn two_lists_that_name_one_address_count_once() {
         finding(FindingKind::NetworkPositive, "a", 0),
         finding(FindingKind::NetworkSuspect, "b", 0),
     ];
-    let verdict = judge(&found, &Weights::default(), ListDecision::None);
+    let verdict = judge(&found, &[], &Weights::default(), ListDecision::None);
     assert_eq!(verdict.points, Weights::default().ip_positive_points);
 }
 
@@ -146,12 +146,12 @@ proptest! {
         findings in prop::collection::vec(any_finding(), 0..8),
         seed in any::<u64>(),
     ) {
-        let straight = judge(&findings, &Weights::default(), ListDecision::None);
+        let straight = judge(&findings, &[], &Weights::default(), ListDecision::None);
         let mut turned = findings;
         let len = turned.len().max(1);
         turned.rotate_left(seed as usize % len);
         turned.reverse();
-        let other = judge(&turned, &Weights::default(), ListDecision::None);
+        let other = judge(&turned, &[], &Weights::default(), ListDecision::None);
         prop_assert_eq!(straight.main_class, other.main_class);
         prop_assert_eq!(straight.points, other.points);
         prop_assert_eq!(straight.detections, other.detections);

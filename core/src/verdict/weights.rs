@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::auth::{AuthEvidence, AuthWeight};
 use crate::scan::finding::MilliPoints;
 
 /// Filter stages that an allow entry may skip (C21).
@@ -99,6 +100,20 @@ pub struct Weights {
     pub content: bool,
     /// Stages that an allow entry skips (C21), sorted.
     pub allow_skips: Vec<Stage>,
+    /// Results of sender authentication that count.
+    #[serde(default)]
+    pub auth: Vec<AuthWeight>,
+}
+
+impl Weights {
+    /// What a result of sender authentication counts here.
+    #[must_use]
+    pub fn of_auth(&self, evidence: AuthEvidence) -> Option<AuthWeight> {
+        let same = |weight: &&AuthWeight| {
+            weight.method == evidence.method && weight.outcome == evidence.outcome
+        };
+        self.auth.iter().find(same).copied()
+    }
 }
 
 impl Default for Weights {
@@ -114,6 +129,7 @@ impl Default for Weights {
             highrisk: false,
             content: false,
             allow_skips: vec![Stage::Spam],
+            auth: Vec::new(),
         }
     }
 }

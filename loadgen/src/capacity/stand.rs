@@ -173,7 +173,7 @@ fn configuration(options: &CapacityOptions, part: &Part, smtp: SocketAddr) -> St
     format!(
         "[engine]\ndata_dir = \"..\"\nshards = {cores}\nhost_name = \"{DOMAIN}\"\n\
          [[listener]]\naddress = \"{smtp}\"\n[delivery]\nmode = \"{}\"\n[analysis]\nworkers = {cores}\n\
-         [metrics]\naddress = \"off\"\n\
+         [metrics]\naddress = \"off\"\n[authentication]\nenabled = false\n\
          [[tables.source]]\npath = \"domains.toml\"\nkind = \"domains\"\nformat = \"toml\"\n",
         part.mode.unwrap_or("through"),
     )

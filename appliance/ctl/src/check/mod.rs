@@ -132,7 +132,7 @@ impl<'s> Judge<'s> {
         let mut findings = examination.findings.clone();
         findings.extend(self.network_findings(&sender));
         let list = self.lists(&content, &sender);
-        let verdict = verdict::judge(&findings, &self.settings.weights, list);
+        let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
         let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
         let recipient = self.recipient.clone();
         Ok(Judged { file: file.to_owned(), sender, recipient, examination, verdict, decision })

@@ -149,6 +149,7 @@ pub(super) fn copy(message: &Accepted, recipients: &[u16], may_report: bool) -> 
             our_message_id: "".into(),
             attachments: Vec::new(),
             auth: Vec::new(),
+            auth_evidence: Vec::new(),
             items: items.collect(),
         }),
         content,

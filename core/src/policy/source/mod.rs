@@ -27,6 +27,7 @@
 //! All mistakes are reported at once, as in `config`. A domain without a route is a warning: its
 //! recipients get 451 until there is one (SM-05).
 
+mod auth;
 mod domain;
 mod rule;
 mod setting;

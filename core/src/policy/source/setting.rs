@@ -11,7 +11,7 @@ use crate::verdict::{IpAction, Stage};
 use super::rule;
 
 /// Every final action but cleaning and stamping, which need more than a word.
-const COMMON: &[Action] = &[
+pub(super) const COMMON: &[Action] = &[
     Action::Deliver,
     Action::Header,
     Action::Tag,
@@ -28,11 +28,14 @@ pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettin
     verdict(section, settings);
     exceptions(section, settings);
     quarantine(section, settings);
+    super::auth::read(section, &mut settings.auth);
+    greylist(section, settings);
     rule::read_class_actions(section, &mut settings.class_actions);
     rule::read_rules(section, &mut settings.rules);
     let weights = &mut settings.weights;
     weights.highrisk = settings.actions.highrisk != Action::Deliver;
     weights.content = settings.actions.content != Action::Deliver;
+    weights.auth = settings.auth.weights();
 }
 
 /// C01 to C03, C14.
@@ -207,6 +210,21 @@ fn quarantine(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
         section.flag("rescan", &mut quarantine.rescan);
         let mixed = [("held", MixedReply::Held), ("dropped", MixedReply::Dropped)];
         section.choice("mixed_reply", &mixed, &mut quarantine.mixed_reply);
+    });
+}
+
+/// `greylist.*`
+fn greylist(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+    let greylist = &mut settings.greylist;
+    section.table("greylist", |section| {
+        section.flag("enabled", &mut greylist.enabled);
+        section.number("delay_seconds", 1..=86_400, &mut greylist.delay_seconds);
+        section.number("window_hours", 1..=720, &mut greylist.window_hours);
+        section.number("known_days", 1..=365, &mut greylist.known_days);
+        if u64::from(greylist.delay_seconds) >= u64::from(greylist.window_hours) * 3600 {
+            let place = section.place_of("delay_seconds");
+            section.problem(place, "delay_seconds: nobody can come again within window_hours");
+        }
     });
 }
 

@@ -27,7 +27,7 @@ fn applied() -> AppliedEntry {
 }
 
 fn verdict(findings: &[Finding], settings: &DomainSettings, list: ListDecision) -> Verdict {
-    judge(findings, &settings.weights, list)
+    judge(findings, &[], &settings.weights, list)
 }
 
 fn decided(findings: &[Finding], settings: &DomainSettings, list: ListDecision) -> Decision {

@@ -1,0 +1,345 @@
+//! One message, all checks, on a side thread.
+
+use std::net::IpAddr;
+
+use futures_lite::future::zip;
+use hickory_resolver::TokioResolver;
+use mail_auth::dkim::Signature;
+use mail_auth::dmarc::Policy;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{
+    ArcOutput, AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, Error,
+    MessageAuthenticator, Parameters, SpfOutput, SpfResult,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::names::{Answer, Names};
+use super::threads::SpfChecks;
+use super::{
+    ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy, Identity,
+    ReverseCheck, SpfCheck, check_spf,
+};
+
+/// Signatures that are verified, from the top: the sender chooses how many there are, and each is a look-up and a
+/// calculation with a key of his choice.
+pub(super) const SIGNATURES_MAX: usize = 10;
+/// Names of an address that are looked up again.
+const REVERSE_NAMES_MAX: usize = 4;
+
+/// Who is checked. `domain` of MAIL FROM in A-labels; empty for the null reverse-path.
+#[derive(Debug)]
+pub(super) struct Whom<'w> {
+    pub(super) ip: IpAddr,
+    pub(super) helo: &'w str,
+    /// MAIL FROM without brackets; empty for the null reverse-path.
+    pub(super) sender: &'w str,
+    pub(super) receiver: &'w str,
+    /// Seconds since 1970.
+    pub(super) now: u64,
+}
+
+impl Whom<'_> {
+    fn helo_identity<'w>(&'w self, postmaster: &'w str, domain: &'w str) -> Identity<'w> {
+        Identity {
+            ip: self.ip,
+            helo: self.helo,
+            sender: postmaster,
+            domain,
+            receiver: self.receiver,
+            now: self.now,
+        }
+    }
+}
+
+/// SPF of MAIL FROM and HELO. The null reverse-path has only HELO (RFC 7208 section 2.4).
+pub(super) async fn spf<N: Names>(names: &N, whom: &Whom<'_>) -> SpfChecks {
+    let domain = ascii(whom.helo);
+    let postmaster = format!("postmaster@{domain}");
+    let helo = check_spf(names, whom.helo_identity(&postmaster, &domain));
+    let Some((_, sender_domain)) = whom.sender.rsplit_once('@') else {
+        return (helo.await, None);
+    };
+    let sender_domain = ascii(sender_domain);
+    let identity = Identity {
+        sender: whom.sender,
+        domain: &sender_domain,
+        ..whom.helo_identity(&postmaster, &domain)
+    };
+    let (helo, mail_from) = zip(helo, check_spf(names, identity)).await;
+    (mail_from, Some(helo))
+}
+
+/// A message as mail-auth sees it, with as many signatures as are verified. `None`: it has no header section.
+pub(super) fn read(octets: &[u8], now: u64) -> Option<AuthenticatedMessage<'_>> {
+    let mut message = AuthenticatedMessage::parse(octets)?;
+    by_our_clock(&mut message, now);
+    Some(message)
+}
+
+/// Everything about one message, each part of it as far as it is known at `until`. `spf_known`: what was found out at
+/// RCPT. `true`: nothing was cut off by the deadline.
+pub(super) async fn message(
+    resolver: &TokioResolver,
+    whom: &Whom<'_>,
+    parsed: Option<&AuthenticatedMessage<'_>>,
+    spf_known: Option<SpfChecks>,
+    until: Instant,
+) -> (Authentication, bool) {
+    let authenticator = MessageAuthenticator(resolver.clone());
+    let spf = async {
+        match spf_known {
+            Some(known) => Ok(known),
+            None => timeout_at(until, spf(resolver, whom)).await,
+        }
+    };
+    let reverse = timeout_at(until, reverse(resolver, whom.ip));
+    let dkim = async {
+        let Some(parsed) = parsed else { return Ok(Vec::new()) };
+        timeout_at(until, authenticator.verify_dkim(Parameters::new(parsed))).await
+    };
+    let arc = async {
+        let Some(parsed) = parsed else { return Ok(ArcOutput::default()) };
+        timeout_at(until, authenticator.verify_arc(Parameters::new(parsed))).await
+    };
+    let (clients, signed) = (zip(spf, reverse), zip(dkim, arc));
+    let ((spf, reverse), (dkim, arc)) = Box::pin(zip(clients, signed)).await;
+    let in_time = spf.is_ok() && reverse.is_ok() && dkim.is_ok() && arc.is_ok();
+    let (spf, helo) = spf.unwrap_or_else(|_| no_spf());
+    let mut all = Authentication { spf, helo, ..Authentication::unanswered() };
+    if let Ok(reverse) = reverse {
+        all.reverse = reverse;
+    }
+    all.arc = arc.as_ref().map_or_else(|_| late_arc(), arc_check);
+    all.dkim = match &dkim {
+        Ok(dkim) => dkim.iter().take(SIGNATURES_MAX).map(dkim_check).collect(),
+        Err(_) => parsed.map_or_else(Vec::new, late_dkim),
+    };
+    let Some(parsed) = parsed else {
+        all.dmarc = DmarcCheck::default();
+        return (all, in_time);
+    };
+    // Without the signatures a "fail" would be a guess.
+    let Ok(dkim) = dkim else { return (all, false) };
+    let dmarc = Box::pin(dmarc(&authenticator, parsed, &dkim, &all.spf));
+    match timeout_at(until, dmarc).await {
+        Ok(dmarc) => all.dmarc = dmarc,
+        Err(_) => return (all, false),
+    }
+    (all, in_time)
+}
+
+/// The answer about SPF when there is none in time.
+pub(super) fn no_spf() -> SpfChecks {
+    (SpfCheck { result: AuthResult::TempError, ..SpfCheck::default() }, None)
+}
+
+fn late_arc() -> ArcCheck {
+    ArcCheck { result: AuthResult::TempError, ..ArcCheck::default() }
+}
+
+fn late_dkim(message: &AuthenticatedMessage<'_>) -> Vec<DkimCheck> {
+    let signatures = message.dkim_headers.iter().map(|field| &field.header);
+    signatures
+        .map(|signature| DkimCheck {
+            result: AuthResult::TempError,
+            domain: signature.d.as_str().into(),
+            selector: signature.s.as_str().into(),
+            algorithm: algorithm(signature).into(),
+            reason: "no answer of the DNS in time".into(),
+        })
+        .collect()
+}
+
+/// mail-auth reads the system's clock. Whether a signature has expired is decided here, by the time that we were given:
+/// one that has not is made to have no end, one that has is made to have ended long ago. What is hashed are the octets of
+/// the field, so this changes nothing else.
+fn by_our_clock(message: &mut AuthenticatedMessage<'_>, now: u64) {
+    message.dkim_headers.truncate(SIGNATURES_MAX);
+    message.errors.truncate(SIGNATURES_MAX);
+    for signature in message.dkim_headers.iter_mut().map(|field| &mut field.header) {
+        (signature.t, signature.x) = times(signature.t, signature.x, now);
+    }
+    for signature in message.ams_headers.iter_mut().map(|field| &mut field.header) {
+        (signature.t, signature.x) = times(signature.t, signature.x, now);
+    }
+}
+
+fn times(signed: u64, expires: u64, now: u64) -> (u64, u64) {
+    let ended = expires != 0 && (expires <= signed || expires <= now);
+    if ended { (1, 1) } else { (signed, 0) }
+}
+
+async fn dmarc(
+    authenticator: &MessageAuthenticator,
+    message: &AuthenticatedMessage<'_>,
+    dkim: &[DkimOutput<'_>],
+    spf: &SpfCheck,
+) -> DmarcCheck {
+    let result = match spf.result {
+        AuthResult::Pass => SpfResult::Pass,
+        AuthResult::TempError => SpfResult::TempError,
+        AuthResult::Fail => SpfResult::Fail,
+        _ => SpfResult::None,
+    };
+    let spf_output = SpfOutput::new(spf.domain.to_string()).with_result(result);
+    // RFC 8301: who accepts rsa-sha1 accepts forgeries.
+    let strong: Vec<DkimOutput<'_>> =
+        dkim.iter().filter(|one| !one.signature().is_some_and(weak)).cloned().collect();
+    let parameters = DmarcParameters {
+        message,
+        dkim_output: &strong,
+        dkim2_output: None,
+        rfc5321_mail_from_domain: &spf.domain,
+        spf_output: &spf_output,
+    };
+    dmarc_check(&authenticator.verify_dmarc(Parameters::new(parameters)).await)
+}
+
+fn dmarc_check(output: &DmarcOutput) -> DmarcCheck {
+    let (spf_aligned, dkim_aligned) =
+        (*output.spf_result() == DmarcResult::Pass, *output.dkim_result() == DmarcResult::Pass);
+    DmarcCheck {
+        result: match output.result() {
+            DmarcResult::Pass => AuthResult::Pass,
+            DmarcResult::Fail(_) => AuthResult::Fail,
+            DmarcResult::TempError(_) => AuthResult::TempError,
+            DmarcResult::PermError(_) => AuthResult::PermError,
+            DmarcResult::None => AuthResult::None,
+        },
+        domain: output.domain().into(),
+        policy: match output.policy() {
+            Policy::None | Policy::Unspecified => DmarcPolicy::None,
+            Policy::Quarantine => DmarcPolicy::Quarantine,
+            Policy::Reject => DmarcPolicy::Reject,
+        },
+        spf_aligned,
+        dkim_aligned,
+        by_arc: None,
+    }
+}
+
+fn weak(signature: &Signature) -> bool {
+    signature.a == mail_auth::common::crypto::Algorithm::RsaSha1
+}
+
+fn dkim_check(output: &DkimOutput<'_>) -> DkimCheck {
+    let (mut result, mut reason) = of_dkim(output.result());
+    if result == AuthResult::Pass && output.signature().is_some_and(weak) {
+        (result, reason) = (AuthResult::Policy, "rsa-sha1".into());
+    }
+    let signature = output.signature();
+    DkimCheck {
+        result,
+        domain: signature.map_or("", |signature| &signature.d).into(),
+        selector: signature.map_or("", |signature| &signature.s).into(),
+        algorithm: signature.map_or("", |signature| algorithm(signature)).into(),
+        reason,
+    }
+}
+
+fn algorithm(signature: &Signature) -> &'static str {
+    use mail_auth::common::crypto::Algorithm;
+    match signature.a {
+        Algorithm::RsaSha1 => "rsa-sha1",
+        Algorithm::RsaSha256 => "rsa-sha256",
+        Algorithm::Ed25519Sha256 => "ed25519-sha256",
+    }
+}
+
+/// RFC 8601 section 2.7.1. A hash or a key that does not fit is "fail"; "neutral" is for what cannot be read.
+fn of_dkim(result: &DkimResult) -> (AuthResult, Box<str>) {
+    use mail_auth::dkim::DkimError;
+    let (result, error) = match result {
+        DkimResult::Pass => return (AuthResult::Pass, "".into()),
+        DkimResult::None => return (AuthResult::None, "".into()),
+        DkimResult::Neutral(error @ Error::Dkim(DkimError::FailedBodyHashMatch)) => {
+            (AuthResult::Fail, error)
+        }
+        DkimResult::Neutral(error) => (AuthResult::Neutral, error),
+        DkimResult::Fail(error) => (AuthResult::Fail, error),
+        DkimResult::PermError(error) => (AuthResult::PermError, error),
+        DkimResult::TempError(error) => (AuthResult::TempError, error),
+    };
+    (result, error.to_string().into())
+}
+
+fn arc_check(output: &ArcOutput<'_>) -> ArcCheck {
+    let (result, reason) = match output.result() {
+        DkimResult::Pass => (AuthResult::Pass, "".into()),
+        DkimResult::None => (AuthResult::None, "".into()),
+        DkimResult::TempError(error) => (AuthResult::TempError, error.to_string()),
+        // Whatever is wrong with a chain, it has failed (RFC 8617 section 5.2).
+        DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
+            (AuthResult::Fail, error.to_string())
+        }
+    };
+    let sealer = |set: &mail_auth::arc::Set<'_>| {
+        let (dmarc, author) = stated_dmarc(set.results.value);
+        ArcSealer { domain: set.seal.header.d.as_str().into(), dmarc, author }
+    };
+    let sealers = output.sets().iter().map(sealer).collect();
+    ArcCheck { result, sealers, reason: reason.into() }
+}
+
+/// The result of DMARC in a field of Authentication-Results, and the author's domain that it is about. Comments are left
+/// out; of several statements the last one counts.
+pub(super) fn stated_dmarc(field: &[u8]) -> (AuthResult, Option<Box<str>>) {
+    let text = String::from_utf8_lossy(field);
+    let (mut plain, mut depth) = (String::with_capacity(text.len()), 0_u32);
+    for character in text.chars() {
+        match character {
+            '(' => depth = depth.saturating_add(1),
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => plain.push(character),
+            _ => {}
+        }
+    }
+    let mut stated = (AuthResult::None, None);
+    for statement in plain.split(';').skip(1) {
+        let mut words = statement.split_whitespace();
+        let Some(("dmarc", value)) = words.next().and_then(|word| word.split_once('=')) else {
+            continue;
+        };
+        let result = match value {
+            "pass" => AuthResult::Pass,
+            "fail" => AuthResult::Fail,
+            "temperror" => AuthResult::TempError,
+            "permerror" => AuthResult::PermError,
+            _ => AuthResult::None,
+        };
+        stated = (result, words.find_map(|word| word.strip_prefix("header.from=")).map(Into::into));
+    }
+    stated
+}
+
+/// RFC 8601 section 3.
+pub(super) async fn reverse<N: Names>(names: &N, ip: IpAddr) -> ReverseCheck {
+    let ip = ip.to_canonical();
+    let found = match names.names_of(ip).await {
+        Answer::Found(found) => found,
+        Answer::Nothing => return ReverseCheck { result: AuthResult::PermError, name: "".into() },
+        Answer::Failed => return ReverseCheck { result: AuthResult::TempError, name: "".into() },
+    };
+    let mut result = AuthResult::Fail;
+    for name in found.iter().take(REVERSE_NAMES_MAX) {
+        match names.addresses(name, ip.is_ipv4()).await {
+            Answer::Found(addresses) if addresses.contains(&ip) => {
+                return ReverseCheck { result: AuthResult::Pass, name: name.as_str().into() };
+            }
+            Answer::Found(_) | Answer::Nothing => {}
+            Answer::Failed => result = AuthResult::TempError,
+        }
+    }
+    let name = found.first().map_or("", String::as_str).into();
+    ReverseCheck { result, name }
+}
+
+/// A-labels; what cannot be made into them stays, and is no domain.
+pub(super) fn ascii(domain: &str) -> String {
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.is_ascii() {
+        return domain.to_owned();
+    }
+    idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
+}

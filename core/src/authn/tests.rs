@@ -1,0 +1,128 @@
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::check::{read, stated_dmarc};
+use super::octets::{self, Front};
+use super::*;
+use crate::content::{Content, LargeFile, Piece};
+
+fn author(text: &str) -> Option<Box<str>> {
+    Some(text.into())
+}
+
+#[test]
+fn what_a_sealer_says_of_dmarc_is_read_without_its_comments() {
+    let cases: &[(&str, AuthResult, Option<Box<str>>)] = &[
+        (
+            " i=1; a.test; dmarc=pass (p=none) header.from=b.test",
+            AuthResult::Pass,
+            author("b.test"),
+        ),
+        (
+            "i=1; a.test; spf=pass; dmarc=fail header.from=b.test",
+            AuthResult::Fail,
+            author("b.test"),
+        ),
+        ("i=1; a.test; arc=none (; dmarc=pass); dmarc=fail", AuthResult::Fail, None),
+        ("i=1; a.test; xdmarc=pass", AuthResult::None, None),
+        ("dmarc=pass", AuthResult::None, None),
+        ("i=1; a.test; dmarc=bestguesspass", AuthResult::None, None),
+        ("", AuthResult::None, None),
+    ];
+    for (field, result, from) in cases {
+        assert_eq!(stated_dmarc(field.as_bytes()), (*result, from.clone()), "{field}");
+    }
+}
+
+#[test]
+fn a_forwarder_is_believed_only_if_all_after_him_are() {
+    let sealer = |domain: &str, dmarc, author: &str| ArcSealer {
+        domain: domain.into(),
+        dmarc,
+        author: Some(author.into()),
+    };
+    let found = |sealers: Vec<ArcSealer>| {
+        let mut all = Authentication::default();
+        all.dmarc.result = AuthResult::Fail;
+        all.dmarc.domain = "author.test".into();
+        all.arc = ArcCheck { result: AuthResult::Pass, sealers, reason: "".into() };
+        all.believe(&["list.test".into(), "relay.test".into()]);
+        all.dmarc.by_arc
+    };
+    let pass = AuthResult::Pass;
+    let list = || sealer("List.test", pass, "author.test");
+    assert_eq!(found(vec![list()]), author("List.test"));
+    assert_eq!(
+        found(vec![list(), sealer("relay.test", AuthResult::Fail, "author.test")]),
+        author("List.test")
+    );
+    assert_eq!(found(vec![list(), sealer("stranger.test", pass, "author.test")]), None);
+    assert_eq!(found(vec![sealer("list.test", pass, "somebody.else.test")]), None);
+    assert_eq!(found(vec![sealer("list.test", AuthResult::Fail, "author.test")]), None);
+    assert_eq!(found(Vec::new()), None);
+}
+
+const SIGNED: &str = "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=a.test; s=s; t=1000; x=2000;\r\n\
+                      \x20h=from; bh=AAAA; b=AAAA\r\nFrom: a@a.test\r\n\r\nText \tof  it.\r\n\r\n\r\n";
+
+#[test]
+fn a_signature_expires_by_the_clock_that_is_given() {
+    for (now, ended) in [(1_500, false), (1_999, false), (2_000, true), (9_999_999_999, true)] {
+        let message = read(SIGNED.as_bytes(), now).expect("a message");
+        let signature = &message.dkim_headers.first().expect("a signature").header;
+        assert_eq!((signature.t, signature.x), if ended { (1, 1) } else { (1000, 0) }, "{now}");
+    }
+}
+
+#[test]
+fn a_sender_chooses_how_many_signatures_there_are_and_we_how_many_are_verified() {
+    let field = SIGNED.split_once("From:").expect("a field").0;
+    let mail = field.repeat(500) + "From: a@a.test\r\n\r\nText.\r\n";
+    let message = read(mail.as_bytes(), 1_500).expect("a message");
+    assert_eq!(message.dkim_headers.len(), check::SIGNATURES_MAX);
+}
+
+/// The same mail as a range of a file.
+fn in_file(octets: &[u8]) -> Content {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(b"before").expect("written");
+    file.write_all(octets).expect("written");
+    let bytes = octets.len() as u64;
+    let file = Arc::new(LargeFile { file, path: "unnamed".into(), bytes });
+    Content { pieces: vec![Piece::File { file, offset: 6, bytes }] }
+}
+
+#[test]
+fn a_body_in_a_file_has_the_hash_that_it_has_in_memory() {
+    for body in ["", "\r\n", "one line\r\n", "no end", " \t blanks \t \r\n\r\n\r\n"] {
+        for mail in [
+            SIGNED.replace("Text \tof  it.\r\n\r\n\r\n", body),
+            SIGNED.replace("relaxed/relaxed", "simple/simple") + &body.repeat(100_000),
+            SIGNED.replace("rsa-sha256", "rsa-sha1") + body,
+        ] {
+            let whole = read(mail.as_bytes(), 1_500).expect("a message");
+            let content = in_file(mail.as_bytes());
+            let Some(Front::Header(header)) = octets::front(&content) else { panic!("a header") };
+            let mut streamed = read(&header, 1_500).expect("a message");
+            assert!(octets::hash_body(&mut streamed, &content, header.len()));
+            assert_eq!(streamed.body_hashes, whole.body_hashes);
+        }
+    }
+    let endless = in_file(&b"Subject: a\r\n".repeat(200_000));
+    assert!(octets::front(&endless).is_none(), "a header section without an end");
+}
+
+#[test]
+fn one_signature_that_passes_is_what_counts() {
+    let of = |results: &[AuthResult]| {
+        let dkim =
+            results.iter().map(|result| DkimCheck { result: *result, ..DkimCheck::default() });
+        Authentication { dkim: dkim.collect(), ..Authentication::default() }.dkim_result()
+    };
+    use AuthResult as R;
+    assert_eq!(of(&[]), R::None);
+    assert_eq!(of(&[R::Fail, R::Pass]), R::Pass);
+    assert_eq!(of(&[R::Fail, R::TempError]), R::TempError, "it may be good");
+    assert_eq!(of(&[R::PermError, R::Fail]), R::Fail);
+    assert_eq!(of(&[R::Policy]), R::Policy);
+}

@@ -1,0 +1,278 @@
+//! The side threads: tokio runtimes of their own, each with a resolver and its cache, fed through bounded queues.
+//!
+//! Two lanes: messages in memory, and those in files, whose bodies take seconds to hash and must not keep the others
+//! waiting. Within a lane everything that waits for the DNS waits at the same time.
+
+use std::cell::Cell;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use tokio::time::{Instant, timeout_at};
+
+use super::check::{self, Whom};
+use super::listed::{self, Listed, SharedLists};
+use super::names;
+use super::octets;
+use super::{Authentication, SpfCheck};
+use crate::content::Content;
+use crate::resolve::DnsSettings;
+
+/// Requests that wait for a thread, in each lane.
+const REQUESTS_MAX: usize = 4_096;
+/// Requests of a thread that wait for the DNS.
+const UNDER_WAY_MAX: usize = 2_048;
+/// After so many requests in a row that the DNS did not answer ...
+const SILENT_MAX: u32 = 8;
+/// ... a request waits this long only, until one is answered: a DNS that is dead must not hold every mail for seconds.
+const SILENT_DEADLINE: Duration = Duration::from_millis(300);
+
+/// How it is done.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads for messages in memory.
+    pub threads: usize,
+    /// For all look-ups of one message.
+    pub deadline: Duration,
+    /// Whom to ask.
+    pub dns: DnsSettings,
+}
+
+/// Who is to be checked.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Address of the client.
+    pub ip: IpAddr,
+    /// What it called itself.
+    pub helo: Box<str>,
+    /// MAIL FROM without brackets; empty for the null reverse-path.
+    pub sender: Box<str>,
+    /// Our name.
+    pub receiver: Box<str>,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+/// SPF of MAIL FROM, and of HELO where the two differ.
+pub type SpfChecks = (SpfCheck, Option<SpfCheck>);
+
+enum Request {
+    Listed {
+        address: IpAddr,
+        lists: SharedLists,
+        answer: flume::Sender<Listed>,
+    },
+    Spf {
+        subject: Subject,
+        answer: flume::Sender<SpfChecks>,
+    },
+    Message {
+        subject: Subject,
+        content: Content,
+        spf: Option<SpfChecks>,
+        answer: flume::Sender<Authentication>,
+    },
+}
+
+/// The threads; one set for the box. They end when the last clone is dropped.
+#[derive(Clone)]
+pub struct Authenticators {
+    small: flume::Sender<Request>,
+    large: flume::Sender<Request>,
+}
+
+impl std::fmt::Debug for Authenticators {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticators").field("waiting", &self.small.len()).finish_non_exhaustive()
+    }
+}
+
+impl Authenticators {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no runtime.
+    pub fn start(settings: &Settings) -> io::Result<Self> {
+        let (small, queue) = flume::bounded(REQUESTS_MAX);
+        for number in 0..settings.threads.max(1) {
+            start_thread(format!("authn-{number}"), settings.clone(), queue.clone())?;
+        }
+        let (large, queue) = flume::bounded(REQUESTS_MAX);
+        start_thread("authn-large".into(), settings.clone(), queue)?;
+        Ok(Self { small, large })
+    }
+
+    /// Asks what DNS lists say of a client's address, and goes on.
+    #[must_use]
+    pub fn listed(&self, address: IpAddr, lists: SharedLists) -> PendingListed {
+        let (answer, receive) = flume::bounded(1);
+        // A full queue drops the sender, and the answer is that no list says anything.
+        let _ = self.small.try_send(Request::Listed { address, lists, answer });
+        PendingListed(receive)
+    }
+
+    /// SPF alone.
+    pub async fn spf(&self, subject: Subject) -> SpfChecks {
+        let (answer, receive) = flume::bounded(1);
+        let asked = self.small.try_send(Request::Spf { subject, answer }).is_ok();
+        match asked {
+            true => receive.recv_async().await.unwrap_or_else(|_| check::no_spf()),
+            false => check::no_spf(),
+        }
+    }
+
+    /// Asks for everything about a message, and goes on. `spf`: what is known of it already.
+    #[must_use]
+    pub fn begin(&self, subject: Subject, content: Content, spf: Option<SpfChecks>) -> Pending {
+        let (answer, receive) = flume::bounded(1);
+        let lane = if content.as_memory().is_some() { &self.small } else { &self.large };
+        // A full queue drops the sender, and the answer is that there is none.
+        let _ = lane.try_send(Request::Message { subject, content, spf, answer });
+        Pending(receive)
+    }
+}
+
+/// What the lists say, once they have said it.
+#[derive(Debug)]
+pub struct PendingListed(flume::Receiver<Listed>);
+
+impl PendingListed {
+    /// It; a list that does not answer says nothing.
+    pub async fn answer(&self) -> Listed {
+        self.0.recv_async().await.unwrap_or_default()
+    }
+}
+
+/// The checks of a message that are under way.
+#[derive(Debug)]
+pub struct Pending(flume::Receiver<Authentication>);
+
+impl Pending {
+    /// Their results, once they are there.
+    pub async fn answer(self) -> Authentication {
+        self.0.recv_async().await.unwrap_or_else(|_| Authentication::unanswered())
+    }
+}
+
+fn start_thread(
+    name: String,
+    settings: Settings,
+    queue: flume::Receiver<Request>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(name).spawn(move || {
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, serve(&settings, queue));
+    })?;
+    Ok(())
+}
+
+/// What the requests of a thread share.
+struct Shared {
+    resolver: TokioResolver,
+    deadline: Duration,
+    /// Requests in a row that were not answered in time.
+    silent: Cell<u32>,
+}
+
+impl Shared {
+    /// When a request that begins now has to be answered.
+    fn until(&self) -> Instant {
+        let deadline = match self.silent.get() {
+            silent if silent >= SILENT_MAX => self.deadline.min(SILENT_DEADLINE),
+            _ => self.deadline,
+        };
+        Instant::now() + deadline
+    }
+
+    fn note(&self, in_time: bool) {
+        self.silent.set(if in_time { 0 } else { self.silent.get().saturating_add(1) });
+    }
+}
+
+async fn serve(settings: &Settings, queue: flume::Receiver<Request>) {
+    let resolver = match names::resolver(&settings.dns) {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            // Requests find a closed queue: temperror, all of them, and the operator reads why.
+            tracing::error!(%error, "no resolver for the authentication of senders");
+            return;
+        }
+    };
+    let shared = Rc::new(Shared { resolver, deadline: settings.deadline, silent: Cell::new(0) });
+    let room = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY_MAX));
+    while let Ok(request) = queue.recv_async().await {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let shared = Rc::clone(&shared);
+        tokio::task::spawn_local(async move {
+            answer(&shared, request).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn answer(shared: &Shared, request: Request) {
+    match request {
+        Request::Listed { address, lists, answer } => {
+            if answer.is_disconnected() {
+                return;
+            }
+            let listed = listed::listed(&shared.resolver, address, &lists);
+            let listed = timeout_at(shared.until(), listed).await;
+            shared.note(listed.is_ok());
+            let _ = answer.try_send(listed.unwrap_or_default());
+        }
+        Request::Spf { subject, answer } => {
+            // Nobody waits for it any more: spare the DNS.
+            if answer.is_disconnected() {
+                return;
+            }
+            let whom = subject.whom();
+            let checks = timeout_at(shared.until(), check::spf(&shared.resolver, &whom)).await;
+            shared.note(checks.is_ok());
+            let _ = answer.try_send(checks.unwrap_or_else(|_| check::no_spf()));
+        }
+        Request::Message { subject, content, spf, answer } => {
+            if answer.is_disconnected() {
+                return;
+            }
+            let checks = message(shared, &subject, &content, spf).await;
+            let _ = answer.try_send(checks);
+        }
+    }
+}
+
+async fn message(
+    shared: &Shared,
+    subject: &Subject,
+    content: &Content,
+    spf: Option<SpfChecks>,
+) -> Authentication {
+    let front = octets::front(content);
+    let mut parsed = front.as_ref().and_then(|front| check::read(front.octets(), subject.now));
+    if let Some((octets::Front::Header(header), message)) = front.as_ref().zip(parsed.as_mut())
+        && !octets::hash_body(message, content, header.len())
+    {
+        parsed = None;
+    }
+    let (whom, until) = (subject.whom(), shared.until());
+    let (checks, in_time) =
+        check::message(&shared.resolver, &whom, parsed.as_ref(), spf, until).await;
+    shared.note(in_time);
+    checks
+}
+
+impl Subject {
+    fn whom(&self) -> Whom<'_> {
+        Whom {
+            ip: self.ip,
+            helo: &self.helo,
+            sender: &self.sender,
+            receiver: &self.receiver,
+            now: self.now,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Who sent it. DNS lists are asked when MAIL comes and waited for where a recipient's domain refuses by them; SPF is asked
+//! for at RCPT where a domain greylists; everything else begins with the message and is waited for when it has been looked at.
+
+use std::cell::OnceCell;
+
+use super::message::Message;
+use super::{Pipeline, Transaction, rows};
+use crate::authn::{
+    AuthResult, Authentication, Listed, ListedAs, Pending, PendingListed, SpfChecks, Subject,
+};
+use crate::clock::Now;
+use crate::content::Content;
+use crate::envelope::Mailbox;
+use crate::greylist::{Answer, Key, Origin, Rules};
+use crate::policy::DomainSettings;
+use crate::quarantine;
+use crate::shard::counters::Counter;
+use crate::verdict::{AuthEvidence, sender_ip_evidence};
+
+/// What DNS lists say of the client's address.
+#[derive(Debug, Default)]
+pub(super) struct Reputation {
+    pending: Option<PendingListed>,
+    answer: OnceCell<Listed>,
+}
+
+impl Reputation {
+    /// Waits for the lists, once.
+    pub(super) async fn wait(&self) {
+        if let Some(pending) = &self.pending
+            && self.answer.get().is_none()
+        {
+            let listed = pending.answer().await;
+            // Set already: by another recipient of this transaction, to the same.
+            let _ = self.answer.set(listed);
+        }
+    }
+
+    /// The list that gives the address this class, if it was waited for.
+    pub(super) fn list(&self, class: ListedAs) -> Option<&str> {
+        self.answer.get().filter(|listed| listed.class == class).map(|listed| &*listed.list)
+    }
+}
+
+impl Transaction {
+    /// The list that calls the client's address bad.
+    pub(super) fn bad(&self) -> Option<&str> {
+        self.bad_network.as_deref().or_else(|| self.listed.list(ListedAs::Positive))
+    }
+
+    /// The list that suspects it.
+    pub(super) fn suspect(&self) -> Option<&str> {
+        self.suspect_network.as_deref().or_else(|| self.listed.list(ListedAs::Suspect))
+    }
+}
+
+impl Pipeline {
+    /// Begins to ask DNS lists; nothing where there are none, or an own list lets the address in.
+    pub(super) fn begin_lists(&self, client: std::net::IpAddr, allowed: bool) -> Reputation {
+        let shared = &self.rooms().shared;
+        let lists = shared.dns_lists.load_full();
+        let asks = !allowed && !lists.lists.is_empty();
+        let threads = shared.authenticators.as_ref().filter(|_| asks);
+        let pending = threads.map(|threads| threads.listed(client, lists));
+        Reputation { pending, answer: OnceCell::new() }
+    }
+
+    fn subject(&self, transaction: &Transaction) -> Subject {
+        Subject {
+            ip: transaction.client,
+            helo: transaction.helo.clone(),
+            sender: rows::path_text(&transaction.reverse_path).into(),
+            receiver: self.rooms().shared.config.load().engine.host_name.clone(),
+            now: transaction.begun.unix.0 / 1000,
+        }
+    }
+
+    /// Stage i of RCPT: how long a stranger has to wait, `None` if he need not.
+    pub(super) async fn greylisted(
+        &self,
+        transaction: &Transaction,
+        recipient: &Mailbox,
+        settings: &DomainSettings,
+        now: Now,
+    ) -> Option<u64> {
+        let shared = &self.rooms().shared;
+        let spf = match (transaction.spf.get(), &shared.authenticators) {
+            (Some(spf), _) => Some(spf),
+            (None, None) => None,
+            (None, Some(threads)) => {
+                let spf: SpfChecks = threads.spf(self.subject(transaction)).await;
+                Some(transaction.spf.get_or_init(|| spf))
+            }
+        };
+        let vouched = spf.filter(|(spf, _)| spf.result == AuthResult::Pass);
+        let origin = match vouched {
+            Some((spf, _)) => Origin::Domain(&spf.domain),
+            None => Origin::Network(transaction.client),
+        };
+        let sender = rows::path_text(&transaction.reverse_path);
+        let recipient = recipient.to_string();
+        let key = Key { origin, sender: &sender, recipient: &recipient };
+        let greylist = &settings.greylist;
+        let seconds = |count: u64| std::time::Duration::from_secs(count);
+        let rules = Rules {
+            delay: seconds(greylist.delay_seconds.into()),
+            window: seconds(u64::from(greylist.window_hours) * 3_600),
+            known: seconds(u64::from(greylist.known_days) * 86_400),
+        };
+        match shared.greylist.attempt(&key, &rules, now.unix) {
+            Answer::Known => None,
+            Answer::CameAgain(waited) => {
+                self.rooms().count(Counter::GreylistPassed);
+                self.rooms().count_many(Counter::GreylistSeconds, waited.as_secs());
+                None
+            }
+            Answer::Later(left) => {
+                self.rooms().count(Counter::Greylisted);
+                Some(left.as_secs().max(1))
+            }
+        }
+    }
+
+    /// Begins the checks of a message; `None` where they are switched off.
+    pub(super) fn begin_checks(
+        &self,
+        transaction: &Transaction,
+        content: &Content,
+    ) -> Option<Pending> {
+        let threads = self.rooms().shared.authenticators.as_ref()?;
+        let spf = transaction.spf.get().cloned();
+        Some(threads.begin(self.subject(transaction), content.clone(), spf))
+    }
+
+    /// Their results.
+    pub(super) async fn checks(&self, pending: Option<Pending>) -> Authentication {
+        let Some(pending) = pending else { return Authentication::left_out() };
+        let mut found = pending.answer().await;
+        found.believe(&self.rooms().shared.config.load().authentication.arc_trusted);
+        found
+    }
+}
+
+/// Everything that does not speak for the sender, for a recipient of a domain with these settings.
+pub(super) fn evidence(message: &Message, settings: &DomainSettings) -> Vec<AuthEvidence> {
+    let sender = message.transaction.reverse_path.iter();
+    let domains = sender.chain(&message.head.authors).map(|mailbox| &*mailbox.domain);
+    let client = message.transaction.client;
+    let mut evidence = message.auth_evidence.clone();
+    evidence.extend(sender_ip_evidence(client, domains, &settings.auth.sender_ip));
+    evidence
+}
+
+/// The results for records and the log.
+pub(super) fn results(found: &Authentication) -> Vec<quarantine::AuthResult> {
+    if found.left_out {
+        return Vec::new();
+    }
+    let result = |method: &str, result: AuthResult, detail: String| quarantine::AuthResult {
+        method: method.into(),
+        result: result.keyword().into(),
+        detail: super::hold::clip(&detail, DETAIL_BYTES_MAX).into(),
+    };
+    let mut all = Vec::with_capacity(found.dkim.len() + 5);
+    let with = |domain: &str, more: &str| match (domain, more) {
+        (domain, "") => domain.to_owned(),
+        (domain, more) => format!("{domain} ({more})"),
+    };
+    all.push(result("spf", found.spf.result, with(&found.spf.domain, &found.spf.matched)));
+    if let Some(helo) = &found.helo {
+        all.push(result("spf-helo", helo.result, with(&helo.domain, &helo.matched)));
+    }
+    for one in &found.dkim {
+        all.push(result("dkim", one.result, with(&one.domain, &one.reason)));
+    }
+    let dmarc = &found.dmarc;
+    let more = match &dmarc.by_arc {
+        Some(sealer) => format!("p={}; passed at {sealer}", dmarc.policy.keyword()),
+        None => format!("p={}", dmarc.policy.keyword()),
+    };
+    all.push(result("dmarc", dmarc.result, with(&dmarc.domain, &more)));
+    if found.arc.result != AuthResult::None {
+        let last = found.arc.sealers.last().map_or("", |sealer| &sealer.domain);
+        all.push(result("arc", found.arc.result, with(last, &found.arc.reason)));
+    }
+    all.push(result("iprev", found.reverse.result, found.reverse.name.to_string()));
+    all
+}
+
+/// Octets of a detail in a record.
+const DETAIL_BYTES_MAX: usize = 255;

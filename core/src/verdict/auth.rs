@@ -1,0 +1,284 @@
+//! What the checks of the sender are evidence of. Which of it counts, and what it does, are settings of the domain.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Reason;
+use crate::authn::{AuthResult, Authentication, DmarcPolicy};
+use crate::scan::finding::MilliPoints;
+
+/// A check.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// The author's or sender's domain has addresses of its own, by the administrator's list.
+    SenderIpMatch,
+    /// DMARC.
+    Dmarc,
+    /// SPF of MAIL FROM (of HELO for the null reverse-path).
+    Spf,
+    /// The best of all DKIM signatures.
+    Dkim,
+    /// Whether the client's address has a name that leads back to it.
+    Reverse,
+}
+
+impl AuthMethod {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::SenderIpMatch, Self::Dmarc, Self::Spf, Self::Dkim, Self::Reverse];
+
+    /// The key in settings (`auth.spf`).
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::SenderIpMatch => "sender_ip_match",
+            Self::Dmarc => "dmarc",
+            Self::Spf => "spf",
+            Self::Dkim => "dkim",
+            Self::Reverse => "reverse",
+        }
+    }
+
+    /// The reason of a mail that is held for it. A client's name is part of its reputation.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::SenderIpMatch => Reason::SenderIpMatch,
+            Self::Dmarc => Reason::Dmarc,
+            Self::Spf => Reason::Spf,
+            Self::Dkim => Reason::Dkim,
+            Self::Reverse => Reason::WebReputation,
+        }
+    }
+
+    /// The results that a setting may name.
+    #[must_use]
+    pub fn outcomes(self) -> &'static [AuthOutcome] {
+        use AuthOutcome as O;
+        match self {
+            Self::SenderIpMatch => &[O::Fail],
+            Self::Dmarc => {
+                &[O::None, O::Fail, O::Quarantine, O::Reject, O::TempError, O::PermError]
+            }
+            Self::Spf => &[O::None, O::Neutral, O::Fail, O::SoftFail, O::TempError, O::PermError],
+            Self::Dkim => &[O::None, O::Neutral, O::Fail, O::TempError, O::PermError],
+            Self::Reverse => &[O::None, O::Fail, O::TempError],
+        }
+    }
+}
+
+/// What a check came to, as settings name it.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthOutcome {
+    /// DMARC failed, and the author's domain asks for rejection.
+    Reject,
+    /// DMARC failed, and the author's domain asks for suspicion.
+    Quarantine,
+    /// It failed (of DMARC: and the domain asks for nothing).
+    Fail,
+    /// SPF's softer fail.
+    SoftFail,
+    /// What was published is wrong.
+    PermError,
+    /// No answer of the DNS.
+    TempError,
+    /// The domain says nothing of this client; a signature that cannot be used.
+    Neutral,
+    /// Nothing is published, signed, or named.
+    None,
+}
+
+impl AuthOutcome {
+    /// The key in settings.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Quarantine => "quarantine",
+            Self::Fail => "fail",
+            Self::SoftFail => "softfail",
+            Self::PermError => "permerror",
+            Self::TempError => "temperror",
+            Self::Neutral => "neutral",
+            Self::None => "none",
+        }
+    }
+
+    /// `None` for what speaks for the sender: it is evidence of nothing.
+    fn of(result: AuthResult) -> Option<Self> {
+        Some(match result {
+            AuthResult::Pass => return None,
+            AuthResult::None => Self::None,
+            AuthResult::Neutral | AuthResult::Policy => Self::Neutral,
+            AuthResult::Fail => Self::Fail,
+            AuthResult::SoftFail => Self::SoftFail,
+            AuthResult::TempError => Self::TempError,
+            AuthResult::PermError => Self::PermError,
+        })
+    }
+}
+
+/// One result that does not speak for the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthEvidence {
+    /// The check.
+    pub method: AuthMethod,
+    /// What it came to.
+    pub outcome: AuthOutcome,
+}
+
+impl AuthEvidence {
+    /// As it is stored: `dmarc.reject`.
+    #[must_use]
+    pub fn key(self) -> Box<str> {
+        format!("{}.{}", self.method.key(), self.outcome.key()).into()
+    }
+
+    /// What [`Self::key`] wrote.
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        let (method, outcome) = key.split_once('.')?;
+        let method = AuthMethod::ALL.into_iter().find(|one| one.key() == method)?;
+        let outcome = method.outcomes().iter().find(|one| one.key() == outcome)?;
+        Some(Self { method, outcome: *outcome })
+    }
+
+    /// Its name in scores: `DMARC_REJECT`.
+    #[must_use]
+    pub fn rule(self) -> Box<str> {
+        format!("{}_{}", self.method.key(), self.outcome.key()).to_ascii_uppercase().into()
+    }
+}
+
+/// What a result counts in one domain.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct AuthWeight {
+    /// The check.
+    pub method: AuthMethod,
+    /// The result.
+    pub outcome: AuthOutcome,
+    /// What it adds to the score.
+    pub points: MilliPoints,
+    /// A setting asks for more than delivery: it is evidence of a class.
+    pub acts: bool,
+}
+
+/// A domain whose mail comes from these networks only (TMEmS, sender IP match).
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct SenderNetworks {
+    /// The domain, in A-labels and lower case; subdomains are not meant.
+    pub domain: Box<str>,
+    /// Addresses and prefixes.
+    pub networks: Vec<Box<str>>,
+}
+
+impl SenderNetworks {
+    fn has(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.networks.iter().any(|text| match text.parse::<ipnet::IpNet>() {
+            Ok(network) => network.contains(&client),
+            Err(_) => text.parse::<IpAddr>().is_ok_and(|address| address == client),
+        })
+    }
+}
+
+/// Everything in the checks that does not speak for the sender.
+#[must_use]
+pub fn auth_evidence(found: &Authentication) -> Vec<AuthEvidence> {
+    if found.left_out {
+        return Vec::new();
+    }
+    let dmarc = match (found.dmarc.result, found.dmarc.policy) {
+        (AuthResult::Fail, _) if found.dmarc.by_arc.is_some() => None,
+        (AuthResult::Fail, DmarcPolicy::Reject) => Some(AuthOutcome::Reject),
+        (AuthResult::Fail, DmarcPolicy::Quarantine) => Some(AuthOutcome::Quarantine),
+        (result, _) => AuthOutcome::of(result),
+    };
+    let reverse = match found.reverse.result {
+        AuthResult::PermError => Some(AuthOutcome::None),
+        AuthResult::Fail => Some(AuthOutcome::Fail),
+        AuthResult::TempError => Some(AuthOutcome::TempError),
+        _ => None,
+    };
+    let all = [
+        (AuthMethod::Dmarc, dmarc),
+        (AuthMethod::Spf, AuthOutcome::of(found.spf.result)),
+        (AuthMethod::Dkim, AuthOutcome::of(found.dkim_result())),
+        (AuthMethod::Reverse, reverse),
+    ];
+    let present = all.into_iter().filter_map(|(method, outcome)| Some((method, outcome?)));
+    present.map(|(method, outcome)| AuthEvidence { method, outcome }).collect()
+}
+
+/// Sender IP match (TM-08): a client that is not one of those that the domain's mail comes from. `domains`: of the
+/// reverse-path and of the authors.
+#[must_use]
+pub fn sender_ip_evidence<'d>(
+    client: IpAddr,
+    mut domains: impl Iterator<Item = &'d str>,
+    listed: &[SenderNetworks],
+) -> Option<AuthEvidence> {
+    if listed.is_empty() {
+        return None;
+    }
+    let elsewhere = |domain: &str| {
+        let entry = listed.iter().find(|entry| entry.domain.eq_ignore_ascii_case(domain));
+        entry.is_some_and(|entry| !entry.has(client))
+    };
+    let evidence = AuthEvidence { method: AuthMethod::SenderIpMatch, outcome: AuthOutcome::Fail };
+    domains.any(elsewhere).then_some(evidence)
+}
