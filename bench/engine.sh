@@ -8,7 +8,7 @@
 # Tables that STATE has already (`generations`) are kept: building them with all rules takes half a minute.
 # Everything is delivered, whatever it is judged to be: peers do the same.
 # PROGRAMS names the directory of the programs (default: target/release), MODE through or spool,
-# SPAM what becomes of spam (default: header; quarantine holds it), SHARDS how many there are (1), SETTINGS more
+# AUTHENTICATION whether senders are checked (false), SPAM what becomes of spam (default: header; quarantine holds it), SHARDS how many there are (1), SETTINGS more
 # sections of the configuration, RECIPIENTS a file of addresses: all others of the domain are then refused.
 set -euo pipefail
 listen=$1 hop=$2 state=$3 domain=$4

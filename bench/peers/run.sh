@@ -9,7 +9,7 @@
 #
 # Variables: PEERS (target/peers) where the peers are; PROGRAMS (target/release) the engine; SIDES, the
 # names of bench/peers/sides in the order of their turns; POINT (mix:16:30) class of mails, sessions, seconds; in the class
-# `real` attachments hold something and signatures verify (side postfix-rspamd-real, not comparable); REPEATS (3);
+# `real` attachments hold something and signatures verify (sides postfix-rspamd-real and sekisho-real, which check senders); REPEATS (3);
 # OUT (bench/results/peers.txt).
 #
 # Root is needed for three things: the overlay that Postfix and rspamd are installed into, the

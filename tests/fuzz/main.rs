@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use sekisho_core as core;
 use sekisho_loadgen::random::Random;
-use sekisho_tests::corpus::{files, repository};
+use sekisho_tests::corpus::{self, files, repository};
 
 /// One input that takes longer hangs.
 const INPUT_MAX: Duration = Duration::from_secs(10);
@@ -131,7 +131,72 @@ fn a_mail_may_be_rewritten_whatever_it_is() {
 
 #[test]
 fn an_archive_may_be_anything() {
-    smoke("zip", &mutate::archives(), core::scan::fuzz_zip);
+    smoke("zip", &mutate::archives(), core::scan::fuzz_archive);
+}
+
+/// Archives of one kind out of the corpus, the smaller ones: large ones spend the time on their length.
+fn corpus_archives(endings: &[&str]) -> Vec<Vec<u8>> {
+    let folders = ["archives", "eicar"].into_iter().filter_map(corpus::folder);
+    let all = folders.flat_map(|folder| files(&folder));
+    let named = all.filter(|path| {
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        endings.iter().any(|ending| name.ends_with(ending))
+    });
+    let read = named.map(|path| std::fs::read(path).unwrap());
+    read.filter(|octets| octets.len() < 64 * 1024).collect()
+}
+
+fn archives_of(name: &str, endings: &[&str]) {
+    let seeds = corpus_archives(endings);
+    if !seeds.is_empty() {
+        smoke(name, &seeds, core::scan::fuzz_archive);
+    }
+}
+
+#[test]
+fn a_7z_may_be_anything() {
+    archives_of("7z", &[".7z"]);
+}
+
+#[test]
+fn a_rar_may_be_anything() {
+    archives_of("rar", &[".rar"]);
+}
+
+#[test]
+fn a_cabinet_may_be_anything() {
+    archives_of("cab", &[".cab"]);
+}
+
+#[test]
+fn a_compressed_stream_may_be_anything() {
+    archives_of("streams", &[".gz", ".bz2", ".tbz", ".xz", ".zst", ".lz", ".tlz", ".tgz"]);
+}
+
+#[test]
+fn cpio_tar_and_disk_images_may_be_anything() {
+    archives_of("images", &[".cpio", ".tar", ".iso", ".arj", ".lzh"]);
+}
+
+#[test]
+fn a_record_of_spf_may_be_anything() {
+    let seeds = texts(&[
+        "v=spf1 a:foo.%{d2r-}/24//64 mx ip4:192.0.2.0/24 exists:%{ir}.%{v}.%{l}.x.test -all",
+        "v=spf1 include:_spf.%{o} ?ptr ip6:2001:db8::/32 redirect=%{h} exp=why.%{d}",
+    ]);
+    smoke("spf", &seeds, core::authn::fuzz_spf);
+}
+
+#[test]
+fn signed_mail_may_be_anything() {
+    let seeds = texts(&[
+        "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=a.test; s=s; b=AA\r\nARC-Message-Signature: i=1; a=rsa-sha256; \
+         d=a.test; s=s; h=from; bh=AA; b=AA\r\nARC-Authentication-Results: i=1; a.test; dmarc=pass header.from=b.test\r\n\
+         From: a@b.test\r\n\r\nText.\r\n",
+        "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/simple; d=a.test; s=s; t=1; x=2; l=5; h=from:to; \
+         bh=AAAA; b=AAAA\r\nFrom: a@a.test\r\n\r\nText.\r\n",
+    ]);
+    smoke("signed", &seeds, core::authn::fuzz_signed);
 }
 
 #[test]

@@ -475,7 +475,7 @@ pub(crate) struct SendArguments {
     #[arg(long)]
     pub(crate) server: Option<String>,
     /// Reverse-path and author.
-    #[arg(long, default_value = "sender@example.com")]
+    #[arg(long, default_value = "sender@partner.test")]
     pub(crate) from: String,
     /// Recipient; may be given more than once.
     #[arg(long, default_value = "user@demo.test")]

@@ -18,6 +18,7 @@ upstream "local" { default = yes; hosts = "localhost"; self_scan = yes; }
 CF
   for module in fuzzy_check rbl surbl asn spf dmarc arc dkim_signing mx_check url_redirector phishing neural \
     greylist ratelimit history_redis reputation replies dcc p0f external_services antivirus rspamd_update bimi whitelist "$@"; do
+    [[ " ${RSPAMD_ON:-} " == *" $module "* ]] && continue
     echo 'enabled = false;' > "$etc/override.d/$module.conf"
   done
   echo 'use = ["x-spamd-bar","authentication-results"]; enabled = true; extended_spam_headers = true;' \

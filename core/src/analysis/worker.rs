@@ -109,7 +109,7 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
         None => Scratch::default(),
     };
     // Everything that is built on first use and needs more than memory is used once now.
-    crate::scan::fuzz_zip(b"");
+    crate::scan::fuzz_archive(b"");
     crate::message::fuzz_view(b"Subject: x\r\n\r\n<a href=http://example.com/>x</a>");
     // The first reading of the clock asks the kernel where its page of clocks is; inside, that is a death.
     let spending = Spending::begin();

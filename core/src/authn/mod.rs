@@ -17,11 +17,12 @@ mod spf;
 mod tests;
 mod threads;
 
+pub use check::fuzz_signed;
 pub use listed::{Code, DnsList, DnsLists, Listed, ListedAs, SharedLists, Weight};
 pub use names::{Answer, Names};
 pub use result::{
     ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy,
     ReverseCheck, SpfCheck,
 };
-pub use spf::{Identity, check as check_spf};
+pub use spf::{Identity, check as check_spf, fuzz_spf};
 pub use threads::{Authenticators, Pending, PendingListed, Settings, SpfChecks, Subject};

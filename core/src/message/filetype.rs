@@ -88,7 +88,29 @@ impl FileType {
     /// Holds other files, so that its own octets say little about what is inside.
     #[must_use]
     pub fn is_container(self) -> bool {
-        self.is_zip() || self.is_unread_container() || matches!(self, Self::Gzip | Self::Tar)
+        self.is_zip() || self.is_unread_container() || self.is_archive()
+    }
+
+    /// An archive or a compressed stream that is opened, at least as far as its names.
+    #[must_use]
+    pub fn is_archive(self) -> bool {
+        matches!(
+            self,
+            Self::Gzip
+                | Self::Bzip2
+                | Self::Xz
+                | Self::Zstd
+                | Self::OtherCompression
+                | Self::Tar
+                | Self::SevenZip
+                | Self::Rar
+                | Self::Cab
+                | Self::Arj
+                | Self::Lzh
+                | Self::Iso
+                | Self::Cpio
+                | Self::Tnef
+        )
     }
 
     /// A ZIP, whatever is inside.
@@ -100,25 +122,7 @@ impl FileType {
     /// A container that this release does not open.
     #[must_use]
     pub fn is_unread_container(self) -> bool {
-        matches!(
-            self,
-            Self::Bzip2
-                | Self::Xz
-                | Self::Zstd
-                | Self::OtherCompression
-                | Self::SevenZip
-                | Self::Rar
-                | Self::Cab
-                | Self::Arj
-                | Self::Lzh
-                | Self::Iso
-                | Self::Cpio
-                | Self::OtherArchive
-                | Self::Tnef
-                | Self::Ole
-                | Self::OneNote
-                | Self::Pdf
-        )
+        matches!(self, Self::OtherArchive | Self::Ole | Self::OneNote | Self::Pdf)
     }
 
     /// Runs when opened.

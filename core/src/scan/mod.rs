@@ -21,6 +21,6 @@ mod pdf;
 mod tests;
 mod zip;
 
-pub use archive::{ArchiveLimits, expand, fuzz_zip};
+pub use archive::{ArchiveLimits, expand, fuzz_archive};
 pub use cut::{Cut, cuts};
 pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};

@@ -230,13 +230,20 @@ impl<'z> Reading<'z, '_, '_> {
     }
 }
 
-/// The method's number, of those that are read.
+/// The method's number (APPNOTE.TXT section 4.4.5), of those that are read.
 fn method_number(compression: zip::CompressionMethod) -> Option<u16> {
-    match compression {
-        zip::CompressionMethod::Stored => Some(0),
-        zip::CompressionMethod::Deflated => Some(8),
-        _ => None,
-    }
+    use zip::CompressionMethod as Method;
+    Some(match compression {
+        Method::Stored => 0,
+        Method::Deflated => 8,
+        Method::Deflate64 => 9,
+        Method::Bzip2 => 12,
+        Method::Lzma => 14,
+        Method::Zstd => 93,
+        Method::Xz => 95,
+        Method::Ppmd => 98,
+        _ => return None,
+    })
 }
 
 /// Four octets may be a header by chance; a method that exists and a short name rarely are.

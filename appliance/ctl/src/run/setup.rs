@@ -27,6 +27,8 @@ const STARTER_RULES: &[(&str, &str)] = &[
 const DEMO_DOMAIN: &str = "demo.test";
 /// The demo domain as it is written at first start.
 const DOMAINS_TEXT: &str = include_str!("domains.toml");
+/// Names of the demo, so that its mail waits for no DNS.
+const ZONE_TEXT: &str = include_str!("demo.zone");
 
 /// Makes the place ready; words say what was done.
 pub(super) fn prepare(place: &Place) -> Result<(), Failure> {
@@ -35,6 +37,7 @@ pub(super) fn prepare(place: &Place) -> Result<(), Failure> {
     let first = write_new(&place.config, &default_text(place))?;
     if first {
         write_new(&place.etc().join("domains.toml"), DOMAINS_TEXT)?;
+        write_new(&place.etc().join("demo.zone"), ZONE_TEXT)?;
         let rules = place.etc().join("rules");
         if !rules.exists() {
             std::fs::create_dir_all(&rules)
@@ -64,13 +67,14 @@ pub(super) fn prepare(place: &Place) -> Result<(), Failure> {
     }
 }
 
-/// The default configuration; the data directory is seen from the configuration's own directory.
+/// The default configuration with the demo's names; the data directory is seen from the configuration's own directory.
 fn default_text(place: &Place) -> String {
     let absolute = std::path::absolute(&place.data).unwrap_or_else(|_| place.data.clone());
     let beneath = place.etc() == place.data.join("etc");
     let data = if beneath { "..".to_owned() } else { absolute.display().to_string() };
     let line = format!("data_dir = {}", serde_json::Value::String(data));
-    DEFAULT_TEXT.replacen("data_dir = \"var\"", &line, 1)
+    let text = DEFAULT_TEXT.replacen("data_dir = \"var\"", &line, 1);
+    text.replacen("\nzone = \"\"\n", "\nzone = \"demo.zone\"\n", 1)
 }
 
 /// Writes a file that is not there yet; whether it did.
@@ -152,10 +156,11 @@ pub(super) fn say_where(place: &Place, engine: &Engine, taken_over: bool, demo_r
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT_TEXT, DOMAINS_TEXT, default_text, has_demo_domain, write_new};
+    use super::{DEFAULT_TEXT, DOMAINS_TEXT, ZONE_TEXT, default_text, has_demo_domain, write_new};
     use crate::place::Place;
     use sekisho_core::config::Config;
     use sekisho_core::policy::source::parse_domains;
+    use sekisho_core::resolve::zone::Zone;
 
     #[test]
     fn the_default_configuration_and_the_demo_domain_have_no_mistakes() {
@@ -166,6 +171,8 @@ mod tests {
         let (config, warnings) = Config::parse(&text, "sekisho.toml").unwrap();
         assert_eq!(warnings, []);
         assert_eq!(config.engine.data_dir, std::path::Path::new(".."));
+        assert_eq!(config.dns.zone.as_deref(), Some(std::path::Path::new("demo.zone")));
+        Zone::parse(ZONE_TEXT, None).unwrap();
         let (domains, warnings) =
             parse_domains(DOMAINS_TEXT, "domains.toml", &["127.0.0.1:2525"]).unwrap();
         assert_eq!(warnings, []);

@@ -307,3 +307,27 @@ fn in_prefix(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
         _ => false,
     }
 }
+
+/// Any octets are a record or none, and its macros end.
+pub fn fuzz_spf(data: &[u8]) {
+    let Ok(record) = Record::parse(data) else { return };
+    let values = Values {
+        sender: "local-part@sender.example",
+        domain: "domain.example",
+        ip: IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
+        validated: None,
+        helo: "helo.example",
+        receiver: "gateway.example",
+        now: 0,
+    };
+    let targets = record.directives.iter().filter_map(|directive| match &directive.mechanism {
+        Mechanism::Include(target) | Mechanism::Exists(target) => Some(target),
+        Mechanism::A(target, _) | Mechanism::Mx(target, _) | Mechanism::Ptr(target) => {
+            target.as_ref()
+        }
+        Mechanism::All | Mechanism::Ip4(..) | Mechanism::Ip6(..) => None,
+    });
+    for target in targets.chain(&record.redirect).chain(&record.exp) {
+        assert!(target.expand_domain(&values).len() <= data.len().saturating_mul(64).max(253));
+    }
+}

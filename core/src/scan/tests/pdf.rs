@@ -142,7 +142,7 @@ proptest::proptest! {
     fn any_octets_behind_any_filter_stay_within_the_bounds(
         data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
     ) {
-        crate::scan::fuzz_zip(&pdf("/Filter [/LZWDecode /RL] /EarlyChange 0", &data));
-        crate::scan::fuzz_zip(&pdf("/Filter 7 0 R", &lzw(&data, true)));
+        crate::scan::fuzz_archive(&pdf("/Filter [/LZWDecode /RL] /EarlyChange 0", &data));
+        crate::scan::fuzz_archive(&pdf("/Filter 7 0 R", &lzw(&data, true)));
     }
 }

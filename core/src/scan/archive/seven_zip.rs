@@ -1,0 +1,118 @@
+//! 7z. Its coders may ask for gigabytes of dictionary, so what they ask for is looked at before they are made.
+
+use std::io::{Cursor, Read};
+
+use sevenz_rust2::{Archive, ArchiveEntry, Block, BlockDecoder, Error, Password};
+
+use super::{Budget, MEMORY_KIB_MAX, Member};
+use crate::message::ExceptionKind;
+
+const LZMA: &[u8] = &[3, 1, 1];
+const LZMA2: &[u8] = &[0x21];
+const PPMD: &[u8] = &[3, 4, 1];
+const AES: &[u8] = &[6, 0xF1, 7, 1];
+
+pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    let mut out = Vec::new();
+    let archive = match Archive::read(&mut Cursor::new(octets), &Password::empty()) {
+        Ok(archive) => archive,
+        Err(error) => {
+            say(&error, place, budget);
+            return out;
+        }
+    };
+    for block in &archive.blocks {
+        if block.coders.iter().any(|coder| coder.encoder_method_id() == AES) {
+            encrypted(place, budget);
+        }
+        if memory_kib(block) > u64::from(MEMORY_KIB_MAX) {
+            budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+            return names(&archive, place, budget);
+        }
+    }
+    let mut source = Cursor::new(octets);
+    let password = Password::empty();
+    let mut each = |entry: &ArchiveEntry, source: &mut dyn Read| {
+        if entry.is_directory() && !entry.has_stream() {
+            return Ok(true);
+        }
+        if !budget.admits_member(place) {
+            return Ok(false);
+        }
+        // A solid block is unpacked for all of its members; the size of one says nothing of the ratio.
+        let (content, whole) = budget.read(source, octets.len() as u64, place);
+        if !whole {
+            budget.note(ExceptionKind::Malformed, place, "7z member that cannot be read");
+        }
+        out.push(Member { name: entry.name().as_bytes().to_vec(), octets: content });
+        Ok(!budget.is_full())
+    };
+    // Block by block and with one thread: the library's own reader asks the system how many cores there are, which the
+    // sandbox answers with death.
+    let blocks = 0..archive.blocks.len();
+    let done = blocks
+        .map(|block| {
+            let decoder = BlockDecoder::new(1, block, &archive, &password, &mut source);
+            decoder.for_each_entries(&mut each)
+        })
+        .find(|more| !matches!(more, Ok(true)));
+    if let Some(Err(error)) = done {
+        say(&error, place, budget);
+        let seen = out.len();
+        out.extend(names(&archive, place, budget).into_iter().skip(seen));
+    }
+    out
+}
+
+fn encrypted(place: &str, budget: &mut Budget<'_>) {
+    budget.note(ExceptionKind::Encrypted, place, "password-protected 7z");
+}
+
+/// Names are worth a look by the attachment rules, whatever is inside.
+fn names(archive: &Archive, place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    let files = archive.files.iter().filter(|file| !file.is_directory());
+    let mut out = Vec::new();
+    for file in files {
+        if !budget.admits_member(place) {
+            break;
+        }
+        out.push(Member { name: file.name().as_bytes().to_vec(), octets: Vec::new() });
+    }
+    out
+}
+
+fn say(error: &Error, place: &str, budget: &mut Budget<'_>) {
+    match error {
+        Error::PasswordRequired | Error::MaybeBadPassword(_) => encrypted(place, budget),
+        Error::UnsupportedCompressionMethod(_)
+        | Error::Unsupported(_)
+        | Error::ExternalUnsupported
+        | Error::UnsupportedVersion { .. } => {
+            budget.note(ExceptionKind::NotScanned, place, "7z of a kind that is not read here");
+        }
+        Error::MaxMemLimited { .. } => {
+            budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        }
+        _ => budget.note(ExceptionKind::Malformed, place, "7z that cannot be read"),
+    }
+}
+
+/// Memory that the coders of a block ask for.
+fn memory_kib(block: &Block) -> u64 {
+    let octets = block.coders.iter().map(|coder| {
+        let properties = coder.properties();
+        let word = || {
+            let field = properties.get(1..5).and_then(|field| field.try_into().ok());
+            u64::from(field.map_or(u32::MAX, u32::from_le_bytes))
+        };
+        match coder.encoder_method_id() {
+            LZMA | PPMD => word(),
+            LZMA2 => match properties.first() {
+                Some(bits @ 0..=39) => u64::from(2 | bits & 1) << (bits / 2 + 11),
+                _ => u64::MAX / 2,
+            },
+            _ => 0,
+        }
+    });
+    octets.fold(0, u64::saturating_add) / 1024
+}
