@@ -7,6 +7,8 @@ import socket
 import sys
 
 TXT, IN = b"\x00\x10", b"\x00\x01"
+# The SOA that lets a "no" be remembered, as real zones have: of the root, for five minutes.
+SOA = b"\x00\x00\x06" + IN + b"\x00\x00\x01\x2c\x00\x16\x00\x00" + b"\x00\x00\x01\x2c" * 5
 
 
 def texts(path):
@@ -39,9 +41,10 @@ def answer(zone, query):
     rdatas = zone.get(name, []) if query[end - 4 : end] == TXT + IN else []
     known = rdatas or name in zone
     flags = b"\x85\x80" if known else b"\x85\x83"
-    head = query[:2] + flags + b"\x00\x01" + len(rdatas).to_bytes(2, "big") + b"\x00\x00\x00\x00"
+    soa = b"" if rdatas else SOA
+    head = query[:2] + flags + b"\x00\x01" + len(rdatas).to_bytes(2, "big") + bytes([0, bool(soa), 0, 0])
     records = b"".join(b"\xc0\x0c" + TXT + IN + b"\x00\x00\x01\x2c" + len(one).to_bytes(2, "big") + one for one in rdatas)
-    return head + query[12:end] + records
+    return head + query[12:end] + records + soa
 
 
 def main():

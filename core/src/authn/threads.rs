@@ -8,9 +8,11 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::check::{self, Whom};
@@ -80,13 +82,17 @@ enum Request {
 /// The threads; one set for the box. They end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Authenticators {
-    small: flume::Sender<Request>,
-    large: flume::Sender<Request>,
+    /// A queue for each thread: of several that wait at one queue of flume's, those that find it empty are woken for ever by
+    /// their own wakers.
+    small: Arc<[mpsc::Sender<Request>]>,
+    large: mpsc::Sender<Request>,
+    /// Whose turn it is.
+    turn: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Authenticators {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authenticators").field("waiting", &self.small.len()).finish_non_exhaustive()
+        f.debug_struct("Authenticators").field("threads", &self.small.len()).finish_non_exhaustive()
     }
 }
 
@@ -96,13 +102,22 @@ impl Authenticators {
     /// # Errors
     /// The system gives no thread, or no runtime.
     pub fn start(settings: &Settings) -> io::Result<Self> {
-        let (small, queue) = flume::bounded(REQUESTS_MAX);
+        let mut small = Vec::new();
         for number in 0..settings.threads.max(1) {
-            start_thread(format!("authn-{number}"), settings.clone(), queue.clone())?;
+            let (sender, queue) = mpsc::channel(REQUESTS_MAX);
+            start_thread(format!("authn-{number}"), settings.clone(), queue)?;
+            small.push(sender);
         }
-        let (large, queue) = flume::bounded(REQUESTS_MAX);
+        let (large, queue) = mpsc::channel(REQUESTS_MAX);
         start_thread("authn-large".into(), settings.clone(), queue)?;
-        Ok(Self { small, large })
+        Ok(Self { small: small.into(), large, turn: Arc::default() })
+    }
+
+    /// Hands a request to the threads in turn. `false`: the queue is full, or the thread has ended.
+    fn ask(&self, request: Request) -> bool {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let queue = self.small.get(turn % self.small.len().max(1));
+        queue.is_some_and(|queue| queue.try_send(request).is_ok())
     }
 
     /// Asks what DNS lists say of a client's address, and goes on.
@@ -110,15 +125,14 @@ impl Authenticators {
     pub fn listed(&self, address: IpAddr, lists: SharedLists) -> PendingListed {
         let (answer, receive) = flume::bounded(1);
         // A full queue drops the sender, and the answer is that no list says anything.
-        let _ = self.small.try_send(Request::Listed { address, lists, answer });
+        let _ = self.ask(Request::Listed { address, lists, answer });
         PendingListed(receive)
     }
 
     /// SPF alone.
     pub async fn spf(&self, subject: Subject) -> SpfChecks {
         let (answer, receive) = flume::bounded(1);
-        let asked = self.small.try_send(Request::Spf { subject, answer }).is_ok();
-        match asked {
+        match self.ask(Request::Spf { subject, answer }) {
             true => receive.recv_async().await.unwrap_or_else(|_| check::no_spf()),
             false => check::no_spf(),
         }
@@ -128,9 +142,10 @@ impl Authenticators {
     #[must_use]
     pub fn begin(&self, subject: Subject, content: Content, spf: Option<SpfChecks>) -> Pending {
         let (answer, receive) = flume::bounded(1);
-        let lane = if content.as_memory().is_some() { &self.small } else { &self.large };
+        let small = content.as_memory().is_some();
+        let request = Request::Message { subject, content, spf, answer };
         // A full queue drops the sender, and the answer is that there is none.
-        let _ = lane.try_send(Request::Message { subject, content, spf, answer });
+        let _ = if small { self.ask(request) } else { self.large.try_send(request).is_ok() };
         Pending(receive)
     }
 }
@@ -160,7 +175,7 @@ impl Pending {
 fn start_thread(
     name: String,
     settings: Settings,
-    queue: flume::Receiver<Request>,
+    queue: mpsc::Receiver<Request>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(name).spawn(move || {
@@ -193,7 +208,7 @@ impl Shared {
     }
 }
 
-async fn serve(settings: &Settings, queue: flume::Receiver<Request>) {
+async fn serve(settings: &Settings, mut queue: mpsc::Receiver<Request>) {
     let resolver = match names::resolver(&settings.dns) {
         Ok(resolver) => resolver,
         Err(error) => {
@@ -204,7 +219,7 @@ async fn serve(settings: &Settings, queue: flume::Receiver<Request>) {
     };
     let shared = Rc::new(Shared { resolver, deadline: settings.deadline, silent: Cell::new(0) });
     let room = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY_MAX));
-    while let Ok(request) = queue.recv_async().await {
+    while let Some(request) = queue.recv().await {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let shared = Rc::clone(&shared);
         tokio::task::spawn_local(async move {
