@@ -109,7 +109,7 @@ fn a_held_mail_is_shown_exported_released_byte_for_byte_and_another_deleted_for_
             gateway.sekisho_json(&["log", "search", &to, by]).pop()
         });
         assert_eq!((&row["action"], &row["address"]), (&action.into(), &to.into()), "{row}");
-        assert_eq!(row["from"], "sender@example.com", "{row}");
+        assert_eq!(row["from"], "sender@partner.test", "{row}");
     }
 }
 
