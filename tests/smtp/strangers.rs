@@ -16,9 +16,13 @@ fn list(zone: &str, more: &str) -> String {
     format!("[[reputation.dns_list]]\nzone = \"{zone}\"\nname = \"list of {zone}\"\n{more}\n")
 }
 
-fn setup(hop: &Hop, lists: &str, settings: &str) -> Setup {
+/// DNS lists are asked whether senders are checked or not.
+const NOT_CHECKED: &str = "enabled = false";
+const CHECKED: &str = "enabled = true\ndeadline_ms = 2000";
+
+fn setup(hop: &Hop, authentication: &'static str, lists: &str, settings: &str) -> Setup {
     Setup {
-        authentication: "enabled = true\ndeadline_ms = 2000",
+        authentication,
         config: format!("[dns]\nzone = \"names.zone\"\nzone_only = true\n{lists}"),
         files: vec![("names.zone".to_owned(), ZONE.to_owned())],
         settings: format!("recipient.verify = \"off\"\nquarantine.reply = \"accept\"\n{settings}"),
@@ -38,7 +42,7 @@ fn rcpt(gateway: &Gateway, from: &str) -> String {
 fn ntt_10_a_refusal_names_address_and_list_and_an_approved_sender_passes() {
     let hop = Hop::start();
     let settings = "ip.action = \"reject\"\nlists.allow_skips = [\"spam\", \"ip\"]\n";
-    let gateway = Gateway::start(&setup(&hop, &list("bad.test", ""), settings));
+    let gateway = Gateway::start(&setup(&hop, NOT_CHECKED, &list("bad.test", ""), settings));
     let reply = rcpt(&gateway, "a@example.com");
     assert!(reply.starts_with("550"), "{reply}");
     assert!(reply.contains("127.0.0.1") && reply.contains("list of bad.test"), "{reply}");
@@ -62,7 +66,7 @@ fn its_01_weights_and_codes_say_which_class_an_address_has() {
         (list("bad.test", "") + &list("good.test", "weight = -1.0"), None),
     ] {
         let settings = "headers.set = \"itscom\"\nip.action = \"header\"\n";
-        let gateway = Gateway::start(&setup(&hop, &lists, settings));
+        let gateway = Gateway::start(&setup(&hop, NOT_CHECKED, &lists, settings));
         let sent = gateway.send("a@example.com", &["user@demo.test"], b"Subject: a\r\n\r\nb\r\n");
         assert!(sent.accepted(), "ITS-03: the address alone holds nothing: {}", sent.reply.text());
         let mails = hop.mails();
@@ -78,7 +82,7 @@ fn its_01_weights_and_codes_say_which_class_an_address_has() {
 fn strangers_come_again_are_let_in_and_are_known_after_a_restart() {
     let hop = Hop::start();
     let settings = "greylist.enabled = true\ngreylist.delay_seconds = 1\n";
-    let mut gateway = Gateway::start(&setup(&hop, "", settings));
+    let mut gateway = Gateway::start(&setup(&hop, CHECKED, "", settings));
     let reply = rcpt(&gateway, "a@example.com");
     assert!(reply.starts_with("451") && reply.contains("4.7.1"), "{reply}");
     let counters = || gateway.status()["counters"].clone();

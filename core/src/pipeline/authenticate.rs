@@ -60,8 +60,7 @@ impl Pipeline {
         let shared = &self.rooms().shared;
         let lists = shared.dns_lists.load_full();
         let asks = !allowed && !lists.lists.is_empty();
-        let threads = shared.authenticators.as_ref().filter(|_| asks);
-        let pending = threads.map(|threads| threads.listed(client, lists));
+        let pending = asks.then(|| shared.authenticators.listed(client, lists));
         Reputation { pending, answer: OnceCell::new() }
     }
 
@@ -84,14 +83,13 @@ impl Pipeline {
         now: Now,
     ) -> Option<u64> {
         let shared = &self.rooms().shared;
-        let spf = match (transaction.spf.get(), &shared.authenticators) {
-            (Some(spf), _) => Some(spf),
-            (None, None) => None,
-            (None, Some(threads)) => {
-                let spf: SpfChecks = threads.spf(self.subject(transaction)).await;
-                Some(transaction.spf.get_or_init(|| spf))
-            }
-        };
+        let enabled = shared.config.load().authentication.enabled;
+        if enabled && transaction.spf.get().is_none() {
+            let spf: SpfChecks = shared.authenticators.spf(self.subject(transaction)).await;
+            // Set already: by another recipient of this transaction, to the same.
+            let _ = transaction.spf.set(spf);
+        }
+        let spf = transaction.spf.get();
         let vouched = spf.filter(|(spf, _)| spf.result == AuthResult::Pass);
         let origin = match vouched {
             Some((spf, _)) => Origin::Domain(&spf.domain),
@@ -127,9 +125,10 @@ impl Pipeline {
         transaction: &Transaction,
         content: &Content,
     ) -> Option<Pending> {
-        let threads = self.rooms().shared.authenticators.as_ref()?;
+        let shared = &self.rooms().shared;
         let spf = transaction.spf.get().cloned();
-        Some(threads.begin(self.subject(transaction), content.clone(), spf))
+        let begin = || shared.authenticators.begin(self.subject(transaction), content.clone(), spf);
+        shared.config.load().authentication.enabled.then(begin)
     }
 
     /// Their results.

@@ -400,7 +400,7 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
 
 /// What of `[authentication]` is read once.
 fn started_with(section: &Authentication) -> Authentication {
-    Authentication { arc_trusted: Vec::new(), ..section.clone() }
+    Authentication { enabled: true, arc_trusted: Vec::new(), ..section.clone() }
 }
 
 fn status(shared: &Shared) -> serde_json::Value {

@@ -112,8 +112,8 @@ pub struct Shared {
     pub hops: Hops,
     /// Analysis workers.
     pub analysis: analysis::Pool,
-    /// Checks of senders; `None`: switched off.
-    pub authenticators: Option<Authenticators>,
+    /// Threads that check senders and ask DNS lists.
+    pub authenticators: Authenticators,
     /// DNS lists of client addresses.
     pub dns_lists: ArcSwap<DnsLists>,
     /// Strangers who were asked to come again, and who did.

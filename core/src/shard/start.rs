@@ -279,21 +279,16 @@ pub(super) fn dns_lists(config: &Config) -> DnsLists {
     }
 }
 
-fn authenticators(
-    config: &Config,
-    dns: DnsSettings,
-) -> Result<Option<Authenticators>, EngineError> {
+/// Always there: DNS lists are asked whether senders are checked or not, and either may be switched on by a reload.
+fn authenticators(config: &Config, dns: DnsSettings) -> Result<Authenticators, EngineError> {
     let section = &config.authentication;
-    if !section.enabled {
-        return Ok(None);
-    }
     let settings = authn::Settings {
         threads: section.threads_on(cores().len()),
         deadline: Duration::from_millis(section.deadline_ms),
         dns,
     };
     let started = Authenticators::start(&settings);
-    started.map(Some).map_err(|error| EngineError::Authentication(error.to_string()))
+    started.map_err(|error| EngineError::Authentication(error.to_string()))
 }
 
 fn hops(file: &Path, config: &Config, dns: &DnsSettings, zone: bool) -> Result<Hops, EngineError> {
