@@ -9,18 +9,7 @@ use crate::verdict::{MainClass, Reason, Verdict};
 use super::action::{Action, HoldReply};
 
 /// A custom action for a class; the first that matches replaces the default action.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassAction {
     /// 1 = first. No two are equal.
     pub order: u32,
@@ -48,18 +37,7 @@ impl ClassAction {
 }
 
 /// One header condition: some field of this name matches the pattern.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeaderCondition {
     /// Field name, any case.
     pub name: Box<str>,
@@ -68,19 +46,7 @@ pub struct HeaderCondition {
 }
 
 /// Conditions of a rule; all that are set must hold. None set: every mail ("no criteria").
-#[derive(
-    Clone,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Conditions {
     /// Main class is one of these; empty = any.
     pub classes: Vec<MainClass>,
@@ -103,18 +69,7 @@ pub struct Conditions {
 }
 
 /// One rule of the administrator.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PolicyRule {
     /// Name, shown in logs.
     pub name: Box<str>,

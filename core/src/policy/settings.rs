@@ -15,20 +15,7 @@ use super::rules::{ClassAction, PolicyRule};
 
 /// The five profiles: presets of the settings, as data in `core/data/profiles`.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
@@ -46,20 +33,7 @@ pub enum Profile {
 }
 
 /// How recipients are verified (C01, IIJ-10).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verify {
     /// Every local-part is accepted.
@@ -74,20 +48,7 @@ pub enum Verify {
 }
 
 /// What a block entry does (C22).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockAction {
     /// 550, no copy.
@@ -100,20 +61,7 @@ pub enum BlockAction {
 }
 
 /// When a refusal for the client's address is spoken (`ip.reject_at`, section 3.1 note a).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectAt {
     /// At RCPT.
@@ -124,21 +72,7 @@ pub enum RejectAt {
 }
 
 /// Kinds of aliases that the domain may have (C14).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AliasKind {
     /// Another local-part of the same domain (SM-20).
@@ -150,19 +84,7 @@ pub enum AliasKind {
 }
 
 /// `recipient.*`
-#[derive(
-    Clone,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RecipientSettings {
     /// C01.
     pub verify: Verify,
@@ -173,18 +95,7 @@ pub struct RecipientSettings {
 }
 
 /// `lists.*`
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ListSettings {
     /// C20.
     pub precedence: Precedence,
@@ -229,20 +140,7 @@ impl Default for ListSettings {
 }
 
 /// `suspect.action` (C42): by likelihood.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SuspectActions {
     /// Likelihood LOW.
     pub low: Action,
@@ -251,18 +149,7 @@ pub struct SuspectActions {
 }
 
 /// What each class of evidence asks for: section 6.3.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ActionSettings {
     /// C40 `spam.action`, phishing included.
     pub spam: Action,
@@ -316,19 +203,7 @@ impl Default for ActionSettings {
 }
 
 /// What one result of one check of the sender does.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AuthRule {
     /// The check.
     pub method: AuthMethod,
@@ -341,18 +216,7 @@ pub struct AuthRule {
 }
 
 /// `auth.*`: an action and points for each result of each check (TM-08, unified model 3.1 stage 8).
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AuthSettings {
     /// At most one for each check and result.
     pub rules: Vec<AuthRule>,
@@ -417,19 +281,7 @@ impl AuthSettings {
 }
 
 /// `greylist.*`: strangers are asked to come again.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GreylistSettings {
     /// Whether it is done.
     pub enabled: bool,
@@ -448,19 +300,7 @@ impl Default for GreylistSettings {
 }
 
 /// `size.*` (C49, SM-62)
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SizeSettings {
     /// Megabytes of 1,048,576 octets; 1 to 2048.
     pub limit_mb: u32,
@@ -483,19 +323,7 @@ impl SizeSettings {
 }
 
 /// `quarantine.*`
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QuarantineSettings {
     /// C60.
     pub days: u16,
@@ -514,19 +342,7 @@ impl Default for QuarantineSettings {
 }
 
 /// All settings of one domain that concern inbound mail.
-#[derive(
-    Clone,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DomainSettings {
     /// Where the presets came from; a reset of the domain restores them.
     pub profile: Profile,

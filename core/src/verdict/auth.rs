@@ -9,21 +9,7 @@ use crate::authn::{AuthResult, Authentication, DmarcPolicy};
 use crate::scan::finding::MilliPoints;
 
 /// A check.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
     /// The author's or sender's domain has addresses of its own, by the administrator's list.
@@ -84,21 +70,7 @@ impl AuthMethod {
 }
 
 /// What a check came to, as settings name it.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthOutcome {
     /// DMARC failed, and the author's domain asks for rejection.
@@ -182,19 +154,7 @@ impl AuthEvidence {
 }
 
 /// What a result counts in one domain.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AuthWeight {
     /// The check.
     pub method: AuthMethod,
@@ -207,18 +167,7 @@ pub struct AuthWeight {
 }
 
 /// A domain whose mail comes from these networks only (TMEmS, sender IP match).
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SenderNetworks {
     /// The domain, in A-labels and lower case; subdomains are not meant.
     pub domain: Box<str>,

@@ -29,21 +29,7 @@ pub use weights::{IpAction, Stage, Weights};
 use serde::{Deserialize, Serialize};
 
 /// Who owns a sender list entry; nearer owners come first. Unified model, section 2 "List entry".
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// The mailbox that receives.

@@ -7,21 +7,7 @@ use super::auth::{AuthEvidence, AuthWeight};
 use crate::scan::finding::MilliPoints;
 
 /// Filter stages that an allow entry may skip (C21).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Spam category: spam, BEC, phishing, graymail, web reputation.
@@ -41,20 +27,7 @@ pub enum Stage {
 }
 
 /// What a bad client address does (C43).
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IpAction {
     /// Header field and points, but never over a threshold by itself (ITS-03).
@@ -67,18 +40,7 @@ pub enum IpAction {
 }
 
 /// Thresholds and weights of one domain, in thousandths of a point.
-#[derive(
-    Clone,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Weights {
     /// From here on: class Spam, likelihood HIGH.
     pub spam_points: MilliPoints,
