@@ -4,7 +4,9 @@
 //! (Python's spelling, vendors' names) and the shift sequences of ISO-2022-JP's relatives, which
 //! are turned into EUC-JP and decoded from there.
 
-use encoding_rs::{BIG5, EUC_JP, EUC_KR, Encoding, GBK, SHIFT_JIS, UTF_8, WINDOWS_1252};
+use encoding_rs::{
+    BIG5, EUC_JP, EUC_KR, Encoding, GBK, SHIFT_JIS, UTF_8, WINDOWS_1252, X_MAC_CYRILLIC,
+};
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 /// Text and how it was got.
@@ -45,13 +47,29 @@ pub fn decode_charset(octets: &[u8], label: &str) -> Decoded {
         }
         return Decoded { text: text.into_owned(), guessed: errors };
     }
-    // A few that a browser does not know (UTF-7, the DOS code pages). Those that it knows and refuses (HZ) are guessed: with
-    // some features, `mail-parser` would give one U+FFFD for all of the text.
-    let refused = Encoding::for_label(label.as_bytes()).is_some();
-    if let Some(decode) = charset_decoder(label.as_bytes()).filter(|_| !refused) {
-        return Decoded { text: decode(octets), guessed: false };
+    match rare_decoder(&label) {
+        Some(decode) => Decoded { text: decode(octets), guessed: false },
+        None => guess(octets),
     }
-    guess(octets)
+}
+
+/// Whether `label` names a charset that is read here. Nothing declared is as good as known: it is US-ASCII (RFC 2046
+/// section 4.1.2) and looked at for what else it may be.
+#[must_use]
+pub fn is_known_charset(label: &str) -> bool {
+    let label = plain_label(label);
+    let common = ["", "us-ascii", "ascii", "utf-8", "csiso2022jp"];
+    common.contains(&label.as_str())
+        || label.starts_with("iso-2022-jp")
+        || encoding_of(&label).is_some()
+        || rare_decoder(&label).is_some()
+}
+
+/// A few that a browser does not know (UTF-7, the DOS code pages). Those that it knows and refuses (HZ) are guessed: with
+/// some features, `mail-parser` would give one U+FFFD for all of the text.
+fn rare_decoder(label: &str) -> Option<fn(&[u8]) -> String> {
+    let refused = Encoding::for_label(label.as_bytes()).is_some();
+    charset_decoder(label.as_bytes()).filter(|_| !refused)
 }
 
 /// Lower case, `_` as `-`, without quotes, blanks and an RFC 2231 language.
@@ -75,6 +93,7 @@ fn encoding_of(label: &str) -> Option<&'static Encoding> {
         "cp950" | "big5-hkscs" | "big5hkscs" | "hkscs" => Some(BIG5),
         "cp949" | "uhc" | "ms949" | "euckr" | "ks-c-5601-1987" | "ks-c-5601" => Some(EUC_KR),
         "latin1" | "latin-1" | "l1" | "iso8859-1" | "ansi" => Some(WINDOWS_1252),
+        "mac-cyrillic" | "mac-ukrainian" | "maccyrillic" => Some(X_MAC_CYRILLIC),
         _ => None,
     };
     if known.is_some() {
@@ -130,9 +149,25 @@ fn lossy(octets: &[u8]) -> String {
     if broken * 4 <= wide { text.into_owned() } else { WINDOWS_1252.decode(octets).0.into_owned() }
 }
 
-/// Kana count much; half-width kana and rare characters, which a wrong encoding produces, little.
+/// Kana count much; half-width kana and rare characters, which a wrong encoding produces, little. Characters that stand
+/// alone among letters count against it: they are what an apostrophe (`It’s`) or an umlaut of windows-1252 becomes
+/// together with the letter behind it.
 fn japanese_score(text: &str) -> u64 {
     let (mut good, mut all) = (0_u64, 0_u64);
+    let (mut alone, mut wide) = (0_u64, 0_u64);
+    let mut rest = text.chars().peekable();
+    let mut before_is_wide = false;
+    while let Some(c) = rest.next() {
+        let is_wide = !c.is_ascii();
+        if is_wide {
+            wide += 1;
+            alone += u64::from(!before_is_wide && rest.peek().is_none_or(char::is_ascii));
+        }
+        before_is_wide = is_wide;
+    }
+    if alone * 2 > wide {
+        return 0;
+    }
     for c in text.chars().filter(|c| !c.is_ascii()) {
         all += 4;
         good += match u32::from(c) {

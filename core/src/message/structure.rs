@@ -25,6 +25,9 @@ use super::part::{Part, PartOrigin, Span};
 use super::view::ViewLimits;
 use super::{Exception, ExceptionKind, encoded, parameter};
 
+/// Octets of a part that are looked at to see whether it is what it says.
+const PROSE_SAMPLE_BYTES: usize = 4096;
+
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| MessageParser::new().with_mime_headers());
 
 /// What was read.
@@ -191,9 +194,25 @@ impl<'r> Reader<'r> {
             return self.flat(octets, &place, out);
         };
         condensed.put_back(&mut message);
+        if place.outermost {
+            self.text_among_fields(octets, out);
+        }
         for leaf in self.leaves(message, &place) {
             self.leaf(octets, leaf, &place, covered, out);
         }
+    }
+
+    /// A line that is no field, and all behind it to the empty line: some clients begin the body there.
+    fn text_among_fields<'o>(&mut self, octets: &'o [u8], out: &mut Vec<Part<'o>>) {
+        let section = octets.get(..header_bytes(octets)).unwrap_or_default();
+        let Some(start) = first_strange_line(section).filter(|_| !self.is_full()) else { return };
+        self.parts += 1;
+        let text = section.get(start..).unwrap_or_default();
+        let path = "header".into();
+        let mut part = Part::of_octets(path, PartOrigin::Mime, "", Cow::Borrowed(text));
+        part.content_type = "text/plain".into();
+        part.attachment = false;
+        out.push(part);
     }
 
     /// The body as one text part.
@@ -344,6 +363,11 @@ impl<'r> Reader<'r> {
             made.fields = part_fields(octets, &part);
         }
         self.note_unread(octets, &part, &media, &made.path);
+        let as_written = slice(octets, part.offset_body, part.offset_end);
+        if transfer == Some(Transfer::Base64) && media.starts_with("text/") && is_prose(as_written)
+        {
+            self.as_written(as_written, &made, out);
+        }
         made.content_type = media;
         let depth = visit.depth + 1;
         if made.file_type() == FileType::Mail && !self.is_deep(&visit) {
@@ -351,6 +375,22 @@ impl<'r> Reader<'r> {
         } else {
             out.push(made);
         }
+    }
+
+    /// A text that only says that it is base64: a client shows it as it is, so it is read like that, too, and not
+    /// instead of what it decodes to, since other clients skip what is not of the alphabet.
+    fn as_written<'o>(&mut self, text: &'o [u8], made: &Part<'o>, out: &mut Vec<Part<'o>>) {
+        if self.is_full() {
+            return;
+        }
+        self.parts += 1;
+        let path = format!("{}/as-written", made.path).into();
+        let mut part = Part::of_octets(path, PartOrigin::Mime, "", Cow::Borrowed(text));
+        part.content_type = "text/plain".into();
+        part.charset = made.charset.clone();
+        part.attachment = false;
+        part.span = made.span;
+        out.push(part);
     }
 
     /// A mail that was attached under another type (.eml as application/octet-stream).
@@ -422,6 +462,22 @@ fn header_bytes(octets: &[u8]) -> usize {
     at
 }
 
+/// Where the first line of a header section begins that is neither a field nor goes on with one; an mbox delimiter as the
+/// first line is none.
+fn first_strange_line(section: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    for line in section.split_inclusive(|&octet| octet == b'\n') {
+        let (start, end) = (at, at + line.len());
+        at = end;
+        let goes_on = matches!(line.first(), Some(b' ' | b'\t')) && start > 0;
+        let mbox = start == 0 && (line.starts_with(b"From ") || line.starts_with(b">From "));
+        if !goes_on && !mbox && !line.contains(&b':') {
+            return Some(start);
+        }
+    }
+    None
+}
+
 fn child_path(parent: &str, mark: &str, index: usize) -> String {
     let index = index + 1;
     if parent.is_empty() { format!("{mark}{index}") } else { format!("{parent}.{mark}{index}") }
@@ -460,6 +516,16 @@ fn decoded_octets<'o>(
         return (Cow::Borrowed(source), None);
     };
     (Cow::Owned(encoding.undo(source)), transfer)
+}
+
+/// Whether octets under the name of base64 are something else: more than one in twenty is not of its alphabet, line
+/// ends left out. What a mail gateway on the way adds to base64 (a footer in clear) is rarer, and is found by `overlooked`.
+fn is_prose(source: &[u8]) -> bool {
+    let source = source.get(..PROSE_SAMPLE_BYTES).unwrap_or(source);
+    let foreign = |octet: &&u8| {
+        !(octet.is_ascii_alphanumeric() || matches!(**octet, b'+' | b'/' | b'=' | b'\r' | b'\n'))
+    };
+    source.iter().filter(foreign).count() * 20 > source.len()
 }
 
 /// A range of the octets that a part refers to; an impossible one is empty.

@@ -362,3 +362,31 @@ proptest! {
         fuzz_view(raw.as_bytes());
     }
 }
+
+#[test]
+fn text_among_the_fields_is_read_as_text() {
+    let raw = b"Subject: a\r\nno field at all: or is it\r\nbuy pills now\r\nX: y\r\n\r\nbody\r\n";
+    let view = View::build(raw, &ViewLimits::shard());
+    assert!(view.body().text.contains("buy pills now"), "{}", view.body().text);
+    let plain = b"From a@b.test Mon\r\nSubject: a\r\n b\r\nX:\r\n\r\nbody\r\n";
+    assert_eq!(View::build(plain, &ViewLimits::shard()).parts.len(), 1);
+}
+
+#[test]
+fn a_text_that_only_says_that_it_is_base64_is_read_as_it_is() {
+    let raw =
+        b"Content-Transfer-Encoding: base64\r\n\r\nPull party, ability why. Security, another.\r\n";
+    let view = View::build(raw, &ViewLimits::shard());
+    assert!(view.body().text.contains("ability why"), "{}", view.body().text);
+    let real = b"Content-Transfer-Encoding: base64\r\n\r\nUHVsbCBwYXJ0eSBhYmlsaXR5IHdoeQ==\r\n";
+    assert_eq!(View::build(real, &ViewLimits::shard()).parts.len(), 1);
+}
+
+#[test]
+fn an_apostrophe_of_windows_1252_is_not_taken_for_japanese() {
+    let read = decode_charset(b"It\x92s fine, Fr\xF6sche \x93Hi\x94", "");
+    assert_eq!(read.text, "It\u{2019}s fine, Fr\u{F6}sche \u{201C}Hi\u{201D}");
+    // "日本語です" in Shift_JIS, undeclared.
+    let read = decode_charset(b"\x93\xFA\x96\x7B\x8C\xEA\x82\xC5\x82\xB7", "");
+    assert_eq!(read.text, "\u{65E5}\u{672C}\u{8A9E}\u{3067}\u{3059}");
+}

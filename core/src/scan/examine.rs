@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{ExceptionKind, View};
+use crate::message::{ExceptionKind, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
 use super::attachment;
@@ -111,6 +111,7 @@ pub async fn examine(
         None => Vec::new(),
     };
     exceptions(view, &mut findings);
+    charsets(view, &mut findings);
     attachment::findings(view, &mut findings);
     hashes(view, tables, &mut findings);
     let url_hosts = urls(view, tables, &mut findings);
@@ -129,6 +130,20 @@ fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
             ExceptionKind::NotScanned => (FindingKind::NotScanned, "SCAN_NOT_READ"),
         };
         push(out, kind, rule, &format!("{}: {}", exception.place, exception.detail));
+    }
+}
+
+/// Texts of a charset that nobody here reads: they were guessed at, and their octets matched as they are. It says nothing of
+/// its sender, so it has no points; who wonders why a word was not found sees it.
+fn charsets(view: &View<'_>, out: &mut Vec<Finding>) {
+    for part in view.parts.iter().filter(|part| part.is_text() && !is_known_charset(&part.charset))
+    {
+        push(
+            out,
+            FindingKind::Spam,
+            "CHARSET_UNKNOWN",
+            &format!("{}: {}", part.path, part.charset),
+        );
     }
 }
 
