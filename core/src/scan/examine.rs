@@ -80,6 +80,22 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// What scan engines of others found; it counts where the domain of a recipient wants them.
+    pub engine_findings: Vec<Finding>,
+    /// What each of them said, found or not.
+    pub scanned: Vec<Scanned>,
+}
+
+/// What one scan engine of others said, for the story of the mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scanned {
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// What it said, in English.
+    pub said: Box<str>,
+    /// From the question to the answer, microseconds.
+    pub micros: u64,
 }
 
 impl Examination {
@@ -116,7 +132,7 @@ pub async fn examine(
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
     let facts = facts(view, url_hosts, &findings);
-    Ok(Examination { findings, facts, cuts: Vec::new() })
+    Ok(Examination { findings, facts, ..Examination::default() })
 }
 
 /// What was wrong with the message itself.

@@ -23,4 +23,4 @@ mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
 pub use cut::{Cut, cuts};
-pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};
+pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine};
