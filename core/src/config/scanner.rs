@@ -123,7 +123,8 @@ fn one(section: &mut Section<'_, '_>) -> Scanner {
         Some(text) => match text.value.parse() {
             Ok(address) => scanner.address = ScannerAddress::Tcp(address),
             Err(_) => {
-                let why = "expected the path of a Unix socket, or address:port (names are not looked up)";
+                let why =
+                    "expected the path of a Unix socket, or address:port (names are not looked up)";
                 section.wrong("address", text.start, why);
             }
         },

@@ -4,7 +4,7 @@ use std::io;
 
 /// Our own fault as far as the sender is concerned: temporary, whatever it is.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineError {
+pub enum ScannerError {
     /// Nobody listens there.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
@@ -34,7 +34,7 @@ pub enum EngineError {
     Ended,
 }
 
-impl EngineError {
+impl ScannerError {
     pub(super) fn protocol(text: impl Into<Box<str>>) -> Self {
         Self::Protocol(text.into())
     }

@@ -9,7 +9,7 @@ mod answer;
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::error::EngineError;
+use super::error::ScannerError;
 use super::report::{Answer, name};
 use super::wire::{CHUNK_BYTES, Wire, chunks, now};
 use crate::config::{Scanner, ScannerAddress};
@@ -50,7 +50,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn connect(scanner: &Scanner, until: Instant) -> Result<Self, EngineError> {
+    fn connect(scanner: &Scanner, until: Instant) -> Result<Self, ScannerError> {
         let wire = Wire::connect(&scanner.address, until)?;
         Ok(Self { wire, ahead: Vec::new(), options: None, answered: 0 })
     }
@@ -67,14 +67,14 @@ pub(super) fn scan(
     content: &Content,
     until: Instant,
     kept: &mut Option<Session>,
-) -> Result<Answer, EngineError> {
+) -> Result<Answer, ScannerError> {
     let old = kept.take();
     let options = old.as_ref().and_then(|old| old.options.clone());
     if let Some(mut session) = old {
         session.wire.set_until(until);
         // A server may close a connection that is idle whenever it likes; that is no failure of its.
         match session.scan(scanner, content) {
-            Err(EngineError::Closed(_)) => {}
+            Err(ScannerError::Closed(_)) => {}
             looked => return looked.map(|looked| looked.keep(session, kept)),
         }
     }
@@ -113,7 +113,7 @@ fn host(scanner: &Scanner) -> String {
 }
 
 impl Session {
-    fn scan(&mut self, scanner: &Scanner, content: &Content) -> Result<Looked, EngineError> {
+    fn scan(&mut self, scanner: &Scanner, content: &Content) -> Result<Looked, ScannerError> {
         let options = match self.options.take().filter(|options| options.good_until > now()) {
             Some(options) => options,
             None => self.ask_options(scanner)?,
@@ -123,7 +123,7 @@ impl Session {
         let head = match asked {
             Ok(head) => head,
             // It takes no more: perhaps it has said why.
-            Err(error @ EngineError::Closed(_)) => self.head().map_err(|_| error)?,
+            Err(error @ ScannerError::Closed(_)) => self.head().map_err(|_| error)?,
             Err(error) => return Err(error),
         };
         let reusable = !head.is_closing();
@@ -139,11 +139,11 @@ impl Session {
                 Ok(Looked { answer, reusable })
             }
             413 => Ok(Looked { answer: Answer::TooLarge, reusable: false }),
-            code => Err(EngineError::Refused(format!("ICAP answer {code}").into())),
+            code => Err(ScannerError::Refused(format!("ICAP answer {code}").into())),
         }
     }
 
-    fn ask_options(&mut self, scanner: &Scanner) -> Result<Options, EngineError> {
+    fn ask_options(&mut self, scanner: &Scanner) -> Result<Options, ScannerError> {
         let (uri, host) = (uri(scanner), host(scanner));
         let question = format!("OPTIONS {uri} ICAP/1.0\r\nHost: {host}\r\n\r\n");
         self.write(question.as_bytes())?;
@@ -159,7 +159,7 @@ impl Session {
                 return Ok(Options { reqmod: false, preview: None, good_until, version });
             }
             code => {
-                return Err(EngineError::Refused(format!("ICAP OPTIONS: answer {code}").into()));
+                return Err(ScannerError::Refused(format!("ICAP OPTIONS: answer {code}").into()));
             }
         }
         if head.body_offset("opt-body").is_some() {
@@ -181,7 +181,7 @@ impl Session {
         scanner: &Scanner,
         content: &Content,
         options: &Options,
-    ) -> Result<Head, EngineError> {
+    ) -> Result<Head, ScannerError> {
         let bytes = content.bytes();
         let (method, http, encapsulated) = encapsulated(options.reqmod, bytes);
         let (uri, host) = (uri(scanner), host(scanner));
@@ -212,7 +212,7 @@ impl Session {
     }
 
     /// Octets of the mail as chunks.
-    fn send(&mut self, content: &Content, (start, end): (u64, u64)) -> Result<(), EngineError> {
+    fn send(&mut self, content: &Content, (start, end): (u64, u64)) -> Result<(), ScannerError> {
         let mut left = end.saturating_sub(start);
         chunks(content, start, &mut |chunk| {
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
@@ -227,12 +227,12 @@ impl Session {
         })
     }
 
-    fn write(&mut self, octets: &[u8]) -> Result<(), EngineError> {
-        self.wire.write_all(octets).map_err(EngineError::of_wire)
+    fn write(&mut self, octets: &[u8]) -> Result<(), ScannerError> {
+        self.wire.write_all(octets).map_err(ScannerError::of_wire)
     }
 
     /// A 200 that names nothing: whether what came back is what was sent.
-    fn changed(&mut self, content: &Content, head: &Head) -> Result<Answer, EngineError> {
+    fn changed(&mut self, content: &Content, head: &Head) -> Result<Answer, ScannerError> {
         let blocked = || Answer::Found("changed by the scanner".into());
         let Some(offset) = head.body_offset("res-body").or_else(|| head.body_offset("req-body"))
         else {
@@ -258,34 +258,34 @@ impl Session {
     }
 
     /// The next head, to its empty line.
-    fn head(&mut self) -> Result<Head, EngineError> {
+    fn head(&mut self) -> Result<Head, ScannerError> {
         loop {
             if let Some(end) = memchr::memmem::find(&self.ahead, b"\r\n\r\n") {
                 let octets = self.take(end + 4)?;
                 return Head::read(&octets);
             }
             if self.ahead.len() > HEAD_BYTES_MAX {
-                return Err(EngineError::protocol("a head without an end"));
+                return Err(ScannerError::protocol("a head without an end"));
             }
             self.read()?;
         }
     }
 
-    fn read(&mut self) -> Result<(), EngineError> {
+    fn read(&mut self) -> Result<(), ScannerError> {
         let mut buffer = [0; 8192];
-        let read = self.wire.read(&mut buffer).map_err(EngineError::of_wire)?;
+        let read = self.wire.read(&mut buffer).map_err(ScannerError::of_wire)?;
         if read == 0 {
             let end = std::io::ErrorKind::UnexpectedEof;
-            return Err(EngineError::Closed(end.into()));
+            return Err(ScannerError::Closed(end.into()));
         }
         self.ahead.extend_from_slice(buffer.get(..read).unwrap_or_default());
         Ok(())
     }
 
     /// The next `count` octets, few of them.
-    fn take(&mut self, count: usize) -> Result<Vec<u8>, EngineError> {
+    fn take(&mut self, count: usize) -> Result<Vec<u8>, ScannerError> {
         if count > HEAD_BYTES_MAX + 8192 {
-            return Err(EngineError::protocol("a head that is too long"));
+            return Err(ScannerError::protocol("a head that is too long"));
         }
         while self.ahead.len() < count {
             self.read()?;
@@ -295,7 +295,7 @@ impl Session {
     }
 
     /// A line without its end.
-    fn line(&mut self) -> Result<Vec<u8>, EngineError> {
+    fn line(&mut self) -> Result<Vec<u8>, ScannerError> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.ahead) {
                 let mut line = self.take(end + 1)?;
@@ -304,14 +304,14 @@ impl Session {
                 return Ok(line);
             }
             if self.ahead.len() > 1024 {
-                return Err(EngineError::protocol("a line without an end"));
+                return Err(ScannerError::protocol("a line without an end"));
             }
             self.read()?;
         }
     }
 
     /// A chunked body, to its end.
-    fn body(&mut self, bytes_max: u64, take: &mut impl FnMut(&[u8])) -> Result<(), EngineError> {
+    fn body(&mut self, bytes_max: u64, take: &mut impl FnMut(&[u8])) -> Result<(), ScannerError> {
         let mut left_of_all = bytes_max;
         loop {
             let line = self.line()?;
@@ -319,7 +319,7 @@ impl Session {
             let text = std::str::from_utf8(digits).ok().filter(|text| text.len() <= 16);
             let mut left = text
                 .and_then(|text| u64::from_str_radix(text, 16).ok())
-                .ok_or_else(|| EngineError::protocol("a chunk without a length"))?;
+                .ok_or_else(|| ScannerError::protocol("a chunk without a length"))?;
             if left == 0 {
                 // Fields may follow, up to an empty line.
                 for _ in 0..100 {
@@ -327,11 +327,11 @@ impl Session {
                         return Ok(());
                     }
                 }
-                return Err(EngineError::protocol("a trailer without an end"));
+                return Err(ScannerError::protocol("a trailer without an end"));
             }
             left_of_all = left_of_all
                 .checked_sub(left)
-                .ok_or_else(|| EngineError::protocol("a body that is too long"))?;
+                .ok_or_else(|| ScannerError::protocol("a body that is too long"))?;
             while left > 0 {
                 if self.ahead.is_empty() {
                     self.read()?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::error::EngineError;
+use super::error::ScannerError;
 use super::report::{Answer, Report};
 use super::wire::now;
 use super::{clamd, icap};
@@ -157,7 +157,7 @@ impl Lane {
             return Err(Answer::TooLarge);
         }
         if !shared.breaker.lets_in(shared.millis()) {
-            return Err(Answer::Failed(EngineError::Resting));
+            return Err(Answer::Failed(ScannerError::Resting));
         }
         let (answer, receiver) = flume::bounded(1);
         let until = begun + Duration::from_millis(shared.scanner.timeout_ms);
@@ -167,8 +167,8 @@ impl Lane {
             Err(error) => {
                 shared.breaker.left();
                 Err(Answer::Failed(match error {
-                    TrySendError::Full(_) => EngineError::QueueFull,
-                    TrySendError::Disconnected(_) => EngineError::Ended,
+                    TrySendError::Full(_) => ScannerError::QueueFull,
+                    TrySendError::Disconnected(_) => ScannerError::Ended,
                 }))
             }
         }
@@ -204,7 +204,7 @@ impl Asked {
         let answer = match answer {
             // A thread that ends lets go of the question: nobody waits for ever.
             Ok(receiver) => {
-                let ended = |_| Answer::Failed(EngineError::Ended);
+                let ended = |_| Answer::Failed(ScannerError::Ended);
                 receiver.recv_async().await.unwrap_or_else(ended)
             }
             Err(answer) => answer,
@@ -246,7 +246,7 @@ impl Shared {
     /// One mail.
     fn work(&self, request: &Request, kept: &mut Option<icap::Session>) -> Answer {
         if now() >= request.until {
-            return Answer::Failed(EngineError::Late);
+            return Answer::Failed(ScannerError::Late);
         }
         let (scanner, content, until) = (&self.scanner, &request.content, request.until);
         let looked = catch_unwind(AssertUnwindSafe(|| match scanner.kind {
@@ -258,7 +258,7 @@ impl Shared {
             Ok(Err(error)) => Answer::Failed(error),
             Err(_) => {
                 *kept = None;
-                Answer::Failed(EngineError::protocol("a defect of ours in reading its answer"))
+                Answer::Failed(ScannerError::protocol("a defect of ours in reading its answer"))
             }
         }
     }
@@ -297,7 +297,7 @@ fn serve(queue: &Receiver<Request>, shared: &Shared) {
         let answer = shared.work(&request, &mut kept);
         match &answer {
             // The mail's file, or our own backlog: nothing that the scanner did.
-            Answer::Failed(EngineError::Content(_)) => shared.breaker.left(),
+            Answer::Failed(ScannerError::Content(_)) => shared.breaker.left(),
             Answer::Failed(_) => shared.breaker.failed(shared.millis()),
             Answer::Clean | Answer::Found(_) | Answer::TooLarge => shared.breaker.worked(),
         }

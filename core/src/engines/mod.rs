@@ -25,7 +25,7 @@ use std::io;
 use crate::config::Scanner;
 use crate::content::Content;
 
-pub use error::EngineError;
+pub use error::ScannerError;
 pub use lane::{Figures, State};
 pub use report::{Answer, Report, findings};
 

@@ -1,9 +1,9 @@
 //! What scanners say of one mail, and what of it is a finding.
 
-use super::error::EngineError;
+use super::error::ScannerError;
 use crate::config::OnScannerError;
-use crate::scan::finding::{Finding, FindingKind};
 use crate::scan::Scanned;
+use crate::scan::finding::{Finding, FindingKind};
 
 /// Characters of a name that a scanner gives.
 const NAME_CHARS_MAX: usize = 120;
@@ -20,7 +20,7 @@ pub enum Answer {
     /// The mail is larger than it takes.
     TooLarge,
     /// It did not look.
-    Failed(EngineError),
+    Failed(ScannerError),
 }
 
 /// What one scanner says of one mail.

@@ -150,11 +150,14 @@ fn what_clamd_may_reply_is_understood_and_what_it_may_not_is_a_failure() {
         (b"stream: \x1b[2J\xff FOUND\0", "found ?[2J?"),
         (b"INSTREAM size limit exceeded. ERROR\0", "not asked: too large for it"),
         (b"COMMAND READ TIMED OUT ERROR\0", "did not look: refused: COMMAND READ TIMED OUT"),
-        (b"stream: Can't allocate memory ERROR\0", "did not look: refused: stream: Can't allocate memory"),
+        (
+            b"stream: Can't allocate memory ERROR\0",
+            "did not look: refused: stream: Can't allocate memory",
+        ),
         (b"hello\0", "did not look: does not speak its protocol: `hello`"),
         (b"stream: maybe\0", "did not look: does not speak its protocol: `maybe`"),
         (b"\0", "did not look: does not speak its protocol: an empty reply"),
-        (b"", "did not look: does not speak its protocol: an empty reply"),
+        (b"", "did not look: closed the connection: unexpected end of file"),
     ] {
         let (address, _) = server(saying(reply));
         let report = ask(&scanner(ScannerKind::Clamd, address), b"x");
@@ -237,7 +240,7 @@ fn servers_that_hang_drip_flood_or_close_fail_within_the_time_limit() {
 #[test]
 fn on_error_says_what_becomes_of_a_mail_and_a_name_outweighs_a_failure() {
     let report = |on_error, answer| Report { scanner: "a".into(), on_error, answer, micros: 0 };
-    let failed = || Answer::Failed(EngineError::Late);
+    let failed = || Answer::Failed(ScannerError::Late);
     let temporary = report(OnScannerError::Temporary, failed());
     assert_eq!(findings(&[temporary]).unwrap_err(), "a: no answer in time");
     assert!(findings(&[report(OnScannerError::Ignore, failed())]).unwrap().is_empty());
@@ -411,7 +414,10 @@ fn icap_names_what_it_found_in_one_of_several_fields() {
     for (fields, told) in [
         ("X-Infection-Found: Type=0; Resolution=2; Threat=A.B;", "found A.B"),
         ("X-Virus-ID: A.C", "found A.C"),
-        ("X-Virus-ID: none\r\nX-Violations-Found: 1\r\n\tmail.eml\r\n\tA.D\r\n\t1\r\n\t0", "found A.D"),
+        (
+            "X-Virus-ID: none\r\nX-Violations-Found: 1\r\n\tmail.eml\r\n\tA.D\r\n\t1\r\n\t0",
+            "found A.D",
+        ),
     ] {
         let (address, _) = icap(PLAIN, move |_| {
             format!("ICAP/1.0 200 OK\r\n{fields}\r\nEncapsulated: null-body=0\r\n\r\n").into_bytes()
@@ -484,7 +490,8 @@ fn an_icap_server_that_closes_a_kept_connection_is_asked_again_over_a_new_one() 
         let mut icap = Icap { stream, ahead: Vec::new() };
         for said in [PLAIN, "ICAP/1.0 204 No\r\n\r\n"] {
             let Some(question) = icap.question() else { return };
-            let said = if question.head.starts_with("OPTIONS") { said } else { "ICAP/1.0 204 No\r\n\r\n" };
+            let said =
+                if question.head.starts_with("OPTIONS") { said } else { "ICAP/1.0 204 No\r\n\r\n" };
             icap.say(said.as_bytes());
             if !question.head.starts_with("OPTIONS") {
                 return;

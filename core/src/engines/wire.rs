@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::error::EngineError;
+use super::error::ScannerError;
 use crate::config::ScannerAddress;
 use crate::content::{Content, Piece};
 
@@ -30,19 +30,20 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn connect(address: &ScannerAddress, until: Instant) -> Result<Self, EngineError> {
+    pub(super) fn connect(address: &ScannerAddress, until: Instant) -> Result<Self, ScannerError> {
         let left = until.saturating_duration_since(now());
         if left.is_zero() {
-            return Err(EngineError::Late);
+            return Err(ScannerError::Late);
         }
         let connected = match address {
-            ScannerAddress::Unix(path) => Socket::new(Domain::UNIX, Type::STREAM, None)
-                .and_then(|socket| {
+            ScannerAddress::Unix(path) => {
+                Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
                     // A full backlog blocks the call; this is its time limit.
                     socket.set_write_timeout(Some(left))?;
                     socket.connect(&SockAddr::unix(path)?)?;
                     Ok(socket)
-                }),
+                })
+            }
             ScannerAddress::Tcp(address) => {
                 Socket::new(Domain::for_address(*address), Type::STREAM, None).and_then(|socket| {
                     socket.connect_timeout(&SockAddr::from(*address), left)?;
@@ -54,8 +55,8 @@ impl Wire {
         let late = |kind| matches!(kind, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
         match connected {
             Ok(socket) => Ok(Self { socket, until }),
-            Err(error) if late(error.kind()) => Err(EngineError::Late),
-            Err(error) => Err(EngineError::Connect(error)),
+            Err(error) if late(error.kind()) => Err(ScannerError::Late),
+            Err(error) => Err(ScannerError::Connect(error)),
         }
     }
 
@@ -92,8 +93,8 @@ impl Write for Wire {
 pub(super) fn chunks(
     content: &Content,
     start: u64,
-    take: &mut impl FnMut(&[u8]) -> Result<(), EngineError>,
-) -> Result<(), EngineError> {
+    take: &mut impl FnMut(&[u8]) -> Result<(), ScannerError>,
+) -> Result<(), ScannerError> {
     let mut skip = start;
     let mut buffer = Vec::new();
     for piece in &content.pieces {
@@ -111,7 +112,7 @@ pub(super) fn chunks(
                 while at < end {
                     let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
                     let part = buffer.get_mut(..wanted).unwrap_or_default();
-                    file.file.read_exact_at(part, at).map_err(EngineError::Content)?;
+                    file.file.read_exact_at(part, at).map_err(ScannerError::Content)?;
                     take(part)?;
                     at += wanted as u64;
                 }

@@ -22,5 +22,7 @@ mod tests;
 mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
-pub use cut::{Cut, cuts};
-pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine};
+pub use cut::{Cut, STAND_IN, cuts};
+pub use examine::{
+    Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
+};

@@ -1,6 +1,6 @@
 //! The head of an ICAP answer.
 
-use super::super::error::EngineError;
+use super::super::error::ScannerError;
 use super::super::report::name;
 
 /// Header fields that are kept.
@@ -15,7 +15,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn read(octets: &[u8]) -> Result<Self, EngineError> {
+    pub(super) fn read(octets: &[u8]) -> Result<Self, ScannerError> {
         let text = String::from_utf8_lossy(octets);
         let mut lines = text.split("\r\n");
         let first = lines.next().unwrap_or_default();
@@ -24,7 +24,7 @@ impl Head {
             (Some(version), Some(Ok(code))) if version.starts_with("ICAP/") => code,
             _ => {
                 let shown = name(first.as_bytes());
-                return Err(EngineError::protocol(format!("`{shown}` instead of ICAP")));
+                return Err(ScannerError::protocol(format!("`{shown}` instead of ICAP")));
             }
         };
         let mut fields: Vec<(String, String)> = Vec::new();
