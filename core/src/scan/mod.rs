@@ -15,6 +15,7 @@ mod attachment;
 mod cut;
 mod examine;
 pub mod finding;
+mod hash;
 pub mod patterns;
 mod pdf;
 #[cfg(test)]
