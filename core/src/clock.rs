@@ -88,3 +88,24 @@ impl Now {
         }
     }
 }
+
+/// Time between two moments, finer than [`MonoMillis`]: what stages of one mail take, for its story. Nothing is ever
+/// decided by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Begins to measure.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "one of two places where a clock is read")]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Microseconds since it began, or since the last lap; begins the next one.
+    pub fn lap(&mut self) -> u64 {
+        let micros = u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX);
+        *self = Self::start();
+        micros
+    }
+}

@@ -28,6 +28,7 @@ pub mod accept;
 pub mod analysis;
 pub mod authn;
 pub mod deliver;
+pub mod engines;
 pub mod greylist;
 pub mod maillog;
 pub mod message;

@@ -16,12 +16,14 @@
 //! | tables not there yet (patterns being rebuilt) | 451 at MAIL |
 //! | no room on disk, no memory | 452 before DATA |
 //! | our own fault while judging (queue full, worker restart) | 451 |
+//! | a scan engine of others gives no answer (`pipeline/engines.rs`) | `on_error`: 451, ignored, or a finding |
 //! | the message's own fault (limits, malformed, kills workers) | finding, judged by policy, held by default |
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
 mod answer;
 mod authenticate;
 mod clean;
+mod engines;
 pub mod entries;
 mod held_jobs;
 mod hold;
@@ -31,6 +33,7 @@ mod recipient;
 mod release;
 mod rescan;
 mod rows;
+mod times;
 
 use std::cell::RefCell;
 use std::net::IpAddr;

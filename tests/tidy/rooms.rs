@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // `config` for the words of a mistake in a file that people write.
     ("scan", &["config", "message", "tables"]),
     ("authn", &["resolve"]),
+    ("engines", &["config", "scan"]),
     ("greylist", &[]),
     ("verdict", &["authn", "config", "policy", "scan"]),
     ("policy", &["config", "scan", "tables", "verdict"]),

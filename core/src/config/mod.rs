@@ -15,6 +15,7 @@ mod engine;
 mod listener;
 mod problem;
 mod route;
+mod scanner;
 mod smtp;
 mod storage;
 mod tables;
@@ -33,6 +34,7 @@ pub use engine::{Analysis, Engine, LogLevel, Metrics, Sockets, host_name};
 pub use listener::{Listener, ListenerTls};
 pub use problem::{Problem, did_you_mean, hint};
 pub use route::{Route, RouteTls};
+pub use scanner::{OnScannerError, Scanner, ScannerAddress, ScannerKind};
 pub use smtp::{BareLineEnds, EarlyTalkers, EightBit, Smtp};
 pub use storage::Storage;
 pub use tables::{NetworkClass, Source, SourceFormat, TableKind, Tables};
@@ -90,6 +92,8 @@ pub struct Config {
     pub tables: Tables,
     /// `[analysis]`
     pub analysis: Analysis,
+    /// `[[scanner]]`
+    pub scanners: Vec<Scanner>,
     /// `[metrics]`
     pub metrics: Metrics,
     /// `log.level`
@@ -111,6 +115,7 @@ impl Default for Config {
             storage: Storage::default(),
             tables: Tables::default(),
             analysis: Analysis::default(),
+            scanners: Vec::new(),
             metrics: Metrics::default(),
             log_level: LogLevel::default(),
         }
@@ -144,6 +149,7 @@ impl Config {
             set(&mut config.storage, root.table("storage", Storage::read));
             set(&mut config.tables, root.table("tables", Tables::read));
             set(&mut config.analysis, root.table("analysis", Analysis::read));
+            config.scanners = scanner::read(root);
             set(&mut config.metrics, root.table("metrics", Metrics::read));
             set(&mut config.log_level, root.table("log", LogLevel::read));
             config

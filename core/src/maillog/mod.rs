@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-pub use row::{DeliveryRow, EventRow, Row};
+pub use row::{DeliveryRow, ENGINES_MAX, EngineSaid, EventRow, Row, StageTime, TIMES_MAX};
 
 use crate::clock::UnixMillis;
 use crate::content::Content;

@@ -107,6 +107,37 @@ pub struct DeliveryRow {
     pub removed: Vec<String>,
     /// Results of sender authentication.
     pub auth: Vec<AuthResult>,
+    /// What scan engines of others said, at most [`ENGINES_MAX`].
+    pub engines: Vec<EngineSaid>,
+    /// What the stages of the mail took, in their order, at most [`TIMES_MAX`].
+    pub times: Vec<StageTime>,
+}
+
+/// Engines of one row.
+pub const ENGINES_MAX: usize = 8;
+/// Stages of one row.
+pub const TIMES_MAX: usize = 12;
+
+/// What one scan engine of others said of a mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineSaid {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it said.
+    pub said: String,
+    /// From the question to the answer.
+    pub micros: u64,
+}
+
+/// What one stage of a mail took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageTime {
+    /// `read`, `content`, `sender`, `verdict`.
+    pub stage: String,
+    /// How long.
+    pub micros: u64,
 }
 
 /// Unified model section 2, "Event log row".

@@ -27,6 +27,7 @@ mod normalise;
 mod overlooked;
 mod parameter;
 mod part;
+pub mod pe;
 mod structure;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! One body part, or one member of an archive once it was opened.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use md5::Md5;
 use sha1::Sha1;
@@ -73,6 +73,7 @@ pub struct Part<'m> {
     pub(super) html: OnceCell<Box<html::HtmlText>>,
     pub(super) file_type: OnceCell<FileType>,
     pub(super) hashes: OnceCell<Box<Hashes>>,
+    pub(super) good: Cell<bool>,
 }
 
 impl<'m> Part<'m> {
@@ -98,6 +99,7 @@ impl<'m> Part<'m> {
             html: OnceCell::new(),
             file_type: OnceCell::new(),
             hashes: OnceCell::new(),
+            good: Cell::new(false),
         }
     }
 
@@ -117,6 +119,7 @@ impl<'m> Part<'m> {
             html: self.html,
             file_type: self.file_type,
             hashes: self.hashes,
+            good: self.good,
         }
     }
 
@@ -124,6 +127,17 @@ impl<'m> Part<'m> {
     #[must_use]
     pub fn file_name(&self) -> Option<&str> {
         self.file_names.first().map(|name| &**name)
+    }
+
+    /// Notes that it is a file that is known to be good.
+    pub fn mark_good(&self) {
+        self.good.set(true);
+    }
+
+    /// Whether it is a file that is known to be good.
+    #[must_use]
+    pub fn is_known_good(&self) -> bool {
+        self.good.get()
     }
 
     /// Declared as text.

@@ -79,7 +79,8 @@ pub(super) fn rules(message: &Message, verdict: &Verdict) -> Vec<MatchedRule> {
     let mut heaviest: Vec<&Contribution> = verdict.contributions.iter().collect();
     heaviest.sort_by(|a, b| b.points.abs().cmp(&a.points.abs()).then(a.rule.cmp(&b.rule)));
     heaviest.truncate(RULES_MAX);
-    let findings = message.examination.findings.iter().rev();
+    let examination = &message.examination;
+    let findings = examination.findings.iter().chain(&examination.engine_findings).rev();
     let details: HashMap<&str, &str> =
         findings.map(|finding| (&*finding.rule, &*finding.detail)).collect();
     let rule = |one: &Contribution| MatchedRule {

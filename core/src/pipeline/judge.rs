@@ -41,6 +41,7 @@ impl Message {
     fn judge_by(&self, accepted: &Accepted, list: ListDecision) -> Judged {
         let settings = accepted.settings();
         let mut findings = self.examination.findings.clone();
+        findings.extend_from_slice(self.engine_findings(settings.actions.engines));
         findings.extend(self.network_findings());
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::answer::{accepted, may_report, rejection};
 use super::rows::Outcome;
+use super::times::Times;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
 use crate::analysis::{self, Cleaning};
 use crate::authn::Authentication;
@@ -47,6 +48,8 @@ pub(super) struct Message {
     /// What of it does not speak for the sender.
     pub(super) auth_evidence: Vec<AuthEvidence>,
     pub(super) at: Now,
+    /// What the stages took.
+    pub(super) times: Times,
     /// Recipients of the mail. More than those of `transaction` where a held copy is looked at again.
     pub(super) named: u32,
 }
@@ -121,6 +124,7 @@ impl Pipeline {
         // All that is not a stage of its own; the session goes on after it.
         let _decide = stages::enter(Stage::Decide);
         let content = complete.content();
+        let mut times = Times::start();
         let octets = cheap(content);
         let reading = stages::enter(Stage::View);
         let view = octets.map(|octets| View::build(octets, &ViewLimits::shard()));
@@ -143,17 +147,20 @@ impl Pipeline {
             }
             return reply;
         }
+        times.lap("read");
         let checks = self.begin_checks(&transaction, content);
-        let examination = match self.examine(&transaction, content, view.as_ref()).await {
+        let examination = match self.look(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
             Err(reply) => return reply,
         };
+        times.lap("content");
         let authentication = self.checks(checks).await;
         transaction.listed.wait().await;
+        times.lap("sender");
         let auth_evidence = verdict::auth_evidence(&authentication);
         let at = Now::read();
         let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
-        let message = Message {
+        let mut message = Message {
             transaction,
             client,
             received,
@@ -162,9 +169,11 @@ impl Pipeline {
             authentication,
             auth_evidence,
             at,
+            times,
             named,
         };
         let mut judged = message.judge_all();
+        message.times.lap("verdict");
         self.count_classes(&judged);
         let mut decisions: Vec<Decision> =
             judged.iter().map(|judged| judged.decision.clone()).collect();

@@ -128,7 +128,7 @@ impl Pipeline {
         let head: Head = self.head(content).await.map_err(|reply| reply.to_string())?;
         let view =
             super::message::cheap(content).map(|octets| View::build(octets, &ViewLimits::shard()));
-        let examined = self.examine(&transaction, content, view.as_ref()).await;
+        let examined = self.look(&transaction, content, view.as_ref()).await;
         let examination = examined.map_err(|reply| reply.to_string())?;
         let received = Received {
             bytes: if held.received_bytes > 0 { held.received_bytes } else { content.bytes() },
@@ -152,6 +152,7 @@ impl Pipeline {
                 .filter_map(|key| AuthEvidence::from_key(key))
                 .collect(),
             at: now,
+            times: super::times::Times::start(),
             named,
         })
     }

@@ -156,6 +156,8 @@ impl Pipeline {
             attachments: hold::attachments(message),
             removed: clean::told(message, judged),
             auth: super::authenticate::results(&message.authentication),
+            engines: super::engines::said(message),
+            times: message.times.all.clone(),
             ..DeliveryRow::default()
         };
         fill(&mut row, outcome);

@@ -167,6 +167,9 @@ pub struct ActionSettings {
     pub virus: Action,
     /// What is done with a virus that cannot be cleaned when `virus.in = "clean"`.
     pub virus_uncleanable: Action,
+    /// `virus.engines`: whether scan engines of others (`[[scanner]]`) look at this domain's mail.
+    #[serde(default = "engines")]
+    pub engines: bool,
     /// C47 `encrypted.action`.
     pub encrypted: Action,
     /// Stamp of `encrypted.action = "stamp"`; `{file}` stands for the names of the attachments.
@@ -181,6 +184,11 @@ pub struct ActionSettings {
     pub content: Action,
 }
 
+/// Of tables that were made before there were any.
+fn engines() -> bool {
+    true
+}
+
 impl Default for ActionSettings {
     fn default() -> Self {
         Self {
@@ -192,6 +200,7 @@ impl Default for ActionSettings {
             ip_reject_at: RejectAt::Rcpt,
             virus: Action::Quarantine,
             virus_uncleanable: Action::Drop,
+            engines: engines(),
             encrypted: Action::Deliver,
             encrypted_stamp: "".into(),
             scan_exception: Action::Quarantine,

@@ -30,7 +30,7 @@ pub struct Cut {
 }
 
 /// What stands in the place of a part while the rest is looked at again.
-const STAND_IN: &[u8] = b"Content-Type: text/plain\r\n\r\nremoved";
+pub const STAND_IN: &[u8] = b"Content-Type: text/plain\r\n\r\nremoved";
 
 /// The parts of `raw` that must go; empty if malware is where nothing can be taken out: in the only
 /// body, in a structure that is not in order, in what no part for itself shows.

@@ -8,6 +8,7 @@ use crate::tables::{Digest, HostFlags};
 use super::attachment;
 use super::cut::Cut;
 use super::finding::{Finding, FindingKind};
+use super::hash;
 use super::patterns::{Patterns, ScanError, Scratch};
 
 /// Findings of one message; what comes after is counted, not kept.
@@ -80,6 +81,22 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// What scan engines of others found; it counts where the domain of a recipient wants them.
+    pub engine_findings: Vec<Finding>,
+    /// What each of them said, found or not.
+    pub scanned: Vec<Scanned>,
+}
+
+/// What one scan engine of others said, for the story of the mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scanned {
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// What it said, in English.
+    pub said: Box<str>,
+    /// From the question to the answer, microseconds.
+    pub micros: u64,
 }
 
 impl Examination {
@@ -104,6 +121,9 @@ pub async fn examine(
     envelope_from: Option<&[u8]>,
     pause: &impl AsyncFn(),
 ) -> Result<Examination, ScanError> {
+    if let Some(known) = tables.hash {
+        hash::mark_good(view, known);
+    }
     let mut findings = match tables.patterns {
         Some(patterns) => {
             patterns.run(scratch, view, envelope_from, pause).await?.findings(patterns)
@@ -113,11 +133,13 @@ pub async fn examine(
     exceptions(view, &mut findings);
     charsets(view, &mut findings);
     attachment::findings(view, &mut findings);
-    hashes(view, tables, &mut findings);
+    if let Some(known) = tables.hash {
+        hash::findings(view, known, &mut findings);
+    }
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
     let facts = facts(view, url_hosts, &findings);
-    Ok(Examination { findings, facts, cuts: Vec::new() })
+    Ok(Examination { findings, facts, ..Examination::default() })
 }
 
 /// What was wrong with the message itself.
@@ -144,21 +166,6 @@ fn charsets(view: &View<'_>, out: &mut Vec<Finding>) {
             "CHARSET_UNKNOWN",
             &format!("{}: {}", part.path, part.charset),
         );
-    }
-}
-
-/// Known bad files.
-fn hashes(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
-    let Some(known) = tables.hash else { return };
-    for part in view.parts.iter().filter(|part| !part.decoded.is_empty()) {
-        let size = part.decoded.len() as u64;
-        let hashes = part.hashes();
-        let digests =
-            [Digest::Sha256(hashes.sha256), Digest::Sha1(hashes.sha1), Digest::Md5(hashes.md5)];
-        if let Some(name) = digests.iter().find_map(|digest| known(digest, size)) {
-            let place = part.file_name().unwrap_or(&part.path);
-            push(out, FindingKind::Malware, &name, place);
-        }
     }
 }
 
@@ -226,7 +233,7 @@ fn attachments(view: &View<'_>) -> Vec<Attachment> {
         .collect()
 }
 
-fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {
+pub(super) fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {
     let detail: Box<str> = detail.chars().take(200).collect::<String>().into();
     if out.len() < FINDINGS_MAX
         && !out.iter().any(|finding| &*finding.rule == rule && finding.detail == detail)

@@ -15,6 +15,7 @@ mod attachment;
 mod cut;
 mod examine;
 pub mod finding;
+mod hash;
 pub mod patterns;
 mod pdf;
 #[cfg(test)]
@@ -22,5 +23,7 @@ mod tests;
 mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
-pub use cut::{Cut, cuts};
-pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};
+pub use cut::{Cut, STAND_IN, cuts};
+pub use examine::{
+    Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
+};

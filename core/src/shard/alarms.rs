@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::clock::UnixMillis;
+use crate::engines::{Figures, State};
 
 /// Days before its end from which a certificate raises an alarm.
 const CERTIFICATE_DAYS: u64 = 14;
@@ -78,6 +79,19 @@ pub(super) fn dead_worker(deaths: u64) -> String {
         "an analysis worker died {times} since the start, lately within the hour; the mail was tried \
          again, and held if it killed twice: `run/engine.log` says more"
     )
+}
+
+/// Scanners that are left alone because they failed again and again.
+pub(super) fn scanner(all: &[Figures]) -> Option<String> {
+    let resting = all.iter().filter(|one| one.state == State::Resting);
+    let names: Vec<String> = resting.map(|one| format!("{} ({})", one.name, one.address)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "no answer from {}; mails get what `on_error` of that [[scanner]] says, 451 by default: start it again, or \
+             take its table out and `sekisho config reload`; `run/engine.log` says why",
+            names.join(", ")
+        )
+    })
 }
 
 pub(super) fn overload(shed: u64) -> String {

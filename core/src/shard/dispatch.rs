@@ -15,6 +15,7 @@ use crate::clock::Now;
 use crate::config::Authentication;
 use crate::control::server::Dispatch;
 use crate::control::{ItemOutcome, QueueRow, QueueWhyRow, Request, Response};
+use crate::engines::{self, Engines};
 use crate::shard::counters::Counter;
 use crate::stages;
 use crate::tables::adopt::{rebuild_patterns, sweep};
@@ -383,6 +384,11 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     }
     config.metrics.clone_from(&old.metrics);
     shared.dns_lists.store(Arc::new(start::dns_lists(&config)));
+    if config.scanners != old.scanners {
+        // Mails that wait for the old ones are still answered.
+        let engines = Engines::start(&config.scanners).map_err(|error| error.to_string())?;
+        shared.engines.store(Arc::new(engines));
+    }
     if let (Some(server), Some(zone)) = (&shared.zone, zone) {
         server.replace(zone);
     }
@@ -436,8 +442,27 @@ fn status(shared: &Shared) -> serde_json::Value {
         "counters": counters,
         "gauges": gauges,
         "cpu": cpu(shared),
+        "scanners": scanners(shared),
         "alarms": alarms,
     })
+}
+
+/// What scan engines of others did, by their names.
+fn scanners(shared: &Shared) -> serde_json::Value {
+    let about = |one: engines::Figures| {
+        let figures = serde_json::json!({
+            "address": one.address,
+            "version": one.version,
+            "state": one.state.name(),
+            "asked": one.asked,
+            "found": one.found,
+            "failed": one.failed,
+            "too_large": one.too_large,
+            "mean_us": one.micros.checked_div(one.asked).unwrap_or(0),
+        });
+        (one.name.into(), figures)
+    };
+    shared.engines.load().figures().into_iter().map(about).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// CPU by stage, microseconds. What is left of `all_us` is the executor, its ring, and what the kernel does for it.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::Counter;
+use crate::engines;
 use crate::stages::Stage;
 
 /// Where the figures come from. `shard::Shared` implements it; so does the test.
@@ -25,6 +26,8 @@ pub trait Figures: fmt::Debug + Send + Sync + 'static {
     fn gauges(&self) -> Vec<(&'static str, &'static str, i64)>;
     /// CPU by stage of every shard and every analysis worker.
     fn cpu(&self) -> Vec<Cpu>;
+    /// What scan engines of others did.
+    fn engines(&self) -> Vec<engines::Figures>;
     /// Alarms: name, and whether it is raised now. All names, raised or not.
     fn alarms(&self) -> Vec<(&'static str, bool)>;
 }
@@ -72,6 +75,7 @@ impl Collector for Scrape {
             ConstGauge::new(value).encode(into)?;
         }
         self.cpu(&mut encoder)?;
+        self.engines(&mut encoder)?;
         let meaning = "1 while the alarm is raised";
         let mut into = encoder.encode_descriptor("alarm", meaning, unit, MetricType::Gauge)?;
         for (name, raised) in self.0.alarms() {
@@ -107,6 +111,29 @@ impl Scrape {
             let labels = [(one.kind, number.as_str())];
             let family: MetricEncoder<'_> = into.encode_family(&labels)?;
             seconds(one.thread_nanos).encode(family)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn engines(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        type Read = fn(&engines::Figures) -> u64;
+        let all = self.0.engines();
+        let counts: [(&str, &str, Read); 5] = [
+            ("scanner_asked", "Mails that a scan engine was asked about", |one| one.asked),
+            ("scanner_found", "Mails that it found malware in", |one| one.found),
+            ("scanner_failed", "Mails that it did not look at", |one| one.failed),
+            ("scanner_too_large", "Mails that were too large for it", |one| one.too_large),
+            ("scanner_microseconds", "From question to answer, together", |one| one.micros),
+        ];
+        for (name, meaning, read) in counts.into_iter().filter(|_| !all.is_empty()) {
+            let mut into = encoder.encode_descriptor(name, meaning, None, MetricType::Counter)?;
+            for one in &all {
+                let labels = [("scanner", &*one.name)];
+                let family: MetricEncoder<'_> = into.encode_family(&labels)?;
+                ConstCounter::new(read(one)).encode(family)?;
+            }
         }
         Ok(())
     }
@@ -175,6 +202,19 @@ mod tests {
             let thread_nanos = 2_500_000_000;
             vec![Cpu { kind: "shard", number: 1, mails: 3, thread_nanos, stages }]
         }
+        fn engines(&self) -> Vec<engines::Figures> {
+            vec![engines::Figures {
+                name: "clamav".into(),
+                address: "/run/clamd".into(),
+                version: "".into(),
+                state: engines::State::Up,
+                asked: 7,
+                found: 1,
+                failed: 0,
+                too_large: 0,
+                micros: 9_000,
+            }]
+        }
         fn alarms(&self) -> Vec<(&'static str, bool)> {
             vec![("disk", true), ("queue_age", false)]
         }
@@ -192,6 +232,7 @@ mod tests {
             "sekisho_queue_mails 7",
             "sekisho_stage_cpu_seconds_total{shard=\"1\",stage=\"view\"} 1.5",
             "sekisho_cpu_seconds_total{shard=\"1\"} 2.5",
+            "sekisho_scanner_asked_total{scanner=\"clamav\"} 7",
             "sekisho_alarm{name=\"disk\"} 1",
             "sekisho_alarm{name=\"queue_age\"} 0",
         ] {

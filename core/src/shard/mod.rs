@@ -111,6 +111,9 @@ pub enum EngineError {
     /// The threads that check senders could not be started.
     #[error("authentication: {0}")]
     Authentication(String),
+    /// The threads that ask scan engines of others could not be started.
+    #[error("scanners: {0}")]
+    Scanners(String),
     /// The analysis workers could not be started.
     #[error("analysis workers: {0}")]
     Analysis(String),

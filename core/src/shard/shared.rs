@@ -22,6 +22,7 @@ use crate::clock::{Now, UnixMillis};
 use crate::config::Config;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
+use crate::engines::{self, Engines};
 use crate::greylist::Greylist;
 use crate::resolve::ResolverThreads;
 use crate::resolve::zone::ZoneServer;
@@ -116,6 +117,8 @@ pub struct Shared {
     pub authenticators: Authenticators,
     /// DNS lists of client addresses.
     pub dns_lists: ArcSwap<DnsLists>,
+    /// Scan engines of others.
+    pub engines: ArcSwap<Engines>,
     /// Strangers who were asked to come again, and who did.
     pub greylist: Arc<Greylist>,
     /// The zone that all look-ups go to, if there is one.
@@ -227,6 +230,7 @@ impl Shared {
             ("stale_signatures", stale),
             ("generation_refused", self.refused.alarm(in_force)),
             ("dead_worker", died.then(|| alarms::dead_worker(deaths))),
+            ("scanner", alarms::scanner(&self.engines.load().figures())),
             ("overload", is_shedding.then(|| alarms::overload(shed))),
             ("damaged_records", damage::alarm(&self.data, damaged)),
             ("lost_log_rows", alarms::lost_rows(self.sum(|gauges| &gauges.lost_rows))),
@@ -318,6 +322,10 @@ impl Figures for Shared {
         let workers = self.analysis.stages().iter().enumerate();
         let workers = workers.map(|(number, stages)| of("worker", number, stages.mails(), stages));
         shards.chain(workers).collect()
+    }
+
+    fn engines(&self) -> Vec<engines::Figures> {
+        self.engines.load().figures()
     }
 
     fn alarms(&self) -> Vec<(&'static str, bool)> {

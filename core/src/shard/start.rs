@@ -26,6 +26,7 @@ use crate::config::{Config, DnsList, ListenerTls};
 use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
+use crate::engines::Engines;
 use crate::resolve::zone::{Beyond, Zone, ZoneServer};
 use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup, zone_lookup};
 use crate::spool::budget::Budget;
@@ -93,6 +94,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         analysis,
         authenticators,
         dns_lists: ArcSwap::from_pointee(dns_lists(&config)),
+        engines: ArcSwap::from_pointee(engines(&config)?),
         greylist,
         zone,
         tables: OnceLock::new(),
@@ -289,6 +291,10 @@ fn authenticators(config: &Config, dns: DnsSettings) -> Result<Authenticators, E
     };
     let started = Authenticators::start(&settings);
     started.map_err(|error| EngineError::Authentication(error.to_string()))
+}
+
+fn engines(config: &Config) -> Result<Engines, EngineError> {
+    Engines::start(&config.scanners).map_err(|error| EngineError::Scanners(error.to_string()))
 }
 
 fn hops(file: &Path, config: &Config, dns: &DnsSettings, zone: bool) -> Result<Hops, EngineError> {

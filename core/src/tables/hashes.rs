@@ -15,6 +15,12 @@ pub(super) fn key(digest: &Digest) -> Vec<u8> {
         Digest::SectionMd5(octets) => (b's', octets),
         Digest::SectionSha1(octets) => (b't', octets),
         Digest::SectionSha256(octets) => (b'u', octets),
+        Digest::ImportsMd5(octets) => (b'i', octets),
+        Digest::ImportsSha1(octets) => (b'j', octets),
+        Digest::ImportsSha256(octets) => (b'k', octets),
+        Digest::GoodMd5(octets) => (b'g', octets),
+        Digest::GoodSha1(octets) => (b'h', octets),
+        Digest::GoodSha256(octets) => (b'f', octets),
     };
     let mut key = Vec::with_capacity(33);
     key.push(kind);

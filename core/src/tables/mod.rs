@@ -58,6 +58,8 @@ pub use recipients::{RecipientFlags, Resolution};
 pub use senders::{
     Entry, MatchOn, Owner, OwnerLevel, Pattern, PatternKind, Polarity, SenderEntry, Side,
 };
+#[cfg(test)]
+pub(crate) use sources::clamav_hashes::count as signatures_of_hashes;
 pub use sources::{HostFlags, NetworkClass, Source, SourceKind, Sources};
 
 use std::borrow::Cow;
@@ -91,4 +93,16 @@ pub enum Digest {
     SectionSha1([u8; 20]),
     /// SHA-256 of a section of a PE file (ClamAV `msb`).
     SectionSha256([u8; 32]),
+    /// MD5 of what a PE file imports (ClamAV `imp`).
+    ImportsMd5([u8; 16]),
+    /// SHA-1 of what a PE file imports.
+    ImportsSha1([u8; 20]),
+    /// SHA-256 of what a PE file imports.
+    ImportsSha256([u8; 32]),
+    /// MD5 of a whole file that is known to be good (ClamAV `fp`).
+    GoodMd5([u8; 16]),
+    /// SHA-1 of one (ClamAV `sfp`).
+    GoodSha1([u8; 20]),
+    /// SHA-256 of one (ClamAV `sfp`).
+    GoodSha256([u8; 32]),
 }

@@ -177,6 +177,7 @@ fn exceptions(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
         let with_clean = [COMMON, &[Action::Clean]].concat();
         action(section, "in", &with_clean, &mut actions.virus);
         action(section, "uncleanable", COMMON, &mut actions.virus_uncleanable);
+        section.flag("engines", &mut actions.engines);
     });
     section.table("encrypted", |section| {
         let with_stamp = [COMMON, &[Action::Stamp]].concat();

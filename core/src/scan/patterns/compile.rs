@@ -1,6 +1,6 @@
 //! Sources to payload.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::SourceError;
@@ -23,6 +23,12 @@ pub enum SourceFormat {
     ClamAvNdb,
     /// `ClamAV` logical signatures (`.ldb`).
     ClamAvLdb,
+    /// `ClamAV` signatures of container members (`.cdb`).
+    ClamAvCdb,
+    /// Names of `ClamAV` signatures that are not to be used (`.ign`, `.ign2`).
+    ClamAvIgn,
+    /// Every other text file of `ClamAV`: reported, not read.
+    ClamAvOther,
     /// Our own rules (`.toml`).
     Toml,
 }
@@ -35,6 +41,11 @@ impl SourceFormat {
             "cf" | "pre" => Some(Self::SpamAssassin),
             "ndb" | "ndu" => Some(Self::ClamAvNdb),
             "ldb" | "ldu" => Some(Self::ClamAvLdb),
+            "cdb" => Some(Self::ClamAvCdb),
+            "ign" | "ign2" => Some(Self::ClamAvIgn),
+            ending if clamav::NOT_READ.iter().any(|(known, _)| *known == ending) => {
+                Some(Self::ClamAvOther)
+            }
             "toml" => Some(Self::Toml),
             _ => None,
         }
@@ -145,6 +156,7 @@ fn outcome_of(tier: &Tier) -> Outcome {
 fn read(sources: &[PatternSource]) -> Collected {
     let mut reader = spamassassin::Reader::default();
     let mut out = Collected::default();
+    let mut ignored = HashSet::new();
     for (index, source) in sources.iter().enumerate() {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         match source.format {
@@ -155,9 +167,17 @@ fn read(sources: &[PatternSource]) -> Collected {
             SourceFormat::ClamAvLdb => {
                 clamav::read_ldb(&source.path, number, &source.octets, &mut out);
             }
+            SourceFormat::ClamAvCdb => {
+                clamav::read_cdb(&source.path, number, &source.octets, &mut out);
+            }
+            SourceFormat::ClamAvIgn => clamav::ignored_names(&source.octets, &mut ignored),
+            SourceFormat::ClamAvOther => {
+                clamav::note_not_read(&source.path, &source.octets, &mut out);
+            }
             SourceFormat::Toml => toml::read(&source.path, number, &source.octets, &mut out),
         }
     }
+    clamav::leave_out(&ignored, &mut out.drafts);
     let mut all = reader.finish();
     all.drafts.append(&mut out.drafts);
     all.errors.append(&mut out.errors);

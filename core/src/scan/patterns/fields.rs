@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
             }
             fields.parts.push(PartOctets {
                 headers,
-                octets: &part.decoded,
+                octets: if part.is_known_good() { &[] } else { &part.decoded },
                 file_type: if wanted.file_types { part.file_type() } else { FileType::Unknown },
                 html: part.is_html(),
                 text: part.is_text(),

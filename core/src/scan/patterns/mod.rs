@@ -64,7 +64,7 @@ pub use hits::{Hit, Hits};
 pub use open::Patterns;
 pub use report::{BuildReport, Outcome, RuleReport};
 pub use run::{Scratch, Ungated};
-pub use sources::clamav::{HashSignature, hashes};
+pub use sources::clamav::{HashSignature, hashes, ignored_names};
 
 /// Octets that are scanned between two pauses.
 pub const SLICE_BYTES_MAX: usize = 64 * 1024;

@@ -271,6 +271,7 @@ fn wanted(fields: &[FieldPlan]) -> Wanted {
             Field::Normalised => wanted.normalised = true,
             Field::Uri => wanted.uris = true,
             Field::Part(target) => wanted.file_types |= target != PartTarget::Any,
+            Field::At(_) => wanted.file_types = true,
             _ => {}
         }
     }

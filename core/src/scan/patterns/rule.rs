@@ -1,7 +1,10 @@
 //! A rule as all sources give it and as the compiled payload keeps it.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
+use crate::message::pe::Pe;
 use crate::scan::finding::{FindingKind, MilliPoints};
 
 /// Index of a rule in its payload.
@@ -36,6 +39,38 @@ pub enum Field {
     Raw,
     /// The decoded octets of each body part.
     Part(PartTarget),
+    /// Octets of each Windows program from a place of its structure on (`ClamAV` offsets).
+    At(Place),
+}
+
+/// A place in a Windows program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Place {
+    /// From its first instruction on (`EP`).
+    Entry,
+    /// From the beginning of a section on (`Sx`).
+    From(u8),
+    /// A section, to its end (`SEx`).
+    Section(u8),
+    /// From the beginning of its last section on (`SL`).
+    FromLast,
+    /// Its version resource (`VI`).
+    Version,
+}
+
+impl Place {
+    /// The octets from there on; `None` where a program has no such place.
+    pub(super) fn of(self, pe: &Pe, octets: &[u8]) -> Option<Range<usize>> {
+        let section = |number: u8| pe.sections.get(usize::from(number)).cloned();
+        let from = |section: Range<usize>| section.start..octets.len();
+        match self {
+            Self::Entry => pe.entry.map(|entry| entry..octets.len()),
+            Self::From(number) => section(number).map(from),
+            Self::Section(number) => section(number),
+            Self::FromLast => pe.sections.last().cloned().map(from),
+            Self::Version => Pe::version(octets),
+        }
+    }
 }
 
 impl std::fmt::Display for Field {
@@ -54,6 +89,7 @@ impl std::fmt::Display for Field {
             Self::FileName => f.write_str("filename"),
             Self::Raw => f.write_str("raw"),
             Self::Part(target) => write!(f, "part {target:?}"),
+            Self::At(place) => write!(f, "program {place:?}"),
         }
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn is_short(field: &Field) -> bool {
 
 /// Fields with units of any length, scanned as streams.
 pub(super) fn is_streamed(field: &Field) -> bool {
-    matches!(field, Field::Raw | Field::Part(_))
+    matches!(field, Field::Raw | Field::Part(_) | Field::At(_))
 }
 
 fn sample_units(field: &Field) -> Vec<&'static [u8]> {

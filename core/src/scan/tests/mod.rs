@@ -10,6 +10,7 @@ use ::zip::write::{SimpleFileOptions, ZipWriter};
 
 mod archives;
 mod cut;
+mod known;
 mod mime;
 mod pdf;
 mod quine;

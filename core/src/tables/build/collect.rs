@@ -1,11 +1,12 @@
 //! Reads all sources into builders, mistakes into a list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{PROGRESS_LINES, Progress, SourceReport};
 use crate::envelope::Mailbox;
 use crate::policy::source::{DomainSource, parse_domains};
+use crate::scan::patterns::ignored_names;
 use crate::tables::delta::{EntryChange, Layer, RecipientChange, slot};
 use crate::tables::flat::{FlatBuilder, Full, Origin};
 use crate::tables::hosts::{self, HostList, Scope};
@@ -58,6 +59,8 @@ pub(super) struct Collected {
     left_out: u64,
     /// By number of the source.
     warnings: Vec<(u32, String)>,
+    /// Names of hash signatures that are left out.
+    ignored: HashSet<String>,
     scratch: Vec<u8>,
 }
 
@@ -68,6 +71,13 @@ pub(super) fn collect(
 ) -> Result<Collected, Vec<SourceError>> {
     let mut all = Collected { changes: Layer::of(&sources.changes), ..Collected::default() };
     all.files = sources.files.iter().map(|source| source.path.clone()).collect();
+    for source in sources.files.iter().filter(|source| source.kind == SourceKind::Hashes) {
+        if clamav_hashes::names_to_ignore(&source.path)
+            && let Some(content) = all.whole(&source.path)
+        {
+            ignored_names(&content, &mut all.ignored);
+        }
+    }
     let own_hosts: Vec<&str> = sources.own_hosts.iter().map(String::as_str).collect();
     let numbered = || (0_u32..).zip(&sources.files);
     for (number, source) in numbered().filter(|(_, source)| source.kind == SourceKind::Domains) {
@@ -341,13 +351,20 @@ impl Collected {
     }
 
     fn hashes_file(&mut self, number: u32, path: &Path, count: &mut dyn FnMut(u64)) {
+        if clamav_hashes::names_to_ignore(path) {
+            return;
+        }
         let Some(shape) = clamav_hashes::Shape::of(path) else {
-            let text = "the name ends in none of .hdb .hsb .mdb .msb";
+            let text = "the name ends in none of .hdb .hsb .mdb .msb .imp .fp .sfp .ign .ign2";
             return self.errors.push(SourceError::new(path, 0, 0, text));
         };
         self.lines(path, count, |all, line, text| {
             let found = clamav_hashes::signature(text, shape)?;
             let Some((digest, size, name)) = found else { return Ok(()) };
+            if all.ignored.contains(name) {
+                all.left_out += 1;
+                return Ok(());
+            }
             all.items += 1;
             let (key, value) = (hashes::key(&digest), hashes::value(size, name));
             all.hashes.push(&key, &value, (number, line)).map_err(full)

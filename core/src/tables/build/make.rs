@@ -210,13 +210,17 @@ pub(in crate::tables) fn pattern_source(
     content: &[u8],
 ) -> patterns::PatternSource {
     let path = path.display().to_string();
-    let logical = path.to_ascii_lowercase();
-    let logical = logical.ends_with(".ldb") || logical.ends_with(".ldu");
+    // A file that is named by itself may be called anything.
+    let clamav = match patterns::SourceFormat::of_path(&path) {
+        Some(patterns::SourceFormat::SpamAssassin | patterns::SourceFormat::Toml) | None => {
+            patterns::SourceFormat::ClamAvNdb
+        }
+        Some(format) => format,
+    };
     patterns::PatternSource {
         format: match format {
             RuleFormat::Spamassassin => patterns::SourceFormat::SpamAssassin,
-            RuleFormat::Clamav if logical => patterns::SourceFormat::ClamAvLdb,
-            RuleFormat::Clamav => patterns::SourceFormat::ClamAvNdb,
+            RuleFormat::Clamav => clamav,
             RuleFormat::Toml => patterns::SourceFormat::Toml,
         },
         path,

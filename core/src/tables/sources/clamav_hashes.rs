@@ -1,4 +1,5 @@
-//! ClamAV's hash signatures: `hdb` and `hsb` (whole files), `mdb` and `msb` (PE sections).
+//! ClamAV's hash signatures: `hdb` and `hsb` (whole files), `mdb` and `msb` (PE sections), `imp` (what a PE file imports), and
+//! hashes of good files: `fp`, `sfp`. `ign` and `ign2` name signatures that are left out.
 
 use super::lines::LineError;
 use crate::tables::Digest;
@@ -11,6 +12,10 @@ pub(crate) enum Shape {
     WholeFile,
     /// `size:digest:name`.
     Section,
+    /// `digest:size:name`, of what a program imports.
+    Imports,
+    /// `digest:size:name`, of a file that is known to be good.
+    Good,
 }
 
 impl Shape {
@@ -18,9 +23,29 @@ impl Shape {
         match file.extension()?.to_str()? {
             "hdb" | "hsb" | "hdu" | "hsu" => Some(Self::WholeFile),
             "mdb" | "msb" | "mdu" | "msu" => Some(Self::Section),
+            "imp" => Some(Self::Imports),
+            "fp" | "sfp" => Some(Self::Good),
             _ => None,
         }
     }
+}
+
+/// Whether a file lists names of signatures that are to be left out.
+pub(crate) fn names_to_ignore(file: &std::path::Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("ign" | "ign2"))
+}
+
+/// Signatures in a file of them, for a test over many.
+#[cfg(test)]
+pub(crate) fn count(file: &std::path::Path, octets: &[u8]) -> Result<usize, String> {
+    let shape = Shape::of(file).ok_or_else(|| "not a file of hashes".to_owned())?;
+    let text = String::from_utf8_lossy(octets);
+    let mut count = 0;
+    for line in text.lines() {
+        count += usize::from(signature(line.trim_end(), shape).map_err(|(_, why)| why)?.is_some());
+    }
+    Ok(count)
 }
 
 /// One signature; none for an empty line or a comment.
@@ -40,7 +65,7 @@ pub(crate) fn signature(
         Ok((at, field))
     };
     let (digest, size) = match shape {
-        Shape::WholeFile => {
+        Shape::WholeFile | Shape::Imports | Shape::Good => {
             let digest = next("digest")?;
             (digest, next("size")?)
         }
@@ -70,14 +95,34 @@ pub(crate) fn signature(
 fn digest_of(text: &str, shape: Shape) -> Option<Digest> {
     let octets = hex(text)?;
     let octets = octets.as_slice();
-    let whole = shape == Shape::WholeFile;
     Some(match octets.len() {
-        16 if whole => Digest::Md5(octets.try_into().ok()?),
-        20 if whole => Digest::Sha1(octets.try_into().ok()?),
-        32 if whole => Digest::Sha256(octets.try_into().ok()?),
-        16 => Digest::SectionMd5(octets.try_into().ok()?),
-        20 => Digest::SectionSha1(octets.try_into().ok()?),
-        32 => Digest::SectionSha256(octets.try_into().ok()?),
+        16 => {
+            let digest = octets.try_into().ok()?;
+            match shape {
+                Shape::WholeFile => Digest::Md5(digest),
+                Shape::Section => Digest::SectionMd5(digest),
+                Shape::Imports => Digest::ImportsMd5(digest),
+                Shape::Good => Digest::GoodMd5(digest),
+            }
+        }
+        20 => {
+            let digest = octets.try_into().ok()?;
+            match shape {
+                Shape::WholeFile => Digest::Sha1(digest),
+                Shape::Section => Digest::SectionSha1(digest),
+                Shape::Imports => Digest::ImportsSha1(digest),
+                Shape::Good => Digest::GoodSha1(digest),
+            }
+        }
+        32 => {
+            let digest = octets.try_into().ok()?;
+            match shape {
+                Shape::WholeFile => Digest::Sha256(digest),
+                Shape::Section => Digest::SectionSha256(digest),
+                Shape::Imports => Digest::ImportsSha256(digest),
+                Shape::Good => Digest::GoodSha256(digest),
+            }
+        }
         _ => return None,
     })
 }

@@ -57,10 +57,15 @@ fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>>
         (SourceFormat::List, _) => &["txt", "list"],
         (SourceFormat::Rbldnsd, _) => &["zone", "rbldnsd"],
         (SourceFormat::Spamassassin, _) => &["cf"],
-        (SourceFormat::Clamav, TableKind::Hashes) => {
-            &["hdb", "hsb", "mdb", "msb", "hdu", "hsu", "mdu", "msu"]
-        }
-        (SourceFormat::Clamav, _) => &["ndb", "ldb", "ndu", "ldu"],
+        (SourceFormat::Clamav, TableKind::Hashes) => &[
+            "hdb", "hsb", "mdb", "msb", "hdu", "hsu", "mdu", "msu", "imp", "fp", "sfp", "ign",
+            "ign2",
+        ],
+        // Those that are not read are named in the report.
+        (SourceFormat::Clamav, _) => &[
+            "ndb", "ldb", "ndu", "ldu", "cdb", "ign", "ign2", "idb", "fuzzy", "crb", "ftm", "pdb",
+            "gdb", "wdb", "pwdb", "cbc", "cfg", "info", "ioc", "yar", "yara",
+        ],
     };
     let mut files = Vec::new();
     gather(path, extensions, DEPTH_MAX, &mut files)?;

@@ -110,7 +110,8 @@ pub enum SourceKind {
         /// How it is written.
         format: ListFormat,
     },
-    /// Hashes of bad files: ClamAV `hdb`, `hsb`, `mdb`, `msb`, by extension.
+    /// Hashes of bad files: ClamAV `hdb`, `hsb`, `mdb`, `msb`, `imp`, of good ones: `fp`, `sfp`, and names to be left out: `ign`,
+    /// `ign2`, by extension.
     Hashes,
     /// Patterns, compiled by `scan::patterns`.
     Patterns {

@@ -1,10 +1,11 @@
 //! Units of fields that are put together from pieces of the message, and which of them are there.
 
 use crate::message::FileType;
+use crate::message::pe::Pe;
 use crate::scan::patterns::error::ScanError;
 use crate::scan::patterns::fields::{Fields, HeaderField, PartOctets, Units};
 use crate::scan::patterns::open::Patterns;
-use crate::scan::patterns::rule::{Field, HeaderForm, PartTarget};
+use crate::scan::patterns::rule::{Field, HeaderForm, PartTarget, Place};
 
 use super::Scratch;
 
@@ -159,7 +160,8 @@ pub(super) fn gather(fields: &Fields<'_>, field: &Field, out: &mut Gathered) -> 
         | Field::RawBody
         | Field::Normalised
         | Field::Raw
-        | Field::Part(_) => return false,
+        | Field::Part(_)
+        | Field::At(_) => return false,
     }
     true
 }
@@ -202,6 +204,15 @@ fn mailbox(value: &str) -> (&str, &str) {
         }
         None => (value.split(',').next().unwrap_or_default().trim(), ""),
     }
+}
+
+/// The octets of a part from a place on, if it is a program that has one.
+pub(super) fn program<'p>(place: Place, part: &PartOctets<'p>) -> Option<&'p [u8]> {
+    if !matches!(part.file_type, FileType::Pe) {
+        return None;
+    }
+    let pe = Pe::read(part.octets)?;
+    part.octets.get(place.of(&pe, part.octets)?)
 }
 
 /// If a rule for `target` looks at `part`.

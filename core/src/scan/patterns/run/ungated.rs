@@ -102,7 +102,7 @@ impl<'p> Ungated<'p> {
 
 /// Fields for which "the message does not have it" means something.
 fn can_be_unset(field: &Field) -> bool {
-    !matches!(field, Field::Raw | Field::Part(_))
+    !matches!(field, Field::Raw | Field::Part(_) | Field::At(_))
 }
 
 fn units_of(fields: &Fields<'_>, field: &Field) -> Vec<Vec<u8>> {
@@ -115,6 +115,10 @@ fn units_of(fields: &Fields<'_>, field: &Field) -> Vec<Vec<u8>> {
         Field::Part(target) => {
             let parts = fields.parts.iter().filter(|part| gather::concerns(*target, part));
             parts.map(|part| part.octets.to_vec()).collect()
+        }
+        Field::At(place) => {
+            let parts = fields.parts.iter();
+            parts.filter_map(|part| gather::program(*place, part)).map(owned).collect()
         }
         Field::Header(name, form) => {
             let mut unit = Vec::new();

@@ -49,15 +49,18 @@ impl Patterns {
             }
             self.end_part(&mut scratch.state, fields.raw.len());
         }
-        if !concerned(&|field| matches!(field, Field::Part(_))) {
+        if !concerned(&|field| matches!(field, Field::Part(_) | Field::At(_))) {
             return Ok(());
         }
         for part in &fields.parts {
             for (index, plan) in self.plan.fields.iter().enumerate() {
-                if let Field::Part(target) = plan.field
-                    && gather::concerns(target, part)
-                {
-                    self.run_stream(scratch, index, part.octets, pause).await?;
+                let octets = match plan.field {
+                    Field::Part(target) if gather::concerns(target, part) => Some(part.octets),
+                    Field::At(place) => gather::program(place, part),
+                    _ => None,
+                };
+                if let Some(octets) = octets {
+                    self.run_stream(scratch, index, octets, pause).await?;
                 }
             }
             self.end_part(&mut scratch.state, part.octets.len());

@@ -1,22 +1,27 @@
 //! `ClamAV` text signatures: `ndb`, `ldb`, and hashes (`hdb hsb mdb msb`).
 //!
-//! Body signatures become byte expressions; what cannot be served is refused by name: offsets by
-//! entry point or section, boundary marks, macros, byte compare, fuzzy hashes, icon groups,
-//! container and section conditions.
+//! Body signatures become byte expressions. Offsets from the entry point, a section or the version resource of a Windows
+//! program become a field of their own ([`Place`]). What cannot be served is refused by name: those places in other
+//! programs, offsets before the entry point, macros, byte compare, fuzzy hashes, icon groups, conditions of containers
+//! and sections, and every line of a file that is none of ours (`NOT_READ`).
 
 use crate::scan::finding::FindingKind;
 
 use super::super::error::SourceError;
 use super::super::report::Outcome;
-use super::super::rule::{Field, PartTarget, Pattern, Rule, Test};
+use super::super::rule::{Field, PartTarget, Pattern, Place, Rule, Test};
 use super::{Collected, Draft, octets_as_text};
 use crate::scan::patterns::meta::Expression;
 
+mod container;
 mod hash;
 mod hex;
 mod logical;
+mod other;
 
+pub use container::read_cdb;
 pub use hash::{HashSignature, hashes};
+pub use other::{NOT_READ, ignored_names, leave_out, note_not_read};
 
 /// Why a signature cannot be taken.
 pub(super) enum Fault {
@@ -39,7 +44,9 @@ pub fn read_ndb(file: &str, source: u32, octets: &[u8], out: &mut Collected) {
                 Fault::Bad(name.len() + 1, format!("target `{target}` is no number"))
             })?;
             let (field, caseless) = field_of(target)?;
-            if let Some(literal) = hex::literal(signature).filter(|_| *offset == "*") {
+            let (field, offset) = &placed(field, offset)?;
+            let field = field.clone();
+            if let Some(literal) = hex::literal(signature).filter(|_| offset == "*") {
                 // Most signatures: as literals they cost next to nothing, however many there are.
                 return Ok(Test::Literals { field, literals: vec![literal], caseless });
             }
@@ -67,6 +74,41 @@ fn shifted(fault: Fault, by: usize) -> Fault {
     match fault {
         Fault::Bad(column, text) => Fault::Bad(column + by, text),
         Fault::Unsupported(text) => Fault::Unsupported(text),
+    }
+}
+
+/// Field and the rest of an offset: what is counted from a place in a program is matched against the octets from there on.
+pub(super) fn placed(field: Field, offset: &str) -> Result<(Field, String), Fault> {
+    let (place, shift) = match offset.split_once(',') {
+        Some((place, shift)) => (place, format!(",{shift}")),
+        None => (offset, String::new()),
+    };
+    let counted = |from: &str| {
+        from.strip_prefix('+')
+            .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))
+            .map(|digits| format!("{digits}{shift}"))
+            .ok_or_else(|| Fault::Unsupported(format!("offset {offset}")))
+    };
+    let section = |digits: &str| {
+        digits.parse::<u8>().map_err(|_| Fault::Unsupported(format!("offset {offset}")))
+    };
+    let (at, rest) = if let Some(rest) = place.strip_prefix("EP") {
+        (Place::Entry, counted(rest)?)
+    } else if let Some(rest) = place.strip_prefix("SL") {
+        (Place::FromLast, counted(rest)?)
+    } else if let Some(digits) = place.strip_prefix("SE") {
+        (Place::Section(section(digits)?), "*".to_owned())
+    } else if place == "VI" {
+        (Place::Version, "*".to_owned())
+    } else if let Some(rest) = place.strip_prefix('S') {
+        let (digits, rest) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
+        (Place::From(section(digits)?), counted(rest)?)
+    } else {
+        return Ok((field, offset.to_owned()));
+    };
+    match field {
+        Field::Part(PartTarget::Pe | PartTarget::Any) => Ok((Field::At(at), rest)),
+        _ => Err(Fault::Unsupported(format!("offset {offset} in what is no Windows program"))),
     }
 }
 

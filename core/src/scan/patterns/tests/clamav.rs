@@ -11,11 +11,13 @@ Alt:0:*:61(62|63)!(64|65)6?
 Start:0:2,1:41424344
 End:0:EOF-4:57585960
 Pe:1:*:4142434445
-Entry:1:EP+0:4142434445
-Word:0:*:(B)4142434445
+Before:1:EP-10:4142434445
+Elf:6:EP+0:4142434445
+Macro:0:*:41424344${6-7}1$
+Inside:0:*:41424344(B)4142434445
 ";
     let (patterns, report) = built("x.ndb", text);
-    for name in ["Entry", "Word"] {
+    for name in ["Before", "Elf", "Macro", "Inside"] {
         assert!(matches!(outcome(&report, name), Outcome::Refused(_)), "{name}");
     }
     let hits = |octets: &[u8], file_type| {
@@ -40,11 +42,13 @@ Both;Engine:51-255,Target:0;0&1;41414141;42424242::i
 Many;Target:0;(0|1)>2,2;43434343;44444444
 Pcre;Target:0;0;/EE+F{2}/i
 Icon;Target:1,IconGroup1:X;0;45454545
+Compare;Target:0;0&1;45454545;0(>>4#hb2#>10)
+Fuzzy;Target:0;0;fuzzy_img#af2ad01ed42993c7#0
 Size;Target:0,FileSize:10-20;0;47474747
 None;Target:0;0=0;47474747
 ";
     let (patterns, report) = built("x.ldb", text);
-    for name in ["Icon", "None"] {
+    for name in ["Icon", "None", "Compare", "Fuzzy"] {
         assert!(matches!(outcome(&report, name), Outcome::Refused(_)), "{name}");
     }
     let shown = |parts: &[&[u8]]| {
@@ -107,4 +111,133 @@ fn thousands_of_long_signatures_hit_where_they_stand_and_only_there() {
     for number in (0..1000).step_by(37) {
         assert!(hits(body(number).as_bytes()).contains(&format!("Long{number}")), "{number}");
     }
+}
+
+/// Hits of a source in one part.
+fn hits(file: &str, text: &str, octets: &[u8], file_type: FileType) -> Vec<String> {
+    let (patterns, _) = built(file, text);
+    let parts = vec![part(octets, file_type)];
+    let found = run(&patterns, &Fields { parts, ..Fields::default() }).findings(&patterns);
+    found.iter().map(|finding| finding.rule.to_string()).collect()
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[test]
+fn offsets_from_places_of_a_program_are_counted_from_there_and_hold_in_programs_only() {
+    let octets = crate::message::pe::tests::program();
+    let entry = hex("the entry point");
+    let first = hex("in the first section");
+    let last = hex("in the last section");
+    for (offset, signature, hit) in [
+        ("EP+0", &entry, true),
+        ("EP+1", &entry, false),
+        ("EP+0,5", &hex("point"), false),
+        ("EP+4,8", &hex("point"), true),
+        ("S0+16", &entry, true),
+        ("S0+240", &first, true),
+        ("S0+0,134217728", &last, true),
+        ("SE0", &first, true),
+        ("SE0", &last, false),
+        ("SE1", &last, true),
+        ("SE7", &last, false),
+        ("SL+480", &last, true),
+        ("SL+0", &last, false),
+        ("VI", &last, false),
+        ("0", &hex("MZ"), true),
+    ] {
+        let text = format!("Here:1:{offset}:{signature}\n");
+        let found = hits("x.ndb", &text, &octets, FileType::Pe);
+        assert_eq!(!found.is_empty(), hit, "ndb {offset}");
+        let text = format!("Here;Target:1;0;{offset}:{signature}\n");
+        assert_eq!(!hits("x.ldb", &text, &octets, FileType::Pe).is_empty(), hit, "ldb {offset}");
+        assert!(hits("x.ldb", &text, b"no program", FileType::Pe).is_empty());
+        assert!(hits("x.ldb", &text, &octets, FileType::Unknown).is_empty(), "not taken for one");
+    }
+    let mut versioned = octets.clone();
+    versioned.extend("VS_VERSION_INFO\u{0}CompanyName".bytes().flat_map(|octet| [octet, 0]));
+    let name: String = "CompanyName".bytes().map(|octet| format!("{octet:02x}00")).collect();
+    assert!(!hits("x.ndb", &format!("V:1:VI:{name}\n"), &versioned, FileType::Pe).is_empty());
+}
+
+#[test]
+fn boundary_marks_ask_for_ends_of_words_and_lines_and_take_ends_of_the_file() {
+    let sign = |before: &str, after: &str| format!("M:0:*:{before}{}{after}\n", hex("word"));
+    for (text, octets, hit) in [
+        (sign("(B)", ""), "a word", true),
+        (sign("(B)", ""), "sword", false),
+        (sign("(B)", "(B)"), "word", true),
+        (sign("", "(B)"), "words", false),
+        (sign("(W)", "(W)"), "(word)", true),
+        (sign("(L)", ""), "a\nword", true),
+        (sign("(L)", ""), "a word", false),
+        (sign("(L)", "(L)"), "word", true),
+        (sign("", "(L)"), "word\r\n", true),
+        (sign("", "(L)"), "word.", false),
+    ] {
+        let found = hits("x.ndb", &text, octets.as_bytes(), FileType::Unknown);
+        assert_eq!(!found.is_empty(), hit, "{text} {octets:?}");
+    }
+}
+
+#[test]
+fn an_expression_of_pcre_holds_where_its_trigger_does_and_at_its_offset() {
+    for (line, octets, hit) in [
+        ("P;Target:0;1;41414141;0/b+c/", "AAAA bbc", true),
+        ("P;Target:0;1;41414141;0/b+c/", "bbc", false),
+        ("P;Target:0;2;41414141;42424242;0&1/c{3}/i", "AAAA BBBB CCC", true),
+        ("P;Target:0;2;41414141;42424242;0&1/c{3}/i", "AAAA CCC", false),
+        ("P;Target:0;1>1;41414141;0/bc/g", "AAAA bc bc", true),
+        ("P;Target:0;1>1;41414141;0/bc/g", "AAAA bc", false),
+        ("P;Target:0;0&1;41414141;5:0/b+c/", "AAAA\nbbc", true),
+        ("P;Target:0;0&1;41414141;4:0/b+c/", "AAAA\nbbc", false),
+        ("P;Target:0;0&1;41414141;4,2:0/b+c/", "AAAA\nbbc", true),
+        ("P;Target:0;0&1;41414141;0:0/x|AAAA/", "AAAA", true),
+        ("P;Target:0;0&1;41414141;1:0/x|AAAA/", "AAAA", false),
+    ] {
+        let found = hits("x.ldb", &format!("{line}\n"), octets.as_bytes(), FileType::Unknown);
+        assert_eq!(!found.is_empty(), hit, "{line} {octets:?}");
+    }
+    let both = "P;Target:0;(0|1)>2;41414141;0/b/\n";
+    assert!(matches!(outcome(&built("x.ldb", both).1, "P"), Outcome::Refused(_)));
+}
+
+#[test]
+fn members_are_known_by_name_and_other_conditions_on_them_are_refused_by_name() {
+    let text = "
+Name:CL_TYPE_ZIP:*:bad\\.exe$:*:*:*:*:*:*
+Any:*:*:invoice.*\\.js$:*:*:*:*:*:*
+Size:*:*:good\\.exe$:*:100:*:*:*:*
+None:*:*:*:*:*:*:*:*:*
+";
+    let (patterns, report) = built("x.cdb", text);
+    for name in ["Name", "Size", "None"] {
+        assert!(matches!(outcome(&report, name), Outcome::Refused(_)), "{name}");
+    }
+    let fields = Fields { file_names: vec![b"invoice 7.js", b"bad.exe"], ..Fields::default() };
+    assert_eq!(names(&patterns, &run(&patterns, &fields)), ["Any"]);
+    assert_eq!(errors("x.cdb", "Short:*:*\n").len(), 1);
+}
+
+#[test]
+fn names_to_be_ignored_are_left_out_and_files_that_are_not_read_are_named() {
+    let sources = [
+        source("a.ndb", "One:0:*:41424344\nTwo:0:*:41424344\nThree:0:*:41424344\n"),
+        source("a.ign2", "One\nTwo.UNOFFICIAL:0123456789abcdef0123456789abcdef\n"),
+        source("b.ign", "daily.ndb:17:Three\n"),
+        source("c.idb", "# icons\nA:B:C:00\nD:E:F:00\n"),
+        source("d.pdb", "H:example.com\n"),
+    ];
+    let mut report = BuildReport::default();
+    let payload = build(&sources, &mut report).unwrap();
+    for name in ["One", "Two", "Three"] {
+        assert!(matches!(outcome(&report, name), Outcome::NotTaken(_)), "{name}");
+    }
+    let patterns = Patterns::open(&payload.0).unwrap();
+    let parts = vec![part(b"ABCD", FileType::Unknown)];
+    assert!(names(&patterns, &run(&patterns, &Fields { parts, ..Fields::default() })).is_empty());
+    assert!(report.notes.iter().any(|note| note.starts_with("c.idb:2: refused, 2 lines: icons")));
+    assert!(report.notes.iter().any(|note| note.starts_with("d.pdb:1: refused, 1 lines")));
 }

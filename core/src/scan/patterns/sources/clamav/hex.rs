@@ -51,6 +51,12 @@ pub(super) fn expression(signature: &str, modifiers: Modifiers) -> Result<String
 
 /// The expression at an offset.
 pub(super) fn anchored(text: &str, offset: &str) -> Result<String, Fault> {
+    let before = before(offset)?;
+    Ok(if before.is_empty() { text.to_owned() } else { format!("{before}(?:{text})") })
+}
+
+/// What stands before an expression so that it matches at an offset only; empty for any.
+pub(super) fn before(offset: &str) -> Result<String, Fault> {
     let number = |text: &str| {
         text.parse::<u64>()
             .ok()
@@ -58,19 +64,25 @@ pub(super) fn anchored(text: &str, offset: &str) -> Result<String, Fault> {
             .ok_or_else(|| Fault::Unsupported(format!("offset {offset}")))
     };
     if offset == "*" {
-        return Ok(text.to_owned());
+        return Ok(String::new());
     }
+    // A shift that is this long means "from there on": it is written by those who cannot say it otherwise.
+    let wide = |shift: &str| shift.parse::<u64>().is_ok_and(|shift| shift > REPEAT_MAX);
     let (place, shift) = match offset.split_once(',') {
-        Some((place, shift)) => (place, number(shift)?),
-        None => (offset, 0),
+        Some((place, shift)) if wide(shift) => (place, None),
+        Some((place, shift)) => (place, Some(number(shift)?)),
+        None => (offset, Some(0)),
     };
     if let Some(back) = place.strip_prefix("EOF-") {
         let back = number(back)?;
-        let gap = gap(back.saturating_sub(shift), Some(back));
-        return Ok(format!("(?={gap}\\z){text}"));
+        let gap = gap(shift.map_or(0, |shift| back.saturating_sub(shift)), Some(back));
+        return Ok(format!("(?={gap}\\z)"));
     }
     let start = number(place)?;
-    Ok(format!("\\A{}(?:{text})", gap(start, Some(start + shift))))
+    if start == 0 && shift.is_none() {
+        return Ok(String::new());
+    }
+    Ok(format!("\\A{}", gap(start, shift.map(|shift| start + shift))))
 }
 
 /// Between `low` and `high` octets, whatever they are.
@@ -196,10 +208,28 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// `(B)`: end of a word, `(L)`: end of a line, `(W)`: what is no letter or digit; the ends of the file are all of them.
+    fn boundary(&mut self, negated: bool, out: &mut String) -> Result<(), Fault> {
+        let mark = self.peek(1);
+        let first = self.at == 0 || (negated && self.at == 1);
+        let last = self.at + 3 == self.bytes.len();
+        if negated || (!first && !last) {
+            let mark = char::from(mark);
+            return Err(Fault::Unsupported(format!("boundary mark ({mark}) inside or negated")));
+        }
+        out.push_str(match (mark, first) {
+            (b'L', true) => "(?<![^\\r\\n])",
+            (b'L', false) => "(?![^\\r\\n])",
+            (_, true) => "(?<![A-Za-z0-9])",
+            (_, false) => "(?![A-Za-z0-9])",
+        });
+        self.at += 3;
+        Ok(())
+    }
+
     fn alternatives(&mut self, negated: bool, out: &mut String) -> Result<(), Fault> {
         if matches!(self.peek(1), b'B' | b'L' | b'W') && self.peek(2) == b')' {
-            let mark = char::from(self.peek(1));
-            return Err(Fault::Unsupported(format!("boundary mark ({mark})")));
+            return self.boundary(negated, out);
         }
         self.at += 1;
         let mut inner = String::new();

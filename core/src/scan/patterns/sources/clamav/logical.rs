@@ -8,8 +8,8 @@ use super::super::super::COUNT_MAX;
 use super::super::super::meta::{Expression, Operator, Step};
 use super::super::super::rule::{Field, Test};
 use super::super::Draft;
-use super::hex::{Modifiers, anchored, expression};
-use super::{Fault, byte_test, drafted, field_of, shifted};
+use super::hex::{Modifiers, anchored, before, expression};
+use super::{Fault, byte_test, drafted, field_of, placed, shifted};
 
 /// Subsignatures of one signature, as `ClamAV` bounds them.
 const SUBS_MAX: usize = 64;
@@ -55,8 +55,11 @@ fn made(
     let (field, caseless, bytes) = conditions(target).map_err(|f| shifted(f, target_at))?;
     let mut drafts = Vec::new();
     let mut names = Vec::new();
+    let mut triggers = Vec::new();
     for (index, (at, sub)) in subs.iter().enumerate() {
-        let test = subsignature(sub, &field, caseless).map_err(|fault| shifted(fault, *at))?;
+        let (test, trigger) =
+            subsignature(sub, &field, caseless).map_err(|fault| shifted(fault, *at))?;
+        triggers.push(trigger);
         let sub_name = format!("__{name}.{index}");
         let mut draft = drafted(&sub_name, Ok(test), place)?;
         draft.rule.sub = true;
@@ -64,11 +67,8 @@ fn made(
         names.push(sub_name);
         drafts.push(draft);
     }
-    let mut reader = Reader { bytes: logic.as_bytes(), at: 0, names: &names };
-    let node = reader.either(0).map_err(|fault| shifted(fault, logic_at))?;
-    if reader.at < logic.len() {
-        return Err(Fault::Bad(logic_at + reader.at, "unexpected text after expression".into()));
-    }
+    let node = read_logic(logic, &names).map_err(|fault| shifted(fault, logic_at))?;
+    let node = triggered(node, &triggers, &names)?;
     let mut expression = Expression::default();
     node.write(&names, &mut expression);
     if expression.value(|_| 0.0) != 0.0 {
@@ -76,6 +76,46 @@ fn made(
     }
     drafts.push(drafted(name, Ok(Test::PartMeta { expression, bytes }), place)?);
     Ok(drafts)
+}
+
+fn read_logic(logic: &str, names: &[String]) -> Result<Node, Fault> {
+    let mut reader = Reader { bytes: logic.as_bytes(), at: 0, names };
+    let node = reader.either(0)?;
+    if reader.at < logic.len() {
+        return Err(Fault::Bad(reader.at, "unexpected text after expression".into()));
+    }
+    Ok(node)
+}
+
+/// An expression of PCRE counts only where its trigger, an expression over the other subsignatures, holds, too.
+fn triggered(node: Node, triggers: &[Option<&str>], names: &[String]) -> Result<Node, Fault> {
+    let of = |index: usize| triggers.get(index).copied().flatten();
+    let all = |nodes: Vec<Node>| -> Result<Vec<Node>, Fault> {
+        nodes.into_iter().map(|node| triggered(node, triggers, names)).collect()
+    };
+    Ok(match node {
+        Node::Sub(index) => match of(index) {
+            Some(trigger) => Node::Both(vec![read_logic(trigger, names)?, Node::Sub(index)]),
+            None => Node::Sub(index),
+        },
+        Node::Both(nodes) => Node::Both(all(nodes)?),
+        Node::Either(nodes) => Node::Either(all(nodes)?),
+        Node::Counted { .. } => {
+            let mut leaves = Vec::new();
+            node.leaves(&mut leaves);
+            match leaves.as_slice() {
+                [one] => match of(*one) {
+                    Some(trigger) => Node::Both(vec![read_logic(trigger, names)?, node]),
+                    None => node,
+                },
+                leaves if leaves.iter().all(|leaf| of(*leaf).is_none()) => node,
+                _ => {
+                    let text = "a count over several subsignatures, one of them with a trigger";
+                    return Err(Fault::Unsupported(text.into()));
+                }
+            }
+        }
+    })
 }
 
 /// `Engine:51-255,Target:0,FileSize:1-2`.
@@ -107,12 +147,20 @@ fn conditions(text: &str) -> Result<(Field, bool, (u64, u64)), Fault> {
     Ok((field, caseless, bytes))
 }
 
-fn subsignature(text: &str, field: &Field, caseless: bool) -> Result<Test, Fault> {
+/// The test, and for PCRE its trigger.
+fn subsignature<'s>(
+    text: &'s str,
+    field: &Field,
+    caseless: bool,
+) -> Result<(Test, Option<&'s str>), Fault> {
+    if text.starts_with("fuzzy_img#") {
+        return Err(Fault::Unsupported("fuzzy hash of a picture".into()));
+    }
     if let Some(slash) = text.find('/') {
         return pcre(text, slash, field);
     }
     if text.contains('#') {
-        return Err(Fault::Unsupported("byte compare or fuzzy hash".into()));
+        return Err(Fault::Unsupported("byte compare".into()));
     }
     let (text, letters) = text.split_once("::").unwrap_or((text, ""));
     let mut modifiers = Modifiers { caseless, ..Modifiers::default() };
@@ -128,24 +176,27 @@ fn subsignature(text: &str, field: &Field, caseless: bool) -> Result<Test, Fault
     let (offset, signature) = text.split_once(':').unwrap_or(("*", text));
     let at = text.len() - signature.len();
     let made = expression(signature, modifiers).map_err(|fault| shifted(fault, at))?;
-    Ok(byte_test(field.clone(), anchored(&made, offset)?, modifiers.caseless))
+    let (field, offset) = placed(field.clone(), offset)?;
+    Ok((byte_test(field, anchored(&made, &offset)?, modifiers.caseless), None))
 }
 
-/// `Trigger/PCRE/[Flags]`: the trigger only saves time and is left out where it is another
-/// subsignature, because the expression's own literals do the same here.
-fn pcre(text: &str, slash: usize, field: &Field) -> Result<Test, Fault> {
-    let trigger = text.get(..slash).unwrap_or_default();
-    if trigger.contains(':') {
-        return Err(Fault::Unsupported("PCRE subsignature with an offset".into()));
-    }
-    if !trigger.is_empty() {
-        return Err(Fault::Unsupported(format!("PCRE subsignature with trigger {trigger}")));
-    }
+/// `[Offset:]Trigger/PCRE/[Flags]`. Without the flags `r` (rolling) and `e` (encompass) a match begins at the offset, or up to
+/// its shift behind it.
+fn pcre<'s>(text: &'s str, slash: usize, field: &Field) -> Result<(Test, Option<&'s str>), Fault> {
+    let front = text.get(..slash).unwrap_or_default();
+    let (offset, trigger) = front.rsplit_once(':').unwrap_or(("*", front));
+    let (field, offset) = placed(field.clone(), offset)?;
     let rest = text.get(slash + 1..).unwrap_or_default();
     let Some(end) = rest.rfind('/') else {
         return Err(Fault::Bad(slash, "PCRE without closing /".into()));
     };
-    let mut test = byte_test(field.clone(), rest.get(..end).unwrap_or_default().to_owned(), false);
+    let text = rest.get(..end).unwrap_or_default();
+    // Neither alternatives nor options of the expression reach the offset, nor does its gap mind lines.
+    let text = match before(&offset)?.as_str() {
+        "" => text.to_owned(),
+        before => format!("(?s:{before})(?:{text})"),
+    };
+    let mut test = byte_test(field, text, false);
     if let Test::Expression { pattern, .. } = &mut test {
         pattern.dotall = false;
         for flag in rest.get(end + 1..).unwrap_or_default().chars() {
@@ -154,12 +205,13 @@ fn pcre(text: &str, slash: usize, field: &Field) -> Result<Test, Fault> {
                 's' => pattern.dotall = true,
                 'm' => pattern.multiline = true,
                 'x' => pattern.extended = true,
-                'g' => {}
+                // Of these only what matches and how far differs, never whether.
+                'g' | 'U' | 'E' => {}
                 other => return Err(Fault::Unsupported(format!("PCRE flag {other}"))),
             }
         }
     }
-    Ok(test)
+    Ok((test, (!trigger.is_empty()).then_some(trigger)))
 }
 
 enum Node {
