@@ -31,6 +31,7 @@ pub mod deliver;
 pub mod greylist;
 pub mod maillog;
 pub mod message;
+pub mod notice;
 pub mod policy;
 pub mod quarantine;
 pub mod rewrite;

@@ -22,11 +22,13 @@
 mod answer;
 mod authenticate;
 mod clean;
+mod copies;
 pub mod entries;
 mod held_jobs;
 mod hold;
 mod judge;
 mod message;
+mod notices;
 mod recipient;
 mod release;
 mod rescan;

@@ -36,7 +36,7 @@ mod uri;
 mod view;
 
 pub use author::authors;
-pub use charset::{Decoded, decode_charset};
+pub use charset::{Decoded, decode_charset, encoding};
 pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};

@@ -356,6 +356,8 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     let (certificate, key) = start::certificate_files(&shared.config_file, &shared.data, &config);
     shared.certificates.reload(&certificate, &key).map_err(|error| error.to_string())?;
     let zone = start::read_zone(&shared.config_file, &config)?;
+    let sealer = start::sealer(&shared.data, &config)?;
+    let notices = start::templates(&shared.config_file)?;
     let mut why = None;
     config.engine.data_dir.clone_from(&old.engine.data_dir);
     if config.listeners.len() != old.listeners.len() {
@@ -383,6 +385,8 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     }
     config.metrics.clone_from(&old.metrics);
     shared.dns_lists.store(Arc::new(start::dns_lists(&config)));
+    shared.sealer.store(sealer);
+    shared.notices.store(Arc::new(notices));
     if let (Some(server), Some(zone)) = (&shared.zone, zone) {
         server.replace(zone);
     }
@@ -400,7 +404,7 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
 
 /// What of `[authentication]` is read once.
 fn started_with(section: &Authentication) -> Authentication {
-    Authentication { enabled: true, arc_trusted: Vec::new(), ..section.clone() }
+    Authentication { enabled: true, arc_trusted: Vec::new(), arc_seal: None, ..section.clone() }
 }
 
 fn status(shared: &Shared) -> serde_json::Value {

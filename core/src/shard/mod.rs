@@ -111,6 +111,9 @@ pub enum EngineError {
     /// The threads that check senders could not be started.
     #[error("authentication: {0}")]
     Authentication(String),
+    /// A text of notices is wrong.
+    #[error("{0}")]
+    Notices(String),
     /// The analysis workers could not be started.
     #[error("analysis workers: {0}")]
     Analysis(String),
