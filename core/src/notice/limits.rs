@@ -68,7 +68,7 @@ impl Limits {
     pub fn ask(&self, key: &str, max: u16, now: UnixMillis) -> Allowed {
         let hash = self.hasher.hash_one(key);
         // A tag is never 0: that is an empty entry.
-        let (tag, hour) = ((hash >> 40).max(1), now.as_secs() / 3600 & 0xf_ffff);
+        let (tag, hour) = ((hash >> 40).max(1), (now.as_secs() / 3600) & 0xf_ffff);
         let first = usize::try_from(hash).unwrap_or(0) % (ENTRIES / WAYS) * WAYS;
         let Some(set) = self.entries.get(first..first + WAYS) else { return Allowed::Yes(0) };
         for _ in 0..TRIES {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::inbox::ShardCall;
 use super::metrics::Figures as _;
 use super::shared::Shared;
-use super::start;
+use super::{start, written};
 use crate::clock::Now;
 use crate::config::Authentication;
 use crate::control::server::Dispatch;
@@ -356,8 +356,8 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     let (certificate, key) = start::certificate_files(&shared.config_file, &shared.data, &config);
     shared.certificates.reload(&certificate, &key).map_err(|error| error.to_string())?;
     let zone = start::read_zone(&shared.config_file, &config)?;
-    let sealer = start::sealer(&shared.data, &config)?;
-    let notices = start::templates(&shared.config_file)?;
+    let sealer = written::sealer(&shared.data, &config)?;
+    let notices = written::templates(&shared.config_file)?;
     let mut why = None;
     config.engine.data_dir.clone_from(&old.engine.data_dir);
     if config.listeners.len() != old.listeners.len() {

@@ -35,6 +35,7 @@ pub mod shared;
 mod start;
 #[cfg(test)]
 mod tests;
+pub mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

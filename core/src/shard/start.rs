@@ -15,24 +15,22 @@ use super::inbox::ShardCall;
 use super::keeper::{self, Keeper};
 use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
-use super::{EngineError, Options, delivery, dispatch};
+use super::{EngineError, Options, delivery, dispatch, written};
 use crate::accept::admission::Admission;
 use crate::accept::remembered::Remembered;
 use crate::accept::tls::{self, Certificates};
 use crate::analysis::{self, PoolSettings};
-use crate::authn::{self, Authenticators, DnsLists, Sealer};
+use crate::authn::{self, Authenticators, DnsLists};
 use crate::clock::Now;
 use crate::config::{Config, DnsList, ListenerTls};
 use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
-use crate::notice::{Limits, Templates, Tongue};
+use crate::notice::Limits;
 use crate::resolve::zone::{Beyond, Zone, ZoneServer};
 use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup, zone_lookup};
 use crate::spool::budget::Budget;
 
-/// Files with texts of notices, in each language.
-const TEMPLATES_MAX: usize = 200;
 /// Open files that the engine asks for: sessions, hops, segments.
 const FILES_WANTED: u64 = 1 << 20;
 
@@ -80,8 +78,8 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     let (zone, dns) = names(&options.config, &config)?;
     let hops = hops(&options.config, &config, &dns, zone.is_some())?;
     let authenticators = authenticators(&config, dns)?;
-    let sealer = sealer(&data, &config).map_err(EngineError::Authentication)?;
-    let notices = templates(&options.config).map_err(EngineError::Notices)?;
+    let sealer = written::sealer(&data, &config).map_err(EngineError::Authentication)?;
+    let notices = written::templates(&options.config).map_err(EngineError::Notices)?;
     let seeds = seeds(usize::from(count) + 1);
     let entries = config.authentication.greylist_entries as usize;
     let (greylist, keeper) = keeper::start(&data, entries, seeds.last().copied().unwrap_or(0))?;
@@ -130,7 +128,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
 }
 
 /// A path of the configuration, relative to the directory of its file.
-fn beside(file: &Path, path: &Path) -> PathBuf {
+pub(super) fn beside(file: &Path, path: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if path.is_relative() => parent.join(path),
         _ => path.to_owned(),
@@ -297,33 +295,6 @@ fn authenticators(config: &Config, dns: DnsSettings) -> Result<Authenticators, E
     };
     let started = Authenticators::start(&settings);
     started.map_err(|error| EngineError::Authentication(error.to_string()))
-}
-
-/// Texts of notices: ours, and before them what is in `notices/{ja,en}` beside the configuration.
-pub(super) fn templates(file: &Path) -> Result<Templates, String> {
-    let mut own = Vec::new();
-    for tongue in Tongue::ALL {
-        let directory = beside(file, &Path::new("notices").join(tongue.key()));
-        let Ok(entries) = std::fs::read_dir(&directory) else { continue };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())).take(TEMPLATES_MAX) {
-            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            if path.extension().is_some_and(|ending| ending == "txt") {
-                let text = std::fs::read_to_string(&path);
-                let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
-                own.push((tongue, name.to_owned(), text));
-            }
-        }
-    }
-    Templates::new(own.iter().map(|(tongue, name, text)| (*tongue, name.as_str(), text.as_str())))
-}
-
-/// Who seals what we change, if that is wanted.
-pub(super) fn sealer(data: &Path, config: &Config) -> Result<Option<Arc<Sealer>>, String> {
-    let Some(seal) = &config.authentication.arc_seal else { return Ok(None) };
-    let file = data.join("secrets").join(&*seal.key);
-    let read = std::fs::read(&file).map_err(|error| error.to_string());
-    let sealer = read.and_then(|pem| Sealer::from_pem(&pem, &seal.domain, &seal.selector));
-    sealer.map(|sealer| Some(Arc::new(sealer))).map_err(|why| format!("{}: {why}", file.display()))
 }
 
 fn hops(file: &Path, config: &Config, dns: &DnsSettings, zone: bool) -> Result<Hops, EngineError> {
