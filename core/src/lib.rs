@@ -32,6 +32,7 @@ pub mod engines;
 pub mod greylist;
 pub mod maillog;
 pub mod message;
+pub mod notice;
 pub mod policy;
 pub mod quarantine;
 pub mod rewrite;

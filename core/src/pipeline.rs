@@ -23,12 +23,14 @@
 mod answer;
 mod authenticate;
 mod clean;
+mod copies;
 mod engines;
 pub mod entries;
 mod held_jobs;
 mod hold;
 mod judge;
 mod message;
+mod notices;
 mod recipient;
 mod release;
 mod rescan;

@@ -7,5 +7,6 @@
     reason = "tests work on files of known form; a suite says how many cases it has"
 )]
 
+mod arc_sealing;
 mod dkim_files;
 mod spf_suite;

@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("greylist", &[]),
     ("verdict", &["authn", "config", "policy", "scan"]),
     ("policy", &["config", "scan", "tables", "verdict"]),
+    ("notice", &["policy"]),
     ("rewrite", &["authn", "message", "policy", "verdict"]),
     // Its queue is shown in the words of the control socket.
     (

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Mail that waits for its next hop.
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Keys that the gateway signs with.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Counters, shards, generation, alarms.
     #[command(after_help = examples::STATUS)]
     Status,
@@ -93,6 +96,45 @@ pub(crate) enum Command {
         #[arg(long)]
         store: PathBuf,
     },
+}
+
+/// `key`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and print its DNS record.
+    #[command(after_help = examples::KEY_NEW)]
+    New {
+        /// Kind of key; many receivers verify RSA only.
+        #[arg(long, value_enum, default_value = "rsa")]
+        algorithm: KeyAlgorithm,
+        #[command(flatten)]
+        key: KeyArguments,
+    },
+    /// Print the DNS record of a key that is there.
+    Show(KeyArguments),
+}
+
+/// Kinds of keys.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KeyAlgorithm {
+    /// RSA with 2,048 bits.
+    Rsa,
+    /// Ed25519 (RFC 8463).
+    Ed25519,
+}
+
+/// Which key.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArguments {
+    /// Domain that signs (d=).
+    #[arg(long)]
+    pub(crate) domain: String,
+    /// Selector (s=).
+    #[arg(long)]
+    pub(crate) selector: String,
+    /// Name of its file in secrets/ of the data directory.
+    #[arg(long, default_value = "arc.pem")]
+    pub(crate) file: String,
 }
 
 /// `run`.

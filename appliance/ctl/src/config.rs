@@ -6,6 +6,7 @@ use sekisho_core::analysis::worker_user;
 use sekisho_core::config::{Config, DEFAULT_TEXT, TableKind};
 use sekisho_core::control::{Request, Response};
 use sekisho_core::policy::source::parse_domains;
+use sekisho_core::shard::written;
 
 use crate::arguments::ConfigCommand;
 use crate::call::{ask, unexpected};
@@ -56,6 +57,8 @@ fn check(place: &Place, named: Option<&Path>, json: bool) -> Ran {
             if let Err(error) = worker_user(&config.analysis.user) {
                 mistakes.push(format!("{name}: {error}"));
             }
+            mistakes.extend(written::sealer(&place.data, &config).err());
+            mistakes.extend(written::templates(file).err());
             let own = own_hosts(&config);
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             for path in domain_files(file, &config) {

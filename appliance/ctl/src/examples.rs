@@ -22,6 +22,12 @@ Examples:
 Exit codes: 0 it would be delivered (a directory: every file could be read); 1 it would not; 2 could \
 not run.";
 
+pub(crate) const KEY_NEW: &str = "\
+Examples:
+  sekisho key new --domain example.com --selector arc1
+  sekisho key new --domain example.com --selector arc2 --algorithm ed25519 --file arc2.pem
+A key that is there is never overwritten.";
+
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:
   sekisho tables build

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod config;
 mod examples;
+mod key;
 mod list;
 mod log;
 mod outcome;
@@ -114,6 +115,7 @@ fn command(arguments: Arguments) -> Ran {
         Command::Quarantine(command) => quarantine::run(&place, json, command),
         Command::Log(command) => log::run(&place, json, &command),
         Command::Queue(command) => queue::run(&place, json, command),
+        Command::Key(command) => key::run(&place, json, &command),
         Command::Status => status::run(&place, json),
         Command::Send(arguments) => send::run(&place, json, &arguments),
         Command::Backup { file, yes } => backup::backup(&place, json, &file, yes),

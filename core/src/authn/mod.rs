@@ -12,6 +12,7 @@ mod listed;
 mod names;
 mod octets;
 mod result;
+mod seal;
 mod spf;
 #[cfg(test)]
 mod tests;
@@ -24,5 +25,8 @@ pub use result::{
     ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy,
     ReverseCheck, SpfCheck,
 };
+pub use seal::{Sealer, Sealing, Unsealed};
 pub use spf::{Identity, check as check_spf, fuzz_spf};
-pub use threads::{Authenticators, Pending, PendingListed, Settings, SpfChecks, Subject};
+pub use threads::{
+    Authenticators, Pending, PendingListed, PendingSeal, Settings, SpfChecks, Subject,
+};

@@ -68,7 +68,8 @@ pub(super) fn hash_body(
     true
 }
 
-fn hash_with<H: HashImpl>(
+/// The hash of a body; `None`: it cannot be read.
+pub(super) fn hash_with<H: HashImpl>(
     content: &Content,
     header_bytes: usize,
     canonicalization: Canonicalization,

@@ -19,8 +19,8 @@ use super::check::{self, Whom};
 use super::listed::{self, Listed, SharedLists};
 use super::names;
 use super::octets;
-use super::{Authentication, SpfCheck};
-use crate::content::Content;
+use super::{Authentication, Sealer, Sealing, SpfCheck, Unsealed};
+use crate::content::{Content, Piece};
 use crate::resolve::DnsSettings;
 
 /// Requests that wait for a thread, in each lane.
@@ -76,6 +76,12 @@ enum Request {
         content: Content,
         spf: Option<SpfChecks>,
         answer: flume::Sender<Authentication>,
+    },
+    Seal {
+        sealer: Arc<Sealer>,
+        content: Content,
+        sealing: Sealing,
+        answer: flume::Sender<Result<Vec<u8>, Unsealed>>,
     },
 }
 
@@ -148,6 +154,17 @@ impl Authenticators {
         let _ = if small { self.ask(request) } else { self.large.try_send(request).is_ok() };
         Pending(receive)
     }
+
+    /// Asks for a seal, and goes on. Bodies in files have a lane of their own here, too.
+    #[must_use]
+    pub fn seal(&self, sealer: Arc<Sealer>, content: Content, sealing: Sealing) -> PendingSeal {
+        let (answer, receive) = flume::bounded(1);
+        let large = content.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }));
+        let request = Request::Seal { sealer, content, sealing, answer };
+        // A full queue drops the sender, and the answer is that there was no time.
+        let _ = if large { self.large.try_send(request).is_ok() } else { self.ask(request) };
+        PendingSeal(receive)
+    }
 }
 
 /// What the lists say, once they have said it.
@@ -169,6 +186,20 @@ impl Pending {
     /// Their results, once they are there.
     pub async fn answer(self) -> Authentication {
         self.0.recv_async().await.unwrap_or_else(|_| Authentication::unanswered())
+    }
+}
+
+/// A seal that is being made.
+#[derive(Debug)]
+pub struct PendingSeal(flume::Receiver<Result<Vec<u8>, Unsealed>>);
+
+impl PendingSeal {
+    /// The fields, once they are there.
+    ///
+    /// # Errors
+    /// [`Unsealed`].
+    pub async fn answer(self) -> Result<Vec<u8>, Unsealed> {
+        self.0.recv_async().await.unwrap_or(Err(Unsealed::Late))
     }
 }
 
@@ -257,6 +288,11 @@ async fn answer(shared: &Shared, request: Request) {
             let checks = message(shared, &subject, &content, spf).await;
             let _ = answer.try_send(checks);
         }
+        // Whoever asked waits for a while only, and then it is too late.
+        Request::Seal { sealer, content, sealing, answer } if !answer.is_disconnected() => {
+            let _ = answer.try_send(sealer.seal(&content, &sealing));
+        }
+        Request::Seal { .. } => {}
     }
 }
 

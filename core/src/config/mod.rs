@@ -25,7 +25,7 @@ pub mod walk;
 mod tests;
 
 pub use admission::{Admission, Allowance};
-pub use authentication::Authentication;
+pub use authentication::{ArcSeal, Authentication, Sealed};
 pub use default::DEFAULT_TEXT;
 pub use delivery::{Delivery, DeliveryMode, Tls};
 pub use dns::Dns;

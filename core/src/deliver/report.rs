@@ -4,7 +4,7 @@ use super::copy::{Disposition, HopAnswer, Needs};
 use super::dsn::{Dsn, DsnAction, Reported};
 use super::store::Store;
 use super::transport::World;
-use super::{Deliverer, record};
+use super::{Deliverer, record, wake};
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{BodyType, Envelope, MailId, Mailbox, Notify, Recipient};
@@ -85,10 +85,30 @@ impl<W: World, S: Store> Deliverer<W, S> {
         };
         let beginning = self.beginning(content, dsn.wants_bytes(content.bytes())).await;
         let report = dsn.to_content(&beginning, content.bytes());
-        let queued = queued_report(&dsn, to, &report, now);
+        let queued = queued_own(dsn.id, to, &report, now);
         self.inner.store.put(&queued, &report, now).await?;
         self.enqueue_ready(&queued);
         Ok(())
+    }
+
+    /// Spools mails of our own (id, to whom, octets) from the null reverse-path, all at the same time, and says how many are
+    /// durable.
+    pub async fn send_own(&self, mails: Vec<(MailId, Mailbox, Content)>) -> u64 {
+        let now = self.world().now().unix;
+        let kept = wake::all(mails.iter().map(|(id, to, content)| async move {
+            let queued = queued_own(*id, to, content, now);
+            match self.inner.store.put(&queued, content, now).await {
+                Ok(()) => {
+                    self.enqueue_ready(&queued);
+                    1
+                }
+                Err(error) => {
+                    tracing::warn!(%id, %error, "a notice was not stored");
+                    0
+                }
+            }
+        }));
+        kept.await.into_iter().sum()
     }
 
     /// A new id, for a mail of our own.
@@ -139,7 +159,8 @@ fn disposition(mail: &QueuedMail, recipient: &QueuedRecipient) -> Disposition {
     }
 }
 
-fn queued_report(dsn: &Dsn<'_>, to: &Mailbox, content: &Content, now: UnixMillis) -> QueuedMail {
+/// A mail of our own. What cannot be delivered is `Logged`: no report about a report, or a notice.
+fn queued_own(id: MailId, to: &Mailbox, content: &Content, now: UnixMillis) -> QueuedMail {
     let needs = Needs::of(b"", content, false);
     let recipient = Recipient {
         original: to.clone(),
@@ -148,7 +169,7 @@ fn queued_report(dsn: &Dsn<'_>, to: &Mailbox, content: &Content, now: UnixMillis
         orcpt: None,
     };
     QueuedMail {
-        mail: dsn.id,
+        mail: id,
         client: None,
         envelope: Envelope {
             body: if needs.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },

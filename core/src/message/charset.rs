@@ -82,6 +82,18 @@ fn plain_label(label: &str) -> String {
         .collect()
 }
 
+/// The encoding that a declared charset means; `None`: unknown, or none that text can be written in.
+#[must_use]
+pub fn encoding(label: &str) -> Option<&'static Encoding> {
+    let label = plain_label(label);
+    // Later parts of ISO 2022-JP add sets to it; what is written in the first is right in all of them.
+    match label.starts_with("iso-2022-jp") || label.starts_with("csiso2022jp") || label == "cp50221"
+    {
+        true => Some(encoding_rs::ISO_2022_JP),
+        false => encoding_of(&label),
+    }
+}
+
 /// The encoding for a label in [`plain_label`]'s form.
 fn encoding_of(label: &str) -> Option<&'static Encoding> {
     let known = match label {

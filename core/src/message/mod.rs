@@ -37,7 +37,7 @@ mod uri;
 mod view;
 
 pub use author::authors;
-pub use charset::{Decoded, decode_charset, is_known_charset};
+pub use charset::{Decoded, decode_charset, encoding, is_known_charset};
 pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};

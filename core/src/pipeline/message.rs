@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::answer::{accepted, may_report, rejection};
+use super::answer::{accepted, rejection};
 use super::rows::Outcome;
 use super::times::Times;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
@@ -15,12 +15,11 @@ use crate::analysis::{self, Cleaning};
 use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
-use crate::deliver::{self, Disposition, Needs, Others};
+use crate::deliver::{self, Disposition, Others};
 use crate::envelope::{Client, Envelope, Mailbox};
 use crate::message::{self, View, ViewLimits, trace};
-use crate::policy::{self, Action, Decision, GroupReply, ListDecision};
+use crate::policy::{self, Action, Decision, GroupReply};
 use crate::reply::{Enhanced, Reply};
-use crate::rewrite;
 use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
@@ -315,7 +314,7 @@ impl Pipeline {
         if dropped && let Err(reply) = self.log_drops(message, judged, &outcomes).await {
             return reply;
         }
-        let copies = message.copies(judged, content, &self.rooms.shared.config.load());
+        let copies = self.copies(message, judged, content).await;
         let reply = if copies.is_empty() {
             match group {
                 GroupReply::Accept => accepted(message),
@@ -334,6 +333,7 @@ impl Pipeline {
             settled.reply
         };
         self.remember_sender(message, judged, &reply);
+        self.send_notices(message, judged, &reply).await;
         self.log(message, judged, &outcomes);
         reply
     }
@@ -363,7 +363,8 @@ impl Pipeline {
     ) -> Result<bool, Reply> {
         let mut any = false;
         for group in groups(message, judged, |judged| judged.decision.action.holds()) {
-            let copy = message.rewritten(judged, &group, content, &self.rooms.shared.config.load());
+            let rewritten = self.rewritten(message, judged, &group, content);
+            let copy = self.sealed(message, rewritten).await;
             let _stage = stages::enter(Stage::Quarantine);
             let held = hold::held_mail(message, judged, &group, copy.bytes());
             let kept = self.rooms.quarantine.hold(&held, &copy, message.at.unix).await;
@@ -385,7 +386,11 @@ impl Pipeline {
 
 /// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
 /// decision, same verdict.
-fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool) -> Vec<Vec<u16>> {
+pub(super) fn groups(
+    message: &Message,
+    judged: &[Judged],
+    which: impl Fn(&Judged) -> bool,
+) -> Vec<Vec<u16>> {
     let mut groups: Vec<Vec<u16>> = Vec::new();
     let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
     for ((index, one), accepted) in all {
@@ -410,69 +415,6 @@ fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool)
 }
 
 impl Message {
-    /// The copies for next hops.
-    fn copies(
-        &self,
-        judged: &[Judged],
-        content: &Content,
-        config: &crate::config::Config,
-    ) -> Vec<deliver::Copy> {
-        let smtputf8 = self.received.envelope.smtputf8;
-        groups(self, judged, |judged| judged.decision.action.delivers())
-            .into_iter()
-            .filter_map(|group| {
-                let first = usize::from(*group.first()?);
-                let accepted = self.transaction.recipients.get(first)?;
-                let verdict = &judged.get(first)?.verdict;
-                let rewritten = self.rewritten(judged, &group, content, config);
-                let mut needs = Needs::of(self.head.section(), &rewritten, smtputf8);
-                needs.eight_bit |= self.received.traits.eight_bit;
-                Some(deliver::Copy {
-                    domain: Arc::clone(&accepted.domain.name),
-                    needs,
-                    content: rewritten,
-                    may_report: may_report(verdict),
-                    fallback: Pipeline::fallback(self, judged, &group),
-                    recipients: group,
-                })
-            })
-            .collect()
-    }
-
-    /// The octets of one group's copy.
-    fn rewritten(
-        &self,
-        judged: &[Judged],
-        group: &[u16],
-        content: &Content,
-        config: &crate::config::Config,
-    ) -> Content {
-        let first = group.first().map_or(0, |first| usize::from(*first));
-        let Some(one) = judged.get(first) else { return content.clone() };
-        let recipients: Vec<&Mailbox> = group
-            .iter()
-            .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
-            .map(|accepted| &accepted.recipient.original)
-            .collect();
-        let job = rewrite::Rewriting {
-            decision: &one.decision,
-            verdict: &one.verdict,
-            client: &self.client,
-            host_name: &config.engine.host_name,
-            mail: self.transaction.mail,
-            received_at: self.transaction.begun.unix,
-            recipients: &recipients,
-            smtputf8: self.received.envelope.smtputf8,
-            scanned: match one.verdict.list {
-                ListDecision::Bypass => rewrite::Scanned::No,
-                _ => rewrite::Scanned::Yes,
-            },
-            removed: &clean::removed(&self.examination.cuts),
-            authentication: &self.authentication,
-        };
-        rewrite::apply(content, &self.head.front, &job)
-    }
-
     fn accepted(&self) -> deliver::Accepted {
         deliver::Accepted {
             mail: self.transaction.mail,

@@ -157,6 +157,12 @@ pub struct Decision {
     pub mixed_reply: MixedReply,
     /// Days that a reject turned into a silent hold is kept.
     pub mixed_days: u16,
+    /// What a stamp does to a mail that its author's domain has signed.
+    #[serde(default)]
+    pub stamp_signed: StampSigned,
+    /// Who is told of it by mail.
+    #[serde(default)]
+    pub notices: Vec<NoticeAsk>,
 }
 
 impl Decision {
@@ -165,4 +171,42 @@ impl Decision {
     pub fn modifies_body(&self) -> bool {
         !self.stamps.is_empty() || self.action == Action::Clean
     }
+}
+
+/// What a stamp does to a mail with a valid signature of its author's domain (`stamp.signed`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StampSigned {
+    /// It goes into the text; the signature breaks.
+    #[default]
+    Stamp,
+    /// It goes into the text where the box can seal what it changes, else it is a header field.
+    StampAndSeal,
+    /// It is a header field.
+    Header,
+}
+
+/// A notice that a rule or setting asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NoticeAsk {
+    /// Name of the rule, or the key of the setting.
+    pub rule: Box<str>,
+    /// Who gets it.
+    pub to: NoticeTo,
+    /// Name of the template.
+    pub template: Box<str>,
+}
+
+/// Who gets a notice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeTo {
+    /// The envelope's sender.
+    Sender,
+    /// The recipient.
+    Recipient,
+    /// The domain's administrators.
+    Administrator,
+    /// The addresses of a notify list (IIJ-85).
+    List(Box<str>),
 }

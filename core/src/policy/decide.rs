@@ -170,6 +170,11 @@ fn settle(
         matched,
         mixed_reply: settings.quarantine.mixed_reply,
         mixed_days: settings.quarantine.days,
+        stamp_signed: settings.stamp_signed,
+        notices: match skips(&verdict.list, settings, Stage::Virus) {
+            true => Vec::new(),
+            false => settings.notice.asks(verdict),
+        },
     }
 }
 

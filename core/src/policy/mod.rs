@@ -13,6 +13,7 @@
 mod action;
 mod decide;
 pub mod lists;
+mod notice;
 mod profile;
 mod reply;
 mod rules;
@@ -22,9 +23,13 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply};
+pub use action::{
+    Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply, NoticeAsk, NoticeTo,
+    StampSigned,
+};
 pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
+pub use notice::{Language, NoticeList, NoticeSettings};
 pub use profile::preset;
 pub use reply::{GroupReply, group_reply};
 pub use rules::{

@@ -2,15 +2,16 @@
 //! fields are the names of settings there (`lists.precedence` is `lists.precedence`).
 //!
 //! Settings of the console, of digests and of outbound mail (C04 to C13, C29, C30, C33 to C35, C46,
-//! C51, C63 to C94) come with the rooms that use them; adding a field is not a change of the format.
+//! C51, C63 to C90, C92 to C94) come with the rooms that use them; adding a field is not a change of the format.
 
 use serde::{Deserialize, Serialize};
 
 use crate::scan::finding::MilliPoints;
 use crate::verdict::{AuthMethod, AuthOutcome, AuthWeight, SenderNetworks, Weights};
 
-use super::action::{Action, HeaderSet, HoldReply, MixedReply};
+use super::action::{Action, HeaderSet, HoldReply, MixedReply, StampSigned};
 use super::lists::{MatchOn, PatternKind, Precedence};
+use super::notice::NoticeSettings;
 use super::rules::{ClassAction, PolicyRule};
 
 /// The five profiles: presets of the settings, as data in `core/data/profiles`.
@@ -377,6 +378,12 @@ pub struct DomainSettings {
     pub size: SizeSettings,
     /// `quarantine.*`
     pub quarantine: QuarantineSettings,
+    /// `stamp.signed`
+    #[serde(default)]
+    pub stamp_signed: StampSigned,
+    /// `notice.*` (C91)
+    #[serde(default)]
+    pub notice: NoticeSettings,
     /// C50 `class_actions`, in order.
     pub class_actions: Vec<ClassAction>,
     /// The administrator's rules, in order.

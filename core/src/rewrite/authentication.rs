@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use super::Rewriting;
 use crate::authn::{AuthResult, Authentication, DkimCheck};
+use crate::envelope::Client;
 
 /// Octets of one value.
 const VALUE_BYTES_MAX: usize = 253;
@@ -16,14 +17,26 @@ pub(super) fn write(out: &mut Vec<u8>, job: &Rewriting<'_>) {
     if found.left_out {
         return;
     }
-    let _ = write!(out, "Authentication-Results: {}", job.host_name);
-    for statement in statements(found, job) {
-        let _ = write!(out, ";\r\n\t{statement}");
-    }
-    out.extend_from_slice(b"\r\n");
+    let _ =
+        write!(out, "Authentication-Results: {}\r\n", results(job.host_name, found, job.client));
 }
 
-fn statements(found: &Authentication, job: &Rewriting<'_>) -> Vec<String> {
+/// Our authserv-id and what we found out: the value of Authentication-Results, and what a seal of ours says (RFC 8617
+/// section 4.1.1).
+#[must_use]
+pub fn results(host_name: &str, found: &Authentication, client: &Client) -> String {
+    let mut text = host_name.to_owned();
+    if found.left_out {
+        text.push_str("; none");
+        return text;
+    }
+    for statement in statements(found, client) {
+        let _ = write!(text, ";\r\n\t{statement}");
+    }
+    text
+}
+
+fn statements(found: &Authentication, client: &Client) -> Vec<String> {
     let mut all = Vec::with_capacity(found.dkim.len() + 5);
     match &found.helo {
         None => all.push(spf(found.spf.result, "smtp.helo", &found.spf.domain)),
@@ -56,7 +69,7 @@ fn statements(found: &Authentication, job: &Rewriting<'_>) -> Vec<String> {
         all.push(text);
     }
     let mut text = format!("iprev={}", found.reverse.result.keyword());
-    property(&mut text, "policy.iprev", &job.client.address.ip().to_canonical().to_string());
+    property(&mut text, "policy.iprev", &client.address.ip().to_canonical().to_string());
     all.push(text);
     all
 }

@@ -7,6 +7,7 @@
 use std::io::Write as _;
 
 use super::subject;
+use crate::policy::Language;
 
 /// A part that is taken out.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ const NAME_CHARS_MAX: usize = 150;
 const PIECE_BYTES_MAX: usize = 60;
 
 /// The entity that stands in the place of `removed`; it ends without a line end, as the part did.
-pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
+pub(super) fn stand_in(removed: &Removed<'_>, language: Language) -> Vec<u8> {
     let name = printable(removed.name);
     let mut out = Vec::with_capacity(1500);
     out.extend_from_slice(b"Content-Type: text/plain; charset=UTF-8\r\nContent-Description:");
@@ -38,7 +39,13 @@ pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
     out.extend_from_slice(b"\r\nContent-Disposition: inline");
     file_name(&mut out, &format!("{shown}.txt"));
     out.extend_from_slice(b"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
-    let text = notice(&name, removed.bytes, &printable(removed.virus));
+    let virus = printable(removed.virus);
+    let (ja, en) = (japanese(&name, removed.bytes, &virus), english(&name, removed.bytes, &virus));
+    let text = match language {
+        Language::Both => format!("{ja}\r\n{en}"),
+        Language::Ja => ja,
+        Language::En => en,
+    };
     let mut lines = text.as_bytes().chunks(57).peekable();
     while let Some(line) = lines.next() {
         subject::base64(&mut out, line);
@@ -50,16 +57,22 @@ pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
 }
 
 /// What the recipient reads.
-fn notice(name: &str, bytes: u64, virus: &str) -> String {
-    let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
+fn japanese(name: &str, bytes: u64, virus: &str) -> String {
+    let name = if name.is_empty() { "(なし)" } else { name };
     format!(
         "ウイルスが見つかったため、この部分は削除されました。\r\n\
-         ファイル名: {ja}\r\n\
+         ファイル名: {name}\r\n\
          サイズ: {bytes} バイト\r\n\
-         ウイルス名: {virus}\r\n\
-         \r\n\
-         A virus was found in this part of the message, and the part was removed.\r\n\
-         File name: {en}\r\n\
+         ウイルス名: {virus}\r\n"
+    )
+}
+
+/// The same in English.
+fn english(name: &str, bytes: u64, virus: &str) -> String {
+    let name = if name.is_empty() { "(none)" } else { name };
+    format!(
+        "A virus was found in this part of the message, and the part was removed.\r\n\
+         File name: {name}\r\n\
          Size: {bytes} bytes\r\n\
          Virus name: {virus}\r\n"
     )
@@ -110,7 +123,7 @@ mod tests {
 
     fn part(name: &str) -> String {
         let removed = Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE" };
-        String::from_utf8(stand_in(&removed)).expect("ASCII")
+        String::from_utf8(stand_in(&removed, Language::Both)).expect("ASCII")
     }
 
     #[test]
@@ -132,6 +145,19 @@ mod tests {
              of the message, and the part was removed.\r\nFile name: eicar.com\r\nSize: 68 bytes\r\n\
              Virus name: EICAR_TEST_FILE\r\n"
         );
+    }
+
+    #[test]
+    fn the_text_is_in_the_language_of_the_domain() {
+        let removed = Removed { start: 0, end: 0, name: "a.exe", bytes: 1, virus: "V" };
+        let text = |language| {
+            let entity = stand_in(&removed, language);
+            View::build(&entity, &ViewLimits::shard()).parts[0].text().to_owned()
+        };
+        let (ja, en) = (text(Language::Ja), text(Language::En));
+        assert!(ja.contains("ウイルス名: V") && !ja.contains("Virus name"), "{ja}");
+        assert!(en.is_ascii() && en.contains("Virus name: V"), "{en}");
+        assert_eq!(text(Language::Both), format!("{ja}\r\n{en}"));
     }
 
     #[test]

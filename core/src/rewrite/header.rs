@@ -46,10 +46,10 @@ pub(super) fn fields(header: &[u8]) -> impl Iterator<Item = RawField<'_>> {
     })
 }
 
-/// Appends the section without fields of ours and with the subject tagged.
-pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) {
+/// Appends the section without fields of ours and with the subject tagged. `true`: a tag was written.
+pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) -> bool {
     let tag = job.decision.tag.as_deref();
-    let mut has_subject = false;
+    let (mut has_subject, mut tagged) = (false, false);
     for field in fields(header) {
         if is_own(&field, job.host_name) {
             continue;
@@ -59,14 +59,20 @@ pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) {
         let ends_section = field.name.is_empty() && field.octets == b"\r\n";
         match tag {
             // A second Subject field is tagged too: readers differ in which one they show.
-            Some(tag) if is_subject => subject::write_tagged(out, &field, tag),
+            Some(tag) if is_subject => {
+                let before = out.len();
+                subject::write_tagged(out, &field, tag);
+                tagged |= out.get(before..) != Some(field.octets);
+            }
             Some(tag) if ends_section && !has_subject => {
+                tagged = true;
                 subject::write_new(out, tag);
                 out.extend_from_slice(field.octets);
             }
             _ => out.extend_from_slice(field.octets),
         }
     }
+    tagged
 }
 
 /// Names that only we write (unified model 10.1).

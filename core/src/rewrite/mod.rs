@@ -17,12 +17,14 @@ mod authentication;
 mod clean;
 mod header;
 mod received;
+mod signed;
 mod stamp;
 mod subject;
 
 #[cfg(test)]
 mod tests;
 
+pub use authentication::results;
 pub use clean::Removed;
 
 use std::sync::Arc;
@@ -31,7 +33,7 @@ use crate::authn::Authentication;
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{Client, MailId, Mailbox};
-use crate::policy::{Action, Decision};
+use crate::policy::{Action, Decision, Language};
 use crate::verdict::Verdict;
 
 /// Everything that the added fields tell.
@@ -60,6 +62,29 @@ pub struct Rewriting<'m> {
     pub authentication: &'m Authentication,
     /// Parts that are taken out if the decision is [`Action::Clean`], in order and apart.
     pub removed: &'m [Removed<'m>],
+    /// Language of what stands in their place.
+    pub language: Language,
+    /// Whether what we change is sealed afterwards.
+    pub sealer: Sealer,
+}
+
+/// Whether the box can seal what it changes (ARC).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sealer {
+    /// It has no key for it.
+    #[default]
+    None,
+    /// It has.
+    There,
+}
+
+/// A rewritten mail.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The octets.
+    pub content: Content,
+    /// Body or subject are not as they came: what signed them does not hold any more.
+    pub changed: bool,
 }
 
 /// Whether the engines saw the mail.
@@ -79,18 +104,21 @@ pub enum Scanned {
 /// When a part to be taken out is in the header section or in another one: what would be handed on
 /// is not what was looked at, and it may be infected.
 #[must_use]
-pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
+pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Rewritten {
     let header_bytes = header::section_bytes(front);
     let (header, body) = front.split_at_checked(header_bytes).unwrap_or((front, &[]));
     let removed: &[Removed<'_>] =
         if job.decision.action == Action::Clean { job.removed } else { &[] };
-    let mut stamps = if job.decision.action.delivers() || job.decision.action.holds() {
-        stamp::plan(header, body, &job.decision.stamps)
-    } else {
-        stamp::Plan::default()
+    let goes_on = job.decision.action.delivers() || job.decision.action.holds();
+    let mut stamps = match job.decision.stamps.as_slice() {
+        [] => stamp::Plan::default(),
+        _ if !goes_on => stamp::Plan::default(),
+        all if signed::keeps_body(header, job) => stamp::Plan::fields(all),
+        all => stamp::plan(header, body, all),
     };
+    let stand_in = |part| clean::stand_in(part, job.language);
     let mut edits: Vec<(std::ops::Range<u64>, Vec<u8>)> =
-        removed.iter().map(|part| (part.start..part.end, clean::stand_in(part))).collect();
+        removed.iter().map(|part| (part.start..part.end, stand_in(part))).collect();
     for (offset, octets) in std::mem::take(&mut stamps.inserts) {
         let at = (header_bytes + offset) as u64;
         if removed.iter().any(|part| (part.start..part.end).contains(&at)) {
@@ -107,7 +135,8 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
     for text in &stamps.fields {
         added::stamp_field(&mut top, text);
     }
-    header::copy(&mut top, header, job);
+    let tagged = header::copy(&mut top, header, job);
+    let changed = tagged || !edits.is_empty();
     let mut result = Content { pieces: vec![Piece::Memory(Arc::from(top))] };
     let mut cut = header_bytes as u64;
     for (range, octets) in edits {
@@ -121,7 +150,7 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Content {
         cut = range.end;
     }
     append(&mut result, content, cut..content.bytes());
-    result
+    Rewritten { content: result, changed }
 }
 
 /// Appends a range of `from`. Octets of files are not copied, and whole pieces in memory neither; a

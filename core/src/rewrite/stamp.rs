@@ -2,14 +2,21 @@
 //! multipart/alternative both), in the part's own charset and transfer encoding: the octets of the
 //! mail are never re-encoded, only ours are put before them.
 //!
-//! Where that cannot be done right (signed or encrypted structure, unknown charset or encoding, no
-//! text part in the front) the stamp becomes the field `X-Sekisho-Stamp`: decision 0064.
+//! Where that cannot be done right (signed or encrypted structure, inline PGP, unknown charset or encoding, a charset in which
+//! no line of the stamp can be said, no text part in the front) the stamp becomes the field `X-Sekisho-Stamp`: decisions 0064,
+//! 0106. Nothing is looked for inside the text: what a sender wrote there (comments, styles) cannot hide a stamp before it.
 
 use super::header::fields;
 use super::subject::base64;
+use crate::message;
 
 /// Depth of multiparts that is looked into.
 const DEPTH_MAX: usize = 8;
+/// Characters on one line of a stamp: in any charset below the 998 octets of RFC 5322, in HTML too, where a character takes
+/// up to ten.
+const LINE_CHARS_MAX: usize = 90;
+/// Octets of a text that are searched for inline PGP.
+const PGP_BYTES_MAX: usize = 64 * 1024;
 
 /// Where stamps go.
 #[derive(Debug, Default)]
@@ -20,58 +27,112 @@ pub(super) struct Plan {
     pub(super) fields: Vec<Box<str>>,
 }
 
+impl Plan {
+    /// The body stays as it is.
+    pub(super) fn fields(stamps: &[Box<str>]) -> Self {
+        Self { inserts: Vec::new(), fields: stamps.to_vec() }
+    }
+}
+
 /// Decides where `stamps` go.
 pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
     if stamps.is_empty() {
         return Plan::default();
     }
-    let text = stamps.iter().map(|stamp| stamp.trim()).collect::<Vec<_>>().join("\n");
+    let text = lines(stamps);
     let mut places = Vec::new();
     find(header, body, 0, DEPTH_MAX, &mut places);
+    if places.iter().any(|place| place.has_pgp(body)) {
+        return Plan::fields(stamps);
+    }
     let inserts: Vec<(usize, Vec<u8>)> = places
-        .into_iter()
-        .filter_map(|(offset, entity)| Some((offset, entity.encode(&text)?)))
+        .iter()
+        .filter_map(|place| Some((place.start, place.entity.encode(&text, place.octets(body))?)))
         .collect();
-    let fields = if inserts.is_empty() { stamps.to_vec() } else { Vec::new() };
-    Plan { inserts, fields }
+    match inserts.is_empty() {
+        true => Plan::fields(stamps),
+        false => Plan { inserts, fields: Vec::new() },
+    }
 }
 
-/// What matters of an entity's header.
-struct Entity {
-    /// `type/subtype`, lower case.
-    media: String,
-    charset: Option<String>,
-    boundary: Option<String>,
-    encoding: String,
-    attachment: bool,
+/// The lines of all stamps, none too long and none with blanks at its end: in format=flowed those would join it to the next
+/// (RFC 3676 section 4.1).
+fn lines(stamps: &[Box<str>]) -> String {
+    let mut out = String::new();
+    for line in stamps.iter().flat_map(|stamp| stamp.trim().lines()) {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let mut count = 0;
+        for c in line.trim_end().chars().filter(|c| !c.is_control()) {
+            if count == LINE_CHARS_MAX {
+                out.push('\n');
+                count = 0;
+            }
+            count += 1;
+            out.push(c);
+        }
+    }
+    out
 }
 
-/// The first text part, and in a multipart/alternative each of them (NTT-05: text and HTML): offset
-/// of its body in the message's body, and what it is.
+/// A text that is stamped: where it begins and ends in the body of the message, and what it is.
+struct Place {
+    start: usize,
+    end: usize,
+    entity: Entity,
+}
+
+impl Place {
+    fn octets<'b>(&self, body: &'b [u8]) -> &'b [u8] {
+        body.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Signed or encrypted by hand, inside the text. In quoted-printable the line stands as it is.
+    fn has_pgp(&self, body: &[u8]) -> bool {
+        let octets = self.octets(body);
+        let octets = octets.get(..PGP_BYTES_MAX.min(octets.len())).unwrap_or_default();
+        let decoded = match self.entity.encoding.as_str() {
+            "base64" => {
+                let whole = octets.len() - octets.len() % 4;
+                mail_parser::decoders::base64::base64_decode(
+                    octets.get(..whole).unwrap_or_default(),
+                )
+            }
+            _ => None,
+        };
+        let text = decoded.as_deref().unwrap_or(octets);
+        memchr::memmem::find_iter(text, b"-----BEGIN PGP ")
+            .any(|at| at == 0 || matches!(text.get(at - 1), Some(b'\n' | b'>')))
+    }
+}
+
+/// The first text part, and in a multipart/alternative each of them (NTT-05: text and HTML). `body` ends where the entity
+/// does, which begins at `start`.
 fn find(
     header: &[u8],
     body: &[u8],
     start: usize,
     depth: usize,
-    places: &mut Vec<(usize, Entity)>,
+    places: &mut Vec<Place>,
 ) -> Option<()> {
     let entity = Entity::of(header);
     if !entity.media.starts_with("multipart/") {
         let text = matches!(entity.media.as_str(), "text/plain" | "text/html");
         if text && !entity.attachment {
-            places.push((start, entity));
+            places.push(Place { start, end: body.len(), entity });
         }
         return Some(());
     }
-    // What is signed or encrypted must not be touched.
-    let closed = ["multipart/signed", "multipart/encrypted"].contains(&entity.media.as_str());
-    if closed || depth == 0 {
+    // What is signed or encrypted must not be touched; what a digest holds without a type of its own is a message.
+    let closed = ["multipart/signed", "multipart/encrypted", "multipart/digest"];
+    if closed.contains(&entity.media.as_str()) || depth == 0 {
         return None;
     }
     let all = entity.media == "multipart/alternative";
     let delimiter = format!("--{}", entity.boundary?);
     let mut at = start;
-    while let Some(found) = find_line(body, at, delimiter.as_bytes()) {
+    while let Some(found) = find_delimiter(body, at, delimiter.as_bytes()) {
         let after = body.get(found + delimiter.len()..)?;
         if after.starts_with(b"--") {
             return None;
@@ -79,7 +140,7 @@ fn find(
         let part = found + delimiter.len() + memchr::memchr(b'\n', after)? + 1;
         let header_bytes = super::header::section_bytes(body.get(part..)?);
         let inside = part + header_bytes;
-        let next = find_line(body, part, delimiter.as_bytes()).unwrap_or(body.len());
+        let next = find_delimiter(body, part, delimiter.as_bytes()).unwrap_or(body.len());
         let part_header = body.get(part..inside)?;
         // A part that ends before its header does has no body of its own.
         if inside <= next && part_header.ends_with(b"\r\n") {
@@ -93,12 +154,29 @@ fn find(
     None
 }
 
-/// Offset of the first line from `at` on that begins with `start`.
-fn find_line(body: &[u8], at: usize, start: &[u8]) -> Option<usize> {
+/// Offset of the first line from `at` on that is this delimiter, final or not (RFC 2046 section 5.1.1). A line that only
+/// begins like it is another's: `--a` does not end at `--ab`.
+fn find_delimiter(body: &[u8], at: usize, delimiter: &[u8]) -> Option<usize> {
     let rest = body.get(at..)?;
-    memchr::memmem::find_iter(rest, start)
-        .map(|found| at + found)
-        .find(|found| *found == 0 || body.get(found - 1) == Some(&b'\n'))
+    memchr::memmem::find_iter(rest, delimiter).map(|found| at + found).find(|found| {
+        let begins = *found == 0 || body.get(found - 1) == Some(&b'\n');
+        let after = body.get(found + delimiter.len()..).unwrap_or_default();
+        let after = after.strip_prefix(b"--").unwrap_or(after);
+        let blank = after.iter().find(|octet| !matches!(octet, b' ' | b'\t'));
+        begins && matches!(blank, None | Some(b'\r' | b'\n'))
+    })
+}
+
+/// What matters of an entity's header.
+struct Entity {
+    /// `type/subtype`, lower case.
+    media: String,
+    charset: Option<String>,
+    boundary: Option<String>,
+    encoding: String,
+    attachment: bool,
+    /// format=flowed (RFC 3676).
+    flowed: bool,
 }
 
 impl Entity {
@@ -110,6 +188,7 @@ impl Entity {
             boundary: None,
             encoding: "7bit".into(),
             attachment: false,
+            flowed: false,
         };
         for field in fields(header) {
             let value = String::from_utf8_lossy(field.value);
@@ -117,6 +196,8 @@ impl Entity {
             if field.name.eq_ignore_ascii_case(b"Content-Type") {
                 entity.charset = parameter(&value, "charset").map(|c| c.to_ascii_lowercase());
                 entity.boundary = parameter(&value, "boundary").filter(|b| !b.is_empty());
+                entity.flowed = parameter(&value, "format")
+                    .is_some_and(|format| format.eq_ignore_ascii_case("flowed"));
                 entity.media = first;
             } else if field.name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
                 entity.encoding = first;
@@ -127,18 +208,38 @@ impl Entity {
         entity
     }
 
-    /// The stamp as octets of this entity; `None` if that cannot be said right.
-    fn encode(&self, text: &str) -> Option<Vec<u8>> {
-        let text = if self.media == "text/html" { html(text) } else { format!("{text}\n\n") };
-        let charset = self.charset.as_deref().unwrap_or("us-ascii");
+    /// The stamp as octets of this entity, which holds `octets`; `None` if that cannot be said right.
+    fn encode(&self, text: &str, octets: &[u8]) -> Option<Vec<u8>> {
+        let text = match (self.media.as_str(), self.flowed) {
+            ("text/html", _) => html(text),
+            (_, true) => stuffed(text) + "\n\n",
+            (_, false) => format!("{text}\n\n"),
+        };
+        // Old mailers send ISO-2022-JP without saying so, and every Japanese reader knows it by its shifts.
+        let shifted = || {
+            let front = octets.get(..PGP_BYTES_MAX.min(octets.len())).unwrap_or_default();
+            memchr::memmem::find(front, b"\x1b$").is_some()
+        };
+        let charset = match self.charset.as_deref().unwrap_or("us-ascii") {
+            "us-ascii" | "ascii" if self.is_seven_bit() && shifted() => "iso-2022-jp",
+            charset => charset,
+        };
         let ascii = matches!(charset, "us-ascii" | "ascii")
             // 8-bit octets in an entity labelled 7bit would be a lie; ISO-2022-JP has none.
-            || (matches!(self.encoding.as_str(), "7bit" | "") && !charset.starts_with("iso-2022"));
+            || (self.is_seven_bit() && !charset.starts_with("iso-2022"));
+        // UTF-7 has another meaning for some of ASCII; UTF-16 and UTF-32 have another width.
+        let encoding = message::encoding(charset);
+        let plain = encoding.is_some_and(encoding_rs::Encoding::is_ascii_compatible)
+            || matches!(charset, "us-ascii" | "ascii")
+            || charset.starts_with("iso-2022-jp");
+        if !plain {
+            return None;
+        }
         let octets = if ascii {
-            to_ascii(&text).into_bytes()
+            to_ascii(&text)?.into_bytes()
         } else {
-            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes())?;
-            // UTF-16 has no encoder here (RFC 2781), and what decodes as "replacement" is unknown.
+            let encoding = encoding?;
+            // ISO-2022-JP is one that encodes without being a superset of ASCII; what has no encoder is left alone.
             if encoding.output_encoding() != encoding {
                 return None;
             }
@@ -147,6 +248,10 @@ impl Entity {
             encoding.encode(&known).0.into_owned()
         };
         self.transfer(&octets)
+    }
+
+    fn is_seven_bit(&self) -> bool {
+        matches!(self.encoding.as_str(), "7bit" | "")
     }
 
     /// Applies the transfer encoding; the result ends at a line end and leaves what follows whole.
@@ -211,16 +316,23 @@ fn quoted_printable(out: &mut Vec<u8>, octets: &[u8]) {
     }
 }
 
-/// Lines that are ASCII; if there is none, everything with `?` for what is not.
-fn to_ascii(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| line.is_ascii()).collect();
+/// Lines that are ASCII; `None` if there is none with a word in it: question marks would tell nobody anything.
+fn to_ascii(text: &str) -> Option<String> {
     if text.is_ascii() {
-        text.to_owned()
-    } else if lines.iter().any(|line| !line.trim().is_empty()) {
-        format!("{}\n\n", lines.join("\n").trim())
-    } else {
-        text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
+        return Some(text.to_owned());
     }
+    let lines: Vec<&str> = text.lines().filter(|line| line.is_ascii()).collect();
+    let said = lines.iter().any(|line| line.bytes().any(|octet| octet.is_ascii_alphanumeric()));
+    said.then(|| format!("{}\n\n", lines.join("\n").trim()))
+}
+
+/// RFC 3676 section 4.4: what could be taken for a quote or a sign in front gets a blank before it.
+fn stuffed(text: &str) -> String {
+    let stuff = |line: &str| match line.starts_with([' ', '>']) || line.starts_with("From ") {
+        true => format!(" {line}"),
+        false => line.to_owned(),
+    };
+    text.lines().map(stuff).collect::<Vec<_>>().join("\n")
 }
 
 /// A paragraph in ASCII, escaped: right in every charset that begins in ASCII. It stands before

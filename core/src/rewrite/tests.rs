@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::authn::{AuthResult, Authentication, DkimCheck, DmarcPolicy};
 use crate::message::decode_field;
-use crate::policy::{Action, Facts, HeaderSet, ListDecision, Profile, decide, preset};
+use crate::policy::{Action, Facts, HeaderSet, Language, ListDecision, Profile, decide, preset};
 use crate::scan::finding::{Finding, FindingKind};
 use crate::verdict::{AppliedEntry, Owner, judge};
 
@@ -52,9 +52,11 @@ fn with_removed(
         smtputf8: false,
         scanned: Scanned::Yes,
         removed,
+        language: Language::Both,
+        sealer: Sealer::None,
         authentication: &Authentication::left_out(),
     };
-    octets(&apply(&Content::from_octets(mail), mail, &job))
+    octets(&apply(&Content::from_octets(mail), mail, &job).content)
 }
 
 fn octets(content: &Content) -> Vec<u8> {
@@ -267,10 +269,13 @@ fn nobody_learns_of_another_recipient_and_nothing_said_in_helo_ends_the_field() 
         smtputf8: false,
         scanned: Scanned::No,
         authentication: &Authentication::left_out(),
+        language: Language::Both,
+        sealer: Sealer::None,
         removed: &[],
     };
-    let mail =
-        text(octets(&apply(&Content::from_octets(PLAIN.as_bytes()), PLAIN.as_bytes(), &job)));
+    let mail = text(octets(
+        &apply(&Content::from_octets(PLAIN.as_bytes()), PLAIN.as_bytes(), &job).content,
+    ));
     assert!(!mail.contains("for <"), "{mail}");
     assert_eq!(mail.matches("\r\nSubject:").count(), 1, "{mail}");
     assert!(!mail.contains("\r\nX-Evil"), "{mail}");
@@ -295,7 +300,7 @@ fn an_infected_part_is_replaced_and_all_else_keeps_its_octets() {
         }))
     };
     let cleaned = as_decided(Action::Clean, None);
-    let stand_in = String::from_utf8(clean::stand_in(&removed[0])).expect("ASCII");
+    let stand_in = String::from_utf8(clean::stand_in(&removed[0], Language::Both)).expect("ASCII");
     let front = front.replace("Subject: s", "Subject: [T] s");
     assert!(cleaned.ends_with(&format!("+0000\r\n{front}{stand_in}{back}")), "{cleaned}");
     // With a stamp in the text before it.
@@ -387,11 +392,14 @@ fn results_of_authentication_stand_on_top_and_what_strangers_chose_ends_no_field
         smtputf8: false,
         scanned: Scanned::Yes,
         authentication: &found,
+        language: Language::Both,
+        sealer: Sealer::None,
         removed: &[],
     };
     let forged = "Authentication-Results: MX.example.net; dmarc=pass\r\n".to_owned() + PLAIN;
-    let mail =
-        text(octets(&apply(&Content::from_octets(forged.as_bytes()), forged.as_bytes(), &job)));
+    let mail = text(octets(
+        &apply(&Content::from_octets(forged.as_bytes()), forged.as_bytes(), &job).content,
+    ));
     let field = mail.find("Authentication-Results: mx.example.net;").expect("our field");
     assert!(field < mail.find("From:").expect("the author"), "{mail}");
     assert_eq!(

@@ -46,11 +46,15 @@ pub enum Counter {
     GreylistPassed,
     /// Seconds that those waited, together.
     GreylistSeconds,
+    Sealed,
+    Unsealed,
+    NoticesSent,
+    NoticesLeftOut,
 }
 
 impl Counter {
     /// All of them, in the order of the array.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::Connections,
         Self::ConnectionsRefused,
         Self::ConnectionsShed,
@@ -81,6 +85,10 @@ impl Counter {
         Self::Greylisted,
         Self::GreylistPassed,
         Self::GreylistSeconds,
+        Self::Sealed,
+        Self::Unsealed,
+        Self::NoticesSent,
+        Self::NoticesLeftOut,
     ];
 
     /// Name as it stands in `status --json` and, after `sekisho_`, in Prometheus.
@@ -131,14 +139,26 @@ impl Counter {
             Self::GreylistSeconds => {
                 ("greylist_delay_seconds", "Seconds that those had to wait, all together")
             }
+            Self::Sealed => ("arc_sealed", "Copies of mails sealed (ARC)"),
+            Self::Unsealed => ("arc_unsealed", "Copies that were to be sealed and went without"),
+            Self::NoticesSent => ("notices_sent", "Notices put into the queue"),
+            Self::NoticesLeftOut => {
+                ("notices_left_out", "Notices not sent: too many, or none may go to that address")
+            }
         }
     }
 }
 
 /// The counters of one shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     counts: CachePadded<[AtomicU64; Counter::ALL.len()]>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { counts: CachePadded::new([const { AtomicU64::new(0) }; Counter::ALL.len()]) }
+    }
 }
 
 impl Counters {

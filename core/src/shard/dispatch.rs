@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::inbox::ShardCall;
 use super::metrics::Figures as _;
 use super::shared::Shared;
-use super::start;
+use super::{start, written};
 use crate::clock::Now;
 use crate::config::Authentication;
 use crate::control::server::Dispatch;
@@ -357,6 +357,8 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
     let (certificate, key) = start::certificate_files(&shared.config_file, &shared.data, &config);
     shared.certificates.reload(&certificate, &key).map_err(|error| error.to_string())?;
     let zone = start::read_zone(&shared.config_file, &config)?;
+    let sealer = written::sealer(&shared.data, &config)?;
+    let notices = written::templates(&shared.config_file)?;
     let mut why = None;
     config.engine.data_dir.clone_from(&old.engine.data_dir);
     if config.listeners.len() != old.listeners.len() {
@@ -389,6 +391,8 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
         let engines = Engines::start(&config.scanners).map_err(|error| error.to_string())?;
         shared.engines.store(Arc::new(engines));
     }
+    shared.sealer.store(sealer);
+    shared.notices.store(Arc::new(notices));
     if let (Some(server), Some(zone)) = (&shared.zone, zone) {
         server.replace(zone);
     }
@@ -406,7 +410,7 @@ fn reload(shared: &Shared, inboxes: &[flume::Sender<ShardCall>]) -> Result<(), S
 
 /// What of `[authentication]` is read once.
 fn started_with(section: &Authentication) -> Authentication {
-    Authentication { enabled: true, arc_trusted: Vec::new(), ..section.clone() }
+    Authentication { enabled: true, arc_trusted: Vec::new(), arc_seal: None, ..section.clone() }
 }
 
 fn status(shared: &Shared) -> serde_json::Value {

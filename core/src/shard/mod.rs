@@ -35,6 +35,7 @@ pub mod shared;
 mod start;
 #[cfg(test)]
 mod tests;
+pub mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -114,6 +115,9 @@ pub enum EngineError {
     /// The threads that ask scan engines of others could not be started.
     #[error("scanners: {0}")]
     Scanners(String),
+    /// A text of notices is wrong.
+    #[error("{0}")]
+    Notices(String),
     /// The analysis workers could not be started.
     #[error("analysis workers: {0}")]
     Analysis(String),

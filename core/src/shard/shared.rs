@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::alarms::{self, Refused};
 use super::counters::{Counter, Counters};
@@ -17,13 +17,14 @@ use crate::accept::admission::Admission;
 use crate::accept::remembered::Remembered;
 use crate::accept::tls::Certificates;
 use crate::analysis;
-use crate::authn::{Authenticators, DnsLists};
+use crate::authn::{Authenticators, DnsLists, Sealer};
 use crate::clock::{Now, UnixMillis};
 use crate::config::Config;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::engines::{self, Engines};
 use crate::greylist::Greylist;
+use crate::notice::{self, Templates};
 use crate::resolve::ResolverThreads;
 use crate::resolve::zone::ZoneServer;
 use crate::spool::SpoolError;
@@ -115,6 +116,12 @@ pub struct Shared {
     pub analysis: analysis::Pool,
     /// Threads that check senders and ask DNS lists.
     pub authenticators: Authenticators,
+    /// Who seals what we change.
+    pub sealer: ArcSwapOption<Sealer>,
+    /// Texts of notices.
+    pub notices: ArcSwap<Templates>,
+    /// How many notices went lately.
+    pub notice_limits: notice::Limits,
     /// DNS lists of client addresses.
     pub dns_lists: ArcSwap<DnsLists>,
     /// Scan engines of others.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::alarms::Refused;
@@ -15,7 +15,7 @@ use super::inbox::ShardCall;
 use super::keeper::{self, Keeper};
 use super::metrics::{self, Figures};
 use super::shared::{Budgets, Gauges, Hops, Recent, Shared};
-use super::{EngineError, Options, delivery, dispatch};
+use super::{EngineError, Options, delivery, dispatch, written};
 use crate::accept::admission::Admission;
 use crate::accept::remembered::Remembered;
 use crate::accept::tls::{self, Certificates};
@@ -27,6 +27,7 @@ use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::engines::Engines;
+use crate::notice::Limits;
 use crate::resolve::zone::{Beyond, Zone, ZoneServer};
 use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup, zone_lookup};
 use crate::spool::budget::Budget;
@@ -78,6 +79,8 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
     let (zone, dns) = names(&options.config, &config)?;
     let hops = hops(&options.config, &config, &dns, zone.is_some())?;
     let authenticators = authenticators(&config, dns)?;
+    let sealer = written::sealer(&data, &config).map_err(EngineError::Authentication)?;
+    let notices = written::templates(&options.config).map_err(EngineError::Notices)?;
     let seeds = seeds(usize::from(count) + 1);
     let entries = config.authentication.greylist_entries as usize;
     let (greylist, keeper) = keeper::start(&data, entries, seeds.last().copied().unwrap_or(0))?;
@@ -93,6 +96,9 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         stages: (0..count).map(|_| Arc::default()).collect(),
         analysis,
         authenticators,
+        sealer: ArcSwapOption::from(sealer),
+        notices: ArcSwap::from_pointee(notices),
+        notice_limits: Limits::new(seeds.last().copied().unwrap_or(0)),
         dns_lists: ArcSwap::from_pointee(dns_lists(&config)),
         engines: ArcSwap::from_pointee(engines(&config)?),
         greylist,
@@ -124,7 +130,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
 }
 
 /// A path of the configuration, relative to the directory of its file.
-fn beside(file: &Path, path: &Path) -> PathBuf {
+pub(super) fn beside(file: &Path, path: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if path.is_relative() => parent.join(path),
         _ => path.to_owned(),

@@ -14,7 +14,9 @@ use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
 use sekisho_core::pipeline::entries::{client_entries, sender_entries};
-use sekisho_core::policy::{self, AttachmentFact, Decision, DomainSettings, Facts, ListDecision};
+use sekisho_core::policy::{
+    self, AttachmentFact, Decision, DomainSettings, Facts, ListDecision, NoticeTo,
+};
 use sekisho_core::scan::finding::{Finding, FindingKind};
 use sekisho_core::scan::patterns::Scratch;
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
@@ -264,6 +266,9 @@ fn show(judged: &Judged, json: bool) {
     line("likelihood", verdict.likelihood.name().to_owned());
     line("points", points(verdict.points));
     line("action", decision.action.key().to_owned());
+    for ask in &decision.notices {
+        line("notice", format!("{} to {} by {}", ask.template, told(&ask.to), shown(&ask.rule)));
+    }
     let mut contributions: Vec<_> = verdict.contributions.iter().collect();
     contributions.sort_by_key(|one| std::cmp::Reverse(one.points.abs()));
     for one in contributions {
@@ -273,6 +278,16 @@ fn show(judged: &Judged, json: bool) {
     }
     for detection in &verdict.detections {
         line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
+    }
+}
+
+/// Who gets a notice, in a word.
+fn told(to: &NoticeTo) -> String {
+    match to {
+        NoticeTo::Sender => "sender".to_owned(),
+        NoticeTo::Recipient => "recipient".to_owned(),
+        NoticeTo::Administrator => "administrator".to_owned(),
+        NoticeTo::List(name) => format!("list {}", shown(name)),
     }
 }
 
@@ -306,6 +321,7 @@ fn to_json(judged: &Judged) -> serde_json::Value {
         "points": verdict.points,
         "action": decision.action.key(),
         "delivers": decision.action.delivers(),
+        "notices": decision.notices,
         "contributions": contributions,
     })
 }

@@ -237,7 +237,7 @@ fn local_part(section: &Section<'_, '_>, key: &str, text: &Placed<&str>) -> Opti
 }
 
 /// `user@domain`, roughly: enough for an address that notices are sent to.
-fn is_mailbox(text: &str) -> bool {
+pub(super) fn is_mailbox(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| {
         !local.is_empty()
             && local.len() <= limits::LOCAL_PART_BYTES_TOLERATED
