@@ -12,15 +12,25 @@
 
 mod archive;
 mod attachment;
+mod brand;
 mod cut;
 mod examine;
 pub mod finding;
+mod graymail;
+mod hidden;
+mod known;
+mod letter;
+mod links;
 pub mod patterns;
 mod pdf;
+mod signs;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
 pub use cut::{Cut, cuts};
+pub use letter::Sender;
+pub use signs::{SIGNS, Sign};
 pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};
