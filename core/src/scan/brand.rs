@@ -6,7 +6,7 @@
 
 use super::finding::{Finding, MilliPoints};
 use super::known::{Brand, BrandIds, HostKind, is_restricted, known};
-use super::letter::{Letter, folded};
+use super::letter::{Letter, fold};
 use super::links::{Links, Trick, is_random, trick};
 use super::signs::{self, add};
 use super::{ScanTables, known as known_data, letter};
@@ -95,7 +95,7 @@ pub(super) fn find(letter: &Letter<'_, '_>, links: &Links, tables: &ScanTables<'
     author(letter, tables, out);
     let domain = letter.domain();
     let named = letter.authors.first().and_then(|author| {
-        let name = folded(&author.name);
+        let name = fold(&author.name);
         // `'PayPal' via Group <group@lists.example>` says where it went through.
         let via = letter.list && name.contains(" via ");
         claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_name_is_a_brands_if_nothing_else_is_left_of_it() {
         let check = |name: &str, expected: Option<(&str, bool)>| {
-            let found = claim(&folded(name));
+            let found = claim(&fold(name));
             assert_eq!(found.as_ref().map(|claim| (name_of(claim), claim.strong)), expected, "{name}");
         };
         for name in ["Amazon", "Amazon.co.jp", "Ａｍａｚｏｎカスタマーサービス", "Amazon Security Team", "\u{410}m\u{430}zon"] {

@@ -347,6 +347,25 @@ pub(super) fn skeleton(label: &str) -> String {
     folded.replace("rn", "m").replace("vv", "w")
 }
 
+/// Whether `host` could be taken for `domain` or something below it, and is not: its label looks the same or is one letter
+/// off, or the whole domain stands in front of another. The same label under another suffix is not meant: most houses have
+/// several.
+#[must_use]
+pub fn passes_for(host: &str, domain: &str) -> bool {
+    let whole = host.split_once(domain);
+    if whole.is_some_and(|(before, after)| (before.is_empty() || before.ends_with('.')) && after.starts_with('.')) {
+        return true;
+    }
+    let (label, own) = (label_of(host), label_of(domain));
+    let plain = |label: &str| idna::domain_to_unicode(label).0;
+    if label.is_empty() || own.len() < 4 || label == own {
+        return false;
+    }
+    let (label, own) = (plain(label), plain(own));
+    let near = own.len() >= NEAR_CHARS_MIN && label.is_ascii() && own.is_ascii() && one_off(&own, &label);
+    near || skeleton(&label) == skeleton(&own)
+}
+
 /// `label` with each of its letters taken out in turn. It is ASCII.
 fn without_one(label: &str) -> impl Iterator<Item = String> + '_ {
     label.char_indices().map(|(at, _)| {

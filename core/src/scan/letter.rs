@@ -13,8 +13,8 @@ use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
 const MAILBOXES_MAX: usize = 5;
 /// Recipients of the header that are compared with links.
 const RECIPIENTS_MAX: usize = 10;
-/// Domains of links that are kept.
-const DOMAINS_MAX: usize = 50;
+/// Hosts of links that are kept.
+const HOSTS_MAX: usize = 50;
 /// Characters of a subject that are looked at.
 const SUBJECT_CHARS_MAX: usize = 500;
 
@@ -39,8 +39,8 @@ pub struct Sender {
     pub links: bool,
     /// Came through a mailing list.
     pub list: bool,
-    /// Registrable domains of what can be clicked, at most 50.
-    pub link_domains: Vec<Box<str>>,
+    /// Hosts of what can be clicked, at most 50.
+    pub link_hosts: Vec<Box<str>>,
     /// Hosts that are shown, and those that the links lead to instead, at most 20.
     pub shown: Vec<(Box<str>, Box<str>)>,
 }
@@ -62,8 +62,10 @@ pub(super) struct Letter<'v, 'm> {
     pub(super) list: bool,
 }
 
-/// NFKC, disguises undone, lower case.
-pub(super) fn folded(text: &str) -> String {
+/// A text as people read it: NFKC, letters of other scripts that pass for Latin ones undone, invisible ones left out, lower
+/// case.
+#[must_use]
+pub fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     normalise(text, &mut out);
     out.to_lowercase()
@@ -83,7 +85,7 @@ impl<'v, 'm> Letter<'v, 'm> {
             authors: mailboxes("from", MAILBOXES_MAX),
             reply_to: mailboxes("reply-to", MAILBOXES_MAX),
             recipients: to.map(|mailbox| mailbox.address).take(RECIPIENTS_MAX).collect(),
-            subject: folded(&subject),
+            subject: fold(&subject),
             gray: 0,
             bulk: has(&["list-unsubscribe"]),
             list: has(&["list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-loop"]),
@@ -107,14 +109,6 @@ impl<'v, 'm> Letter<'v, 'm> {
 
     /// What is kept of it for later.
     pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
-        let domain_of = |host: &str| psl::domain_str(host).unwrap_or(host).to_owned();
-        let mut link_domains: Vec<Box<str>> = Vec::new();
-        for host in &links.clicks {
-            let domain = domain_of(host);
-            if link_domains.len() < DOMAINS_MAX && !link_domains.iter().any(|kept| **kept == *domain) {
-                link_domains.push(domain.into());
-            }
-        }
         let brands = known().brands_of(self.domain());
         let of_brand = |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
         let brand = brands.first().and_then(|number| known().brand(*number));
@@ -128,7 +122,7 @@ impl<'v, 'm> Letter<'v, 'm> {
             brand_linked: links.clicks.iter().any(|host| of_brand(host)),
             links: links.clickable > 0,
             list: self.list,
-            link_domains,
+            link_hosts: links.clicks.iter().take(HOSTS_MAX).cloned().collect(),
             shown: shown.collect(),
         }
     }

@@ -28,6 +28,7 @@
 //! recipients get 451 until there is one (SM-05).
 
 mod auth;
+mod impersonation;
 mod domain;
 mod rule;
 mod setting;

@@ -54,7 +54,7 @@ pub(in crate::scan) fn trick(host: &str) -> Option<Trick> {
     if is_coded && (disguised_words(label) > 0 || is_all_alike(label)) {
         return Some(Trick::Mixed);
     }
-    named(label, before).map(Trick::Names)
+    named(host, label, before).map(Trick::Names)
 }
 
 /// A brand's whole domain among the labels in front of the organisational domain.
@@ -72,7 +72,7 @@ fn embedded(before: &str) -> Option<u16> {
 }
 
 /// A brand's name as a word of the organisational label or of a label in front of it.
-fn named(label: &str, before: &str) -> Option<u16> {
+fn named(host: &str, label: &str, before: &str) -> Option<u16> {
     let words = || label.split('-').chain(before.split(['.', '-'])).take(LABELS_MAX * 2);
     let risky = || words().any(|word| RISKY.contains(&word));
     let says = |word: &str| {
@@ -82,7 +82,10 @@ fn named(label: &str, before: &str) -> Option<u16> {
         // `amazon` under somebody else's top-level domain needs no other word.
         (clear || risky() && label.contains('-')).then_some(number)
     };
-    words().find_map(says).or_else(|| {
+    // A word in front may be anybody's machine (`citi.umich.edu`) where names are not thrown away.
+    let thrown_away = known().is_cheap(host) || known().is(host, HostKind::FreeHosting) || risky();
+    let front = before.split(['.', '-']).take(LABELS_MAX).filter(|_| thrown_away);
+    label.split('-').take(LABELS_MAX).chain(front).find_map(says).or_else(|| {
         let long = known().label_inside(label)?;
         let brand = known().brand(long)?;
         // `amazonian` is a word; `amazonlogin` and `smbc-card-x` are not.
@@ -144,14 +147,15 @@ mod tests {
         check("rakutem.shop", "near rakuten");
         check("amazon-login.top", "names amazon");
         check("login-amazon.web.app", "names amazon");
-        check("amazon.evil.test", "names amazon");
+        check("amazon.evil.top", "names amazon");
+        check("amazon.login.evil.test", "names amazon");
         check("apple-id-verify.com", "names apple");
         check("amazonlogin.com", "names amazon");
         check("smbc-direct.cfd", "names 三井住友銀行");
         check("b\u{430}nk-example.com", "mixed");
         for fine in [
             "amazon.co.jp", "www.amazon.de", "apple-trees.org", "pineapple.com", "amazonian.org", "smbc.co.jp", "qualtrics.com",
-            "amazon.qualtrics.com", "line-up.example", "github.io", "日本語.jp", "пример.рф", "chance.org", "maison.fr", "192.0.2.1", "",
+            "amazon.qualtrics.com", "www.citi.umich.edu", "line-up.example", "github.io", "日本語.jp", "пример.рф", "chance.org", "maison.fr", "192.0.2.1", "",
         ] {
             check(fine, "none");
         }
