@@ -32,8 +32,17 @@ pub struct HtmlText {
     pub title: String,
     /// Text of comments.
     pub comments: String,
-    /// Values of `href`, `src`, `action`, `background` and alike, entities undone.
+    /// Values of `href`, `src`, `action`, `background` and alike, entities undone; where a
+    /// `meta` element leads on.
     pub links: Vec<Box<str>>,
+    /// What can be clicked (`a`, `area`), in order.
+    pub anchors: Vec<Anchor>,
+    /// Which of `links` forms are sent to.
+    pub forms: Vec<u32>,
+    /// Which of `links` is the address that others are relative to.
+    pub base: Option<u32>,
+    /// Pictures.
+    pub images: u32,
     /// Has an input for a password.
     pub password_input: bool,
     /// Has scripts (`script` elements, `on...` attributes, `javascript:` links).
@@ -42,7 +51,23 @@ pub struct HtmlText {
     pub cut: bool,
 }
 
+/// Something to click: where it leads, and what the reader sees of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its place in [`HtmlText::links`].
+    pub link: u32,
+    /// Its text, a range of [`HtmlText::text`]; empty for pictures.
+    pub shown: Range<usize>,
+}
+
 impl HtmlText {
+    /// The target of an anchor, and its text without white space at both ends.
+    #[must_use]
+    pub fn anchor(&self, anchor: &Anchor) -> Option<(&str, &str)> {
+        let target = self.links.get(anchor.link as usize)?;
+        Some((target, self.text.get(anchor.shown.clone())?.trim()))
+    }
+
     /// Text that no reader sees.
     #[must_use]
     pub fn hidden(&self) -> String {
@@ -59,6 +84,8 @@ struct State {
     hidden_from: usize,
     hidden_open: usize,
     in_title: bool,
+    /// The last of `out.anchors` has not ended yet.
+    in_anchor: bool,
 }
 
 /// Whether a text is HTML by its first tag.
@@ -103,6 +130,7 @@ pub fn html_text(html: &str) -> HtmlText {
     // What still hides was never closed.
     state.hidden_open = state.hidden_open.min(1);
     state.end_hidden();
+    state.end_anchor();
     state.out
 }
 
@@ -128,6 +156,40 @@ impl State {
             self.in_title = false;
             self.node = node;
             self.node.clear();
+        }
+    }
+
+    /// Keeps a link; its place, if there is room for it.
+    fn link(&mut self, link: &str) -> Option<u32> {
+        let place = u32::try_from(self.out.links.len())
+            .ok()
+            .filter(|_| self.out.links.len() < LINKS_MAX)?;
+        self.out.script |= starts_with_script(link);
+        self.out.links.push(link.trim().into());
+        Some(place)
+    }
+
+    /// What a link of this element is: something to click, where a form goes, what others are
+    /// relative to.
+    fn place(&mut self, link: u32, tag: &str, attribute: &str) {
+        match (tag, attribute) {
+            ("a" | "area", "href" | "xlink:href") => {
+                self.end_anchor();
+                let at = self.out.text.len();
+                self.out.anchors.push(Anchor { link, shown: at..at });
+                self.in_anchor = tag == "a";
+            }
+            ("form", "action") | (_, "formaction") => self.out.forms.push(link),
+            ("base", "href") => self.out.base = self.out.base.or(Some(link)),
+            _ => {}
+        }
+    }
+
+    fn end_anchor(&mut self) {
+        if std::mem::take(&mut self.in_anchor)
+            && let Some(anchor) = self.out.anchors.last_mut()
+        {
+            anchor.shown.end = self.out.text.len();
         }
     }
 
@@ -158,9 +220,21 @@ fn start_tag(shared: &Rc<RefCell<State>>, element: &mut Element<'_, '_>) {
         "td" | "th" | "li" | "dt" | "dd" | "option" => state.out.text.push(' '),
         "title" => state.in_title = true,
         "script" => state.out.script = true,
+        "img" => state.out.images = state.out.images.saturating_add(1),
+        // What is clicked ends here at the latest: anchors are not nested.
+        "a" => state.end_anchor(),
         _ => {}
     }
-    let hides = attributes(&mut state, element);
+    let hides = attributes(&mut state, element, &name);
+    if name == "a" && state.in_anchor {
+        let at_end = shared.clone();
+        let handler = Box::new(move |_: &mut lol_html::html_content::EndTag<'_>| {
+            at_end.borrow_mut().end_anchor();
+            Ok(())
+        });
+        // Without an end tag it ends at the next one, or with the document.
+        let _ = element.on_end_tag(handler);
+    }
     if hides && element.can_have_content() {
         let at_end = shared.clone();
         let handler = Box::new(move |_: &mut lol_html::html_content::EndTag<'_>| {
@@ -174,23 +248,31 @@ fn start_tag(shared: &Rc<RefCell<State>>, element: &mut Element<'_, '_>) {
 }
 
 /// Reads the attributes of a tag; true if they hide its content.
-fn attributes(state: &mut State, element: &Element<'_, '_>) -> bool {
+fn attributes(state: &mut State, element: &Element<'_, '_>, tag: &str) -> bool {
     let mut hides = false;
     for attribute in element.attributes() {
         let name = attribute.name();
         match name.as_str() {
             "href" | "src" | "action" | "background" | "formaction" | "data" | "poster"
             | "cite" | "longdesc" | "xlink:href" | "srcset" => {
-                if state.out.links.len() < LINKS_MAX {
-                    let mut link = String::new();
-                    undo_entities(&attribute.value(), &mut link);
-                    state.out.script |= starts_with_script(&link);
-                    state.out.links.push(link.trim().into());
+                let mut link = String::new();
+                undo_entities(&attribute.value(), &mut link);
+                if let Some(place) = state.link(&link) {
+                    state.place(place, tag, &name);
+                }
+            }
+            // `<meta http-equiv="refresh" content="0; url=...">`
+            "content" if tag == "meta" => {
+                let mut link = String::new();
+                undo_entities(&attribute.value(), &mut link);
+                if let Some(at) = link.to_ascii_lowercase().find("url=") {
+                    let target = link.get(at + 4..).unwrap_or_default();
+                    state.link(target.trim_matches(['\'', '"', ' ']));
                 }
             }
             "style" => hides |= style_hides(&attribute.value()),
             "hidden" => hides = true,
-            "size" => hides |= element.tag_name() == "font" && attribute.value().trim() == "0",
+            "size" => hides |= tag == "font" && attribute.value().trim() == "0",
             "type" => {
                 state.out.password_input |= attribute.value().eq_ignore_ascii_case("password");
             }

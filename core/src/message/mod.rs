@@ -36,13 +36,13 @@ pub mod trace;
 mod uri;
 mod view;
 
-pub use author::authors;
+pub use author::{NamedMailbox, authors, named_mailboxes};
 pub use charset::{Decoded, decode_charset, encoding, is_known_charset};
 pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};
-pub use html::{HtmlText, html_text};
-pub use normalise::normalise;
+pub use html::{Anchor, HtmlText, html_text};
+pub use normalise::{disguised_words, is_invisible, normalise};
 pub use part::{Hashes, Part, PartOrigin, Span};
 pub use structure::{entities_of, structure_cost};
 pub use text::{RawUnits, TextUnits};

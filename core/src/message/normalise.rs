@@ -53,6 +53,23 @@ fn normalise_words(text: &str, out: &mut String) {
     }
 }
 
+/// Words of `text` in which letters of other scripts pass for Latin ones beside real ones (`pаypal` with a Cyrillic a).
+/// Words of look-alikes alone may be Russian or Greek and do not count.
+#[must_use]
+pub fn disguised_words(text: &str) -> usize {
+    if text.is_ascii() {
+        return 0;
+    }
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    words
+        .filter(|word| {
+            !word.is_ascii()
+                && word.contains(|c: char| c.is_ascii_alphabetic())
+                && is_disguised(word)
+        })
+        .count()
+}
+
 /// The word reads as Latin although not all of it is.
 fn is_disguised(word: &str) -> bool {
     let (mut foreign, mut latin, mut alike) = (0_usize, 0_usize, 0_usize);
@@ -70,7 +87,8 @@ fn is_disguised(word: &str) -> bool {
 
 /// Characters that take no room or only steer others (Unicode: default ignorable, soft hyphen,
 /// bidirectional controls, variation selectors, tags).
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     matches!(u32::from(c),
         0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F
         | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F

@@ -22,7 +22,10 @@ impl Message {
             let list = self.lists(accepted);
             let same = different.iter().find_map(|at| {
                 let (other, there) = judged.get(*at).zip(self.transaction.recipients.get(*at))?;
-                let settings = Arc::ptr_eq(there.settings(), accepted.settings());
+                // Whom a mail poses as depends on the domain that it goes to.
+                let settings = Arc::ptr_eq(there.settings(), accepted.settings())
+                    && there.recipient.resolved.domain == accepted.recipient.resolved.domain
+                    && there.recipient.original.domain == accepted.recipient.original.domain;
                 (settings && other.verdict.list == list).then(|| other.clone())
             });
             judged.push(same.unwrap_or_else(|| {
@@ -43,10 +46,26 @@ impl Message {
         let mut findings = self.examination.findings.clone();
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
         findings.extend(self.network_findings());
+        findings.extend(self.impersonation(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
         let decision = self.decide(accepted, &verdict);
         Judged { verdict: Rc::new(verdict), decision }
+    }
+
+    /// Whom the mail poses as, for a recipient of this domain.
+    fn impersonation(&self, accepted: &Accepted) -> Vec<Finding> {
+        let sender = &self.examination.facts.sender;
+        let author = sender.authors.first().map_or("", |author| author.domain());
+        let recipient = &accepted.recipient;
+        let envelope = self.transaction.reverse_path.as_ref().map_or("", |path| &path.domain);
+        let way = verdict::Way {
+            recipient_domains: [&recipient.resolved.domain, &recipient.original.domain],
+            envelope_domain: envelope,
+            vouched: verdict::vouched(&self.authentication, &self.auth_evidence, author),
+            known_client: self.known_client,
+        };
+        verdict::impersonation(sender, &way, &accepted.settings().impersonation)
     }
 
     /// The decision for one recipient.

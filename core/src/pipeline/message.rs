@@ -46,6 +46,8 @@ pub(super) struct Message {
     pub(super) authentication: Authentication,
     /// What of it does not speak for the sender.
     pub(super) auth_evidence: Vec<AuthEvidence>,
+    /// The client sent something good within the last day.
+    pub(super) known_client: bool,
     pub(super) at: Now,
     /// What the stages took.
     pub(super) times: Times,
@@ -158,6 +160,8 @@ impl Pipeline {
         times.lap("sender");
         let auth_evidence = verdict::auth_evidence(&authentication);
         let at = Now::read();
+        let address = client.address.ip().to_canonical();
+        let known_client = self.rooms.shared.senders.knows(address, at.mono);
         let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
         let mut message = Message {
             transaction,
@@ -167,6 +171,7 @@ impl Pipeline {
             examination,
             authentication,
             auth_evidence,
+            known_client,
             at,
             times,
             named,

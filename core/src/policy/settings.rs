@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scan::finding::MilliPoints;
-use crate::verdict::{AuthMethod, AuthOutcome, AuthWeight, SenderNetworks, Weights};
+use crate::verdict::{
+    AuthMethod, AuthOutcome, AuthWeight, ImpersonationSettings, SenderNetworks, Weights,
+};
 
 use super::action::{Action, HeaderSet, HoldReply, MixedReply, StampSigned};
 use super::lists::{MatchOn, PatternKind, Precedence};
@@ -374,6 +376,9 @@ pub struct DomainSettings {
     /// `greylist.*`
     #[serde(default)]
     pub greylist: GreylistSettings,
+    /// `impersonation.*`
+    #[serde(default)]
+    pub impersonation: ImpersonationSettings,
     /// `size.*`
     pub size: SizeSettings,
     /// `quarantine.*`

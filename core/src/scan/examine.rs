@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::message::{ExceptionKind, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
-use super::attachment;
 use super::cut::Cut;
 use super::finding::{Finding, FindingKind};
 use super::hash;
+use super::letter::{Letter, Sender};
 use super::patterns::{Patterns, ScanError, Scratch};
+use super::{attachment, brand, graymail, hidden, links, structure};
 
 /// Findings of one message; what comes after is counted, not kept.
 pub const FINDINGS_MAX: usize = 1_000;
+/// Of these, signs that are not rules: patterns that hit everywhere do not displace them.
+const SIGNS_MAX: usize = 200;
 /// Part names that are kept for the log.
 const NAMES_MAX: usize = 50;
 
@@ -27,8 +30,7 @@ pub struct ScanTables<'t> {
     /// Name of the signature for a digest and a size in octets; `None` where the generation has no
     /// hashes, so that no part is hashed for nothing.
     pub hash: Option<HashLookUp<'t>>,
-    /// What is known of a host; `None` where the generation knows none, so that no text is searched
-    /// for URIs for nothing.
+    /// What is known of a host, or of a page (`host/path`); `None` where the generation knows none.
     pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
 }
 
@@ -52,6 +54,8 @@ pub struct Facts {
     pub author: Box<str>,
     /// The Message-ID field.
     pub message_id: Box<str>,
+    /// Who the mail says that it is from, and where its links lead, for checks that know who receives.
+    pub sender: Sender,
 }
 
 /// One attachment or member.
@@ -136,9 +140,13 @@ pub async fn examine(
     if let Some(known) = tables.hash {
         hash::findings(view, known, &mut findings);
     }
-    let url_hosts = urls(view, tables, &mut findings);
-    findings.truncate(FINDINGS_MAX);
-    let facts = facts(view, url_hosts, &findings);
+    let mut signs_found = Vec::new();
+    let (url_hosts, sender) = signs(view, tables, &mut signs_found);
+    signs_found.truncate(SIGNS_MAX);
+    findings.truncate(FINDINGS_MAX - SIGNS_MAX);
+    findings.append(&mut signs_found);
+    let mut facts = facts(view, url_hosts, &findings);
+    facts.sender = sender;
     Ok(Examination { findings, facts, ..Examination::default() })
 }
 
@@ -169,26 +177,21 @@ fn charsets(view: &View<'_>, out: &mut Vec<Finding>) {
     }
 }
 
-/// Known bad hosts; returns the hosts for the log.
-fn urls(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) -> Vec<Box<str>> {
-    let mut hosts: Vec<Box<str>> = Vec::new();
-    let Some(known) = tables.url_host else { return hosts };
-    for uri in view.uris().iter().filter(|uri| !uri.host.is_empty()) {
-        if hosts.contains(&uri.host) {
-            continue;
-        }
-        let flags = known(&uri.host);
-        if flags.bad {
-            push(out, FindingKind::WebReputation, "URL_BAD_HOST", &uri.host);
-        }
-        if flags.shortener {
-            push(out, FindingKind::Spam, "URL_SHORTENER", &uri.host);
-        }
-        if hosts.len() < NAMES_MAX {
-            hosts.push(uri.host.clone());
-        }
-    }
-    hosts
+/// Signs that are not words of rules: where links lead, in whose name the mail is, what is hidden, how it was sent.
+/// Returns hosts for the log, and what is needed where the recipient is known.
+fn signs(
+    view: &View<'_>,
+    tables: &ScanTables<'_>,
+    out: &mut Vec<Finding>,
+) -> (Vec<Box<str>>, Sender) {
+    let mut letter = Letter::read(view);
+    let links = links::gather(view, tables, &letter.recipients, out);
+    letter.gray = graymail::find(&letter, &links, out);
+    brand::find(&letter, &links, tables, out);
+    hidden::find(&letter, out);
+    structure::find(&letter, tables, out);
+    let hosts = links.clicks.iter().chain(&links.others).take(NAMES_MAX).cloned().collect();
+    (hosts, letter.sender(&links, tables))
 }
 
 fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Facts {
@@ -205,6 +208,7 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
         subject: field("subject"),
         author: field("from"),
         message_id: field("message-id"),
+        sender: Sender::default(),
     }
 }
 

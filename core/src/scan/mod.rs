@@ -12,12 +12,20 @@
 
 mod archive;
 mod attachment;
+mod brand;
 mod cut;
 mod examine;
 pub mod finding;
+mod graymail;
 mod hash;
+mod hidden;
+mod known;
+mod letter;
+mod links;
 pub mod patterns;
 mod pdf;
+mod signs;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod zip;
@@ -27,3 +35,6 @@ pub use cut::{Cut, STAND_IN, cuts};
 pub use examine::{
     Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
 };
+pub use known::passes_for;
+pub use letter::{Sender, fold};
+pub use signs::{SIGNS, Sign};

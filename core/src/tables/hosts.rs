@@ -1,7 +1,8 @@
 //! What is known of host names: bad ones, shorteners, disposable and free mail domains (table
 //! `urls`).
 //!
-//! An entry is for a name, for the names below it, or both. Of each list the entry nearest to the
+//! An entry is for a name, for the names below it, or both; or for a page, `host/path`, and then for it alone: who asks
+//! asks for what the path begins with, too. Of each list the entry nearest to the
 //! asked name decides (rbldnsd: `!` takes a name out of a wider entry); the flags of all lists add up.
 
 use rkyv::{Archive, Serialize};
@@ -64,7 +65,7 @@ pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
 }
 
 impl ArchivedHostsTable {
-    /// Flags of `host` (A-labels, lower case).
+    /// Flags of `host` (A-labels, lower case), or of a page on it (`host/path`).
     pub(super) fn find(&self, host: &str) -> HostFlags {
         let mut decided: SmallVec<[u16; 8]> = SmallVec::new();
         let mut bits = 0;
@@ -81,7 +82,9 @@ impl ArchivedHostsTable {
                     bits |= self.lists.get(usize::from(list)).map_or(0, |list| list.flags);
                 }
             }
-            let Some((_, parent)) = name.split_once('.') else { break };
+            // A page has no names above it.
+            let parent = name.split_once('.').filter(|_| !host.contains('/'));
+            let Some((_, parent)) = parent else { break };
             (name, wanted_scope) = (parent, 2);
         }
         flags_of(bits)

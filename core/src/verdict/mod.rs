@@ -12,6 +12,7 @@
 
 mod auth;
 mod class;
+mod impersonation;
 mod judge;
 mod weights;
 
@@ -23,6 +24,9 @@ pub use auth::{
     sender_ip_evidence,
 };
 pub use class::{Category, Likelihood, MainClass, Reason};
+pub use impersonation::{
+    ImpersonationPoints, ImpersonationSettings, Person, ProtectedBrand, Way, impersonation, vouched,
+};
 pub use judge::{ClientMark, Contribution, Detection, DetectionKind, Verdict, judge};
 pub use weights::{IpAction, Stage, Weights};
 

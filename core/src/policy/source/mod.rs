@@ -29,6 +29,7 @@
 
 mod auth;
 mod domain;
+mod impersonation;
 mod notice;
 mod rule;
 mod setting;

@@ -31,6 +31,7 @@ pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettin
     super::auth::read(section, &mut settings.auth);
     greylist(section, settings);
     super::notice::read(section, settings);
+    super::impersonation::read(section, &mut settings.impersonation);
     rule::read_class_actions(section, &mut settings.class_actions);
     rule::read_rules(section, &mut settings.rules);
     let weights = &mut settings.weights;

@@ -410,7 +410,7 @@ impl Collected {
             let (name, value) = match format {
                 ListFormat::Plain => {
                     let Some((column, item)) = plain_item(text) else { return Ok(()) };
-                    let name = item::domain(item).map_err(|what| (column, what))?;
+                    let name = item::host_or_page(item).map_err(|what| (column, what))?;
                     (name, hosts::value(list, scope, false))
                 }
                 ListFormat::Rbldnsd => match zone.host(text)? {

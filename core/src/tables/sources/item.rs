@@ -93,6 +93,34 @@ pub fn pattern(text: &str) -> Result<Pattern, String> {
     domain(text).map(|name| Pattern::Domain(name.into()))
 }
 
+/// Longest address of a page in a list.
+const PAGE_BYTES_MAX: usize = 1000;
+
+/// A host, or a page on one (`host/path`, with or without a scheme): the key of the hosts table. All that begins with
+/// the path, up to a `/` or `?`, is meant.
+///
+/// # Errors
+/// What is wrong, with the value.
+pub(crate) fn host_or_page(text: &str) -> Result<String, String> {
+    let plain = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if plain.is_none() && !text.contains('/') {
+        return domain(text);
+    }
+    let plain = plain.unwrap_or(text);
+    let wrong = || format!("`{text}` is not the address of a page");
+    let parsed = url::Url::parse(&format!("http://{plain}")).map_err(|_| wrong())?;
+    let host = parsed.host_str().ok_or_else(wrong)?.trim_matches(['[', ']', '.']);
+    let mut key = format!("{host}{}", parsed.path().trim_end_matches('/'));
+    if let Some(query) = parsed.query() {
+        key.push('?');
+        key.push_str(query);
+    }
+    if key.len() > PAGE_BYTES_MAX {
+        return Err(format!("`{text}` is longer than {PAGE_BYTES_MAX} octets"));
+    }
+    Ok(key)
+}
+
 /// An IP address or a prefix without host bits.
 ///
 /// # Errors

@@ -281,6 +281,11 @@ fn hosts_and_hashes_are_found_by_what_their_sources_say() {
             hosts("bad", bad, sources::ListFormat::Rbldnsd),
         ),
         at.source("free.txt", "mail.example\n", hosts("free", free, sources::ListFormat::Plain)),
+        at.source(
+            "pages.txt",
+            "https://shared.example/evil/page?id=1\nshared.example/~bad/\nhttp://whole.example/\n",
+            hosts("pages", bad, sources::ListFormat::Plain),
+        ),
         at.source("a.hdb", &format!("{md5}:68:Eicar-Test\n"), SourceKind::Hashes),
         at.source("a.msb", &format!("*:{}:Any-Size\n", "ab".repeat(32)), SourceKind::Hashes),
     ]);
@@ -294,6 +299,12 @@ fn hosts_and_hashes_are_found_by_what_their_sources_say() {
         ("a.exact.example", HostFlags::default()),
         ("mail.example", free),
         ("a.mail.example", HostFlags::default()),
+        ("shared.example", HostFlags::default()),
+        ("shared.example/evil/page?id=1", bad),
+        ("shared.example/evil/page", HostFlags::default()),
+        ("shared.example/~bad", bad),
+        ("a.shared.example/~bad", HostFlags::default()),
+        ("whole.example", bad),
     ];
     for (host, expected) in table {
         assert_eq!(generation.url_host(host), expected, "{host}");

@@ -1,0 +1,397 @@
+//! Mail in the name of a brand that is not of it.
+//!
+//! What an author calls himself is read as people read it (NFKC, letters of other scripts undone). A name says that the mail
+//! is *from* the brand if nothing is left of it without the brand and words such as "support" or 「お知らせ」; a shop that
+//! sells on a brand's platform, or somebody who speaks of it, has more of a name and gets few points.
+
+use super::finding::{Finding, MilliPoints};
+use super::known::{Brand, BrandIds, HostKind, is_restricted, known};
+use super::letter::{Letter, fold};
+use super::links::{Links, Trick, is_random, trick};
+use super::signs::{self, add};
+use super::{ScanTables, known as known_data, letter};
+
+/// Letters that may be left of a name that is a brand's.
+const REST_CHARS_MAX: usize = 3;
+/// Octets of the text in which brands are counted.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+/// Times that a text names a brand that it speaks as.
+const MENTIONS_MIN: usize = 3;
+
+/// Points from which on a mail is bulk mail that may speak of brands: what it says in passing is no claim.
+const GRAY_POINTS: MilliPoints = 3_000;
+
+/// Words that brands have beside their name; they leave nothing of an author of his own.
+const WORDS: [&str; 66] = [
+    "a",
+    "account",
+    "accounts",
+    "alert",
+    "alerts",
+    "and",
+    "auto",
+    "bank",
+    "billing",
+    "card",
+    "care",
+    "center",
+    "centre",
+    "client",
+    "co",
+    "com",
+    "confirm",
+    "corp",
+    "corporation",
+    "customer",
+    "delivery",
+    "department",
+    "desk",
+    "express",
+    "for",
+    "from",
+    "help",
+    "helpdesk",
+    "id",
+    "inc",
+    "info",
+    "information",
+    "japan",
+    "jp",
+    "limited",
+    "llc",
+    "ltd",
+    "mail",
+    "member",
+    "members",
+    "my",
+    "news",
+    "no",
+    "noreply",
+    "notice",
+    "notification",
+    "notifications",
+    "office",
+    "official",
+    "online",
+    "order",
+    "orders",
+    "pay",
+    "payment",
+    "prime",
+    "reply",
+    "security",
+    "service",
+    "services",
+    "shipping",
+    "shop",
+    "store",
+    "support",
+    "team",
+    "the",
+    "update",
+];
+const JAPANESE_WORDS: [&str; 48] = [
+    "カスタマーサービス",
+    "カスタマーサポート",
+    "カスタマーセンター",
+    "お客様サポート",
+    "お客様センター",
+    "お客様サービス",
+    "お客さま",
+    "サポート",
+    "センター",
+    "サービス",
+    "セキュリティ",
+    "アカウント",
+    "メンバーズ",
+    "オンライン",
+    "ショッピング",
+    "株式会社",
+    "事務局",
+    "公式",
+    "通知",
+    "自動",
+    "配信",
+    "送信",
+    "専用",
+    "窓口",
+    "管理",
+    "運営",
+    "担当",
+    "会員",
+    "重要",
+    "緊急",
+    "お知らせ",
+    "ご案内",
+    "ご利用",
+    "ご確認",
+    "お支払い",
+    "確認",
+    "銀行",
+    "カード",
+    "証券",
+    "認証",
+    "情報",
+    "安全",
+    "メール",
+    "チーム",
+    "からの",
+    "より",
+    "様",
+    "係",
+];
+
+/// What a text says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    brands: BrandIds,
+    /// Nothing else is left of it.
+    strong: bool,
+}
+
+/// Whose name `text` (folded) is.
+fn claim(text: &str) -> Option<Claim> {
+    let mut brands = BrandIds::new();
+    let (mut rest, mut from) = (String::with_capacity(text.len()), 0);
+    let mut clear = false;
+    for (number, range) in known().names_in(text) {
+        rest.push_str(text.get(from..range.start)?);
+        rest.push(' ');
+        from = range.end;
+        let name = text.get(range)?;
+        let generic = known().brand(number).is_some_and(|brand| brand.generic);
+        clear |= !generic || name.contains(' ') || !name.is_ascii();
+        if !brands.contains(&number) {
+            brands.push(number);
+        }
+    }
+    if brands.is_empty() {
+        return None;
+    }
+    rest.push_str(text.get(from..)?);
+    for word in JAPANESE_WORDS {
+        if rest.contains(word) {
+            rest = rest.replace(word, " ");
+            clear = true;
+        }
+    }
+    let mut left = 0;
+    for word in rest.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        if WORDS.contains(&word) {
+            clear = true;
+        } else if !word.contains(|c: char| c.is_ascii_digit()) {
+            left += word.chars().count();
+        }
+    }
+    // An ordinary word alone ("Chase", "Apple") may be somebody's own name.
+    Some(Claim { brands, strong: clear && left <= REST_CHARS_MAX })
+}
+
+/// The brands of an address that a name shows (`service@paypal.com`).
+fn claimed_address(name: &str) -> Option<Claim> {
+    let (_, domain) = name.split_once('@')?;
+    let end = domain.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-'));
+    let brands = known().brands_of(domain.get(..end.unwrap_or(domain.len()))?);
+    (!brands.is_empty()).then_some(Claim { brands, strong: true })
+}
+
+/// All signs about brands and the author's domain.
+pub(super) fn find(
+    letter: &Letter<'_, '_>,
+    links: &Links,
+    tables: &ScanTables<'_>,
+    out: &mut Vec<Finding>,
+) {
+    author(letter, tables, out);
+    let domain = letter.domain();
+    let named = letter.authors.first().and_then(|author| {
+        let name = fold(&author.name);
+        // `'PayPal' via Group <group@lists.example>` says where it went through.
+        let via = letter.list && name.contains(" via ");
+        claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)
+    });
+    let foreign = |claim: &Claim| !belongs(domain, &claim.brands);
+    let leads = |claim: &Claim| links.clicks.iter().any(|host| belongs(host, &claim.brands));
+    let mut spoken = None;
+    if let Some(claim) = named.filter(foreign) {
+        let found = format!("{} by {domain}", name_of(&claim));
+        if claim.strong {
+            add(out, &signs::BRAND_NAME_FOREIGN, &found);
+            match (links.clickable, leads(&claim)) {
+                (0, _) => {}
+                (_, false) => add(out, &signs::BRAND_LINKS_ELSEWHERE, &found),
+                (_, true) => add(out, &signs::BRAND_LINKS_MIXED, &found),
+            }
+        } else {
+            add(out, &signs::BRAND_NAME_WEAK, &found);
+        }
+        spoken = Some(claim);
+    } else if let Some(claim) = subject(letter).filter(foreign) {
+        let found = format!("{} by {domain}", name_of(&claim));
+        if links.clickable > 0 && !leads(&claim) {
+            let sign = if claim.strong && letter.gray < GRAY_POINTS && !letter.list {
+                &signs::BRAND_SUBJECT
+            } else {
+                &signs::BRAND_SUBJECT_WEAK
+            };
+            add(out, sign, &found);
+        }
+        spoken = Some(claim);
+    }
+    if let Some(claim) = &spoken {
+        let pictures = links.others.iter().any(|host| belongs(host, &claim.brands));
+        if pictures && links.clickable > 0 && !leads(claim) {
+            add(out, &signs::BRAND_PICTURES, name_of(claim));
+        }
+    }
+    text(letter, links, out);
+    shown(letter, links, out);
+    if let Some((outer, end)) = &links.through
+        && !belongs(domain, &known().brands_of(outer))
+    {
+        add(out, &signs::BRAND_OPEN_REDIRECT, &format!("{outer} to {end}"));
+    }
+}
+
+fn belongs(host: &str, brands: &BrandIds) -> bool {
+    known().brands_of(host).iter().any(|brand| brands.contains(brand))
+}
+
+fn name_of(claim: &Claim) -> &'static str {
+    claim.brands.first().and_then(|number| known().brand(*number)).map_or("", Brand::name)
+}
+
+/// What the subject says that the mail is: strong if it begins with the brand, in brackets or not. Answers and forwarded
+/// mail speak of others.
+fn subject(letter: &Letter<'_, '_>) -> Option<Claim> {
+    let subject = letter.subject.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let answer = ["re:", "fw:", "fwd:", "aw:", "返信:", "転送:"]
+        .iter()
+        .any(|head| subject.starts_with(head));
+    if answer {
+        return None;
+    }
+    let (number, range) = known().names_in(subject).next()?;
+    let generic = known().brand(number).is_some_and(|brand| brand.generic);
+    let name = subject.get(range.clone())?;
+    if generic && name.is_ascii() && !name.contains(' ') {
+        return None;
+    }
+    let mut brands = BrandIds::new();
+    brands.push(number);
+    let before = letter.subject.chars().next().is_some_and(|c| "【[「『<〈《(".contains(c));
+    let closed = subject.get(range.end..)?.chars().take(12).any(|c| "】]」』>〉》):".contains(c));
+    Some(Claim { brands, strong: range.start == 0 && (before || closed) })
+}
+
+/// A text that speaks as a brand all the time.
+fn text(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+    if letter.list
+        || letter.gray >= GRAY_POINTS
+        || links.clickable == 0
+        || letter.has("in-reply-to")
+        || letter.has("references")
+    {
+        return;
+    }
+    let text = &letter.view.normalised().text;
+    let text = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text);
+    let mut counts: Vec<(u16, usize)> = Vec::new();
+    for (number, _) in known().names_in(text) {
+        match counts.iter_mut().find(|(one, _)| *one == number) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((number, 1)),
+        }
+    }
+    let Some((number, count)) = counts.iter().copied().max_by_key(|(_, count)| *count) else {
+        return;
+    };
+    let Some(brand) = known().brand(number).filter(|brand| !brand.generic && count >= MENTIONS_MIN)
+    else {
+        return;
+    };
+    let own = |host: &str| known().brands_of(host).contains(&number);
+    if !own(letter.domain()) && !links.clicks.iter().any(|host| own(host)) {
+        add(out, &signs::BRAND_TEXT, brand.name());
+    }
+}
+
+/// Links that show one domain and lead to another.
+fn shown(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+    for pair in &links.shown {
+        let brands = known().brands_of(&pair.shown);
+        let found = format!("{} leads to {}", pair.shown, pair.target);
+        // Services for newsletters count clicks, and show where they really lead.
+        let counted = letter.bulk || letter.list || known().is(&pair.target, HostKind::Click);
+        let of_brand = belongs(&pair.target, &brands) || belongs(letter.domain(), &brands);
+        if !brands.is_empty() && !of_brand && !counted {
+            add(out, &signs::LINK_SHOWN_BRAND, &found);
+        } else if pair.whole && !of_brand {
+            add(out, &signs::LINK_SHOWN_ELSEWHERE, &found);
+        }
+    }
+}
+
+/// The author's domain by itself.
+fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+    let domain = letter.domain();
+    if domain.is_empty() {
+        return;
+    }
+    let sign = match trick(domain) {
+        Some(Trick::Looks(_) | Trick::Mixed) => Some(&signs::AUTHOR_LOOKS_LIKE_BRAND),
+        Some(Trick::Embeds(_) | Trick::Names(_)) => Some(&signs::AUTHOR_EMBEDS_BRAND),
+        Some(Trick::Near(_)) => Some(&signs::AUTHOR_NEAR_BRAND),
+        None => None,
+    };
+    if let Some(sign) = sign {
+        add(out, sign, domain);
+    }
+    if known().is_cheap(domain) && known().brands_of(domain).is_empty() {
+        add(out, &signs::AUTHOR_CHEAP_SUFFIX, domain);
+    }
+    let restricted = is_restricted(psl::suffix_str(domain).unwrap_or_default());
+    if !restricted && is_random(known_data::label_of(domain)) {
+        add(out, &signs::AUTHOR_RANDOM, domain);
+    }
+    let reply_to = letter.reply_to.first().map_or("", |one| one.domain());
+    if [domain, reply_to].iter().any(|one| letter::is_disposable(one, tables)) {
+        add(out, &signs::AUTHOR_DISPOSABLE, domain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_brands_if_nothing_else_is_left_of_it() {
+        let check = |name: &str, expected: Option<(&str, bool)>| {
+            let found = claim(&fold(name));
+            assert_eq!(
+                found.as_ref().map(|claim| (name_of(claim), claim.strong)),
+                expected,
+                "{name}"
+            );
+        };
+        for name in [
+            "Amazon",
+            "Amazon.co.jp",
+            "Ａｍａｚｏｎカスタマーサービス",
+            "Amazon Security Team",
+            "\u{410}m\u{430}zon",
+        ] {
+            check(name, Some(("amazon", true)));
+        }
+        check("三井住友カード株式会社", Some(("三井住友銀行", true)));
+        check("えきねっと事務局", Some(("ビューカード", true)));
+        check("Apple Support", Some(("apple", true)));
+        check("Apple", Some(("apple", false)));
+        check("Chase", Some(("chase", false)));
+        check("山田商店 楽天市場店", Some(("rakuten", false)));
+        check("Bob Smith (Microsoft MVP)", Some(("microsoft", false)));
+        for name in ["Anna", "Pineapple Support", "Advisa", "amazonian", ""] {
+            check(name, None);
+        }
+    }
+}

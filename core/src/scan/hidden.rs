@@ -1,0 +1,193 @@
+//! What a reader does not see: hidden text, invisible characters, letters that only look like others, a picture instead of
+//! words, a page and a plain text that have nothing to do with each other.
+//!
+//! Newsletters hide a preview line and whole blocks for small screens, so hidden text is a small sign by itself.
+
+use ahash::AHashSet;
+
+use super::finding::Finding;
+use super::letter::Letter;
+use super::signs::{self, add};
+use crate::message::{HtmlText, Part, disguised_words, is_invisible};
+
+/// Octets of a text that are looked at letter by letter.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Letters that are hidden, for a small and for a large sign.
+const HIDDEN_LETTERS_MIN: usize = 300;
+const HIDDEN_MOST_LETTERS_MIN: usize = 600;
+/// Words with something invisible inside.
+const INVISIBLE_MIN: usize = 5;
+/// Words with letters of other scripts.
+const DISGUISED_MIN: usize = 2;
+/// Letters of a mail that is a picture.
+const PICTURE_LETTERS_MAX: usize = 60;
+/// Letters of comments that are many.
+const COMMENT_LETTERS_MIN: usize = 1_500;
+/// Words that are compared, and how few of them say something.
+const WORDS_MAX: usize = 300;
+const WORDS_MIN: usize = 25;
+
+/// All signs of what is hidden, and of pages that ask for something.
+pub(super) fn find(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let parts = || letter.view.parts.iter().filter(|part| part.is_text());
+    for part in parts().filter(|part| part.is_shown_as_html()) {
+        asks(part, out);
+        hides(part.html(), out);
+    }
+    let attached =
+        letter.view.parts.iter().filter(|part| !part.is_shown_as_html() && is_page(part));
+    for part in attached.take(1) {
+        add(out, &signs::HTML_ATTACHED, part.file_name().unwrap_or_default());
+    }
+    letters(&letter.view.body().text, out);
+    let shown = |part: &Part<'_>| !part.attachment;
+    let page = parts().find(|part| shown(part) && part.is_shown_as_html());
+    let plain = parts().find(|part| shown(part) && !part.is_shown_as_html());
+    if let Some(page) = page {
+        picture(page.html(), plain, out);
+        if let Some(plain) = plain
+            && differ(plain.text(), &page.html().text)
+        {
+            add(out, &signs::ALTERNATIVES_DIFFER, "");
+        }
+    }
+}
+
+/// A file that opens as a page in a browser.
+fn is_page(part: &Part<'_>) -> bool {
+    let page = [".html", ".htm", ".shtml", ".xhtml", ".mht", ".svg"];
+    part.file_names.iter().any(|name| {
+        let name = name.to_ascii_lowercase();
+        page.iter().any(|end| name.ends_with(end))
+    })
+}
+
+/// Fields for passwords, forms, attached pages.
+fn asks(part: &Part<'_>, out: &mut Vec<Finding>) {
+    let html = part.html();
+    let name = part.file_name().unwrap_or_default();
+    // A page that is shown in the mail has no name, or is not called an attachment.
+    if part.attachment || is_page(part) && !name.is_empty() {
+        add(out, &signs::HTML_ATTACHED, name);
+        if html.password_input {
+            add(out, &signs::PASSWORD_IN_ATTACHMENT, name);
+        } else if html.script {
+            add(out, &signs::HTML_SCRIPT_ATTACHED, name);
+        }
+        return;
+    }
+    if html.password_input {
+        add(out, &signs::PASSWORD_IN_MAIL, "");
+    } else if !html.forms.is_empty() {
+        add(out, &signs::FORM_IN_MAIL, "");
+    }
+}
+
+fn count(text: &str) -> usize {
+    text.chars().filter(|c| c.is_alphanumeric()).count()
+}
+
+/// Text and comments that no reader sees.
+fn hides(html: &HtmlText, out: &mut Vec<Finding>) {
+    let ranges = html.hidden_ranges.iter().filter_map(|range| html.text.get(range.clone()));
+    let hidden: usize = ranges.map(count).sum();
+    let comments = html.comments.len() >= COMMENT_LETTERS_MIN && !html.comments.contains("[if");
+    if hidden < HIDDEN_LETTERS_MIN && !comments {
+        return;
+    }
+    let seen = count(&html.text).saturating_sub(hidden);
+    if hidden >= HIDDEN_MOST_LETTERS_MIN && hidden > seen.saturating_mul(2) {
+        add(out, &signs::HIDDEN_MOST, &format!("{hidden} of {} letters", hidden + seen));
+    } else if hidden >= HIDDEN_LETTERS_MIN && hidden > seen / 2 {
+        add(out, &signs::HIDDEN_TEXT, &format!("{hidden} of {} letters", hidden + seen));
+    }
+    if comments && count(&html.comments) > COMMENT_LETTERS_MIN.max(seen) {
+        add(out, &signs::COMMENTS_MOST, "");
+    }
+}
+
+/// Letters that are not what they look like, or not to be seen.
+fn letters(text: &str, out: &mut Vec<Finding>) {
+    let text = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text);
+    if text.is_ascii() {
+        return;
+    }
+    let inside = invisible_inside(text);
+    if inside >= INVISIBLE_MIN {
+        add(out, &signs::INVISIBLE_IN_WORDS, &format!("{inside} times"));
+    }
+    let disguised = disguised_words(text);
+    if disguised >= DISGUISED_MIN {
+        add(out, &signs::LETTERS_DISGUISED, &format!("{disguised} words"));
+    }
+}
+
+/// Scripts in which nothing invisible belongs between two letters. (It does in Persian, in Indian scripts, in Thai, and
+/// the soft hyphen does anywhere.)
+fn is_simple(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(u32::from(c), 0x3041..=0x30FE | 0x4E00..=0x9FFF)
+}
+
+/// How often something invisible stands between two letters of a word.
+fn invisible_inside(text: &str) -> usize {
+    let (mut found, mut letter, mut hidden) = (0_usize, false, false);
+    for c in text.chars() {
+        if is_invisible(c) && c != '\u{AD}' {
+            hidden |= letter;
+            continue;
+        }
+        let simple = is_simple(c);
+        found += usize::from(simple && hidden);
+        (letter, hidden) = (simple, false);
+    }
+    found
+}
+
+/// A picture to click and hardly a word.
+fn picture(html: &HtmlText, plain: Option<&Part<'_>>, out: &mut Vec<Finding>) {
+    if html.images == 0 || html.anchors.is_empty() || html.text.len() > 4096 {
+        return;
+    }
+    let words = plain.map_or(0, |plain| count(plain.text()));
+    if count(&html.text) <= PICTURE_LETTERS_MAX && words <= PICTURE_LETTERS_MAX {
+        add(out, &signs::PICTURE_ONLY, "");
+    }
+}
+
+/// Whether two texts that should say the same have hardly a word in common.
+fn differ(plain: &str, page: &str) -> bool {
+    let words = |text: &str| -> AHashSet<String> {
+        let words = text.split_whitespace().filter(|word| !word.contains("://"));
+        let words = words.flat_map(|word| word.split(|c: char| !c.is_alphanumeric()));
+        words
+            .filter(|word| word.chars().count() >= 4)
+            .take(WORDS_MAX)
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let (plain, page) = (words(plain), words(page));
+    if plain.len() < WORDS_MIN || page.len() < WORDS_MIN {
+        return false;
+    }
+    let common = plain.iter().filter(|word| page.contains(*word)).count();
+    common * 12 < plain.len().min(page.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invisible_characters_count_between_letters_of_scripts_that_need_none() {
+        for (text, expected) in [
+            ("ア\u{200B}マ\u{200B}ゾン", 2),
+            ("pay\u{200C}\u{200D}pal", 1),
+            ("in\u{AD}visible", 0),
+            ("می\u{200C}خواهم", 0),
+            ("👩\u{200D}💻 x", 0),
+            ("\u{200B}word \u{200B}word\u{200B}", 0),
+        ] {
+            assert_eq!(invisible_inside(text), expected, "{text:?}");
+        }
+    }
+}

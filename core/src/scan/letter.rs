@@ -1,0 +1,155 @@
+//! Who a mail says that it is from and for, read once for all signs, and kept as facts for those that depend on who
+//! receives.
+
+use serde::{Deserialize, Serialize};
+
+use super::ScanTables;
+use super::finding::MilliPoints;
+use super::known::{HostKind, known};
+use super::links::Links;
+use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
+
+/// Authors and addresses for answers that are kept.
+const MAILBOXES_MAX: usize = 5;
+/// Recipients of the header that are compared with links.
+const RECIPIENTS_MAX: usize = 10;
+/// Hosts of links that are kept.
+const HOSTS_MAX: usize = 50;
+/// Characters of a subject that are looked at.
+const SUBJECT_CHARS_MAX: usize = 500;
+
+/// What the checks need that know who receives ([`crate::verdict::impersonation`]). Crosses the socket of the worker:
+/// below 40 KiB whatever the mail is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sender {
+    /// Mailboxes of all From fields, at most 5.
+    pub authors: Vec<NamedMailbox>,
+    /// Mailboxes of Reply-To, at most 5.
+    pub reply_to: Vec<NamedMailbox>,
+    /// One of them is a free mailbox.
+    pub free_reply_to: bool,
+    /// The first author has a free mailbox.
+    pub free_author: bool,
+    /// The brand that the author's domain belongs to; empty: none that is known.
+    pub brand: Box<str>,
+    /// A link leads to that brand.
+    pub brand_linked: bool,
+    /// There is something to click.
+    pub links: bool,
+    /// Came through a mailing list.
+    pub list: bool,
+    /// Hosts of what can be clicked, at most 50.
+    pub link_hosts: Vec<Box<str>>,
+    /// Hosts that are shown, and those that the links lead to instead, at most 20.
+    pub shown: Vec<(Box<str>, Box<str>)>,
+}
+
+/// The mail as the signs see it.
+pub(super) struct Letter<'v, 'm> {
+    pub(super) view: &'v View<'m>,
+    pub(super) authors: Vec<NamedMailbox>,
+    pub(super) reply_to: Vec<NamedMailbox>,
+    /// Addresses of To and Cc.
+    pub(super) recipients: Vec<Box<str>>,
+    /// NFKC, disguises undone, lower case.
+    pub(super) subject: String,
+    /// Has List-Unsubscribe.
+    pub(super) bulk: bool,
+    /// Points of bulk mail that was asked for once.
+    pub(super) gray: MilliPoints,
+    /// Has List-Id, List-Post or what older lists have.
+    pub(super) list: bool,
+}
+
+/// A text as people read it: NFKC, letters of other scripts that pass for Latin ones undone, invisible ones left out, lower
+/// case.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    normalise(text, &mut out);
+    out.to_lowercase()
+}
+
+impl<'v, 'm> Letter<'v, 'm> {
+    pub(super) fn read(view: &'v View<'m>) -> Self {
+        let mailboxes = |name: &'static str, max: usize| -> Vec<NamedMailbox> {
+            view.fields_named(name).flat_map(named_mailboxes).take(max).collect()
+        };
+        let subject = view.fields_named("subject").next().map_or("", |field| &field.value);
+        let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
+        let to = mailboxes("to", RECIPIENTS_MAX).into_iter().chain(mailboxes("cc", RECIPIENTS_MAX));
+        let has = |names: &[&'static str]| {
+            names.iter().any(|name| view.fields_named(name).next().is_some())
+        };
+        Self {
+            view,
+            authors: mailboxes("from", MAILBOXES_MAX),
+            reply_to: mailboxes("reply-to", MAILBOXES_MAX),
+            recipients: to.map(|mailbox| mailbox.address).take(RECIPIENTS_MAX).collect(),
+            subject: fold(&subject),
+            gray: 0,
+            bulk: has(&["list-unsubscribe"]),
+            list: has(&[
+                "list-id",
+                "list-post",
+                "mailing-list",
+                "x-mailing-list",
+                "x-beenthere",
+                "x-loop",
+            ]),
+        }
+    }
+
+    /// The decoded value of the first field of that name, without white space at its ends.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.view
+            .fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.trim())
+    }
+
+    /// Whether a field of that name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// Domain of the first author.
+    pub(super) fn domain(&self) -> &str {
+        self.authors.first().map_or("", NamedMailbox::domain)
+    }
+
+    /// What is kept of it for later.
+    pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
+        let brands = known().brands_of(self.domain());
+        let of_brand =
+            |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
+        let brand = brands.first().and_then(|number| known().brand(*number));
+        let shown = links.shown.iter().map(|pair| (pair.shown.clone(), pair.target.clone()));
+        Sender {
+            authors: self.authors.clone(),
+            reply_to: self.reply_to.clone(),
+            free_reply_to: self.reply_to.iter().any(|one| is_free(one.domain(), tables)),
+            free_author: is_free(self.domain(), tables),
+            brand: brand.map_or("", |brand| brand.name()).into(),
+            brand_linked: links.clicks.iter().any(|host| of_brand(host)),
+            links: links.clickable > 0,
+            list: self.list,
+            link_hosts: links.clicks.iter().take(HOSTS_MAX).cloned().collect(),
+            shown: shown.collect(),
+        }
+    }
+}
+
+/// Whether anybody gets a mailbox there.
+pub(super) fn is_free(domain: &str, tables: &ScanTables<'_>) -> bool {
+    let listed = tables.url_host.is_some_and(|known| known(domain).free_mail);
+    listed || known().is(domain, HostKind::FreeMail)
+}
+
+/// Whether its mailboxes are thrown away.
+pub(super) fn is_disposable(domain: &str, tables: &ScanTables<'_>) -> bool {
+    let listed = tables.url_host.is_some_and(|known| known(domain).disposable);
+    listed || known().is(domain, HostKind::Disposable)
+}

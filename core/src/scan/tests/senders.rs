@@ -1,0 +1,86 @@
+//! Signs of links, senders, structure and bulk mail, on mails of our own and, with their figures, on the corpus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::*;
+use crate::scan::finding::MilliPoints;
+
+pub(super) fn signs_of(raw: &[u8]) -> Examination {
+    let view = View::build(raw, &ViewLimits::shard());
+    let mut seen = look(&view, &no_tables());
+    seen.findings.retain(|found| SIGNS.iter().any(|sign| sign.name == &*found.rule));
+    seen
+}
+
+fn sum(seen: &Examination, gray: bool) -> MilliPoints {
+    let counted = |found: &&finding::Finding| (found.kind == FindingKind::Graymail) == gray;
+    seen.findings.iter().filter(counted).map(|found| found.points).sum()
+}
+
+fn rules(seen: &Examination) -> String {
+    seen.findings.iter().fold(String::new(), |mut out, found| {
+        let _ = write!(out, "{} {}; ", found.rule, found.detail);
+        out
+    })
+}
+
+/// Corpus mail without the line of its mailbox file.
+fn corpus_mail(path: &Path) -> Vec<u8> {
+    let octets = std::fs::read(path).unwrap();
+    let start = if octets.starts_with(b"From ") {
+        octets.iter().position(|octet| *octet == b'\n').map_or(0, |at| at + 1)
+    } else {
+        0
+    };
+    octets[start..].to_vec()
+}
+
+/// Ordinary mail of another decade: our signs together stay far below suspicion. Newsletters and offers rarely come near.
+/// With `--nocapture` this prints how often each sign is found in each folder.
+#[test]
+fn signs_leave_the_corpus_ham_alone() {
+    let Some(folder) = corpus("mail") else { return };
+    let mut hits: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
+    for (name, most, most_gray) in
+        [("ham-easy", 2_500, 3_000), ("ham-hard", 3_000, i32::MAX), ("spam", i32::MAX, i32::MAX)]
+    {
+        let mut files = Vec::new();
+        files_below(&folder.join(name), &mut files);
+        let (mut over, mut gray, mut worst, mut spam) = (0, 0, 0, 0);
+        for path in &files {
+            let seen = signs_of(&corpus_mail(path));
+            for found in &seen.findings {
+                if std::env::var("SHOW").is_ok_and(|wanted| wanted == *found.rule) {
+                    eprintln!("SHOW {name} {}", found.detail);
+                }
+                *hits.entry(found.rule.to_string()).or_default().entry(name).or_default() += 1;
+            }
+            let points = sum(&seen, false);
+            worst = worst.max(points);
+            spam += usize::from(points >= 5_000);
+            if points > most {
+                over += 1;
+                eprintln!(
+                    "{name} {points} {}: {}",
+                    path.file_name().unwrap().display(),
+                    rules(&seen)
+                );
+            }
+            gray += usize::from(sum(&seen, true) >= 3_000.min(most_gray));
+        }
+        eprintln!(
+            "{name}: {} mails, over {most}: {over}, worst {worst}, spam {spam}, graymail {gray}",
+            files.len()
+        );
+        let allowed = match name {
+            "ham-easy" => 0,
+            "ham-hard" => files.len() / 50,
+            _ => files.len(),
+        };
+        assert!(over <= allowed, "{name}: {over} mails over {most}");
+    }
+    for (rule, found) in hits {
+        eprintln!("{rule}: {found:?}");
+    }
+}
