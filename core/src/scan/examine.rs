@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::classify::Features;
 use crate::message::{ExceptionKind, View};
 use crate::tables::{Digest, HostFlags};
 
@@ -29,6 +30,8 @@ pub struct ScanTables<'t> {
     /// What is known of a host; `None` where the generation knows none, so that no text is searched
     /// for URIs for nothing.
     pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
+    /// Whether some recipient's domain asks the classifier, so that features are not gathered for nothing.
+    pub classify: bool,
 }
 
 /// What a message is, for conditions of policy rules and for the log; no judgement.
@@ -80,6 +83,8 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// What the classifier asks; none if it was not asked for.
+    pub features: Features,
 }
 
 impl Examination {
@@ -116,7 +121,8 @@ pub async fn examine(
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
     let facts = facts(view, url_hosts, &findings);
-    Ok(Examination { findings, facts, cuts: Vec::new() })
+    let features = if tables.classify { Features::of(view) } else { Features::default() };
+    Ok(Examination { findings, facts, cuts: Vec::new(), features })
 }
 
 /// What was wrong with the message itself.

@@ -30,6 +30,7 @@ pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettin
     quarantine(section, settings);
     super::auth::read(section, &mut settings.auth);
     greylist(section, settings);
+    classifier(section, settings);
     rule::read_class_actions(section, &mut settings.class_actions);
     rule::read_rules(section, &mut settings.rules);
     let weights = &mut settings.weights;
@@ -226,6 +227,13 @@ fn greylist(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
             section.problem(place, "delay_seconds: nobody can come again within window_hours");
         }
     });
+}
+
+/// C74.
+fn classifier(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+    let classifier = &mut settings.classifier;
+    section.table("classifier", |section| section.flag("enabled", &mut classifier.enabled));
+    section.table("train", |section| section.flag("enabled", &mut classifier.train));
 }
 
 /// One of `allowed`.
