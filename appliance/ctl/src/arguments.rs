@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Judge mail files without sending them.
     #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
+    /// Measure the judgement by labelled folders of mails.
+    #[command(after_help = examples::EVAL)]
+    Eval(EvalArguments),
     /// Tables of the engine.
     #[command(subcommand)]
     Tables(TablesCommand),
@@ -136,6 +139,52 @@ pub(crate) struct CheckArguments {
     /// wrote.
     #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// Folders called ham..., spam... or phish..., or folders that hold such.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// A folder of mails that are not spam.
+    #[arg(long)]
+    pub(crate) ham: Vec<PathBuf>,
+    /// A folder of spam.
+    #[arg(long)]
+    pub(crate) spam: Vec<PathBuf>,
+    /// Parts that the mails are divided into.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(2..=50))]
+    pub(crate) folds: u8,
+    /// Recipient; decides which domain's settings judge [default: gateway settings].
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Fit points of rules to the labels and print them.
+    #[arg(long)]
+    pub(crate) fit: bool,
+    /// Write the curve of caught spam over held ham as SVG.
+    #[arg(long)]
+    pub(crate) roc: Option<PathBuf>,
+    /// Write fold, label, points and class of each mail, separated by tabs.
+    #[arg(long)]
+    pub(crate) scores: Option<PathBuf>,
+    /// Take client, HELO and reverse-path from the trace fields that hosts of this address or prefix
+    /// wrote.
+    #[arg(long, value_parser = network)]
+    pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+impl EvalArguments {
+    /// How each mail is examined.
+    pub(crate) fn as_check(&self) -> CheckArguments {
+        CheckArguments {
+            path: PathBuf::new(),
+            client: None,
+            helo: None,
+            from: None,
+            to: self.to.clone(),
+            trusted_hop: self.trusted_hop.clone(),
+        }
+    }
 }
 
 /// `tables`.

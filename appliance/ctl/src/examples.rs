@@ -22,6 +22,12 @@ Examples:
 Exit codes: 0 it would be delivered (a directory: every file could be read); 1 it would not; 2 could \
 not run.";
 
+pub(crate) const EVAL: &str = "\
+Examples:
+  sekisho eval mails/ --roc roc.svg
+  sekisho eval --ham good/ --spam bad/ --to user@demo.test --fit
+Nothing is changed, and nobody is asked: neither the engine nor DNS.";
+
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:
   sekisho tables build

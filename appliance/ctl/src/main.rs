@@ -9,6 +9,7 @@ mod backup;
 mod call;
 mod check;
 mod config;
+mod eval;
 mod examples;
 mod list;
 mod log;
@@ -107,6 +108,7 @@ fn command(arguments: Arguments) -> Ran {
     match command {
         Command::Run(arguments) => run::run(&place, &arguments),
         Command::Check(arguments) => check::run(&place, json, &arguments),
+        Command::Eval(arguments) => eval::run(&place, json, &arguments),
         Command::Tables(command) => tables::run(&place, json, &command),
         Command::List(command) => list::run(&place, json, &command),
         Command::Recipient(command) => recipient::run(&place, json, &command),
