@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Measure the judgement by labelled folders of mails.
     #[command(after_help = examples::EVAL)]
     Eval(EvalArguments),
+    /// Teach the classifier what is spam and what is not.
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Tables of the engine.
     #[command(subcommand)]
     Tables(TablesCommand),
@@ -139,6 +142,63 @@ pub(crate) struct CheckArguments {
     /// wrote.
     #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+/// `train spam|ham`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// Files (.eml, .mbox), or directories of them.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// For this domain alone [default: the whole gateway].
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+}
+
+/// `train`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// These mails are spam.
+    #[command(after_help = examples::TRAIN_SPAM)]
+    Spam(TrainArguments),
+    /// These mails are not spam.
+    #[command(after_help = examples::TRAIN_HAM)]
+    Ham(TrainArguments),
+    /// Take a batch back, as if it had never been.
+    #[command(after_help = examples::TRAIN_UNDO)]
+    Undo {
+        /// Its number, as `train list` shows it.
+        batch: Option<u64>,
+        /// The newest that was not taken back.
+        #[arg(long, conflicts_with = "batch")]
+        last: bool,
+    },
+    /// Batches, the newest first.
+    #[command(after_help = examples::TRAIN_LIST)]
+    List {
+        /// Only of this domain.
+        #[arg(long)]
+        domain: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        rows_max: usize,
+    },
+    /// How many samples there are, and how much of the say they give.
+    #[command(after_help = examples::TRAIN_STATUS)]
+    Status,
+    /// Make the model that is shipped with the program.
+    #[command(hide = true)]
+    Base {
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// A folder of mails that are not spam.
+        #[arg(long)]
+        ham: Vec<PathBuf>,
+        /// A folder of spam.
+        #[arg(long)]
+        spam: Vec<PathBuf>,
+    },
 }
 
 /// `eval`.
@@ -391,6 +451,9 @@ pub(crate) enum QuarantineCommand {
         /// Their ids.
         #[arg(required = true)]
         items: Vec<String>,
+        /// Tell the classifier of the recipient's domain that they are not spam.
+        #[arg(long)]
+        train: bool,
         /// Do it; without this it only says what it would do.
         #[arg(long)]
         yes: bool,
