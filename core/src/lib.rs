@@ -27,6 +27,7 @@ pub mod config;
 pub mod accept;
 pub mod analysis;
 pub mod authn;
+pub mod classify;
 pub mod deliver;
 pub mod engines;
 pub mod greylist;

@@ -15,10 +15,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     // SessionSettings are made from `config` by the shard; the grammar of addresses is its own.
     ("session", &[]),
     ("message", &[]),
+    // Its findings are `scan`'s.
+    ("classify", &["message", "scan"]),
     // A worker maps the generation itself.
     ("analysis", &["config", "message", "scan", "tables"]),
     // `config` for the words of a mistake in a file that people write.
-    ("scan", &["config", "message", "tables"]),
+    ("scan", &["classify", "config", "message", "tables"]),
     ("authn", &["resolve"]),
     ("engines", &["config", "scan"]),
     ("greylist", &[]),
@@ -44,7 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("quarantine", &["spool", "verdict"]),
     ("maillog", &["policy", "spool", "verdict"]),
     ("spool", &[]),
-    ("tables", &["config", "policy", "scan"]),
+    ("tables", &["classify", "config", "policy", "scan"]),
     ("resolve", &["config"]),
     ("socket", &[]),
     // The pipeline is handed the rooms and counters of its shard, and the body that was accepted: the one

@@ -38,6 +38,12 @@ pub(crate) enum Command {
     /// Judge mail files without sending them.
     #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
+    /// Measure the judgement by labelled folders of mails.
+    #[command(after_help = examples::EVAL)]
+    Eval(EvalArguments),
+    /// Teach the classifier what is spam and what is not.
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Tables of the engine.
     #[command(subcommand)]
     Tables(TablesCommand),
@@ -178,6 +184,109 @@ pub(crate) struct CheckArguments {
     /// wrote.
     #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+/// `train spam|ham`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// Files (.eml, .mbox), or directories of them.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// For this domain alone [default: the whole gateway].
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+}
+
+/// `train`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainCommand {
+    /// These mails are spam.
+    #[command(after_help = examples::TRAIN_SPAM)]
+    Spam(TrainArguments),
+    /// These mails are not spam.
+    #[command(after_help = examples::TRAIN_HAM)]
+    Ham(TrainArguments),
+    /// Take a batch back, as if it had never been.
+    #[command(after_help = examples::TRAIN_UNDO)]
+    Undo {
+        /// Its number, as `train list` shows it.
+        batch: Option<u64>,
+        /// The newest that was not taken back.
+        #[arg(long, conflicts_with = "batch")]
+        last: bool,
+    },
+    /// Batches, the newest first.
+    #[command(after_help = examples::TRAIN_LIST)]
+    List {
+        /// Only of this domain.
+        #[arg(long)]
+        domain: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        rows_max: usize,
+    },
+    /// How many samples there are, and how much of the say they give.
+    #[command(after_help = examples::TRAIN_STATUS)]
+    Status,
+    /// Make the model that is shipped with the program.
+    #[command(hide = true)]
+    Base {
+        /// The file to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// A folder of mails that are not spam.
+        #[arg(long)]
+        ham: Vec<PathBuf>,
+        /// A folder of spam.
+        #[arg(long)]
+        spam: Vec<PathBuf>,
+    },
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// Folders called ham..., spam... or phish..., or folders that hold such.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// A folder of mails that are not spam.
+    #[arg(long)]
+    pub(crate) ham: Vec<PathBuf>,
+    /// A folder of spam.
+    #[arg(long)]
+    pub(crate) spam: Vec<PathBuf>,
+    /// Parts that the mails are divided into.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(2..=50))]
+    pub(crate) folds: u8,
+    /// Recipient; decides which domain's settings judge [default: gateway settings].
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Fit points of rules to the labels and print them.
+    #[arg(long)]
+    pub(crate) fit: bool,
+    /// Write the curve of caught spam over held ham as SVG.
+    #[arg(long)]
+    pub(crate) roc: Option<PathBuf>,
+    /// Write fold, label, points and class of each mail, separated by tabs.
+    #[arg(long)]
+    pub(crate) scores: Option<PathBuf>,
+    /// Take client, HELO and reverse-path from the trace fields that hosts of this address or prefix
+    /// wrote.
+    #[arg(long, value_parser = network)]
+    pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+}
+
+impl EvalArguments {
+    /// How each mail is examined.
+    pub(crate) fn as_check(&self) -> CheckArguments {
+        CheckArguments {
+            path: PathBuf::new(),
+            client: None,
+            helo: None,
+            from: None,
+            to: self.to.clone(),
+            trusted_hop: self.trusted_hop.clone(),
+        }
+    }
 }
 
 /// `tables`.
@@ -384,6 +493,9 @@ pub(crate) enum QuarantineCommand {
         /// Their ids.
         #[arg(required = true)]
         items: Vec<String>,
+        /// Tell the classifier of the recipient's domain that they are not spam.
+        #[arg(long)]
+        train: bool,
         /// Do it; without this it only says what it would do.
         #[arg(long)]
         yes: bool,

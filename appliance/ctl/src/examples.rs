@@ -27,6 +27,37 @@ Examples:
   sekisho key new --domain example.com --selector arc1
   sekisho key new --domain example.com --selector arc2 --algorithm ed25519 --file arc2.pem
 A key that is there is never overwritten.";
+pub(crate) const TRAIN_SPAM: &str = "\
+Examples:
+  sekisho train spam reported.eml
+  sekisho train spam junk.mbox --domain demo.test
+Exit codes: 0 all are trained; 1 some were refused, the others are trained.";
+
+pub(crate) const TRAIN_HAM: &str = "\
+Examples:
+  sekisho train ham wanted/ --domain demo.test";
+
+pub(crate) const TRAIN_UNDO: &str = "\
+Examples:
+  sekisho train undo 7
+  sekisho train undo --last";
+
+pub(crate) const TRAIN_LIST: &str = "\
+Examples:
+  sekisho train list
+  sekisho train list --domain demo.test";
+
+pub(crate) const TRAIN_STATUS: &str = "\
+Examples:
+  sekisho train status
+A model speaks from 50 mails of each label on, and with its full voice from 200 on. A mail that is nearly
+the same as a trained one is known from the first one on.";
+
+pub(crate) const EVAL: &str = "\
+Examples:
+  sekisho eval mails/ --roc roc.svg
+  sekisho eval --ham good/ --spam bad/ --to user@demo.test --fit
+Nothing is changed, and nobody is asked: neither the engine nor DNS.";
 
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:

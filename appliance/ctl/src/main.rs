@@ -9,6 +9,7 @@ mod backup;
 mod call;
 mod check;
 mod config;
+mod eval;
 mod examples;
 mod key;
 mod list;
@@ -25,6 +26,7 @@ mod run;
 mod send;
 mod status;
 mod tables;
+mod train;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -108,6 +110,8 @@ fn command(arguments: Arguments) -> Ran {
     match command {
         Command::Run(arguments) => run::run(&place, &arguments),
         Command::Check(arguments) => check::run(&place, json, &arguments),
+        Command::Eval(arguments) => eval::run(&place, json, &arguments),
+        Command::Train(command) => train::run(&place, json, &command),
         Command::Tables(command) => tables::run(&place, json, &command),
         Command::List(command) => list::run(&place, json, &command),
         Command::Recipient(command) => recipient::run(&place, json, &command),

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sekisho_core::classify::Features;
 use sekisho_core::clock::Now;
 use sekisho_core::content::{Content, Piece};
 use sekisho_core::control::{Request, Response};
@@ -24,7 +25,10 @@ use crate::period;
 use crate::place::Place;
 use crate::publish::progress_bar;
 use crate::queue::outcomes;
+use crate::train;
 
+/// A larger mail is not trained: it is held in memory for that.
+const TRAINED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Items of one call: well below the 4 MiB that a call may have.
 const ITEMS_MAX: usize = 10_000;
 /// A release that has come to no end for so long is left to itself: it goes on, and `quarantine show` tells.
@@ -36,7 +40,10 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
         QuarantineCommand::List { filter, rows_max } => list(place, json, &filter, rows_max),
         QuarantineCommand::Show { item } => show(place, json, &item),
         QuarantineCommand::Export { item, out } => export(place, json, &item, out.as_deref()),
-        QuarantineCommand::Release { items, yes } => {
+        QuarantineCommand::Release { items, yes, train } => {
+            if train && yes && lessons(place, json, &items)? == Outcome::No {
+                return Ok(Outcome::No);
+            }
             let words = ("quarantine release", "deliver");
             change(place, json, words, items, yes, |items| Request::QuarantineRelease { items })
         }
@@ -270,6 +277,31 @@ pub(crate) fn write(content: &Content, out: &mut impl Write) -> io::Result<()> {
         }
     }
     out.flush()
+}
+
+/// SM-32: items are trained as not spam, each for its recipient's domain, before they are released.
+fn lessons(place: &Place, json: bool, items: &[String]) -> Ran {
+    let ids = items.iter().map(|item| id(item)).collect::<Result<Vec<_>, _>>()?;
+    let mut by_domain: BTreeMap<String, Vec<(String, Features)>> = BTreeMap::new();
+    for (id, listed) in find_all(place, &ids)? {
+        let content = listed.content().map_err(|error| Failure::new(id, error))?;
+        let mut octets = Vec::new();
+        if content.bytes() <= TRAINED_BYTES_MAX {
+            write(&content, &mut octets).map_err(|error| Failure::new(id, error))?;
+        }
+        let features = train::features(&octets).map_err(|why| Failure::new(id, why))?;
+        let domain = listed.item.recipient.resolved.domain.to_string();
+        by_domain.entry(domain).or_default().push((id.to_string(), features));
+    }
+    let mut outcome = Outcome::Done;
+    for (domain, mails) in by_domain {
+        let scope = train::scope(place, Some(&domain))?;
+        let lesson = train::Lesson { scope, spam: false, how: "release", mails };
+        if train::teach(place, json, lesson)? == Outcome::No {
+            outcome = Outcome::No;
+        }
+    }
+    Ok(outcome)
 }
 
 fn change(

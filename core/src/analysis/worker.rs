@@ -161,6 +161,8 @@ impl Worker {
             patterns: self.patterns.as_deref(),
             hash: generation.has_hashes().then_some(&hash),
             url_host: Some(&|host| generation.url_host(host)),
+            // A small part of what handing the mail over costs.
+            classify: true,
         };
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());

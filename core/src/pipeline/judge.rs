@@ -8,6 +8,7 @@ use super::Accepted;
 use super::authenticate::evidence;
 use super::entries::sender_entries;
 use super::message::{Judged, Message};
+use crate::classify::{self, Models};
 use crate::policy::{self, AttachmentFact, Decision, Facts, ListDecision};
 use crate::scan::finding::{Finding, FindingKind};
 use crate::verdict::{self, Verdict};
@@ -26,7 +27,9 @@ impl Message {
                 let settings = Arc::ptr_eq(there.settings(), accepted.settings())
                     && there.recipient.resolved.domain == accepted.recipient.resolved.domain
                     && there.recipient.original.domain == accepted.recipient.original.domain;
-                (settings && other.verdict.list == list).then(|| other.clone())
+                let model = there.domain.name == accepted.domain.name
+                    || !self.has_model(there) && !self.has_model(accepted);
+                (settings && model && other.verdict.list == list).then(|| other.clone())
             });
             judged.push(same.unwrap_or_else(|| {
                 different.push(judged.len());
@@ -47,6 +50,7 @@ impl Message {
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
         findings.extend(self.network_findings());
         findings.extend(self.impersonation(accepted));
+        findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
         let decision = self.decide(accepted, &verdict);
@@ -66,6 +70,27 @@ impl Message {
             known_client: self.known_client,
         };
         verdict::impersonation(sender, &way, &accepted.settings().impersonation)
+    }
+
+    /// Whether the recipient's domain trained a model of its own.
+    fn has_model(&self, accepted: &Accepted) -> bool {
+        self.transaction.snapshot.generation().model(&accepted.domain.name).is_some()
+    }
+
+    /// What the classifier says, by the models of the recipient's domain.
+    fn classified(&self, accepted: &Accepted) -> Vec<Finding> {
+        let settings = accepted.settings();
+        if !settings.classifier.enabled {
+            return Vec::new();
+        }
+        let generation = self.transaction.snapshot.generation();
+        let models = Models {
+            domain: generation.model(&accepted.domain.name),
+            gateway: generation.model(""),
+            base: classify::base(),
+        };
+        let suspect = settings.weights.suspect_points;
+        classify::findings(&self.examination.features, &models, suspect)
     }
 
     /// The decision for one recipient.

@@ -259,6 +259,7 @@ impl Pipeline {
             patterns: patterns.map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
+            classify: transaction.recipients.iter().any(|one| one.settings().classifier.enabled),
         };
         let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;

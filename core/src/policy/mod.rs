@@ -36,7 +36,7 @@ pub use rules::{
     AttachmentFact, ClassAction, Conditions, Facts, HeaderCondition, PolicyRule, glob,
 };
 pub use settings::{
-    ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, DomainSettings,
-    GreylistSettings, ListSettings, Profile, QuarantineSettings, RecipientSettings, RejectAt,
-    SizeSettings, SuspectActions, Verify,
+    ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, ClassifierSettings,
+    DomainSettings, GreylistSettings, ListSettings, Profile, QuarantineSettings, RecipientSettings,
+    RejectAt, SizeSettings, SuspectActions, Verify,
 };

@@ -311,6 +311,21 @@ impl Default for GreylistSettings {
     }
 }
 
+/// `classifier.*` and `train.*` (C74).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClassifierSettings {
+    /// `classifier.enabled`: the classifier has a say.
+    pub enabled: bool,
+    /// `train.enabled`: the domain may train a model of its own.
+    pub train: bool,
+}
+
+impl Default for ClassifierSettings {
+    fn default() -> Self {
+        Self { enabled: true, train: true }
+    }
+}
+
 /// `size.*` (C49, SM-62)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SizeSettings {
@@ -379,6 +394,9 @@ pub struct DomainSettings {
     /// `impersonation.*`
     #[serde(default)]
     pub impersonation: ImpersonationSettings,
+    /// `classifier.*`, `train.*`
+    #[serde(default)]
+    pub classifier: ClassifierSettings,
     /// `size.*`
     pub size: SizeSettings,
     /// `quarantine.*`

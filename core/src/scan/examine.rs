@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::classify::Features;
 use crate::message::{ExceptionKind, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
@@ -32,6 +33,8 @@ pub struct ScanTables<'t> {
     pub hash: Option<HashLookUp<'t>>,
     /// What is known of a host, or of a page (`host/path`); `None` where the generation knows none.
     pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
+    /// Whether some recipient's domain asks the classifier, so that features are not gathered for nothing.
+    pub classify: bool,
 }
 
 /// What a message is, for conditions of policy rules and for the log; no judgement.
@@ -85,6 +88,8 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// What the classifier asks; none if it was not asked for.
+    pub features: Features,
     /// What scan engines of others found; it counts where the domain of a recipient wants them.
     pub engine_findings: Vec<Finding>,
     /// What each of them said, found or not.
@@ -147,7 +152,8 @@ pub async fn examine(
     findings.append(&mut signs_found);
     let mut facts = facts(view, url_hosts, &findings);
     facts.sender = sender;
-    Ok(Examination { findings, facts, ..Examination::default() })
+    let features = if tables.classify { Features::of(view) } else { Features::default() };
+    Ok(Examination { findings, facts, features, ..Examination::default() })
 }
 
 /// What was wrong with the message itself.

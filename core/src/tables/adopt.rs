@@ -18,7 +18,9 @@ use super::hosts::HostsTable;
 use super::manifest::Manifest;
 use super::networks::NetworksTable;
 use super::senders::{ArchivedSendersTable, SendersTable};
+use super::tokens::TokensTable;
 use super::{AdoptError, Digest, DomainRef, HostFlags, NetworkHit, disk, file, hashes};
+use crate::classify::Model;
 use crate::limits::BLOCK_BYTES;
 use crate::scan::patterns::{self, OpenError, Patterns};
 
@@ -35,6 +37,7 @@ pub struct Generation {
     networks: Option<Arc<Table<NetworksTable>>>,
     hashes: Option<Arc<Table<Flat>>>,
     hosts: Option<Arc<Table<HostsTable>>>,
+    tokens: Option<Arc<Table<TokensTable>>>,
     patterns: Option<(String, Arc<Patterns>)>,
 }
 
@@ -119,6 +122,7 @@ impl Generation {
         table!(networks, Kind::Networks);
         table!(hashes, Kind::Hashes);
         table!(hosts, Kind::Urls);
+        table!(tokens, Kind::Tokens);
         generation.policies_name = hash(Kind::Policies).unwrap_or_default().to_owned();
         generation.routes_name = hash(Kind::Routes).unwrap_or_default().to_owned();
         let same_domains = previous.filter(|old| {
@@ -209,6 +213,12 @@ impl Generation {
         self.hosts.as_ref().map(|table| table.get().find(host)).unwrap_or_default()
     }
 
+    /// The model of the classifier that a domain trained; with an empty name that of the gateway.
+    #[must_use]
+    pub fn model(&self, scope: &str) -> Option<Model<'_>> {
+        self.tokens.as_ref()?.get().find(scope)
+    }
+
     /// The compiled patterns; none if the generation has no pattern source.
     #[must_use]
     pub fn patterns(&self) -> Option<&Arc<Patterns>> {
@@ -245,6 +255,9 @@ impl Generation {
         if let Some(table) = &self.hosts {
             add(Kind::Urls, table.get().flat.entries(), table.file());
         }
+        if let Some(table) = &self.tokens {
+            add(Kind::Tokens, table.get().models.len() as u64, table.file());
+        }
         sizes
     }
 
@@ -256,6 +269,7 @@ impl Generation {
         names.extend(self.networks.as_ref().map(|table| table.file().name()));
         names.extend(self.hashes.as_ref().map(|table| table.file().name()));
         names.extend(self.hosts.as_ref().map(|table| table.file().name()));
+        names.extend(self.tokens.as_ref().map(|table| table.file().name()));
         names.extend(self.patterns.as_ref().map(|(name, _)| name.as_str()));
         names
     }

@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Patterns,
     Hashes,
     Urls,
+    /// Models of the classifier.
+    Tokens,
     /// Changes, JSON.
     Delta,
     /// The net of deltas, by key.
@@ -54,7 +56,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The tables of a generation, in the order in which they are written.
-    pub(super) const TABLES: [Self; 8] = [
+    pub(super) const TABLES: [Self; 9] = [
         Self::Policies,
         Self::Routes,
         Self::Recipients,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Hashes,
         Self::Urls,
         Self::Patterns,
+        Self::Tokens,
     ];
 
     /// Its name; with `.table` that of its file in a generation.
@@ -76,6 +79,7 @@ impl Kind {
             Self::Patterns => "patterns",
             Self::Hashes => "hashes",
             Self::Urls => "urls",
+            Self::Tokens => "tokens",
             Self::Delta => "delta",
             Self::Stretch => "stretch",
         }
@@ -93,6 +97,7 @@ impl Kind {
             Self::Urls => 8,
             Self::Delta => 9,
             Self::Stretch => 10,
+            Self::Tokens => 11,
         }
     }
 
@@ -110,6 +115,7 @@ impl Kind {
             Self::Patterns => "patterns/1 opaque",
             Self::Hashes => "hashes/1 flat/1 size name",
             Self::Urls => "urls/1 flat/1 list flags scope, lists",
+            Self::Tokens => "tokens/1 scope, model/1",
             Self::Delta => "delta/1 json",
             Self::Stretch => "stretch/1 flat/1 tag key; removed or put, then as in its table",
         };

@@ -69,6 +69,16 @@ impl Manifest {
         disk::write_new(&dir.join(MANIFEST), &text)
     }
 
+    /// Adds a table to the manifest of a generation that has no name yet.
+    pub(super) fn add_table(dir: &Path, name: &str, table: TableFile) -> io::Result<()> {
+        let file = dir.join(MANIFEST);
+        let text = disk::read(&file, SMALL_FILE_BYTES_MAX)?;
+        let mut manifest: Self = serde_json::from_slice(&text).map_err(io::Error::other)?;
+        manifest.tables.insert(name.to_owned(), table);
+        std::fs::remove_file(&file)?;
+        manifest.write(dir)
+    }
+
     /// Reads it and compares its number with the name of the directory.
     pub(super) fn read(dir: &Path) -> Result<Self, AdoptError> {
         let file = dir.join(MANIFEST);

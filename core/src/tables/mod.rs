@@ -46,6 +46,7 @@ mod networks;
 mod recipients;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sekisho_core::classify::{self, Models, features_with_texts};
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
@@ -51,7 +52,7 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran 
 }
 
 /// The file, or every file beneath a directory.
-fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut open = vec![path.to_owned()];
     while let Some(next) = open.pop() {
@@ -77,29 +78,39 @@ struct Judged {
     file: PathBuf,
     sender: Sender,
     recipient: Option<Mailbox>,
-    examination: Examination,
+    findings: Vec<Finding>,
+    /// The words that moved the classifier most, with their shares in thousandths.
+    words: Vec<(String, i32)>,
     verdict: Verdict,
     decision: Decision,
 }
 
+/// Words of the classifier that are shown.
+pub(crate) const WORDS_MAX: usize = 15;
+
 /// What judges: tables, and whose settings.
-struct Judge<'s> {
+pub(crate) struct Judge<'s> {
     snapshot: &'s Snapshot,
     arguments: &'s CheckArguments,
     recipient: Option<Mailbox>,
-    settings: Arc<DomainSettings>,
+    pub(crate) settings: Arc<DomainSettings>,
+    domain: String,
     scratch: Scratch,
 }
 
 impl<'s> Judge<'s> {
-    fn new(snapshot: &'s Snapshot, arguments: &'s CheckArguments) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        snapshot: &'s Snapshot,
+        arguments: &'s CheckArguments,
+    ) -> Result<Self, Failure> {
         let recipient = arguments.to.as_deref().map(|to| mailbox("check --to", to)).transpose()?;
         let mut settings = Arc::new(policy::preset(policy::Profile::default()));
-        let mut resolved = recipient.clone();
+        let (mut resolved, mut name) = (recipient.clone(), String::new());
         if let Some(asked) = &recipient {
             match snapshot.resolve(asked) {
                 Resolution::Known { mailbox, domain, .. } => {
                     settings = Arc::clone(&domain.settings);
+                    name = domain.name.to_string();
                     resolved = Some(mailbox);
                 }
                 Resolution::UnknownDomain => {
@@ -116,7 +127,8 @@ impl<'s> Judge<'s> {
             }
             None => Scratch::default(),
         };
-        Ok(Self { snapshot, arguments, recipient: resolved, settings, scratch })
+        let recipient = resolved;
+        Ok(Self { snapshot, arguments, recipient, settings, domain: name, scratch })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
@@ -133,11 +145,35 @@ impl<'s> Judge<'s> {
         }
         let mut findings = examination.findings.clone();
         findings.extend(self.network_findings(&sender));
+        let models = self.models();
+        if self.settings.classifier.enabled {
+            let suspect = self.settings.weights.suspect_points;
+            findings.extend(classify::findings(&examination.features, &models, suspect));
+        }
+        let words = words(&view, &models);
         let list = self.lists(&content, &sender);
         let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
         let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
         let recipient = self.recipient.clone();
-        Ok(Judged { file: file.to_owned(), sender, recipient, examination, verdict, decision })
+        Ok(Judged { file: file.to_owned(), sender, recipient, findings, words, verdict, decision })
+    }
+
+    /// All that a mail is judged by, but for the classifier: for `eval`, which has models of its own.
+    pub(crate) fn seen(&mut self, content: &[u8]) -> Result<(Examination, ListDecision), Failure> {
+        let mut view = View::build(content, &ViewLimits::worker());
+        let sender = Sender::find(&view, self.arguments)?;
+        scan::expand(&mut view, &ArchiveLimits::default());
+        let examined = self.examine(&view, &sender);
+        let mut examination = examined.map_err(|why| Failure::new("eval", why))?;
+        examination.findings.extend(self.network_findings(&sender));
+        Ok((examination, self.lists(content, &sender)))
+    }
+
+    /// The models that have a say for the recipient.
+    fn models(&self) -> Models<'s> {
+        let generation = self.snapshot.generation();
+        let domain = (!self.domain.is_empty()).then(|| generation.model(&self.domain)).flatten();
+        Models { domain, gateway: generation.model(""), base: classify::base() }
     }
 
     /// What can be taken out of a mail with malware.
@@ -148,6 +184,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: None,
+            classify: false,
         };
         let limits = ViewLimits::worker();
         let found = scan::cuts(raw, (&limits, archives), &tables, &mut self.scratch);
@@ -161,6 +198,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: Some(&|host| snapshot.url_host(host)),
+            classify: true,
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
         let scan =
@@ -246,6 +284,14 @@ impl<'s> Judge<'s> {
     }
 }
 
+/// What moved the loudest model most.
+fn words(view: &View<'_>, models: &Models<'_>) -> Vec<(String, i32)> {
+    let Some(model) = models.loudest() else { return Vec::new() };
+    let features = features_with_texts(view);
+    let strongest = model.strongest(&features, WORDS_MAX);
+    strongest.into_iter().map(|(text, share)| (text.to_owned(), share)).collect()
+}
+
 fn show(judged: &Judged, json: bool) {
     if json {
         output::json(&to_json(judged));
@@ -276,6 +322,9 @@ fn show(judged: &Judged, json: bool) {
         let detail = detail(judged, &one.rule);
         line("rule", format!("{} {}{counted} {detail}", points(one.points), one.rule));
     }
+    for (text, share) in &judged.words {
+        line("word", format!("{} {}", points(*share), shown(text)));
+    }
     for detection in &verdict.detections {
         line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
     }
@@ -292,7 +341,7 @@ fn told(to: &NoticeTo) -> String {
 }
 
 fn detail(judged: &Judged, rule: &str) -> String {
-    let finding = judged.examination.findings.iter().find(|finding| &*finding.rule == rule);
+    let finding = judged.findings.iter().find(|finding| &*finding.rule == rule);
     finding.map(|finding| shown(&finding.detail)).unwrap_or_default()
 }
 
@@ -308,6 +357,8 @@ fn to_json(judged: &Judged) -> serde_json::Value {
             })
         })
         .collect();
+    let words: Vec<_> =
+        judged.words.iter().map(|(text, share)| json!({"word": text, "share": share})).collect();
     json!({
         "file": judged.file.display().to_string(),
         "client": sender.client,
@@ -323,6 +374,7 @@ fn to_json(judged: &Judged) -> serde_json::Value {
         "delivers": decision.action.delivers(),
         "notices": decision.notices,
         "contributions": contributions,
+        "words": words,
     })
 }
 

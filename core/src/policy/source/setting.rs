@@ -32,6 +32,7 @@ pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettin
     greylist(section, settings);
     super::notice::read(section, settings);
     super::impersonation::read(section, &mut settings.impersonation);
+    classifier(section, settings);
     rule::read_class_actions(section, &mut settings.class_actions);
     rule::read_rules(section, &mut settings.rules);
     let weights = &mut settings.weights;
@@ -229,6 +230,13 @@ fn greylist(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
             section.problem(place, "delay_seconds: nobody can come again within window_hours");
         }
     });
+}
+
+/// C74.
+fn classifier(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+    let classifier = &mut settings.classifier;
+    section.table("classifier", |section| section.flag("enabled", &mut classifier.enabled));
+    section.table("train", |section| section.flag("enabled", &mut classifier.train));
 }
 
 /// One of `allowed`.

@@ -57,7 +57,12 @@ fn signatures_of_octets_are_not_believed_of_a_file_that_is_known_to_be_good() {
         let hash = |digest: &Digest, _: u64| -> Option<Box<str>> {
             (good && *digest == Digest::GoodMd5(md5)).then(|| "good".into())
         };
-        let tables = ScanTables { patterns: Some(&patterns), hash: Some(&hash), url_host: None };
+        let tables = ScanTables {
+            patterns: Some(&patterns),
+            hash: Some(&hash),
+            url_host: None,
+            classify: false,
+        };
         let mut scratch = patterns.scratch().unwrap();
         let look = examine(&view, &tables, &mut scratch, None, &async || ());
         let findings = futures_lite::future::block_on(look).unwrap().findings;

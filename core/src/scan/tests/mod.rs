@@ -28,7 +28,7 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { patterns: None, hash: None, url_host: None }
+    ScanTables { patterns: None, hash: None, url_host: None, classify: false }
 }
 
 fn look(view: &View<'_>, tables: &ScanTables<'_>) -> Examination {
@@ -206,7 +206,12 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         (*digest == crate::tables::Digest::Sha256(wanted) && size == 22).then(|| "Bad.Sig".into())
     };
     let url_host = |host: &str| HostFlags { bad: host == "bad.example", ..HostFlags::default() };
-    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: Some(&url_host) };
+    let tables = ScanTables {
+        patterns: None,
+        hash: Some(&hash),
+        url_host: Some(&url_host),
+        classify: false,
+    };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).take(2).collect();
     assert_eq!(

@@ -50,6 +50,7 @@ pub(super) fn merge(
             | Kind::Patterns
             | Kind::Hashes
             | Kind::Urls
+            | Kind::Tokens
             | Kind::Delta
             | Kind::Stretch => {
                 if manifest.tables.contains_key(kind.name()) {

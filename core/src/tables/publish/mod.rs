@@ -11,6 +11,7 @@ mod check;
 mod known;
 mod merge;
 mod stretches;
+mod teach;
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use super::{Change, Generation, Progress, PublishError, Report, Sources, disk};
 use crate::policy::ListSettings;
 use known::Known;
 use stretches::Pieces;
+pub use teach::NamedModel;
 
 /// Single changes that a backup brought back, until a build has taken them.
 const RESTORED: &str = "restored";
@@ -209,7 +211,12 @@ impl Publisher {
             base = Some((latest, last));
         }
         let made = self.make(base, |dir, number| {
-            make_generation(&sources, number, dir, progress).map_err(PublishError::Sources)
+            let report = make_generation(&sources, number, dir, progress);
+            let report = report.map_err(PublishError::Sources)?;
+            if let Some((latest, _)) = base {
+                teach::carry_models(&self.generation_dir(latest), dir)?;
+            }
+            Ok(report)
         })?;
         if has_restored {
             fs::remove_file(&restored).map_err(io_at(&restored))?;
@@ -279,6 +286,20 @@ impl Publisher {
             merge::merge(&from, dir, number, &carried, progress)
         })?;
         Ok(Some(made.0))
+    }
+
+    /// Makes a new generation of the latest one with other models of the classifier; its number. Then
+    /// tell the engine `Adopt`.
+    ///
+    /// # Errors
+    /// [`PublishError::NoGeneration`] and whatever reading and writing meets; the old generation stays.
+    pub fn teach(&self, models: Vec<NamedModel>) -> Result<u64, PublishError> {
+        let _building = self.lock("build.lock")?;
+        let latest = self.latest_or_none_yet()?;
+        let from = self.generation_dir(latest);
+        let made =
+            self.make(Some((latest, 0)), |dir, number| teach::teach(&from, dir, number, models))?;
+        Ok(made.0)
     }
 
     /// Removes all but the `keep` newest generations, and what crashed builds left.

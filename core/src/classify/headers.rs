@@ -1,0 +1,289 @@
+//! Features of the header section.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::features::{Gather, Place, upper};
+use super::text::Words;
+use crate::message::{Field, View};
+
+/// Fields that are looked at.
+const FIELDS_MAX: usize = 100;
+/// Characters of a value.
+const VALUE_CHARS_MAX: usize = 100;
+
+/// Fields that the way of a mail or its archive wrote, not its author; whole names.
+const TRACE: [&str; 41] = [
+    "received",
+    "return-path",
+    "delivered-to",
+    "delivery-date",
+    "envelope-to",
+    "date",
+    "x-date",
+    "x-original-date",
+    "x-originalarrivaltime",
+    "resent-date",
+    "resent-from",
+    "resent-to",
+    "resent-message-id",
+    "resent-sender",
+    "received-spf",
+    "authentication-results",
+    "dkim-signature",
+    "domainkey-signature",
+    "apparently-to",
+    "status",
+    "lines",
+    "content-length",
+    "xref",
+    "path",
+    "forwarded",
+    "replied",
+    "x-apparently-to",
+    "x-original-to",
+    "x-envelope-to",
+    "x-envelope-from",
+    "x-status",
+    "x-keywords",
+    "x-uid",
+    "x-uidl",
+    "x-loop",
+    "x-authentication-warning",
+    "x-antiabuse",
+    "x-mime-autoconverted",
+    "x-received",
+    "x-delivery-agent",
+    "old-return-path",
+];
+/// The same; beginnings of names: what other filters and mail readers leave.
+const TRACE_PREFIXES: [&str; 20] = [
+    "arc-",
+    "x-spam",
+    "x-virus",
+    "x-sekisho",
+    "x-bogosity",
+    "x-pyzor",
+    "x-razor",
+    "x-dcc",
+    "x-rbl",
+    "x-scanned",
+    "x-mailscanner",
+    "x-amavis",
+    "x-barracuda",
+    "x-ironport",
+    "x-proofpoint",
+    "x-ms-exchange",
+    "x-forefront",
+    "x-google",
+    "x-gmail",
+    "x-mozilla",
+];
+
+/// Whether a field, its name in lower case, says where a mail was and not what it is.
+pub(super) fn is_trace(name: &str) -> bool {
+    TRACE.contains(&name) || TRACE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Features of `view`'s own header section.
+pub(super) fn gather(view: &View<'_>, out: &mut impl Gather) {
+    let mut before = String::new();
+    for field in view.fields.iter().take(FIELDS_MAX) {
+        let name = field.name.to_ascii_lowercase();
+        if name.len() > 40 || is_trace(&name) {
+            continue;
+        }
+        out.one(Place::Header, &name);
+        out.one(Place::Header, &format!("{before} {name}"));
+        before.clone_from(&name);
+        value(&name, field, out);
+    }
+    addresses(view, out);
+}
+
+/// What a value says, field by field.
+fn value(name: &str, field: &Field<'_>, out: &mut impl Gather) {
+    let value: String = field.value.chars().take(VALUE_CHARS_MAX).collect();
+    match name {
+        "subject" => {
+            Words::single(Place::Subject)
+                .take(&field.value.chars().take(300).collect::<String>(), out);
+            subject(&field.value, out);
+        }
+        "from" | "to" | "cc" | "reply-to" | "sender" | "errors-to" => {}
+        "in-reply-to" | "references" | "message-id" => {
+            out.one(
+                Place::Header,
+                &format!("{name} {}", shape(value.split('@').next().unwrap_or(""))),
+            );
+        }
+        "content-type" => content_type(field, out),
+        "x-mailer" | "user-agent" | "x-mimeole" => {
+            let words = value.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            for word in words.take(8) {
+                out.one(Place::Header, &format!("mailer {}", word.to_lowercase()));
+            }
+            out.one(Place::Header, &format!("mailer {}", shape(&value)));
+        }
+        _ if name.starts_with("list-") => {}
+        "mime-version"
+        | "content-transfer-encoding"
+        | "precedence"
+        | "importance"
+        | "priority"
+        | "x-priority"
+        | "x-msmail-priority"
+        | "content-disposition"
+        | "content-class" => {
+            out.one(Place::Header, &format!("{name} {}", value.to_lowercase()));
+        }
+        _ => out.one(Place::Header, &format!("{name} {}", shape(&value))),
+    }
+}
+
+/// How the Subject looks, whatever it says.
+fn subject(value: &str, out: &mut impl Gather) {
+    let letters = value.chars().filter(|c| c.is_alphabetic()).count();
+    let capitals = value.chars().filter(|c| c.is_uppercase()).count();
+    if letters > 4 {
+        out.one(Place::Subject, &format!("capitals {}", capitals * 5 / letters));
+    }
+    if value.contains("    ") {
+        out.one(Place::Subject, "wide gap");
+    }
+    if value.trim_end().ends_with('!') {
+        out.one(Place::Subject, "ends with !");
+    }
+    if value.trim_end().ends_with('?') {
+        out.one(Place::Subject, "ends with ?");
+    }
+    let head: String = value.chars().take(4).flat_map(char::to_lowercase).collect();
+    if head.starts_with("re:") {
+        out.one(Place::Subject, "answer");
+    }
+}
+
+/// The type, its charset, and what a boundary is made of: each mailer has its own way.
+fn content_type(field: &Field<'_>, out: &mut impl Gather) {
+    let value: String = field.value.chars().take(300).collect();
+    let mut pieces = value.split(';').map(str::trim);
+    let kind = pieces.next().unwrap_or_default().to_lowercase();
+    out.one(Place::Header, &format!("content-type {kind}"));
+    let mut names = String::new();
+    for piece in pieces.take(8) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let name = name.trim().to_lowercase();
+        let quoted = if value.starts_with('"') { "quoted" } else { "bare" };
+        match name.as_str() {
+            "boundary" => {
+                let boundary = shape(value.trim_matches('"'));
+                out.one(Place::Header, &format!("boundary {boundary}"));
+            }
+            "charset" => {
+                let charset = value.trim_matches('"').to_lowercase();
+                out.one(Place::Header, &format!("charset {quoted} {charset}"));
+            }
+            _ => {}
+        }
+        names.push(' ');
+        names.push_str(&name);
+    }
+    out.one(Place::Header, &format!("content-type with{names}"));
+}
+
+/// Runs of capitals, small letters, digits and hexadecimal digits as one letter each: `<A0a0@`.
+fn shape(value: &str) -> String {
+    let mut out = String::with_capacity(32);
+    let mut last = '\0';
+    for c in value.chars() {
+        let class = match c {
+            '0'..='9' => '0',
+            'A'..='Z' => 'A',
+            'a'..='z' => 'a',
+            c if c.is_whitespace() => ' ',
+            c if c.is_alphabetic() => 'x',
+            c => c,
+        };
+        if class != last {
+            out.push(class);
+            if out.len() >= 32 {
+                break;
+            }
+        }
+        last = class;
+    }
+    out
+}
+
+/// Who writes to whom: of the receiving side only its form, since a gateway's recipients are its own.
+fn addresses(view: &View<'_>, out: &mut impl Gather) {
+    let first = |name: &'static str| view.fields_named(name).next().map(|field| &*field.value);
+    let from = first("from").unwrap_or_default();
+    let (name, address) = name_and_address(from);
+    Words::single(Place::Author).take(&name.chars().take(VALUE_CHARS_MAX).collect::<String>(), out);
+    out.one(Place::Author, if name.is_empty() { "without a name" } else { "with a name" });
+    if name.contains('@') {
+        out.one(Place::Author, "address as a name");
+    }
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let domain = domain.to_lowercase();
+    out.one(Place::Author, &format!("local-part {}", shape(local)));
+    out.one(Place::Author, &format!("@{domain}"));
+    let registered = psl::domain_str(&domain).unwrap_or_default();
+    out.one(Place::Author, &format!("@@{registered}"));
+    if let Some((_, top)) = domain.rsplit_once('.') {
+        out.one(Place::Author, &format!("@.{top}"));
+    }
+    if let Some(id) = first("message-id") {
+        let host = id.rsplit_once('@').map_or("", |(_, host)| host.trim_end_matches('>'));
+        let same = psl::domain_str(&host.to_lowercase()).unwrap_or_default() == registered;
+        out.one(
+            Place::Header,
+            if same { "message-id of the author" } else { "message-id of another" },
+        );
+    }
+    if let Some(reply) = first("reply-to") {
+        let (_, reply) = name_and_address(reply);
+        let reply = reply.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
+        out.one(
+            Place::Header,
+            if reply == domain { "reply to the author" } else { "reply to another" },
+        );
+    }
+    for field in ["to", "cc"] {
+        let form = first(field).map_or_else(|| "absent".to_owned(), |value| form(value, address));
+        out.one(Place::Header, &format!("{field} {form}"));
+    }
+}
+
+/// The form of a recipient field.
+fn form(value: &str, author: &str) -> String {
+    let count = value.matches('@').count();
+    let (name, address) = name_and_address(value);
+    let named = match (name.is_empty(), name.eq_ignore_ascii_case(address)) {
+        (true, _) => "bare",
+        (false, true) => "named by itself",
+        (false, false) => "named",
+    };
+    let own = if count == 1 && address.eq_ignore_ascii_case(author) { " own" } else { "" };
+    let count = if count < 4 { count } else { 4 };
+    format!("{count} {named}{own}")
+}
+
+/// `"Name" <local@domain>` in its two parts.
+fn name_and_address(value: &str) -> (&str, &str) {
+    match (value.rfind('<'), value.rfind('>')) {
+        (Some(open), Some(close)) if open < close => (
+            value.get(..open).unwrap_or_default().trim().trim_matches('"'),
+            value.get(open + 1..close).unwrap_or_default().trim(),
+        ),
+        _ => ("", value.split_whitespace().find(|word| word.contains('@')).unwrap_or(value)),
+    }
+}
+
+/// Stands for the domain of the author; 0 without one.
+pub(super) fn author(view: &View<'_>) -> u32 {
+    let from = view.fields_named("from").next().map_or("", |field| &field.value);
+    let (_, address) = name_and_address(from);
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
+    if domain.is_empty() { 0 } else { upper(xxh3_64(domain.as_bytes())).max(1) }
+}

@@ -1,0 +1,142 @@
+//! What models say of one mail, as findings with points.
+
+use super::features::Features;
+use super::likeness::Likeness;
+use super::model::{Like, Model};
+use crate::scan::finding::{Finding, FindingKind, MilliPoints};
+
+/// Samples of each label from which on a model speaks.
+const SAMPLES_MIN: u32 = 50;
+/// Samples of each label from which on it speaks with its full voice.
+pub const SAMPLES_FULL: u32 = 200;
+/// What the shipped model adds at most.
+const BASE_POINTS_MAX: MilliPoints = 1_500;
+/// What the shipped model takes off at most: it has never seen a mail of this site.
+const BASE_POINTS_MIN: MilliPoints = -1_000;
+/// Score from which on a mail is spam by its words alone, in thousandths; found by `sekisho eval`.
+const SPAM_SCORE: i32 = 700;
+const SPAM_POINTS: MilliPoints = 5_000;
+const POINTS_MAX: MilliPoints = 7_500;
+const POINTS_MIN: MilliPoints = -3_000;
+/// Likeness to a sample, per cent, from which on it is another copy; and one that is nearly the same.
+const LIKE_PERCENT: u32 = 70;
+const SAME_PERCENT: u32 = 90;
+
+/// Models that have a say, the nearest first to last.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Models<'m> {
+    /// Of the recipient's domain.
+    pub domain: Option<Model<'m>>,
+    /// Of the whole gateway.
+    pub gateway: Option<Model<'m>>,
+    /// Shipped.
+    pub base: Option<Model<'m>>,
+}
+
+impl<'m> Models<'m> {
+    /// Whether anybody has anything to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.domain.is_none() && self.gateway.is_none() && self.base.is_none()
+    }
+
+    /// The model whose voice counts most, for explaining.
+    #[must_use]
+    pub fn loudest(&self) -> Option<Model<'m>> {
+        let speaks = |model: &Model<'_>| voice(model) > 0;
+        self.domain.filter(speaks).or(self.gateway.filter(speaks)).or(self.base)
+    }
+}
+
+/// How much of the say a model has, in thousandths.
+fn voice(model: &Model<'_>) -> i32 {
+    let samples = model.samples_min();
+    if samples < SAMPLES_MIN {
+        return 0;
+    }
+    i32::try_from(samples.min(SAMPLES_FULL) * 1000 / SAMPLES_FULL).unwrap_or(1000)
+}
+
+/// Points of a score. Steep around the middle, where the words of a mail decide; flat at both ends,
+/// so that no number of words outweighs everything else.
+fn points(score: i32) -> MilliPoints {
+    let points = if score <= 0 {
+        score
+    } else if score < SPAM_SCORE {
+        score * SPAM_POINTS / SPAM_SCORE
+    } else {
+        SPAM_POINTS + (score - SPAM_SCORE) * 8 / 10
+    };
+    points.clamp(POINTS_MIN, POINTS_MAX)
+}
+
+/// Findings of the models about a mail. `suspect_points` is the domain's threshold: the shipped
+/// model alone stays below it.
+#[must_use]
+pub fn findings(
+    features: &Features,
+    models: &Models<'_>,
+    suspect_points: MilliPoints,
+) -> Vec<Finding> {
+    let mut out = Vec::new();
+    if features.is_empty() {
+        return out;
+    }
+    let base_max = BASE_POINTS_MAX.min(suspect_points.saturating_sub(1)).max(0);
+    // It was made of English mail.
+    let base = models.base.filter(|_| !features.japanese);
+    let mut sum = base
+        .map_or(0, |model| points(model.score(&features.list)).clamp(BASE_POINTS_MIN, base_max));
+    let mut who = if base.is_some() { "shipped model" } else { "no model" }.to_owned();
+    for (model, name) in [(models.gateway, "gateway"), (models.domain, "domain")] {
+        let Some(model) = model.filter(|model| voice(model) > 0) else { continue };
+        let voice = voice(&model);
+        let own = points(model.score(&features.list));
+        sum = (own * voice + sum * (1000 - voice)) / 1000;
+        who = format!("model of the {name}, {} spam and {} ham", model.spam, model.ham);
+    }
+    if let Some(rule) = rule(sum) {
+        let detail = format!("{who}; {} features", features.list.len());
+        out.push(finding(rule, sum, &detail));
+    }
+    out.extend(likeness(features, models));
+    out
+}
+
+/// Names by the odds that the points stand for, per cent; none where they say nothing.
+fn rule(points: MilliPoints) -> Option<&'static str> {
+    Some(match points {
+        4_600.. => "CLASSIFIER_SPAM_99",
+        2_950.. => "CLASSIFIER_SPAM_95",
+        1_390.. => "CLASSIFIER_SPAM_80",
+        100.. => "CLASSIFIER_SPAM_50",
+        -99..100 => return None,
+        -1_389..-99 => "CLASSIFIER_HAM_50",
+        -2_949..-1_389 => "CLASSIFIER_HAM_20",
+        _ => "CLASSIFIER_HAM_05",
+    })
+}
+
+/// A mail like one that somebody reported counts from the first report on.
+fn likeness(features: &Features, models: &Models<'_>) -> Option<Finding> {
+    let own = Likeness::of(&features.list);
+    let find = |model: Option<Model<'_>>| {
+        let like = model?.like(&own, features.author)?;
+        // Whoever copies a mail that was released must also write as its author, which is checked.
+        (like.percent >= LIKE_PERCENT && (like.spam || like.same_author)).then_some(like)
+    };
+    let Like { spam, percent, .. } = find(models.domain).or_else(|| find(models.gateway))?;
+    let (rule, points) = match (spam, percent >= SAME_PERCENT) {
+        (true, true) => ("TRAINED_SPAM", 5_000),
+        (true, false) => ("TRAINED_SPAM", 3_000),
+        (false, true) => ("TRAINED_HAM", -6_000),
+        (false, false) => ("TRAINED_HAM", -3_000),
+    };
+    let label = if spam { "spam" } else { "not spam" };
+    Some(finding(rule, points, &format!("{percent} % like a mail reported as {label}")))
+}
+
+fn finding(rule: &str, points: MilliPoints, detail: &str) -> Finding {
+    let (kind, log_only) = (FindingKind::Spam, false);
+    Finding { kind, rule: rule.into(), points, detail: detail.into(), log_only }
+}
