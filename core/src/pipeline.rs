@@ -22,10 +22,12 @@
 mod answer;
 mod authenticate;
 mod clean;
+mod content;
+mod copies;
 pub mod entries;
 mod held_jobs;
 mod hold;
-mod judge;
+pub mod judge;
 mod message;
 mod recipient;
 mod release;

@@ -7,26 +7,27 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::answer::{accepted, may_report, rejection};
+use super::answer::{accepted, rejection};
 use super::rows::Outcome;
+use super::content::Wanted;
+use super::copies::{Outgoing, groups};
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
-use crate::analysis::{self, Cleaning};
+use crate::analysis::{self, Asked, Cleaning};
 use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
-use crate::deliver::{self, Disposition, Needs, Others};
-use crate::envelope::{Client, Envelope, Mailbox};
+use crate::deliver::{Disposition, Others};
+use crate::envelope::{Client, Mailbox};
 use crate::message::{self, View, ViewLimits, trace};
-use crate::policy::{self, Action, Decision, GroupReply, ListDecision};
+use crate::policy::{self, Action, Decision, GroupReply};
 use crate::reply::{Enhanced, Reply};
-use crate::rewrite;
 use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
 use crate::spool::disk::{Disk as _, GlommioDisk};
 use crate::stages::{self, Stage};
 use crate::tables::Digest;
-use crate::verdict::{self, AuthEvidence, Verdict};
+use crate::verdict::{self, AuthEvidence, MainClass, Verdict};
 
 /// Octets of a large message that are read to find its header section.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
@@ -61,6 +62,7 @@ pub(super) struct Head {
     /// Decoded fields: name and value.
     pub(super) fields: Vec<(String, String)>,
     pub(super) authors: Vec<Mailbox>,
+    pub(super) reply_to: Vec<Mailbox>,
     pub(super) hops: usize,
 }
 
@@ -79,14 +81,8 @@ impl Head {
             .map(|field| (field.name.to_string(), field.value.to_string()))
             .collect();
         let hops = trace::hop_count(view);
-        let mut from = Vec::new();
-        for field in view.fields_named("from") {
-            from.extend_from_slice(b"From:");
-            from.extend_from_slice(&field.raw_value);
-            from.extend_from_slice(b"\r\n");
-        }
-        let authors = message::authors(&from);
-        Self { fields, authors, hops, header_bytes, front }
+        let (authors, reply_to) = (mailboxes(view, "from"), mailboxes(view, "reply-to"));
+        Self { fields, authors, reply_to, hops, header_bytes, front }
     }
 
     /// The header section with its empty line.
@@ -107,6 +103,19 @@ pub(super) struct Judged {
     /// Shared by the recipients that it is the same for.
     pub(super) verdict: Rc<Verdict>,
     pub(super) decision: Decision,
+}
+
+impl Judged {
+    /// Class and sub class as the log and the quarantine name them: a rule may give one (section 4.2).
+    pub(super) fn class(&self) -> (MainClass, &str) {
+        match &self.decision.class {
+            Some((class, sub)) => (*class, sub),
+            None => {
+                let sub = self.verdict.sub_class.as_deref();
+                (self.verdict.main_class, sub.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl Pipeline {
@@ -205,8 +214,9 @@ impl Pipeline {
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
         let cleaning = clean::cleaning(transaction);
+        let wanted = Wanted::of(transaction);
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
-            let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
+            let seen = self.examine_here(transaction, view, (path.as_bytes(), &wanted)).await?;
             // To find what can be taken out is a matter for a worker.
             if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
                 return Ok(seen);
@@ -219,7 +229,12 @@ impl Pipeline {
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
         let content = content.clone();
-        let examined = shared.analysis.examine_by(content, envelope_from, tables, cleaning).await;
+        let asked = Asked { cleaning, content: wanted.expressions() };
+        let examined = shared.analysis.examine_by(content, envelope_from, tables, asked).await;
+        let examined = examined.map(|mut seen| {
+            seen.content_cut |= wanted.cut;
+            seen
+        });
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -231,7 +246,7 @@ impl Pipeline {
         &self,
         transaction: &Transaction,
         view: &View<'_>,
-        reverse_path: &[u8],
+        (reverse_path, wanted): (&[u8], &Wanted),
     ) -> Result<Examination, Reply> {
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "the scanner failed");
@@ -242,24 +257,28 @@ impl Pipeline {
         let hash = |digest: &Digest, bytes: u64| snapshot.hash(digest, bytes).map(Into::into);
         let url_host = |host: &str| snapshot.url_host(host);
         let patterns = snapshot.generation().patterns();
+        let pause = async || glommio::executor().yield_task_queue_now().await;
+        let content = self.content_sets(wanted, &pause).await;
         let tables = ScanTables {
             patterns: patterns.map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
+            content: &content,
         };
         let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
-        let pause = async || glommio::executor().yield_task_queue_now().await;
         let examined = scan::examine(view, &tables, &mut scratch, Some(reverse_path), &pause).await;
         self.rooms.give_scratch(patterns, scratch);
-        examined.map_err(|error| failed(&error))
+        let mut examined = examined.map_err(|error| failed(&error))?;
+        examined.content_cut |= wanted.cut;
+        Ok(examined)
     }
 
     fn count_classes(&self, judged: &[Judged]) {
         for judged in judged {
             match judged.verdict.main_class {
-                verdict::MainClass::Virus => self.rooms.count(Counter::Virus),
-                verdict::MainClass::Spam | verdict::MainClass::Phish => {
+                MainClass::Virus => self.rooms.count(Counter::Virus),
+                MainClass::Spam | MainClass::Phish => {
                     self.rooms.count(Counter::Spam);
                 }
                 _ => {}
@@ -306,26 +325,29 @@ impl Pipeline {
         if dropped && let Err(reply) = self.log_drops(message, judged, &outcomes).await {
             return reply;
         }
-        let copies = message.copies(judged, content, &self.rooms.shared.config.load());
-        let reply = if copies.is_empty() {
+        let outgoing = message.outgoing(judged, content, &self.rooms.shared.config.load());
+        let mut others_got = Vec::new();
+        let reply = if outgoing.copies.is_empty() {
             match group {
                 GroupReply::Accept => accepted(message),
                 GroupReply::Reject => judged.first().map_or_else(|| accepted(message), rejection),
             }
         } else {
             let others = if held || dropped { Others::Durable } else { Others::None };
-            let accepted = message.accepted();
-            let settled = self.rooms.deliverer.settle(&accepted, &copies, others).await;
+            let Outgoing { accepted, copies, .. } = &outgoing;
+            let settled = self.rooms.deliverer.settle(accepted, copies, others).await;
             for outcome in settled.outcomes {
                 self.count_disposition(outcome.disposition);
-                if let Some(slot) = outcomes.get_mut(usize::from(outcome.recipient)) {
-                    *slot = Outcome::Settled(outcome);
+                match outcomes.get_mut(usize::from(outcome.recipient)) {
+                    Some(slot) => *slot = Outcome::Settled(outcome),
+                    None => others_got.push(outcome),
                 }
             }
             settled.reply
         };
         self.remember_sender(message, judged, &reply);
         self.log(message, judged, &outcomes);
+        self.log_others(message, judged, (&outgoing, others_got));
         reply
     }
 
@@ -374,109 +396,15 @@ impl Pipeline {
     }
 }
 
-/// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
-/// decision, same verdict.
-fn groups(message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool) -> Vec<Vec<u16>> {
-    let mut groups: Vec<Vec<u16>> = Vec::new();
-    let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
-    for ((index, one), accepted) in all {
-        if !which(one) {
-            continue;
-        }
-        let same = |group: &&mut Vec<u16>| {
-            let Some(first) = group.first().map(|first| usize::from(*first)) else { return false };
-            let other = judged.get(first).zip(message.transaction.recipients.get(first));
-            other.is_some_and(|(other, there)| {
-                there.domain.name == accepted.domain.name
-                    && other.decision == one.decision
-                    && (Rc::ptr_eq(&other.verdict, &one.verdict) || other.verdict == one.verdict)
-            })
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
-        }
+/// The mailboxes of all fields of this name.
+fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
+    let mut section = Vec::new();
+    for field in view.fields_named(name) {
+        section.extend_from_slice(b"From:");
+        section.extend_from_slice(&field.raw_value);
+        section.extend_from_slice(b"\r\n");
     }
-    groups
-}
-
-impl Message {
-    /// The copies for next hops.
-    fn copies(
-        &self,
-        judged: &[Judged],
-        content: &Content,
-        config: &crate::config::Config,
-    ) -> Vec<deliver::Copy> {
-        let smtputf8 = self.received.envelope.smtputf8;
-        groups(self, judged, |judged| judged.decision.action.delivers())
-            .into_iter()
-            .filter_map(|group| {
-                let first = usize::from(*group.first()?);
-                let accepted = self.transaction.recipients.get(first)?;
-                let verdict = &judged.get(first)?.verdict;
-                let rewritten = self.rewritten(judged, &group, content, config);
-                let mut needs = Needs::of(self.head.section(), &rewritten, smtputf8);
-                needs.eight_bit |= self.received.traits.eight_bit;
-                Some(deliver::Copy {
-                    domain: Arc::clone(&accepted.domain.name),
-                    needs,
-                    content: rewritten,
-                    may_report: may_report(verdict),
-                    fallback: Pipeline::fallback(self, judged, &group),
-                    recipients: group,
-                })
-            })
-            .collect()
-    }
-
-    /// The octets of one group's copy.
-    fn rewritten(
-        &self,
-        judged: &[Judged],
-        group: &[u16],
-        content: &Content,
-        config: &crate::config::Config,
-    ) -> Content {
-        let first = group.first().map_or(0, |first| usize::from(*first));
-        let Some(one) = judged.get(first) else { return content.clone() };
-        let recipients: Vec<&Mailbox> = group
-            .iter()
-            .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
-            .map(|accepted| &accepted.recipient.original)
-            .collect();
-        let job = rewrite::Rewriting {
-            decision: &one.decision,
-            verdict: &one.verdict,
-            client: &self.client,
-            host_name: &config.engine.host_name,
-            mail: self.transaction.mail,
-            received_at: self.transaction.begun.unix,
-            recipients: &recipients,
-            smtputf8: self.received.envelope.smtputf8,
-            scanned: match one.verdict.list {
-                ListDecision::Bypass => rewrite::Scanned::No,
-                _ => rewrite::Scanned::Yes,
-            },
-            removed: &clean::removed(&self.examination.cuts),
-            authentication: &self.authentication,
-        };
-        rewrite::apply(content, &self.head.front, &job)
-    }
-
-    fn accepted(&self) -> deliver::Accepted {
-        deliver::Accepted {
-            mail: self.transaction.mail,
-            received_at: self.transaction.begun.unix,
-            client: self.client.clone(),
-            envelope: self.received.envelope.clone(),
-        }
-    }
-
-    /// The envelope without its recipients.
-    pub(super) fn envelope_without_recipients(&self) -> Envelope {
-        Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
-    }
+    if section.is_empty() { Vec::new() } else { message::authors(&section) }
 }
 
 /// The octets of a message that a shard may parse itself: in memory, and of linear cost.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{IpAction, Reason};
+use crate::verdict::{IpAction, MainClass, Reason};
 
 /// Final actions, weakest to strongest: the order of the variants *is* the order of section 4.3.
 #[derive(
@@ -130,6 +130,64 @@ pub struct MatchedRule {
     pub reason: Reason,
     /// Reported only: it had no effect.
     pub log_only: bool,
+    /// Name of the standard rule that the setting goes by; empty = none.
+    #[serde(default)]
+    pub memo: Box<str>,
+    /// What of the mail it was: likelihood, malware, what matched where; empty = nothing was asked.
+    #[serde(default)]
+    pub condition: Box<str>,
+    /// Who bypassed it, until when and why; empty = nobody. It had no effect then.
+    #[serde(default)]
+    pub bypassed: Box<str>,
+}
+
+/// Who gets a notice (NTT-06, NTT-07, TM-02, IIJ-85).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeTo {
+    /// The reverse-path of the mail; never a null one.
+    Sender,
+    /// The recipient.
+    Recipient,
+    /// The domain's primary contact.
+    Administrator,
+    /// The named list of the domain.
+    List(Box<str>),
+}
+
+/// A notice that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeAsk {
+    /// Name of the rule, or key of the setting.
+    pub rule: Box<str>,
+    /// To whom.
+    pub to: NoticeTo,
+    /// Name of the template; empty = that of the rule's reason.
+    pub template: Box<str>,
+}
+
+/// A part that a rule takes out of the mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedByRule {
+    /// Offset of its header section.
+    pub start: u64,
+    /// Offset behind its last octet.
+    pub end: u64,
+    /// Its file name.
+    pub name: Box<str>,
+    /// Its size in octets, decoded.
+    pub bytes: u64,
+    /// Name of the rule.
+    pub rule: Box<str>,
+}
+
+/// Another mailbox that a rule sends the mail to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    /// The mailbox.
+    pub mailbox: Box<str>,
+    /// Name of the rule.
+    pub rule: Box<str>,
 }
 
 /// What happens to the copy of one recipient.
@@ -157,6 +215,24 @@ pub struct Decision {
     pub mixed_reply: MixedReply,
     /// Days that a reject turned into a silent hold is kept.
     pub mixed_days: u16,
+    /// Class and sub class that a rule of the administrator gives the mail (section 4.2).
+    #[serde(default)]
+    pub class: Option<(MainClass, Box<str>)>,
+    /// Header fields that rules add: name and value.
+    #[serde(default)]
+    pub fields: Vec<(Box<str>, Box<str>)>,
+    /// Who gets it instead of the recipient, if it is delivered.
+    #[serde(default)]
+    pub redirect: Option<SentTo>,
+    /// Who gets a copy, if it is delivered.
+    #[serde(default)]
+    pub bcc: Vec<SentTo>,
+    /// Notices that were asked for.
+    #[serde(default)]
+    pub notices: Vec<NoticeAsk>,
+    /// Parts that rules take out, if it is delivered: in order and apart.
+    #[serde(default)]
+    pub removed: Vec<RemovedByRule>,
 }
 
 impl Decision {

@@ -22,16 +22,21 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply};
+pub use action::{
+    Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply, NoticeAsk, NoticeTo,
+    RemovedByRule, SentTo,
+};
 pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
 pub use profile::preset;
 pub use reply::{GroupReply, group_reply};
 pub use rules::{
-    AttachmentFact, ClassAction, Conditions, Facts, HeaderCondition, PolicyRule, glob,
+    Addresses, AttachmentFact, Bypassed, ClassAction, Combine, Conditions, Exceptions, Facts,
+    HeaderCondition, Notice, PolicyRule, RuleDirection, RuleKind, Scope, ScopeMask, SideActions,
+    StandardSetting, TimeOfDay, glob, high_risk,
 };
 pub use settings::{
     ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, DomainSettings,
-    GreylistSettings, ListSettings, Profile, QuarantineSettings, RecipientSettings, RejectAt,
+    GreylistSettings, ListSettings, NamedList, Profile, QuarantineSettings, RecipientSettings, RejectAt,
     SizeSettings, SuspectActions, Verify,
 };

@@ -19,8 +19,17 @@ pub struct Removed<'m> {
     pub name: &'m str,
     /// Its size in octets, decoded.
     pub bytes: u64,
-    /// What was found in it.
-    pub virus: &'m str,
+    /// Why it goes.
+    pub why: Why<'m>,
+}
+
+/// Why a part is taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'m> {
+    /// This malware was found in it.
+    Virus(&'m str),
+    /// This rule of the administrator wants it.
+    Rule(&'m str),
 }
 
 /// Characters of a name that are kept.
@@ -38,7 +47,7 @@ pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
     out.extend_from_slice(b"\r\nContent-Disposition: inline");
     file_name(&mut out, &format!("{shown}.txt"));
     out.extend_from_slice(b"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
-    let text = notice(&name, removed.bytes, &printable(removed.virus));
+    let text = notice(&name, removed.bytes, removed.why);
     let mut lines = text.as_bytes().chunks(57).peekable();
     while let Some(line) = lines.next() {
         subject::base64(&mut out, line);
@@ -50,8 +59,23 @@ pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
 }
 
 /// What the recipient reads.
-fn notice(name: &str, bytes: u64, virus: &str) -> String {
+fn notice(name: &str, bytes: u64, why: Why<'_>) -> String {
     let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
+    let virus = match why {
+        Why::Virus(virus) => printable(virus),
+        // The name of a rule is the administrator's, and none of the recipient's business.
+        Why::Rule(_) => {
+            return format!(
+                "管理者の設定により、この添付ファイルは削除されました。\r\n\
+                 ファイル名: {ja}\r\n\
+                 サイズ: {bytes} バイト\r\n\
+                 \r\n\
+                 This attachment was removed by a rule of the administrator.\r\n\
+                 File name: {en}\r\n\
+                 Size: {bytes} bytes\r\n"
+            );
+        }
+    };
     format!(
         "ウイルスが見つかったため、この部分は削除されました。\r\n\
          ファイル名: {ja}\r\n\
@@ -109,7 +133,7 @@ mod tests {
     use crate::message::{View, ViewLimits};
 
     fn part(name: &str) -> String {
-        let removed = Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE" };
+        let removed = Removed { start: 0, end: 0, name, bytes: 68, why: Why::Virus("EICAR_TEST_FILE") };
         String::from_utf8(stand_in(&removed)).expect("ASCII")
     }
 

@@ -12,6 +12,7 @@
 
 mod archive;
 mod attachment;
+pub mod content;
 mod cut;
 mod examine;
 pub mod finding;

@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Delta,
     /// The net of deltas, by key.
     Stretch,
+    /// Bypasses, JSON.
+    Bypasses,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Kind {
             Self::Urls => "urls",
             Self::Delta => "delta",
             Self::Stretch => "stretch",
+            Self::Bypasses => "bypasses",
         }
     }
 
@@ -93,6 +96,7 @@ impl Kind {
             Self::Urls => 8,
             Self::Delta => 9,
             Self::Stretch => 10,
+            Self::Bypasses => 11,
         }
     }
 
@@ -111,6 +115,7 @@ impl Kind {
             Self::Hashes => "hashes/1 flat/1 size name",
             Self::Urls => "urls/1 flat/1 list flags scope, lists",
             Self::Delta => "delta/1 json",
+            Self::Bypasses => "bypasses/1 json",
             Self::Stretch => "stretch/1 flat/1 tag key; removed or put, then as in its table",
         };
         xxhash_rust::xxh3::xxh3_64(text.as_bytes())

@@ -36,6 +36,7 @@ pub mod publish;
 pub mod senders;
 pub mod sources;
 
+mod bypass;
 mod disk;
 mod file;
 mod flat;
@@ -49,6 +50,7 @@ mod tests;
 
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
+pub use bypass::{BYPASS_DAYS_MAX, BYPASSES_MAX, Bypass, Bypasses};
 pub use build::{Progress, Report, build_generation};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;

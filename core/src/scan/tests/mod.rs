@@ -26,7 +26,7 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { patterns: None, hash: None, url_host: None }
+    ScanTables { patterns: None, hash: None, url_host: None, content: &[] }
 }
 
 fn look(view: &View<'_>, tables: &ScanTables<'_>) -> Examination {
@@ -204,7 +204,7 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         (*digest == crate::tables::Digest::Sha256(wanted) && size == 22).then(|| "Bad.Sig".into())
     };
     let url_host = |host: &str| HostFlags { bad: host == "bad.example", ..HostFlags::default() };
-    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: Some(&url_host) };
+    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: Some(&url_host), content: &[] };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).collect();
     assert_eq!(
