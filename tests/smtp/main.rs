@@ -41,6 +41,7 @@ mod quarantine;
 mod repeated;
 mod reports;
 mod rescan;
+mod rules;
 mod sockets;
 mod starttls;
 mod strangers;

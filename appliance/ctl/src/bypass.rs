@@ -79,7 +79,10 @@ fn add(place: &Place, json: bool, arguments: &BypassArguments) -> Ran {
     let until = UnixMillis(period::later("--until", &arguments.until, now.0)?);
     let why = arguments.why.trim();
     if why.is_empty() || why.chars().count() > 400 || why.chars().any(char::is_control) {
-        return Err(Failure::new(WHAT, "--why: 1 to 400 characters, none of them a control character"));
+        return Err(Failure::new(
+            WHAT,
+            "--why: 1 to 400 characters, none of them a control character",
+        ));
     }
     let new = Bypass {
         id: 0,
@@ -118,8 +121,7 @@ fn list(place: &Place, json: bool, all: bool) -> Ran {
     let now = Now::read().unix;
     let bypasses = publish::publisher(place)?.bypasses();
     let bypasses = bypasses.map_err(|error| publish::failed(place, "bypass list", &error))?;
-    let listed: Vec<&Bypass> =
-        bypasses.iter().filter(|one| all || one.is_in_force(now)).collect();
+    let listed: Vec<&Bypass> = bypasses.iter().filter(|one| all || one.is_in_force(now)).collect();
     if json {
         listed.iter().for_each(output::json);
     } else {

@@ -125,7 +125,15 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     archive_limits.bytes_max = archive_limits.bytes_max.min(arguments.memory_bytes_max / 3);
     let message_bytes_max = quarter;
     let content = RefCell::default();
-    Ok(Worker { generation, patterns, scratch, message_bytes_max, archive_limits, spending, content })
+    Ok(Worker {
+        generation,
+        patterns,
+        scratch,
+        message_bytes_max,
+        archive_limits,
+        spending,
+        content,
+    })
 }
 
 impl Worker {

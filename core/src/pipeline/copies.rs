@@ -44,7 +44,10 @@ pub(super) struct Other {
 /// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
 /// decision, same verdict.
 pub(super) fn groups(
-    message: &Message, judged: &[Judged], which: impl Fn(&Judged) -> bool) -> Vec<Vec<u16>> {
+    message: &Message,
+    judged: &[Judged],
+    which: impl Fn(&Judged) -> bool,
+) -> Vec<Vec<u16>> {
     let mut groups: Vec<Vec<u16>> = Vec::new();
     let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
     for ((index, one), accepted) in all {
@@ -252,4 +255,3 @@ impl Message {
         Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
     }
 }
-

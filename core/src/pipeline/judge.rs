@@ -147,7 +147,8 @@ impl Message {
 
 /// A bypass as rules see it, and what the log says of it.
 pub fn bypassed(bypass: &Bypass) -> Bypassed<'_> {
-    let until = jiff::Timestamp::from_millisecond(i64::try_from(bypass.until.0).unwrap_or(i64::MAX));
+    let until =
+        jiff::Timestamp::from_millisecond(i64::try_from(bypass.until.0).unwrap_or(i64::MAX));
     let until = until.map_or_else(|_| bypass.until.0.to_string(), |time| time.to_string());
     let told = format!("bypassed by {} until {until}: {}", bypass.by, bypass.why);
     Bypassed { rule: bypass.rule.as_deref(), told: told.into() }

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::answer::{accepted, rejection};
-use super::rows::Outcome;
 use super::content::Wanted;
 use super::copies::{Outgoing, groups};
+use super::rows::Outcome;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
 use crate::analysis::{self, Asked, Cleaning};
 use crate::authn::Authentication;

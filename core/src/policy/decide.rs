@@ -15,6 +15,9 @@ const DEFAULT_TAG: &str = "[SPAM]";
 /// Mailboxes that get copies of one mail for one recipient, and fields that are added to it.
 const SIDE_ACTIONS_MAX: usize = 20;
 
+/// Names of attachments in one stamp.
+const NAMES_MAX: usize = 50;
+
 /// What one rule or setting asks for.
 struct Ask<'s> {
     matched: MatchedRule,
@@ -101,7 +104,8 @@ pub fn decide(verdict: &Verdict, settings: &DomainSettings, facts: &Facts<'_>) -
             let ask = Ask::new(name, chosen.action, reason).tagged(&settings.actions.spam_tag);
             let ask = ask.because(verdict.main_class.name());
             let (side, own_tag) = (Some(&chosen.side), &*chosen.tag);
-            asks.push(Ask { reply: chosen.reply, side, own_tag, ..ask });
+            let ask = Ask { reply: chosen.reply, side, own_tag, ..ask };
+            asks.push(ask.bypassed(facts, Spared::No));
         }
         None => {
             let found = verdict.detections.iter();
@@ -184,7 +188,8 @@ fn of_setting<'s>(
     };
     let setting = StandardSetting::of(found.kind);
     let named = settings.rules.iter().enumerate().find(|(_, rule)| {
-        rule.sets.is_some()
+        rule.enabled
+            && rule.sets.is_some()
             && rule.sets == setting
             && rule.conditions.matches(verdict, facts).is_some()
     });
@@ -327,9 +332,9 @@ fn besides(ask: &Ask<'_>, decision: &mut Decision) {
             decision.fields.push(field.clone());
         }
     }
-    let to = |mailbox: &Box<str>| SentTo { mailbox: mailbox.clone(), rule: rule.clone() };
+    let to = |mailbox: &str| SentTo { mailbox: mailbox.into(), rule: rule.clone() };
     if decision.redirect.is_none() {
-        decision.redirect = side.redirect.as_ref().map(to);
+        decision.redirect = side.redirect.as_deref().map(to);
     }
     for mailbox in &side.bcc {
         let known = decision.bcc.iter().any(|other| other.mailbox == *mailbox);
@@ -359,7 +364,13 @@ fn removals(asks: &mut [Ask<'_>], facts: &Facts<'_>) -> Vec<RemovedByRule> {
                 Some((start, end)) => {
                     least = least.max(Action::Clean);
                     let (name, bytes) = (one.name.as_str().into(), one.bytes);
-                    removed.push(RemovedByRule { start, end, name, bytes, rule: rule.name.clone() });
+                    removed.push(RemovedByRule {
+                        start,
+                        end,
+                        name,
+                        bytes,
+                        rule: rule.name.clone(),
+                    });
                 }
                 None => least = least.max(Action::Quarantine),
             }
@@ -407,10 +418,11 @@ fn class_of(ask: &Ask<'_>, action: Action, verdict: &Verdict) -> Option<(MainCla
 /// Names for `{file}` in a stamp: those that could not be read, else all attachments.
 fn file_names(facts: &Facts<'_>) -> String {
     if !facts.unread_names.is_empty() {
-        return facts.unread_names.join(", ");
+        return facts.unread_names.get(..NAMES_MAX).unwrap_or(facts.unread_names).join(", ");
     }
     let names = facts.attachments.iter().map(|attachment| attachment.name.as_str());
-    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+    let names = names.filter(|name| !name.is_empty()).take(NAMES_MAX);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// `suspect.action` for the likelihood at hand.

@@ -33,10 +33,10 @@ pub use reply::{GroupReply, group_reply};
 pub use rules::{
     Addresses, AttachmentFact, Bypassed, ClassAction, Combine, Conditions, Exceptions, Facts,
     HeaderCondition, Notice, PolicyRule, RuleDirection, RuleKind, Scope, ScopeMask, SideActions,
-    StandardSetting, TimeOfDay, glob, high_risk,
+    StandardSetting, TimeOfDay, glob, high_risk, is_setting,
 };
 pub use settings::{
     ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, DomainSettings,
-    GreylistSettings, ListSettings, NamedList, Profile, QuarantineSettings, RecipientSettings, RejectAt,
-    SizeSettings, SuspectActions, Verify,
+    GreylistSettings, ListSettings, NamedList, Profile, QuarantineSettings, RecipientSettings,
+    RejectAt, SizeSettings, SuspectActions, Verify,
 };

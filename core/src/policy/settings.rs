@@ -394,9 +394,10 @@ impl DomainSettings {
     #[must_use]
     pub fn content_expressions(&self) -> Vec<&Expression> {
         let asked = |rule: &&PolicyRule| rule.enabled && rule.direction == RuleDirection::Inbound;
-        let conditions = self.rules.iter().filter(asked).flat_map(|rule| {
-            std::iter::once(&rule.conditions).chain(rule.except.when.as_ref())
-        });
+        let conditions =
+            self.rules.iter().filter(asked).flat_map(|rule| {
+                std::iter::once(&rule.conditions).chain(rule.except.when.as_ref())
+            });
         conditions.flat_map(|when| &when.content).collect()
     }
 }

@@ -133,7 +133,8 @@ mod tests {
     use crate::message::{View, ViewLimits};
 
     fn part(name: &str) -> String {
-        let removed = Removed { start: 0, end: 0, name, bytes: 68, why: Why::Virus("EICAR_TEST_FILE") };
+        let removed =
+            Removed { start: 0, end: 0, name, bytes: 68, why: Why::Virus("EICAR_TEST_FILE") };
         String::from_utf8(stand_in(&removed)).expect("ASCII")
     }
 

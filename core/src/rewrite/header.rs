@@ -51,9 +51,8 @@ pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) {
     let tag = job.decision.tag.as_deref();
     let mut has_subject = false;
     for field in fields(header) {
-        let added = |(name, _): &(Box<str>, Box<str>)| {
-            field.name.eq_ignore_ascii_case(name.as_bytes())
-        };
+        let added =
+            |(name, _): &(Box<str>, Box<str>)| field.name.eq_ignore_ascii_case(name.as_bytes());
         if is_own(&field, job.host_name) || job.decision.fields.iter().any(added) {
             continue;
         }

@@ -93,7 +93,9 @@ impl Bypasses {
             return Err("it would end before it begins".to_owned());
         }
         if new.until.0 - now.0 > BYPASS_DAYS_MAX * day {
-            return Err(format!("it lasts longer than {BYPASS_DAYS_MAX} days: change the settings"));
+            return Err(format!(
+                "it lasts longer than {BYPASS_DAYS_MAX} days: change the settings"
+            ));
         }
         new.id = self.0.iter().map(|one| one.id).max().unwrap_or_default() + 1;
         self.0.retain(|one| one.end().0.saturating_add(KEPT_DAYS * day) > now.0);

@@ -15,8 +15,8 @@ use super::senders::{
     EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
 };
 use super::{
-    AdoptError, Bypasses, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
-    Resolution, Side,
+    AdoptError, Bypasses, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit,
+    Polarity, Resolution, Side,
 };
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;

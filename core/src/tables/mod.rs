@@ -50,8 +50,8 @@ mod tests;
 
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
-pub use bypass::{BYPASS_DAYS_MAX, BYPASSES_MAX, Bypass, Bypasses};
 pub use build::{Progress, Report, build_generation};
+pub use bypass::{BYPASS_DAYS_MAX, BYPASSES_MAX, Bypass, Bypasses};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;
 pub use domains::DomainRef;

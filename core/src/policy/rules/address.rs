@@ -11,12 +11,16 @@ use crate::envelope::Mailbox;
 #[serde(default)]
 pub struct Addresses {
     /// `user@d`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     exact: Vec<Box<str>>,
     /// `d` and `*@d`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     domains: Vec<Box<str>>,
     /// `*@*.d`, sorted: d's subdomains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     parents: Vec<Box<str>>,
     /// Anything else with `*` and `?`, over the whole address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     globs: Vec<Box<str>>,
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::action::{Action, HoldReply};
 use super::side::SideActions;
+use crate::policy::action::{Action, HoldReply};
 use crate::verdict::Verdict;
 
 /// A custom action for a class; the first that matches replaces the default action.

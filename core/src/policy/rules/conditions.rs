@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, AttachmentFact, Facts, glob};
+use super::{Addresses, AttachmentFact, Facts, glob, is_default};
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
 use crate::scan::content::Expression;
@@ -69,58 +69,85 @@ impl TimeOfDay {
 #[serde(default)]
 pub struct Conditions {
     /// Whether all must hold or one is enough.
+    #[serde(skip_serializing_if = "is_default")]
     pub combine: Combine,
     /// Main class is one of these; empty = any.
+    #[serde(skip_serializing_if = "is_default")]
     pub classes: Vec<MainClass>,
     /// Reason of some evidence is one of these; empty = any.
+    #[serde(skip_serializing_if = "is_default")]
     pub reasons: Vec<Reason>,
     /// Likelihood is one of these (IIJ-76); empty = any.
+    #[serde(skip_serializing_if = "is_default")]
     pub likelihoods: Vec<Likelihood>,
     /// Score at least this.
+    #[serde(skip_serializing_if = "is_default")]
     pub points_min: Option<MilliPoints>,
     /// Message larger than this many octets.
+    #[serde(skip_serializing_if = "is_default")]
     pub larger_than_bytes: Option<u64>,
     /// More recipients in the envelope than this.
+    #[serde(skip_serializing_if = "is_default")]
     pub recipients_more_than: Option<u32>,
     /// More attachments than this.
+    #[serde(skip_serializing_if = "is_default")]
     pub attachments_more_than: Option<u32>,
     /// Some attachment larger than this many octets.
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_larger_than_bytes: Option<u64>,
     /// Some attachment's name matches one of these patterns (`*.exe`).
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_names: Vec<Box<str>>,
     /// Some attachment's declared or true type matches one of these patterns (`application/*`).
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_types: Vec<Box<str>>,
     /// Some attachment's declared MIME type matches one of these patterns.
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_mime: Vec<Box<str>>,
     /// Some attachment's true type matches one of these patterns (`pe`, `ooxml*`).
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_true_types: Vec<Box<str>>,
     /// Some attachment is password-protected, or none is.
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_encrypted: Option<bool>,
     /// Some attachment has active content, or none has.
+    #[serde(skip_serializing_if = "is_default")]
     pub attachment_active: Option<bool>,
     /// Some attachment is of a kind that is dangerous to open, or none is.
+    #[serde(skip_serializing_if = "is_default")]
     pub high_risk: Option<bool>,
     /// The reverse-path is `<>`, or is not.
+    #[serde(skip_serializing_if = "is_default")]
     pub envelope_from_blank: Option<bool>,
     /// No author is the reverse-path, or one is.
+    #[serde(skip_serializing_if = "is_default")]
     pub from_differs_from_envelope: Option<bool>,
     /// No address of Reply-To is an author, or one is; does not hold without Reply-To.
+    #[serde(skip_serializing_if = "is_default")]
     pub from_differs_from_reply_to: Option<bool>,
     /// The Subject is blank or missing, or is not.
+    #[serde(skip_serializing_if = "is_default")]
     pub subject_blank: Option<bool>,
     /// No text part shows anything, or one does.
+    #[serde(skip_serializing_if = "is_default")]
     pub body_blank: Option<bool>,
     /// Every one of these header conditions holds.
+    #[serde(skip_serializing_if = "is_default")]
     pub headers: Vec<HeaderCondition>,
     /// Every one of these is in the texts of the mail.
+    #[serde(skip_serializing_if = "is_default")]
     pub content: Vec<Expression>,
     /// Reverse-path or author is one of these.
+    #[serde(skip_serializing_if = "is_default")]
     pub senders: Addresses,
     /// Client's address is in one of these.
+    #[serde(skip_serializing_if = "is_default")]
     pub clients: Vec<IpNet>,
     /// Some check of the sender had one of these results.
+    #[serde(skip_serializing_if = "is_default")]
     pub auth: Vec<(AuthMethod, AuthOutcome)>,
     /// It arrived then.
+    #[serde(skip_serializing_if = "is_default")]
     pub time: Option<TimeOfDay>,
 }
 
@@ -186,7 +213,9 @@ impl Conditions {
         };
         is(self.envelope_from_blank, facts.sender.is_none(), "blank envelope sender");
         let differs = |one: &[Mailbox], other: &[Mailbox]| {
-            !one.is_empty() && !other.is_empty() && !one.iter().any(|a| other.iter().any(|b| same(a, b)))
+            !one.is_empty()
+                && !other.is_empty()
+                && !one.iter().any(|a| other.iter().any(|b| same(a, b)))
         };
         let sender: Vec<Mailbox> = facts.sender.cloned().into_iter().collect();
         let mismatch = differs(facts.authors, &sender);
@@ -199,7 +228,8 @@ impl Conditions {
         }
         if !self.clients.is_empty() {
             let client = facts.client.map(|client| client.to_canonical());
-            let net = client.and_then(|client| self.clients.iter().find(|net| net.contains(&client)));
+            let net =
+                client.and_then(|client| self.clients.iter().find(|net| net.contains(&client)));
             out.push(net.map(|net| format!("client in {net}")));
         }
         if !self.auth.is_empty() {
@@ -285,15 +315,15 @@ impl Conditions {
     }
 
     fn attachment_questions(&self) -> impl Iterator<Item = Asked<'_>> {
-        let lists: [(&[Box<str>], fn(&[Box<str>]) -> Asked<'_>); 4] = [
-            (&self.attachment_names, |list| Asked::Name(list)),
-            (&self.attachment_types, |list| Asked::Type(list)),
-            (&self.attachment_mime, |list| Asked::Mime(list)),
-            (&self.attachment_true_types, |list| Asked::TrueType(list)),
+        let lists = [
+            Asked::Name(&self.attachment_names),
+            Asked::Type(&self.attachment_types),
+            Asked::Mime(&self.attachment_mime),
+            Asked::TrueType(&self.attachment_true_types),
         ];
-        let lists = lists.into_iter().filter(|(list, _)| !list.is_empty());
         lists
-            .map(|(list, ask)| ask(list))
+            .into_iter()
+            .filter(|asked| asked.is_asked())
             .chain(self.attachment_larger_than_bytes.map(Asked::LargerThan))
     }
 }
@@ -309,6 +339,15 @@ enum Asked<'c> {
 }
 
 impl Asked<'_> {
+    fn is_asked(self) -> bool {
+        match self {
+            Self::Name(list) | Self::Type(list) | Self::Mime(list) | Self::TrueType(list) => {
+                !list.is_empty()
+            }
+            Self::LargerThan(_) => true,
+        }
+    }
+
     fn holds(self, attachment: &AttachmentFact) -> bool {
         let any = |patterns: &[Box<str>], text: &str| patterns.iter().any(|p| glob(p, text));
         match self {

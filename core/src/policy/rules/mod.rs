@@ -33,7 +33,7 @@ pub use side::{Notice, SideActions};
 
 use super::action::Action;
 use crate::envelope::Mailbox;
-use crate::verdict::{DetectionKind, Reason, Verdict};
+use crate::verdict::{AuthEvidence, DetectionKind, Reason, Verdict};
 
 /// Which way a mail goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,13 +128,34 @@ impl StandardSetting {
     }
 }
 
+/// What is as it is by itself is not written down: a profile's rules are in the settings of each domain.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Whether it is the key that the log names a setting by: what a bypass can name besides rules.
+#[must_use]
+pub fn is_setting(name: &str) -> bool {
+    let others = ["size.action", "lists.block_action", "not_scanned.action", "ip.action"];
+    let auth = || {
+        let key = name.strip_prefix("auth.").and_then(AuthEvidence::from_key);
+        key.is_some()
+    };
+    StandardSetting::ALL.iter().any(|setting| setting.key() == name)
+        || others.contains(&name)
+        || name.starts_with("class_actions ")
+        || auth()
+}
+
 /// Whose mail a rule is for; a side that names nobody is for everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scope {
     /// Recipients.
+    #[serde(skip_serializing_if = "is_default")]
     pub recipients: Addresses,
     /// Senders: reverse-path or author.
+    #[serde(skip_serializing_if = "is_default")]
     pub senders: Addresses,
 }
 
@@ -143,10 +164,13 @@ pub struct Scope {
 #[serde(default)]
 pub struct Exceptions {
     /// These recipients.
+    #[serde(skip_serializing_if = "is_default")]
     pub recipients: Addresses,
     /// These senders: reverse-path or author.
+    #[serde(skip_serializing_if = "is_default")]
     pub senders: Addresses,
     /// Mail that fulfils these.
+    #[serde(skip_serializing_if = "is_default")]
     pub when: Option<Conditions>,
 }
 
@@ -156,28 +180,29 @@ pub struct PolicyRule {
     /// Name, shown in logs; no two of a domain have the same.
     pub name: Box<str>,
     /// Place in the row: lower ones first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub order: u32,
     /// Which mail.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub direction: RuleDirection,
     /// What it is about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kind: RuleKind,
     /// The setting that it is the name of.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub sets: Option<StandardSetting>,
     /// Off: as if it were not there.
     pub enabled: bool,
     /// Reported, without effect.
     pub log_only: bool,
     /// For whom.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scope: Scope,
     /// For whom not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub except: Exceptions,
     /// When it matches.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub conditions: Conditions,
     /// What it asks for.
     pub action: Action,
@@ -186,10 +211,10 @@ pub struct PolicyRule {
     /// Text put into the body; empty = none.
     pub stamp: Box<str>,
     /// What it asks for besides.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub side: SideActions,
     /// No rule behind it is asked once it matched.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub last: bool,
 }
 
@@ -224,7 +249,8 @@ impl ScopeMask {
     }
 
     fn covers(&self, index: usize) -> bool {
-        self.0.is_empty() || self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        self.0.is_empty()
+            || self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 }
 

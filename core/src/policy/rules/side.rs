@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
 use crate::policy::action::NoticeTo;
 
 /// Side actions of a rule or class action.
@@ -10,14 +11,19 @@ use crate::policy::action::NoticeTo;
 #[serde(default)]
 pub struct SideActions {
     /// Header fields that are added: name (`X-...`) and value.
+    #[serde(skip_serializing_if = "is_default")]
     pub fields: Vec<(Box<str>, Box<str>)>,
     /// The mail goes to this mailbox instead of its recipient.
+    #[serde(skip_serializing_if = "is_default")]
     pub redirect: Option<Box<str>>,
     /// Mailboxes that get a copy, without anybody being told.
+    #[serde(skip_serializing_if = "is_default")]
     pub bcc: Vec<Box<str>>,
     /// Who is told of it.
+    #[serde(skip_serializing_if = "is_default")]
     pub notices: Vec<Notice>,
     /// Attachments that the rule's own conditions are about are taken out.
+    #[serde(skip_serializing_if = "is_default")]
     pub delete_attachments: bool,
 }
 

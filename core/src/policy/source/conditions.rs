@@ -28,11 +28,8 @@ fn of_verdict(section: &mut Section<'_, '_>, when: &mut Conditions) {
     section.choices("class", &classes, &mut when.classes);
     let reasons = Reason::ALL.map(|reason| (reason.key(), reason));
     section.choices("reason", &reasons, &mut when.reasons);
-    let likelihoods = [
-        ("LOW", Likelihood::Low),
-        ("MEDIUM", Likelihood::Medium),
-        ("HIGH", Likelihood::High),
-    ];
+    let likelihoods =
+        [("LOW", Likelihood::Low), ("MEDIUM", Likelihood::Medium), ("HIGH", Likelihood::High)];
     section.choices("likelihood", &likelihoods, &mut when.likelihoods);
     let mut points = 0;
     let given = section.has("points_min");

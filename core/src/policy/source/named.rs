@@ -58,7 +58,12 @@ impl Lists {
     }
 
     /// Reads a set of addresses, lists by name among them.
-    pub(super) fn set(&self, section: &mut Section<'_, '_>, key: &'static str, slot: &mut Addresses) {
+    pub(super) fn set(
+        &self,
+        section: &mut Section<'_, '_>,
+        key: &'static str,
+        slot: &mut Addresses,
+    ) {
         let Some(texts) = section.texts(key) else { return };
         let mut set = Addresses::default();
         for text in &texts {
@@ -72,7 +77,11 @@ impl Lists {
         }
         if set.len() > ENTRIES_MAX {
             let count = set.len();
-            section.wrong(key, section.place_of(key), format!("{count} entries, at most {ENTRIES_MAX}"));
+            section.wrong(
+                key,
+                section.place_of(key),
+                format!("{count} entries, at most {ENTRIES_MAX}"),
+            );
         } else {
             *slot = set;
         }
@@ -107,7 +116,11 @@ pub(super) fn referred(text: &str) -> Option<&str> {
 fn unknown(section: &Section<'_, '_>, key: &str, text: &Placed<&str>, of: &str) {
     let shown: String = text.value.chars().take(80).collect();
     let shown = shown.escape_debug();
-    section.wrong(key, text.start, format!("`{shown}`: there is no named list of {of} of this name"));
+    section.wrong(
+        key,
+        text.start,
+        format!("`{shown}`: there is no named list of {of} of this name"),
+    );
 }
 
 fn add(section: &Section<'_, '_>, key: &str, text: &Placed<&str>, set: &mut Addresses) {
@@ -125,7 +138,8 @@ fn plain(section: &Section<'_, '_>, key: &str, texts: &[Placed<&str>]) -> Vec<Bo
     for text in texts {
         let odd = |c: char| c.is_control();
         if text.value.len() > WORD_BYTES_MAX || text.value.chars().any(odd) {
-            let why = format!("a word has at most {WORD_BYTES_MAX} octets and no control character");
+            let why =
+                format!("a word has at most {WORD_BYTES_MAX} octets and no control character");
             section.wrong(key, text.start, why);
         } else if let Err(error) = crate::scan::content::plain_word(text.value) {
             section.wrong(key, text.start, error);

@@ -8,7 +8,11 @@ use super::named::Lists;
 use super::rules;
 
 /// C50, SM-63. Overriding means replacing the whole list.
-pub(super) fn read_class_actions(section: &mut Section<'_, '_>, slot: &mut Vec<ClassAction>, lists: &Lists) {
+pub(super) fn read_class_actions(
+    section: &mut Section<'_, '_>,
+    slot: &mut Vec<ClassAction>,
+    lists: &Lists,
+) {
     let given = section.has("class_actions");
     let read = section.tables("class_actions", |section| {
         let mut order = 0;

@@ -5,17 +5,19 @@
 
 use std::collections::BTreeSet;
 
+use super::conditions;
 use super::content::is_token;
 use super::named::{Lists, referred};
 use super::setting::{COMMON, action};
-use super::conditions;
 use crate::config::walk::Section;
 use crate::policy::rules::{
     Exceptions, Notice, PolicyRule, RuleDirection, RuleKind, Scope, SideActions, StandardSetting,
 };
 use crate::policy::settings::{ActionSettings, NamedList};
 use crate::policy::{Action, DomainSettings, NoticeTo};
-use crate::scan::content::{EXPRESSIONS_MAX, Needle, REGEXES_MAX, SET_BYTES_MAX, WORDS_MAX, WordMatch};
+use crate::scan::content::{
+    EXPRESSIONS_MAX, Needle, REGEXES_MAX, SET_BYTES_MAX, WORDS_MAX, WordMatch,
+};
 use crate::verdict::Likelihood;
 
 /// Rules of one domain.
@@ -163,14 +165,15 @@ pub(super) fn side(section: &mut Section<'_, '_>, side: &mut SideActions, lists:
     } else {
         section.tables("add_header", field);
     }
-    let mailbox = |section: &Section<'_, '_>, key: &str, text: &crate::config::walk::Placed<&str>| {
-        if !super::domain::is_mailbox(text.value) {
-            let shown: String = text.value.chars().take(80).collect();
-            let why = format!("`{}` is not a mail address", shown.escape_debug());
-            section.wrong(key, text.start, why);
-        }
-        Box::<str>::from(text.value)
-    };
+    let mailbox =
+        |section: &Section<'_, '_>, key: &str, text: &crate::config::walk::Placed<&str>| {
+            if !super::domain::is_mailbox(text.value) {
+                let shown: String = text.value.chars().take(80).collect();
+                let why = format!("`{}` is not a mail address", shown.escape_debug());
+                section.wrong(key, text.start, why);
+            }
+            Box::<str>::from(text.value)
+        };
     if let Some(text) = section.text("redirect") {
         side.redirect =
             if text.value.is_empty() { None } else { Some(mailbox(section, "redirect", &text)) };
@@ -221,7 +224,8 @@ fn notice(section: &mut Section<'_, '_>, lists: &Lists) -> Option<Notice> {
             NoticeTo::List(referred(other)?.into())
         }
         Some(_) | None => {
-            let why = "expected sender, recipient, administrator, or list:NAME of a list of addresses";
+            let why =
+                "expected sender, recipient, administrator, or list:NAME of a list of addresses";
             section.wrong("to", place, why);
             return None;
         }

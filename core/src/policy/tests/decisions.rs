@@ -4,13 +4,7 @@ use super::*;
 use crate::verdict::MainClass;
 
 fn rule(name: &str, action: Action, conditions: Conditions) -> PolicyRule {
-    PolicyRule {
-        name: name.into(),
-        enabled: true,
-        conditions,
-        action,
-        ..PolicyRule::default()
-    }
+    PolicyRule { name: name.into(), enabled: true, conditions, action, ..PolicyRule::default() }
 }
 
 #[test]

@@ -26,14 +26,8 @@ impl Expression {
     /// What is looked for, everywhere and once.
     #[must_use]
     pub fn new(needle: Needle) -> Self {
-        let plain = Self {
-            id: 0,
-            needle,
-            places: Vec::new(),
-            count_min: 1,
-            distinct: false,
-            near: None,
-        };
+        let plain =
+            Self { id: 0, needle, places: Vec::new(), count_min: 1, distinct: false, near: None };
         plain.identified()
     }
 

@@ -77,11 +77,18 @@ impl Identifier {
     /// characters that may be between; an expression that names its own words replaces them.
     pub(super) fn near_words(self) -> Option<(&'static [&'static str], u32)> {
         match self {
-            Self::Passport => {
-                Some((&["旅券", "パスポート", "passport", "travel document"], 100))
-            }
+            Self::Passport => Some((&["旅券", "パスポート", "passport", "travel document"], 100)),
             Self::BankAccount => Some((
-                &["口座", "普通預金", "当座預金", "普通", "当座", "支店", "account no", "account number"],
+                &[
+                    "口座",
+                    "普通預金",
+                    "当座預金",
+                    "普通",
+                    "当座",
+                    "支店",
+                    "account no",
+                    "account number",
+                ],
                 60,
             )),
             Self::CardNumber

@@ -129,7 +129,9 @@ pub fn fuzz_content(octets: &[u8]) {
         expressions.push(Expression::new(words(how, false)));
         expressions.push(Expression::new(words(how, true)));
     }
-    for (text, check) in [(r"\d{4,19}", Check::Luhn), (r"\b\w+\b", Check::Mod97), ("(a|b)*c", Check::None)] {
+    for (text, check) in
+        [(r"\d{4,19}", Check::Luhn), (r"\b\w+\b", Check::Mod97), ("(a|b)*c", Check::None)]
+    {
         let near = Near { needle: words(WordMatch::Part, false), chars: 20 };
         let plain = Expression::new(regex(text, check));
         expressions.push(Expression { near: Some(near), distinct: true, ..plain }.identified());

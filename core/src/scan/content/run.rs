@@ -156,9 +156,8 @@ fn words(
 /// always a boundary.
 fn is_word(text: &str, at: &Range<usize>) -> bool {
     let spaced = |c: char| c.is_alphanumeric() && u32::from(c) < 0x2E80;
-    let pair = |one: Option<char>, two: Option<char>| {
-        one.is_some_and(spaced) && two.is_some_and(spaced)
-    };
+    let pair =
+        |one: Option<char>, two: Option<char>| one.is_some_and(spaced) && two.is_some_and(spaced);
     let before = text.get(..at.start).and_then(|text| text.chars().next_back());
     let after = text.get(at.end..).and_then(|text| text.chars().next());
     let word = text.get(at.clone()).unwrap_or_default();
@@ -231,9 +230,9 @@ fn count(
     tally: &mut Tally,
 ) {
     let main = found.get(expression.main).map_or(&[][..], Vec::as_slice);
-    let near = expression.near.map(|(slot, chars)| {
-        (found.get(slot).map_or(&[][..], Vec::as_slice), chars as usize)
-    });
+    let near = expression
+        .near
+        .map(|(slot, chars)| (found.get(slot).map_or(&[][..], Vec::as_slice), chars as usize));
     // Both in the order of their beginnings, so one walk over the two is enough.
     let mut behind = 0_usize;
     for one in main {

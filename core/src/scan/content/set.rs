@@ -23,8 +23,13 @@ const REGEX_BYTES_MAX: usize = 512 * 1024;
 #[derive(Debug)]
 pub(super) enum Slot {
     /// Words of the common automaton.
-    Words { how: WordMatch },
-    Regex { regex: Box<Regex>, check: Check },
+    Words {
+        how: WordMatch,
+    },
+    Regex {
+        regex: Box<Regex>,
+        check: Check,
+    },
     Identifier(Identifier),
 }
 

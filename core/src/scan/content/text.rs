@@ -128,11 +128,8 @@ impl Texts {
                     texts.push(Place::AttachmentName, "", name, Lines::Kept);
                 }
             }
-            let place = if part.is_text() && !part.attachment {
-                Place::Body
-            } else {
-                Place::Attachment
-            };
+            let place =
+                if part.is_text() && !part.attachment { Place::Body } else { Place::Attachment };
             if wants(&place) {
                 texts.part(place, part);
                 pause().await;
@@ -164,11 +161,16 @@ impl Texts {
         let octets = octets.get(..most)?;
         let text = decode_charset(octets, &part.charset).text;
         let begin = text.trim_start_matches(['\u{FEFF}', ' ', '\r', '\n', '\t']);
-        let named = |end: &str| part.file_names.iter().any(|name| name.to_lowercase().ends_with(end));
+        let named =
+            |end: &str| part.file_names.iter().any(|name| name.to_lowercase().ends_with(end));
         if begin.starts_with("<?xml") || part.origin == PartOrigin::Member && named(".xml") {
             return Some(xml_text(begin));
         }
-        if named(".html") || named(".htm") || begin.starts_with("<!DOCTYPE") || begin.starts_with("<html") {
+        if named(".html")
+            || named(".htm")
+            || begin.starts_with("<!DOCTYPE")
+            || begin.starts_with("<html")
+        {
             return Some(html_text(begin).text);
         }
         Some(text)

@@ -204,7 +204,8 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         (*digest == crate::tables::Digest::Sha256(wanted) && size == 22).then(|| "Bad.Sig".into())
     };
     let url_host = |host: &str| HostFlags { bad: host == "bad.example", ..HostFlags::default() };
-    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: Some(&url_host), content: &[] };
+    let tables =
+        ScanTables { patterns: None, hash: Some(&hash), url_host: Some(&url_host), content: &[] };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).collect();
     assert_eq!(

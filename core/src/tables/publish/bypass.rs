@@ -7,6 +7,7 @@ use super::super::{PublishError, disk};
 use super::known::Known;
 use super::{Publisher, io_at};
 use crate::clock::UnixMillis;
+use crate::policy;
 
 impl Publisher {
     /// All bypasses, ended ones included.
@@ -27,15 +28,15 @@ impl Publisher {
         let change = format!("bypass {}", new.domain);
         let refused = |why: String| PublishError::Refused { change: change.clone(), why };
         let dir = self.generation_dir(self.latest_or_none_yet()?);
-        let settings = Known::read(&dir, 0)?.settings(&new.domain).map_err(PublishError::Generation)?;
+        let settings =
+            Known::read(&dir, 0)?.settings(&new.domain).map_err(PublishError::Generation)?;
         let Some((name, settings)) = settings else {
             return Err(refused(format!("{} is not a domain of ours", new.domain)));
         };
         new.domain = name.into();
         if let Some(rule) = &new.rule {
             let named = settings.rules.iter().any(|known| known.name == *rule);
-            // Settings go by their keys: `spam.action`, `auth.spf.fail`.
-            if !named && !rule.contains('.') {
+            if !named && !policy::is_setting(rule) {
                 let names: Vec<&str> = settings.rules.iter().map(|rule| &*rule.name).collect();
                 return Err(refused(format!("no rule `{rule}`, there are: {}", names.join(", "))));
             }
@@ -54,7 +55,8 @@ impl Publisher {
         let _lock = self.lock("lock")?;
         let mut all = self.bypasses()?;
         let ended = all.end(id, by, now);
-        let ended = ended.map_err(|why| PublishError::Refused { change: format!("bypass {id}"), why })?;
+        let ended =
+            ended.map_err(|why| PublishError::Refused { change: format!("bypass {id}"), why })?;
         self.write_bypasses(&all)?;
         Ok(ended)
     }

@@ -132,9 +132,8 @@ impl Known {
     /// A table of domains that cannot be read.
     pub(super) fn domain(&self, name: &str) -> Result<Option<(Domain, bool)>, AdoptError> {
         let found = self.find(name)?;
-        let found = found.map(|(name, settings, is_alias)| {
-            (Domain { name, lists: settings.lists }, is_alias)
-        });
+        let found = found
+            .map(|(name, settings, is_alias)| (Domain { name, lists: settings.lists }, is_alias));
         Ok(found)
     }
 

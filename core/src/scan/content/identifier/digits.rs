@@ -97,9 +97,9 @@ pub(super) fn find(
     each: &mut dyn FnMut(Range<usize>) -> bool,
 ) {
     // A group that began before is not ours, and hides none that does.
-    let from = text.get(..within.start).map_or(within.start, |before| {
-        before.trim_end_matches(|c: char| c.is_ascii_digit()).len()
-    });
+    let from = text
+        .get(..within.start)
+        .map_or(within.start, |before| before.trim_end_matches(|c: char| c.is_ascii_digit()).len());
     let groups = Groups { text, at: from, last_end: None };
     let mut window: Vec<Group<'_>> = Vec::with_capacity(GROUPS_MAX);
     for group in groups {

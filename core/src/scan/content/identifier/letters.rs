@@ -64,7 +64,8 @@ fn iban_length(country: &[u8]) -> Option<usize> {
         ("LC", 32),
         ("RU", 33),
     ];
-    let named = |list: &str| list.split(' ').any(|code| code.as_bytes().eq_ignore_ascii_case(country));
+    let named =
+        |list: &str| list.split(' ').any(|code| code.as_bytes().eq_ignore_ascii_case(country));
     by_length.iter().find(|(list, _)| named(list)).map(|(_, length)| *length)
 }
 
