@@ -23,18 +23,20 @@
 mod answer;
 mod authenticate;
 mod clean;
+mod content;
 mod copies;
 mod engines;
 pub mod entries;
 mod held_jobs;
 mod hold;
-mod judge;
+pub mod judge;
 mod message;
 mod notices;
 mod recipient;
 mod release;
 mod rescan;
 mod rows;
+mod seal;
 mod times;
 
 use std::cell::RefCell;

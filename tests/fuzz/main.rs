@@ -211,6 +211,18 @@ fn a_domains_file_may_be_anything() {
 }
 
 #[test]
+fn texts_that_rules_look_into_may_be_anything() {
+    let mut seeds = texts(&[
+        "4111 1111 1111 1111 123456789018 7-0000-1205-0002 309212345690 GB82 WEST 1234 5698 7654 32",
+        "旅券番号 ＴＫ１２３４５６７ 口座 1234567 03-1234-5678 +81-90-1234-5678 536-90-4399 a@b.example",
+        "<?xml version=\"1.0\"?><w:p><w:t>a &amp; b &#x3042;</w:t></w:p><c><v>1</v></c>",
+        "a aa aaa secret 漢\r\n字",
+    ]);
+    seeds.extend(mails().into_iter().take(20));
+    smoke("content", &seeds, core::scan::content::fuzz_content);
+}
+
+#[test]
 fn the_answers_of_a_next_hop_may_be_anything() {
     let seeds = texts(&[
         "220 hop\r\n250-hop\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n",

@@ -151,8 +151,13 @@ fn a_word_of_each_mail_is_found_whatever_its_charset() {
         .collect();
     let patterns = rules(&cases);
     let mut scratch = patterns.scratch().expect("room to scan in");
-    let tables =
-        ScanTables { patterns: Some(&patterns), hash: None, url_host: None, classify: false };
+    let tables = ScanTables {
+        patterns: Some(&patterns),
+        hash: None,
+        url_host: None,
+        classify: false,
+        content: &[],
+    };
     let (mut found, mut reported, mut without) = (0, 0, 0);
     let mut missed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (index, case) in cases.iter().enumerate() {

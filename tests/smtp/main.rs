@@ -42,6 +42,7 @@ mod quarantine;
 mod repeated;
 mod reports;
 mod rescan;
+mod rules;
 mod scanners;
 mod sealing;
 mod sockets;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bypass::BypassCommand;
 use crate::examples;
+use crate::rules::RulesArguments;
 
 /// Of this program, and the commit that it is built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
@@ -50,6 +52,12 @@ pub(crate) enum Command {
     /// Allow and block entries, one at a time.
     #[command(subcommand)]
     List(ListCommand),
+    /// Rules without effect for a while.
+    #[command(subcommand)]
+    Bypass(BypassCommand),
+    /// The rules of a domain.
+    #[command(after_help = examples::RULES)]
+    Rules(RulesArguments),
     /// Known recipients and aliases, one at a time.
     #[command(subcommand)]
     Recipient(RecipientCommand),

@@ -95,6 +95,25 @@ Examples:
   sekisho list show spammer@example.com --recipient user@demo.test
   sekisho list show 192.0.2.7";
 
+pub(crate) const BYPASS_ADD: &str = "\
+Examples:
+  sekisho bypass add --domain demo.test --rule spam.action --until 2h --why test
+  sekisho bypass add --domain demo.test --until 2026-12-01T18:00 --why migration";
+
+pub(crate) const BYPASS_REMOVE: &str = "\
+Examples:
+  sekisho bypass remove 3";
+
+pub(crate) const BYPASS_LIST: &str = "\
+Examples:
+  sekisho bypass list
+  sekisho bypass list --all";
+
+pub(crate) const RULES: &str = "\
+Examples:
+  sekisho rules demo.test
+  sekisho rules demo.test --json";
+
 pub(crate) const RECIPIENT_ADD: &str = "\
 Examples:
   sekisho recipient add user@demo.test

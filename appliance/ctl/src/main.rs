@@ -6,6 +6,7 @@
 
 mod arguments;
 mod backup;
+mod bypass;
 mod call;
 mod check;
 mod config;
@@ -22,6 +23,7 @@ mod publish;
 mod quarantine;
 mod queue;
 mod recipient;
+mod rules;
 mod run;
 mod send;
 mod status;
@@ -114,6 +116,8 @@ fn command(arguments: Arguments) -> Ran {
         Command::Train(command) => train::run(&place, json, &command),
         Command::Tables(command) => tables::run(&place, json, &command),
         Command::List(command) => list::run(&place, json, &command),
+        Command::Bypass(command) => bypass::run(&place, json, &command),
+        Command::Rules(arguments) => rules::run(&place, json, &arguments),
         Command::Recipient(command) => recipient::run(&place, json, &command),
         Command::Config(command) => config::run(&place, json, &command),
         Command::Quarantine(command) => quarantine::run(&place, json, command),

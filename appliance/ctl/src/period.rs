@@ -35,6 +35,19 @@ pub(crate) fn between(
     Ok((from.map(UnixMillis), to.map(UnixMillis)))
 }
 
+/// UTC milliseconds of a point to come: a time, or how long from now.
+pub(crate) fn later(option: &str, written: &str, now_millis: u64) -> Result<u64, Failure> {
+    let from_now = |seconds: u64| now_millis.checked_add(seconds.checked_mul(1000)?);
+    let point = match age_seconds(written) {
+        Some(seconds) => from_now(seconds),
+        None => parse(written, now_millis, &TimeZone::system()),
+    };
+    point.ok_or_else(|| {
+        Failure::new(option, format_args!("`{written}` is no date, time or period"))
+            .next(format_args!("{option} 2026-01-31T10:00, {option} 2h"))
+    })
+}
+
 fn parse(written: &str, now_millis: u64, zone: &TimeZone) -> Option<u64> {
     if let Some(age) = age_seconds(written) {
         return Some(now_millis.saturating_sub(age.checked_mul(1000)?));
@@ -66,7 +79,7 @@ fn age_seconds(written: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{between, parse, point};
+    use super::{between, later, parse, point};
     use jiff::tz::TimeZone;
 
     #[test]
@@ -87,6 +100,14 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse(written, now, &TimeZone::UTC), want, "{written}");
+        }
+        for (written, want) in [
+            ("2h", Some(now + 7_200_000)),
+            ("2026-01-31T10:00+09:00", Some(1_769_821_200_000)),
+            ("soon", None),
+            ("99999999999999999d", None),
+        ] {
+            assert_eq!(later("--until", written, now).ok(), want, "{written}");
         }
         assert!(point("--since", Some("soon"), now).is_err());
         assert_eq!(point("--since", None, now), Ok(None));

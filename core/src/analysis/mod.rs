@@ -34,6 +34,7 @@ pub use worker::{WorkerArguments, worker_main};
 
 use crate::message::{View, structure_cost};
 pub use crate::scan::Examination;
+use crate::scan::content::Expression;
 
 /// First argument of a worker process.
 pub const WORKER_ARGUMENT: &str = "analysis-worker";
@@ -50,6 +51,15 @@ pub enum Cleaning {
     NotAsked,
     /// Some recipient's domain cleans: [`Examination::cuts`] are looked for if there is malware.
     Asked,
+}
+
+/// What is asked about a content besides what is in the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Whether parts with malware shall be told apart.
+    pub cleaning: Cleaning,
+    /// What the administrators of the recipients' domains look for: the expressions of each domain.
+    pub content: Vec<Vec<Expression>>,
 }
 
 /// Why there is no examination. Always our own fault and temporary: 451.

@@ -16,8 +16,9 @@ use super::account::Account;
 use super::deaths::{DEATHS_MAX, Deaths, hash_of};
 use super::wire::{Answer, Request, lay_out, receive_answer, send_request};
 use super::worker::WorkerArguments;
-use super::{AnalysisError, Cleaning, Examination, WORKER_ARGUMENT, now};
+use super::{AnalysisError, Asked, Cleaning, Examination, WORKER_ARGUMENT, now};
 use crate::content::Content;
+use crate::scan::content::Expression;
 use crate::scan::finding::{Finding, FindingKind};
 use crate::stages::Stages;
 
@@ -108,18 +109,19 @@ impl Shared {
 }
 
 /// What shall be examined.
-pub(super) struct Asked {
+pub(super) struct Task {
     pub(super) content: Content,
     pub(super) envelope_from: Option<Vec<u8>>,
     /// The generation to look with; the newest one if absent.
     pub(super) generation: Option<Arc<PathBuf>>,
     pub(super) cleaning: Cleaning,
+    pub(super) expressions: Vec<Vec<Expression>>,
     #[cfg(test)]
     pub(super) misbehave: Option<String>,
 }
 
 struct Job {
-    asked: Asked,
+    asked: Task,
     /// Set by whoever is first: the worker's thread that takes it, or the shard that waited too long.
     claimed: Arc<AtomicBool>,
     answer: flume::Sender<Result<Examination, AnalysisError>>,
@@ -180,13 +182,14 @@ impl Pool {
         content: Content,
         envelope_from: Option<Vec<u8>>,
         directory: PathBuf,
-        cleaning: Cleaning,
+        asked: Asked,
     ) -> Result<Examination, AnalysisError> {
-        let job = Asked {
+        let job = Task {
             content,
             envelope_from,
             generation: Some(Arc::new(directory)),
-            cleaning,
+            cleaning: asked.cleaning,
+            expressions: asked.content,
             #[cfg(test)]
             misbehave: None,
         };
@@ -196,7 +199,7 @@ impl Pool {
     /// As [`Self::examine_by`]; `waited`: ends when it has waited long enough for a free worker.
     pub(super) async fn submit(
         &self,
-        asked: Asked,
+        asked: Task,
         waited: impl Future<Output = ()>,
     ) -> Result<Examination, AnalysisError> {
         let (answer, answered) = flume::bounded(1);
@@ -331,7 +334,7 @@ impl Slot {
         std::thread::sleep(pause);
     }
 
-    fn answer(&mut self, asked: &Asked) -> Result<Examination, AnalysisError> {
+    fn answer(&mut self, asked: &Task) -> Result<Examination, AnalysisError> {
         // Once may be chance, or a worker that was ill before; twice is the content, also if another
         // thread has seen one of the deaths.
         for _ in 0..DEATHS_MAX {
@@ -368,20 +371,21 @@ impl Slot {
     }
 
     /// `None` if the content cannot be read; then it cannot be looked at either.
-    fn hash(&self, asked: &Asked) -> Option<u64> {
+    fn hash(&self, asked: &Task) -> Option<u64> {
         let newest = self.shared.generation.load_full();
         let generation = asked.generation.as_ref().or(newest.as_ref());
         hash_of(&asked.content, generation.map(|path| path.as_path())).ok()
     }
 
     /// One request to a worker; [`Answer::Ready`] stands for a worker that died or was too slow.
-    fn attempt(&mut self, asked: &Asked) -> Result<Answer, AnalysisError> {
+    fn attempt(&mut self, asked: &Task) -> Result<Answer, AnalysisError> {
         let ours = |error: io::Error| AnalysisError::Start(error.to_string().into());
         let (descriptors, ranges) = lay_out(&asked.content).map_err(ours)?;
         let request = Request {
             ranges,
             envelope_from: asked.envelope_from.clone(),
             cleaning: asked.cleaning,
+            content: asked.expressions.clone(),
             #[cfg(test)]
             misbehave: asked.misbehave.clone(),
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::{block_on, pending};
 
-use super::pool::Asked;
+use super::pool::Task;
 use super::*;
 use crate::content::Content;
 use crate::scan::finding::FindingKind;
@@ -96,13 +96,14 @@ fn pool(deadline: Duration, queue_max: usize) -> Pool {
     Pool::start(settings, None).unwrap()
 }
 
-fn asked(content: Content, misbehave: Option<&str>) -> Asked {
+fn asked(content: Content, misbehave: Option<&str>) -> Task {
     let misbehave = misbehave.map(str::to_owned);
-    Asked {
+    Task {
         content,
         envelope_from: None,
         generation: None,
         cleaning: Cleaning::NotAsked,
+        expressions: Vec::new(),
         misbehave,
     }
 }

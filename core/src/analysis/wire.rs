@@ -18,12 +18,13 @@ use serde::{Deserialize, Serialize};
 use super::{ANSWER_BYTES_MAX, Cleaning, now};
 use crate::content::{Content, Piece};
 use crate::scan::Examination;
+use crate::scan::content::Expression;
 use crate::stages::Spent;
 
 /// Descriptors of one request.
 const DESCRIPTORS_MAX: usize = 8;
-/// Longest request.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Longest request: the pipeline bounds the expressions of a mail far below it.
+const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One piece of the content: a range of a descriptor that comes with the request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub(super) struct Request {
     pub(super) ranges: Vec<Range>,
     pub(super) envelope_from: Option<Vec<u8>>,
     pub(super) cleaning: Cleaning,
+    /// What the administrators of the recipients' domains look for: the expressions of each domain.
+    #[serde(default)]
+    pub(super) content: Vec<Vec<Expression>>,
     /// Only in tests: what the worker shall do instead.
     #[cfg(test)]
     #[serde(default)]

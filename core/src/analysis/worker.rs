@@ -1,5 +1,6 @@
 //! The worker's side: map the tables, close the sandbox, answer requests.
 
+use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use super::account::Account;
 use super::sandbox;
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
+use crate::scan::content::{Cache, Expression};
 use crate::scan::patterns::{Patterns, Scratch};
 use crate::scan::{ArchiveLimits, Examination, ScanTables, cuts, examine, expand};
 use crate::stages::{self, Spending, Spent, Stage};
@@ -94,6 +96,8 @@ struct Worker {
     message_bytes_max: usize,
     archive_limits: ArchiveLimits,
     spending: Spending,
+    /// Compiled content conditions of domains.
+    content: RefCell<Cache>,
 }
 
 fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
@@ -120,7 +124,16 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     let mut archive_limits = ArchiveLimits::default();
     archive_limits.bytes_max = archive_limits.bytes_max.min(arguments.memory_bytes_max / 3);
     let message_bytes_max = quarter;
-    Ok(Worker { generation, patterns, scratch, message_bytes_max, archive_limits, spending })
+    let content = RefCell::default();
+    Ok(Worker {
+        generation,
+        patterns,
+        scratch,
+        message_bytes_max,
+        archive_limits,
+        spending,
+        content,
+    })
 }
 
 impl Worker {
@@ -155,6 +168,12 @@ impl Worker {
             let _stage = stages::enter(Stage::Containers);
             expand(&mut view, &self.archive_limits);
         }
+        let mut content = Vec::with_capacity(request.content.len());
+        for expressions in &request.content {
+            let all: Vec<&Expression> = expressions.iter().collect();
+            let set = Cache::set(&self.content, &all, &async || ());
+            content.push(futures_lite::future::block_on(set));
+        }
         let generation = &self.generation;
         let hash = |digest: &Digest, size: u64| generation.hash(digest, size).map(Into::into);
         let tables = ScanTables {
@@ -163,6 +182,7 @@ impl Worker {
             url_host: Some(&|host| generation.url_host(host)),
             // A small part of what handing the mail over costs.
             classify: true,
+            content: &content,
         };
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());

@@ -107,6 +107,8 @@ pub struct DeliveryRow {
     pub removed: Vec<String>,
     /// Results of sender authentication.
     pub auth: Vec<AuthResult>,
+    /// Why it went where it did, if a rule sent it there (redirect, copy), and which rules were bypassed.
+    pub because: String,
     /// What scan engines of others said, at most [`ENGINES_MAX`].
     pub engines: Vec<EngineSaid>,
     /// What the stages of the mail took, in their order, at most [`TIMES_MAX`].

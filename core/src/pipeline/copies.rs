@@ -1,163 +1,233 @@
-//! The copies that next hops get: rewritten, and sealed where we changed what others had signed.
+//! The copies of a message: one for each group of recipients that get the same octets, and those that rules
+//! send to others (redirect, BCC).
+//!
+//! Who is not a recipient of the mail is judged by nobody: a copy goes to him and nothing comes of it, so no rule
+//! can send mail in circles. He must be a mailbox of a domain of ours, and he is told of to nobody: no
+//! report about him goes to the sender. What a rule redirects must not reach its recipient: where the other
+//! mailbox is none of ours any more, the mail is held.
 
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::Pipeline;
 use super::answer::may_report;
-use super::clean;
-use super::message::{Judged, Message, groups};
-use crate::authn::{PendingSeal, Sealing, Unsealed};
-use crate::config::Sealed;
-use crate::content::{Content, Piece};
-use crate::deliver::{Copy, Needs};
-use crate::envelope::Mailbox;
-use crate::policy::ListDecision;
-use crate::rewrite::{self, Rewriting, Rewritten, Scanned, Sealer};
-use crate::shard::counters::Counter;
+use super::message::{Judged, Message};
+use super::{Accepted, Pipeline};
+use crate::content::Content;
+use crate::deliver::{self, Needs};
+use crate::envelope::{Envelope, Mailbox, Notify, Recipient};
+use crate::policy::{Action, Decision, HoldReply, HoldSpec, SentTo};
+use crate::tables::{DomainRef, Resolution};
 
-/// How long a mail waits for its seal, and for each octet of a large one: a disk that is slow hashes this much a second.
-const SEAL_WAIT: Duration = Duration::from_secs(5);
-const SEAL_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
+/// Mailboxes beside the recipients that get a copy of one mail.
+const OTHERS_MAX: usize = 100;
+
+/// Everything that leaves.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) accepted: deliver::Accepted,
+    pub(super) copies: Vec<deliver::Copy>,
+    /// Those who get a copy besides, by their index behind the recipients.
+    pub(super) others: Vec<Other>,
+}
+
+/// One who gets a copy although he is no recipient.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) index: u16,
+    pub(super) recipient: Recipient,
+    /// Index of the recipient whose copy it is.
+    pub(super) of: u16,
+    pub(super) rule: Box<str>,
+}
+
+/// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
+/// decision, same verdict.
+pub(super) fn groups(
+    message: &Message,
+    judged: &[Judged],
+    which: impl Fn(&Judged) -> bool,
+) -> Vec<Vec<u16>> {
+    let mut groups: Vec<Vec<u16>> = Vec::new();
+    let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
+    for ((index, one), accepted) in all {
+        if !which(one) {
+            continue;
+        }
+        let same = |group: &&mut Vec<u16>| {
+            let Some(first) = group.first().map(|first| usize::from(*first)) else { return false };
+            let other = judged.get(first).zip(message.transaction.recipients.get(first));
+            other.is_some_and(|(other, there)| {
+                there.domain.name == accepted.domain.name
+                    && other.decision == one.decision
+                    && (Rc::ptr_eq(&other.verdict, &one.verdict) || other.verdict == one.verdict)
+            })
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
 
 impl Pipeline {
-    /// The copies for next hops. All seals are made at the same time.
-    pub(super) async fn copies(
+    /// What leaves: copies for next hops and for those whom rules name. All seals are made at the same time.
+    pub(super) async fn outgoing(
         &self,
         message: &Message,
         judged: &[Judged],
         content: &Content,
-    ) -> Vec<Copy> {
-        let groups = groups(message, judged, |judged| judged.decision.action.delivers());
-        let copies: Vec<(Copy, Option<PendingSeal>)> = groups
-            .into_iter()
-            .filter_map(|group| {
-                let rewritten = self.rewritten(message, judged, &group, content);
-                let seal = self.begin_seal(message, &rewritten);
-                Some((copy(message, judged, group, rewritten.content)?, seal))
-            })
-            .collect();
-        let mut done = Vec::with_capacity(copies.len());
-        for (mut copy, seal) in copies {
-            copy.content = self.with_seal(message, copy.content, seal).await;
-            done.push(copy);
+    ) -> Outgoing {
+        let mut outgoing =
+            Outgoing { accepted: message.accepted(), copies: Vec::new(), others: Vec::new() };
+        let mut seals = Vec::new();
+        for group in groups(message, judged, |judged| judged.decision.action.delivers()) {
+            let rewritten = self.rewritten(message, judged, &group, content);
+            let seal = self.begin_seal(message, &rewritten);
+            let first = outgoing.copies.len();
+            message.leave(&mut outgoing, (judged, group), &rewritten.content);
+            seals.push((first..outgoing.copies.len(), rewritten.content, seal));
         }
-        done
-    }
-
-    /// The octets of one group's copy.
-    pub(super) fn rewritten(
-        &self,
-        message: &Message,
-        judged: &[Judged],
-        group: &[u16],
-        content: &Content,
-    ) -> Rewritten {
-        let unchanged = || Rewritten { content: content.clone(), changed: false };
-        let first = group.first().map_or(0, |first| usize::from(*first));
-        let all = judged.get(first).zip(message.transaction.recipients.get(first));
-        let Some((one, accepted)) = all else { return unchanged() };
-        let recipients: Vec<&Mailbox> = group
-            .iter()
-            .filter_map(|index| message.transaction.recipients.get(usize::from(*index)))
-            .map(|accepted| &accepted.recipient.original)
-            .collect();
-        let shared = &self.rooms().shared;
-        let job = Rewriting {
-            decision: &one.decision,
-            verdict: &one.verdict,
-            client: &message.client,
-            host_name: &shared.config.load().engine.host_name,
-            mail: message.transaction.mail,
-            received_at: message.transaction.begun.unix,
-            recipients: &recipients,
-            smtputf8: message.received.envelope.smtputf8,
-            scanned: match one.verdict.list {
-                ListDecision::Bypass => Scanned::No,
-                _ => Scanned::Yes,
-            },
-            removed: &clean::removed(&message.examination.cuts),
-            language: accepted.settings().notice.language,
-            sealer: match shared.sealer.load().is_some() {
-                true => Sealer::There,
-                false => Sealer::None,
-            },
-            authentication: &message.authentication,
-        };
-        rewrite::apply(content, &message.head.front, &job)
-    }
-
-    /// The same with our seal before it, where that is wanted and can be done in time.
-    pub(super) async fn sealed(&self, message: &Message, rewritten: Rewritten) -> Content {
-        let seal = self.begin_seal(message, &rewritten);
-        self.with_seal(message, rewritten.content, seal).await
-    }
-
-    /// Asks a side thread for a seal: hashing and signing are not work for a shard.
-    fn begin_seal(&self, message: &Message, rewritten: &Rewritten) -> Option<PendingSeal> {
-        let shared = &self.rooms().shared;
-        let sealer = shared.sealer.load_full()?;
-        let config = shared.config.load();
-        let wanted = match config.authentication.arc_seal.as_ref()?.what {
-            Sealed::Changed => rewritten.changed,
-            Sealed::All => true,
-        };
-        let sealing = || Sealing {
-            results: rewrite::results(
-                &config.engine.host_name,
-                &message.authentication,
-                &message.client,
-            ),
-            chain: match message.authentication.left_out {
-                // Nobody looked at it: a chain that is there neither holds nor fails.
-                true => crate::authn::AuthResult::TempError,
-                false => message.authentication.arc.result,
-            },
-            now: message.at.unix.as_secs(),
-        };
-        let content = || rewritten.content.clone();
-        wanted.then(|| shared.authenticators.seal(sealer, content(), sealing()))
-    }
-
-    /// Waits for the seal and puts it before the content. Without one in time the mail goes on all the same.
-    async fn with_seal(
-        &self,
-        message: &Message,
-        mut content: Content,
-        seal: Option<PendingSeal>,
-    ) -> Content {
-        let Some(seal) = seal else { return content };
-        let wait = SEAL_WAIT + Duration::from_secs(content.bytes() / SEAL_BYTES_A_SECOND);
-        let late = async {
-            glommio::timer::sleep(wait).await;
-            Err(Unsealed::Late)
-        };
-        match futures_lite::future::or(seal.answer(), late).await {
-            Ok(fields) => {
-                self.rooms().count(Counter::Sealed);
-                content.pieces.insert(0, Piece::Memory(Arc::from(fields)));
-            }
-            Err(why) => {
-                self.rooms().count(Counter::Unsealed);
-                tracing::debug!(mail = %message.transaction.mail, %why, "a mail goes without a seal");
+        for (copies, content, seal) in seals {
+            let sealed = self.with_seal(message, content, seal).await;
+            for copy in outgoing.copies.get_mut(copies).unwrap_or_default() {
+                copy.content = sealed.clone();
             }
         }
-        content
+        outgoing
     }
 }
 
-fn copy(message: &Message, judged: &[Judged], group: Vec<u16>, content: Content) -> Option<Copy> {
-    let first = usize::from(*group.first()?);
-    let accepted = message.transaction.recipients.get(first)?;
-    let smtputf8 = message.received.envelope.smtputf8;
-    let mut needs = Needs::of(message.head.section(), &content, smtputf8);
-    needs.eight_bit |= message.received.traits.eight_bit;
-    Some(Copy {
-        domain: Arc::clone(&accepted.domain.name),
-        needs,
-        content,
-        may_report: may_report(&judged.get(first)?.verdict),
-        fallback: Pipeline::fallback(message, judged, &group),
-        recipients: group,
-    })
+impl Message {
+    /// Adds the copies of one group.
+    fn leave(
+        &self,
+        outgoing: &mut Outgoing,
+        (judged, group): (&[Judged], Vec<u16>),
+        content: &Content,
+    ) {
+        let Some(first) = group.first().copied() else { return };
+        let Some(accepted) = self.transaction.recipients.get(usize::from(first)) else { return };
+        let Some(Judged { verdict, decision }) = judged.get(usize::from(first)) else { return };
+        let smtputf8 = self.received.envelope.smtputf8;
+        let mut needs = Needs::of(self.head.section(), content, smtputf8);
+        needs.eight_bit |= self.received.traits.eight_bit;
+        let fallback = Pipeline::fallback(self, judged, &group);
+        for (target, domain, rule) in self.blind(decision, outgoing) {
+            let index = outgoing.accepted.envelope.recipients.len() + outgoing.others.len();
+            let Ok(index) = u16::try_from(index) else { break };
+            let notify = Notify { never: true, ..Notify::default() };
+            let recipient =
+                Recipient { original: target.clone(), resolved: target, notify, orcpt: None };
+            let mut fallback = fallback.clone();
+            fallback.items.truncate(1);
+            for item in &mut fallback.items {
+                (item.index, item.recipient) = (index, recipient.clone());
+            }
+            outgoing.copies.push(deliver::Copy {
+                domain: Arc::clone(&domain.name),
+                needs,
+                content: content.clone(),
+                may_report: false,
+                fallback,
+                recipients: vec![index],
+            });
+            outgoing.others.push(Other { index, recipient, of: first, rule });
+        }
+        let mut domain = Arc::clone(&accepted.domain.name);
+        if let Some((target, there)) = decision.redirect.as_ref().and_then(|to| self.ours(to)) {
+            domain = there.name;
+            for index in &group {
+                let recipients = &mut outgoing.accepted.envelope.recipients;
+                if let Some(recipient) = recipients.get_mut(usize::from(*index)) {
+                    recipient.resolved = target.clone();
+                }
+            }
+        }
+        outgoing.copies.push(deliver::Copy {
+            domain,
+            needs,
+            content: content.clone(),
+            may_report: may_report(verdict),
+            fallback,
+            recipients: group,
+        });
+    }
+
+    /// Who gets a blind copy of this group's mail, and has none yet.
+    fn blind(
+        &self,
+        decision: &Decision,
+        outgoing: &Outgoing,
+    ) -> Vec<(Mailbox, DomainRef, Box<str>)> {
+        let mut found: Vec<(Mailbox, DomainRef, Box<str>)> = Vec::new();
+        for to in &decision.bcc {
+            let Some((target, domain)) = self.ours(to) else { continue };
+            let known = outgoing.others.iter().any(|other| other.recipient.resolved == target)
+                || found.iter().any(|(known, ..)| *known == target);
+            if !known && outgoing.others.len() + found.len() < OTHERS_MAX {
+                found.push((target, domain, to.rule.clone()));
+            }
+        }
+        found
+    }
+
+    /// The mailbox that a rule names, after aliases, if it is one of ours that mail can go to.
+    fn ours(&self, to: &SentTo) -> Option<(Mailbox, DomainRef)> {
+        let (local_part, domain) = to.mailbox.rsplit_once('@')?;
+        let named = Mailbox::new(local_part, &crate::config::host_name(domain)?);
+        match self.transaction.snapshot.resolve(&named) {
+            Resolution::Known { mailbox, domain, .. } if !domain.routes.is_empty() => {
+                Some((mailbox, domain))
+            }
+            Resolution::Known { .. } | Resolution::UnknownDomain => None,
+        }
+    }
+
+    /// Whether some rule of his domain redirects mail to this recipient.
+    pub(super) fn is_redirected_to(&self, accepted: &Accepted) -> bool {
+        let settings = accepted.settings();
+        let sides = settings.rules.iter().map(|rule| &rule.side);
+        let sides = sides.chain(settings.class_actions.iter().map(|class| &class.side));
+        sides.filter_map(|side| side.redirect.as_ref()).any(|mailbox| {
+            let to = SentTo { mailbox: mailbox.clone(), rule: "".into() };
+            self.ours(&to).is_some_and(|(target, _)| target == accepted.recipient.resolved)
+        })
+    }
+
+    /// Makes a decision fit what is there: a redirection to the recipient himself is none, and one to nobody
+    /// holds the mail.
+    pub(super) fn settle_redirect(&self, accepted: &Accepted, decision: &mut Decision) {
+        let Some(to) = &decision.redirect else { return };
+        match self.ours(to) {
+            Some((target, _)) if target == accepted.recipient.resolved => decision.redirect = None,
+            Some(_) => {}
+            None => {
+                tracing::warn!(mailbox = %to.mailbox, rule = %to.rule, "no such mailbox to redirect to");
+                decision.redirect = None;
+                if decision.action.delivers() {
+                    decision.action = Action::Quarantine;
+                    decision.hold = Some(HoldSpec {
+                        days: accepted.settings().quarantine.days,
+                        hidden: false,
+                        reply: HoldReply::Accept,
+                    });
+                }
+            }
+        }
+    }
+
+    fn accepted(&self) -> deliver::Accepted {
+        deliver::Accepted {
+            mail: self.transaction.mail,
+            received_at: self.transaction.begun.unix,
+            client: self.client.clone(),
+            envelope: self.received.envelope.clone(),
+        }
+    }
+
+    /// The envelope without its recipients.
+    pub(super) fn envelope_without_recipients(&self) -> Envelope {
+        Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
+    }
 }

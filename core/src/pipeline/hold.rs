@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Pipeline;
 use super::message::{Judged, Message};
 use super::rescan::RULE;
-use crate::policy::{Action, Decision, DomainSettings};
+use crate::policy::{self, Action, Decision, DomainSettings};
 use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
 use crate::verdict::{Contribution, ListDecision, Verdict};
 
@@ -104,7 +104,8 @@ pub(super) fn list_entry(list: &ListDecision) -> String {
 /// Who asked for what is done: the key of the setting, or `rule` and the name of the administrator's rule; empty if
 /// nobody asked for more than delivery.
 pub(super) fn decided_by(decision: &Decision, settings: &DomainSettings) -> Box<str> {
-    let asked = || decision.matched.iter().filter(|matched| !matched.log_only);
+    let acts = |matched: &&policy::MatchedRule| !matched.log_only && matched.bypassed.is_empty();
+    let asked = || decision.matched.iter().filter(acts);
     let strongest = asked().map(|matched| matched.action).max().unwrap_or_default();
     let first = asked().find(|matched| matched.action == strongest);
     match first.filter(|_| strongest != Action::Deliver) {
@@ -117,7 +118,8 @@ pub(super) fn decided_by(decision: &Decision, settings: &DomainSettings) -> Box<
 }
 
 fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
-    let Judged { verdict, decision } = judged.get(usize::from(index))?;
+    let one @ Judged { verdict, decision } = judged.get(usize::from(index))?;
+    let (class, sub_class) = one.class();
     let accepted = message.transaction.recipients.get(usize::from(index))?;
     let reason = decision.reason.or(verdict.reason);
     Some(HeldItem {
@@ -127,8 +129,8 @@ fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
         category: reason.map_or("", |reason| reason.category().key()).into(),
         reason: reason.map_or("", |reason| reason.key()).into(),
         held_by: decided_by(decision, accepted.settings()),
-        main_class: verdict.main_class.name().into(),
-        sub_class: verdict.sub_class.clone().unwrap_or_default(),
+        main_class: class.name().into(),
+        sub_class: sub_class.into(),
         extra_classes: verdict.extra_class.iter().cloned().collect(),
         likelihood: verdict.likelihood.name().into(),
         points: verdict.points,

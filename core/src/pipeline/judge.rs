@@ -9,31 +9,38 @@ use super::authenticate::evidence;
 use super::entries::sender_entries;
 use super::message::{Judged, Message};
 use crate::classify::{self, Models};
-use crate::policy::{self, AttachmentFact, Decision, Facts, ListDecision};
+use crate::policy::{self, AttachmentFact, Bypassed, Decision, Facts, ListDecision, ScopeMask};
 use crate::scan::finding::{Finding, FindingKind};
-use crate::verdict::{self, Verdict};
+use crate::tables::Bypass;
+use crate::verdict::{self, AuthEvidence, Verdict};
 
 impl Message {
-    /// Verdicts and decisions of all recipients. Those with the same settings and the same list
-    /// decision are judged once: a thousand recipients times a thousand findings is a sender's choice.
+    /// Verdicts and decisions of all recipients. Those with the same settings, the same list decision and the
+    /// same rules for them are judged once: a thousand recipients times a thousand findings is a sender's choice.
     pub(super) fn judge_all(&self) -> Vec<Judged> {
         let mut judged: Vec<Judged> = Vec::with_capacity(self.transaction.recipients.len());
-        let mut different: Vec<usize> = Vec::new();
+        let mut different: Vec<(usize, ScopeMask, bool)> = Vec::new();
+        let bypasses = self.transaction.snapshot.bypasses();
         for accepted in &self.transaction.recipients {
             let list = self.lists(accepted);
-            let same = different.iter().find_map(|at| {
+            let scope = ScopeMask::of(&accepted.settings().rules, &accepted.recipient.resolved);
+            // Who gets redirected mail is not redirected to himself.
+            let target = self.is_redirected_to(accepted);
+            let same = different.iter().find_map(|(at, known, known_target)| {
                 let (other, there) = judged.get(*at).zip(self.transaction.recipients.get(*at))?;
-                // Whom a mail poses as depends on the domain that it goes to.
+                // Whom a mail poses as depends on the domain that it goes to; models and bypasses are of one domain,
+                // whoever shares its settings.
                 let settings = Arc::ptr_eq(there.settings(), accepted.settings())
                     && there.recipient.resolved.domain == accepted.recipient.resolved.domain
                     && there.recipient.original.domain == accepted.recipient.original.domain;
-                let model = there.domain.name == accepted.domain.name
-                    || !self.has_model(there) && !self.has_model(accepted);
-                (settings && model && other.verdict.list == list).then(|| other.clone())
+                let domain = there.domain.name == accepted.domain.name
+                    || bypasses.is_empty() && !self.has_model(there) && !self.has_model(accepted);
+                let same = settings && domain && *known == scope && *known_target == target;
+                (same && other.verdict.list == list).then(|| other.clone())
             });
             judged.push(same.unwrap_or_else(|| {
-                different.push(judged.len());
-                self.judge_by(accepted, list)
+                different.push((judged.len(), scope.clone(), target));
+                self.judge_by(accepted, list, scope)
             }));
         }
         judged
@@ -41,10 +48,11 @@ impl Message {
 
     /// Verdict and decision for one recipient.
     pub(super) fn judge(&self, accepted: &Accepted) -> Judged {
-        self.judge_by(accepted, self.lists(accepted))
+        let scope = ScopeMask::of(&accepted.settings().rules, &accepted.recipient.resolved);
+        self.judge_by(accepted, self.lists(accepted), scope)
     }
 
-    fn judge_by(&self, accepted: &Accepted, list: ListDecision) -> Judged {
+    fn judge_by(&self, accepted: &Accepted, list: ListDecision, scope: ScopeMask) -> Judged {
         let settings = accepted.settings();
         let mut findings = self.examination.findings.clone();
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
@@ -53,7 +61,7 @@ impl Message {
         findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
-        let decision = self.decide(accepted, &verdict);
+        let decision = self.decide_within(accepted, &verdict, (&auth, scope));
         Judged { verdict: Rc::new(verdict), decision }
     }
 
@@ -95,27 +103,52 @@ impl Message {
 
     /// The decision for one recipient.
     pub(super) fn decide(&self, accepted: &Accepted, verdict: &Verdict) -> Decision {
+        let settings = accepted.settings();
+        let scope = ScopeMask::of(&settings.rules, &accepted.recipient.resolved);
+        self.decide_within(accepted, verdict, (&evidence(self, settings), scope))
+    }
+
+    fn decide_within(
+        &self,
+        accepted: &Accepted,
+        verdict: &Verdict,
+        (auth, scope): (&[AuthEvidence], ScopeMask),
+    ) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let seen = &self.examination.facts;
         let attachments: Vec<AttachmentFact> =
-            self.examination.facts.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> = self
-            .examination
-            .facts
-            .attachments
-            .iter()
-            .filter(|one| one.encrypted)
-            .map(|one| &*one.name)
-            .collect();
+            seen.attachments.iter().map(AttachmentFact::from).collect();
+        let unread: Vec<&str> =
+            seen.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
+        let at = self.transaction.begun.unix;
+        let snapshot = &self.transaction.snapshot;
+        let bypasses: Vec<Bypassed<'_>> =
+            snapshot.bypasses().of(&accepted.domain.name, at).map(bypassed).collect();
         let facts = Facts {
             message_bytes: self.received.bytes,
             recipients: self.named,
             attachments: &attachments,
+            attachments_count: seen.attachments_count,
             headers: &headers,
             unread_names: &unread,
             cleaned: !self.examination.cuts.is_empty(),
+            body_blank: seen.body_blank,
+            high_risk: policy::high_risk(&self.examination.findings),
+            sender: self.transaction.reverse_path.as_ref(),
+            authors: &self.head.authors,
+            reply_to: &self.head.reply_to,
+            client: Some(self.transaction.client),
+            auth,
+            content: &self.examination.content,
+            content_cut: self.examination.content_cut,
+            at,
+            scope,
+            bypasses: &bypasses,
         };
-        policy::decide(verdict, accepted.settings(), &facts)
+        let mut decision = policy::decide(verdict, accepted.settings(), &facts);
+        self.settle_redirect(accepted, &mut decision);
+        decision
     }
 
     /// Stage 7: the lists again, with the author.
@@ -154,4 +187,13 @@ impl Message {
             .into_iter()
             .chain(suspect.map(move |list| finding(FindingKind::NetworkSuspect, list)))
     }
+}
+
+/// A bypass as rules see it, and what the log says of it.
+pub fn bypassed(bypass: &Bypass) -> Bypassed<'_> {
+    let until =
+        jiff::Timestamp::from_millisecond(i64::try_from(bypass.until.0).unwrap_or(i64::MAX));
+    let until = until.map_or_else(|_| bypass.until.0.to_string(), |time| time.to_string());
+    let told = format!("bypassed by {} until {until}: {}", bypass.by, bypass.why);
+    Bypassed { rule: bypass.rule.as_deref(), told: told.into() }
 }

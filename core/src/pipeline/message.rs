@@ -8,15 +8,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::answer::{accepted, rejection};
+use super::content::Wanted;
+use super::copies::{Outgoing, groups};
 use super::rows::Outcome;
 use super::times::Times;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
-use crate::analysis::{self, Cleaning};
+use crate::analysis::{self, Asked, Cleaning};
 use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
-use crate::deliver::{self, Disposition, Others};
-use crate::envelope::{Client, Envelope, Mailbox};
+use crate::deliver::{Disposition, Others};
+use crate::envelope::{Client, Mailbox};
 use crate::message::{self, View, ViewLimits, trace};
 use crate::policy::{self, Action, Decision, GroupReply};
 use crate::reply::{Enhanced, Reply};
@@ -26,7 +28,7 @@ use crate::shard::counters::Counter;
 use crate::spool::disk::{Disk as _, GlommioDisk};
 use crate::stages::{self, Stage};
 use crate::tables::Digest;
-use crate::verdict::{self, AuthEvidence, Verdict};
+use crate::verdict::{self, AuthEvidence, MainClass, Verdict};
 
 /// Octets of a large message that are read to find its header section.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
@@ -65,6 +67,7 @@ pub(super) struct Head {
     /// Decoded fields: name and value.
     pub(super) fields: Vec<(String, String)>,
     pub(super) authors: Vec<Mailbox>,
+    pub(super) reply_to: Vec<Mailbox>,
     pub(super) hops: usize,
 }
 
@@ -83,14 +86,8 @@ impl Head {
             .map(|field| (field.name.to_string(), field.value.to_string()))
             .collect();
         let hops = trace::hop_count(view);
-        let mut from = Vec::new();
-        for field in view.fields_named("from") {
-            from.extend_from_slice(b"From:");
-            from.extend_from_slice(&field.raw_value);
-            from.extend_from_slice(b"\r\n");
-        }
-        let authors = message::authors(&from);
-        Self { fields, authors, hops, header_bytes, front }
+        let (authors, reply_to) = (mailboxes(view, "from"), mailboxes(view, "reply-to"));
+        Self { fields, authors, reply_to, hops, header_bytes, front }
     }
 
     /// The header section with its empty line.
@@ -111,6 +108,19 @@ pub(super) struct Judged {
     /// Shared by the recipients that it is the same for.
     pub(super) verdict: Rc<Verdict>,
     pub(super) decision: Decision,
+}
+
+impl Judged {
+    /// Class and sub class as the log and the quarantine name them: a rule may give one (section 4.2).
+    pub(super) fn class(&self) -> (MainClass, &str) {
+        match &self.decision.class {
+            Some((class, sub)) => (*class, sub),
+            None => {
+                let sub = self.verdict.sub_class.as_deref();
+                (self.verdict.main_class, sub.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl Pipeline {
@@ -218,8 +228,9 @@ impl Pipeline {
     ) -> Result<Examination, Reply> {
         let path = rows::path_text(&transaction.reverse_path);
         let cleaning = clean::cleaning(transaction);
+        let wanted = Wanted::of(transaction);
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
-            let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
+            let seen = self.examine_here(transaction, view, (path.as_bytes(), &wanted)).await?;
             // To find what can be taken out is a matter for a worker.
             if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
                 return Ok(seen);
@@ -232,7 +243,12 @@ impl Pipeline {
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
         let content = content.clone();
-        let examined = shared.analysis.examine_by(content, envelope_from, tables, cleaning).await;
+        let asked = Asked { cleaning, content: wanted.expressions() };
+        let examined = shared.analysis.examine_by(content, envelope_from, tables, asked).await;
+        let examined = examined.map(|mut seen| {
+            seen.content_cut |= wanted.cut;
+            seen
+        });
         examined.map_err(|error| {
             tracing::warn!(%error, "a message could not be examined now");
             self.rooms.count(Counter::ScansFailed);
@@ -244,7 +260,7 @@ impl Pipeline {
         &self,
         transaction: &Transaction,
         view: &View<'_>,
-        reverse_path: &[u8],
+        (reverse_path, wanted): (&[u8], &Wanted),
     ) -> Result<Examination, Reply> {
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "the scanner failed");
@@ -255,25 +271,29 @@ impl Pipeline {
         let hash = |digest: &Digest, bytes: u64| snapshot.hash(digest, bytes).map(Into::into);
         let url_host = |host: &str| snapshot.url_host(host);
         let patterns = snapshot.generation().patterns();
+        let pause = async || glommio::executor().yield_task_queue_now().await;
+        let content = self.content_sets(wanted, &pause).await;
         let tables = ScanTables {
             patterns: patterns.map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
             classify: transaction.recipients.iter().any(|one| one.settings().classifier.enabled),
+            content: &content,
         };
         let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;
-        let pause = async || glommio::executor().yield_task_queue_now().await;
         let examined = scan::examine(view, &tables, &mut scratch, Some(reverse_path), &pause).await;
         self.rooms.give_scratch(patterns, scratch);
-        examined.map_err(|error| failed(&error))
+        let mut examined = examined.map_err(|error| failed(&error))?;
+        examined.content_cut |= wanted.cut;
+        Ok(examined)
     }
 
     fn count_classes(&self, judged: &[Judged]) {
         for judged in judged {
             match judged.verdict.main_class {
-                verdict::MainClass::Virus => self.rooms.count(Counter::Virus),
-                verdict::MainClass::Spam | verdict::MainClass::Phish => {
+                MainClass::Virus => self.rooms.count(Counter::Virus),
+                MainClass::Spam | MainClass::Phish => {
                     self.rooms.count(Counter::Spam);
                 }
                 _ => {}
@@ -320,20 +340,22 @@ impl Pipeline {
         if dropped && let Err(reply) = self.log_drops(message, judged, &outcomes).await {
             return reply;
         }
-        let copies = self.copies(message, judged, content).await;
-        let reply = if copies.is_empty() {
+        let outgoing = self.outgoing(message, judged, content).await;
+        let mut others_got = Vec::new();
+        let reply = if outgoing.copies.is_empty() {
             match group {
                 GroupReply::Accept => accepted(message),
                 GroupReply::Reject => judged.first().map_or_else(|| accepted(message), rejection),
             }
         } else {
             let others = if held || dropped { Others::Durable } else { Others::None };
-            let accepted = message.accepted();
-            let settled = self.rooms.deliverer.settle(&accepted, &copies, others).await;
+            let Outgoing { accepted, copies, .. } = &outgoing;
+            let settled = self.rooms.deliverer.settle(accepted, copies, others).await;
             for outcome in settled.outcomes {
                 self.count_disposition(outcome.disposition);
-                if let Some(slot) = outcomes.get_mut(usize::from(outcome.recipient)) {
-                    *slot = Outcome::Settled(outcome);
+                match outcomes.get_mut(usize::from(outcome.recipient)) {
+                    Some(slot) => *slot = Outcome::Settled(outcome),
+                    None => others_got.push(outcome),
                 }
             }
             settled.reply
@@ -341,6 +363,7 @@ impl Pipeline {
         self.remember_sender(message, judged, &reply);
         self.send_notices(message, judged, &reply).await;
         self.log(message, judged, &outcomes);
+        self.log_others(message, judged, (&outgoing, others_got));
         reply
     }
 
@@ -390,50 +413,15 @@ impl Pipeline {
     }
 }
 
-/// The recipients that `which` chooses, grouped so that one copy serves each group: same domain, same
-/// decision, same verdict.
-pub(super) fn groups(
-    message: &Message,
-    judged: &[Judged],
-    which: impl Fn(&Judged) -> bool,
-) -> Vec<Vec<u16>> {
-    let mut groups: Vec<Vec<u16>> = Vec::new();
-    let all = (0_u16..).zip(judged).zip(&message.transaction.recipients);
-    for ((index, one), accepted) in all {
-        if !which(one) {
-            continue;
-        }
-        let same = |group: &&mut Vec<u16>| {
-            let Some(first) = group.first().map(|first| usize::from(*first)) else { return false };
-            let other = judged.get(first).zip(message.transaction.recipients.get(first));
-            other.is_some_and(|(other, there)| {
-                there.domain.name == accepted.domain.name
-                    && other.decision == one.decision
-                    && (Rc::ptr_eq(&other.verdict, &one.verdict) || other.verdict == one.verdict)
-            })
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
-        }
+/// The mailboxes of all fields of this name.
+fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
+    let mut section = Vec::new();
+    for field in view.fields_named(name) {
+        section.extend_from_slice(b"From:");
+        section.extend_from_slice(&field.raw_value);
+        section.extend_from_slice(b"\r\n");
     }
-    groups
-}
-
-impl Message {
-    fn accepted(&self) -> deliver::Accepted {
-        deliver::Accepted {
-            mail: self.transaction.mail,
-            received_at: self.transaction.begun.unix,
-            client: self.client.clone(),
-            envelope: self.received.envelope.clone(),
-        }
-    }
-
-    /// The envelope without its recipients.
-    pub(super) fn envelope_without_recipients(&self) -> Envelope {
-        Envelope { recipients: Vec::new(), ..self.received.envelope.clone() }
-    }
+    if section.is_empty() { Vec::new() } else { message::authors(&section) }
 }
 
 /// The octets of a message that a shard may parse itself: in memory, and of linear cost.

@@ -72,7 +72,7 @@ impl Pipeline {
                 let reason = judged.decision.reason.or(judged.verdict.reason);
                 Ok(Some(Came::HeldAgain(Box::new(Again {
                     at: now.unix,
-                    main_class: judged.verdict.main_class.name().into(),
+                    main_class: judged.class().0.name().into(),
                     category: reason.map_or("", |reason| reason.category().key()).into(),
                     reason: reason.map_or("", Reason::key).into(),
                     held_by: rule,

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use super::copies::Outgoing;
 use super::message::{Judged, Message};
 use super::{Pipeline, Transaction};
 use super::{clean, hold};
@@ -12,9 +13,11 @@ use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
+use crate::policy::{self, Decision};
 use crate::quarantine::{Direction, ItemId, MatchedRule};
 use crate::reply::{Enhanced, Reply};
 use crate::stages::{self, Stage};
+use crate::tables::Bypass;
 use crate::verdict::{MainClass, Verdict};
 
 /// What became of one recipient, as far as the pipeline knows.
@@ -128,6 +131,7 @@ impl Pipeline {
             message.transaction.recipients.get(usize::from(index)).map(|one| &one.recipient);
         let text = |mailbox: Option<&Mailbox>| mailbox.map(ToString::to_string).unwrap_or_default();
         let reason = judged.decision.reason.or(verdict.reason);
+        let (class, sub_class) = judged.class();
         let mut row = DeliveryRow {
             at: message.at.unix,
             mail: Some(message.transaction.mail),
@@ -145,8 +149,8 @@ impl Pipeline {
             source_host: message.client.name.as_deref().unwrap_or_default().to_owned(),
             helo: message.client.helo.to_string(),
             tls: message.client.tls.as_deref().unwrap_or_default().to_owned(),
-            classification: verdict.main_class.name().to_owned(),
-            sub_class: verdict.sub_class.as_deref().unwrap_or_default().to_owned(),
+            classification: class.name().to_owned(),
+            sub_class: sub_class.to_owned(),
             reason: reason.map_or("", |reason| reason.key()).to_owned(),
             likelihood: verdict.likelihood.name().to_owned(),
             points: verdict.points,
@@ -156,6 +160,7 @@ impl Pipeline {
             attachments: hold::attachments(message),
             removed: clean::told(message, judged),
             auth: super::authenticate::results(&message.authentication),
+            because: because(&judged.decision),
             engines: super::engines::said(message),
             times: message.times.all.clone(),
             ..DeliveryRow::default()
@@ -348,20 +353,49 @@ pub(super) fn disposition(disposition: Disposition) -> (&'static str, &'static s
     }
 }
 
-/// One event for each rule or setting that matched.
+/// Where the mail went instead, and what was bypassed; empty for nearly all.
+fn because(decision: &Decision) -> String {
+    let mut all: Vec<String> = Vec::new();
+    if let Some(to) = decision.redirect.as_ref().filter(|_| decision.action.delivers()) {
+        all.push(format!("redirected to {} by rule {}", to.mailbox, to.rule));
+    }
+    let bypassed = decision.matched.iter().filter(|matched| !matched.bypassed.is_empty());
+    all.extend(bypassed.map(|matched| format!("{} {}", named(matched), matched.bypassed)));
+    all.join("; ")
+}
+
+/// The name that people know a rule or setting by.
+fn named(matched: &policy::MatchedRule) -> &str {
+    if matched.memo.is_empty() { &matched.name } else { &matched.memo }
+}
+
+/// One event for each rule or setting that matched (IIJ-74 to IIJ-76), those without effect included.
 fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
     let recipient = message.transaction.recipients.get(usize::from(index));
     for (number, matched) in (1_u32..).zip(&judged.decision.matched) {
+        let mut memo = named(matched).to_owned();
+        if matched.log_only {
+            memo.push_str(" (log only)");
+        }
+        if !matched.bypassed.is_empty() {
+            memo = format!("{memo} ({})", matched.bypassed);
+        }
+        let condition =
+            if matched.condition.is_empty() { &matched.name } else { &matched.condition };
+        let mut action_details = matched.reason.key().to_owned();
+        if !matched.memo.is_empty() {
+            action_details = format!("{action_details} by {}", matched.name);
+        }
         rows.push(Row::Event(Box::new(EventRow {
             at: message.at.unix,
             mail: Some(message.transaction.mail),
             number,
             filter_type: matched.reason.filter_type().to_owned(),
-            memo: if matched.log_only { "log only".to_owned() } else { String::new() },
-            condition: matched.name.to_string(),
+            memo,
+            condition: hold::clip(condition, CONDITION_BYTES_MAX).to_owned(),
             delivery_action: judged.decision.action.log_name().to_owned(),
             action: matched.action.key().to_owned(),
-            action_details: matched.reason.key().to_owned(),
+            action_details,
             to: recipient.map(|one| one.recipient.original.to_string()).unwrap_or_default(),
             address: recipient.map(|one| one.recipient.resolved.to_string()).unwrap_or_default(),
             from: path_text(&message.transaction.reverse_path),
@@ -370,3 +404,84 @@ fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
         })));
     }
 }
+
+/// Octets of what a rule matched, in one row.
+const CONDITION_BYTES_MAX: usize = 1000;
+
+impl Pipeline {
+    /// A row for each who got a copy although he is no recipient.
+    pub(super) fn log_others(
+        &self,
+        message: &Message,
+        judged: &[Judged],
+        (outgoing, outcomes): (&Outgoing, Vec<RecipientOutcome>),
+    ) {
+        let mut evidence = Evidence::default();
+        let mut rows = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            let other = outgoing.others.iter().find(|other| other.index == outcome.recipient);
+            let Some(other) = other else { continue };
+            let Some(judged) = judged.get(usize::from(other.of)) else { continue };
+            let outcome = Outcome::Settled(outcome);
+            if outcome.is_logged() {
+                continue;
+            }
+            let row = self.delivery_row(message, other.of, judged, &outcome, &mut evidence);
+            if let Row::Delivery(mut row) = row {
+                row.because = format!("copy of the mail to {} by rule {}", row.to, other.rule);
+                row.recipient = other.index;
+                row.to = other.recipient.original.to_string();
+                row.address = other.recipient.resolved.to_string();
+                rows.push(Row::Delivery(row));
+            }
+        }
+        if !rows.is_empty() {
+            self.rooms().maillog.write(&rows, message.at.unix);
+        }
+    }
+
+    /// Writes down bypasses that began or ended since the last call; `seen` are those that were in force
+    /// then. For one shard, once a second.
+    pub fn note_bypasses(&self, seen: &mut Option<Vec<Bypass>>, now: UnixMillis) {
+        let Some(tables) = self.rooms().shared.tables() else { return };
+        let snapshot = tables.load();
+        let in_force = || snapshot.bypasses().iter().filter(|one| one.is_in_force(now));
+        // What was in force at the start was written down by the engine before.
+        let started = now.0.saturating_sub(STARTED_MS);
+        let before = seen.get_or_insert_with(|| {
+            in_force().filter(|one| one.since.0 < started).cloned().collect()
+        });
+        if before.is_empty() && in_force().next().is_none() {
+            return;
+        }
+        let row = |one: &Bypass, action: &str, by: &str| {
+            let rule = one.rule.as_deref().unwrap_or("all rules");
+            Row::Event(Box::new(EventRow {
+                at: now,
+                filter_type: "Operator".to_owned(),
+                memo: one.why.to_string(),
+                condition: format!("{}: {rule}", one.domain),
+                action: action.to_owned(),
+                action_details: super::judge::bypassed(one).told.to_string(),
+                by: by.to_owned(),
+                ..EventRow::default()
+            }))
+        };
+        let known = |all: &[Bypass], id: u64| all.iter().any(|one| one.id == id);
+        let began = in_force().filter(|one| !known(before, one.id));
+        let mut rows: Vec<Row> = began.map(|one| row(one, "bypass begins", &one.by)).collect();
+        let now_there: Vec<Bypass> = in_force().cloned().collect();
+        for one in before.iter().filter(|one| !known(&now_there, one.id)) {
+            let by = snapshot.bypasses().iter().find(|other| other.id == one.id);
+            let by = by.and_then(|other| other.removed.as_ref()).map(|(by, _)| &**by);
+            rows.push(row(one, "bypass ends", by.unwrap_or("its time")));
+        }
+        *before = now_there;
+        if !rows.is_empty() {
+            self.rooms().maillog.write(&rows, now);
+        }
+    }
+}
+
+/// Bypasses that are younger when an engine first looks were made while it started.
+const STARTED_MS: u64 = 10_000;

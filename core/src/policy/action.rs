@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{IpAction, Reason};
+use crate::verdict::{IpAction, MainClass, Reason};
 
 /// Final actions, weakest to strongest: the order of the variants *is* the order of section 4.3.
 #[derive(
@@ -130,6 +130,39 @@ pub struct MatchedRule {
     pub reason: Reason,
     /// Reported only: it had no effect.
     pub log_only: bool,
+    /// Name of the standard rule that the setting goes by; empty = none.
+    #[serde(default)]
+    pub memo: Box<str>,
+    /// What of the mail it was: likelihood, malware, what matched where; empty = nothing was asked.
+    #[serde(default)]
+    pub condition: Box<str>,
+    /// Who bypassed it, until when and why; empty = nobody. It had no effect then.
+    #[serde(default)]
+    pub bypassed: Box<str>,
+}
+
+/// A part that a rule takes out of the mail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedByRule {
+    /// Offset of its header section.
+    pub start: u64,
+    /// Offset behind its last octet.
+    pub end: u64,
+    /// Its file name.
+    pub name: Box<str>,
+    /// Its size in octets, decoded.
+    pub bytes: u64,
+    /// Name of the rule.
+    pub rule: Box<str>,
+}
+
+/// Another mailbox that a rule sends the mail to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    /// The mailbox.
+    pub mailbox: Box<str>,
+    /// Name of the rule.
+    pub rule: Box<str>,
 }
 
 /// What happens to the copy of one recipient.
@@ -160,9 +193,24 @@ pub struct Decision {
     /// What a stamp does to a mail that its author's domain has signed.
     #[serde(default)]
     pub stamp_signed: StampSigned,
+    /// Class and sub class that a rule of the administrator gives the mail (section 4.2).
+    #[serde(default)]
+    pub class: Option<(MainClass, Box<str>)>,
+    /// Header fields that rules add: name and value.
+    #[serde(default)]
+    pub fields: Vec<(Box<str>, Box<str>)>,
+    /// Who gets it instead of the recipient, if it is delivered.
+    #[serde(default)]
+    pub redirect: Option<SentTo>,
+    /// Who gets a copy, if it is delivered.
+    #[serde(default)]
+    pub bcc: Vec<SentTo>,
     /// Who is told of it by mail.
     #[serde(default)]
     pub notices: Vec<NoticeAsk>,
+    /// Parts that rules take out, if it is delivered: in order and apart.
+    #[serde(default)]
+    pub removed: Vec<RemovedByRule>,
 }
 
 impl Decision {

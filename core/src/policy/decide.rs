@@ -1,32 +1,91 @@
 //! Verdict, settings and facts to one decision: unified model, sections 3.1 (stages 13, 14) and 4.3.
 
-use crate::verdict::{DetectionKind, IpAction, Likelihood, ListDecision, Reason, Stage, Verdict};
+use crate::verdict::{
+    Detection, DetectionKind, IpAction, Likelihood, ListDecision, MainClass, Reason, Stage, Verdict,
+};
 
-use super::action::{Action, Decision, HoldReply, HoldSpec, MatchedRule};
-use super::rules::Facts;
+use super::action::{
+    Action, Decision, HoldReply, HoldSpec, MatchedRule, NoticeAsk, RemovedByRule, SentTo,
+};
+use super::rules::{Facts, PolicyRule, SideActions, StandardSetting};
 use super::settings::{BlockAction, DomainSettings, RejectAt};
 
 /// Tag of an action `tag` for which nobody wrote one.
 const DEFAULT_TAG: &str = "[SPAM]";
+/// Mailboxes that get copies of one mail for one recipient, and fields that are added to it.
+const SIDE_ACTIONS_MAX: usize = 20;
+
+/// Names of attachments in one stamp.
+const NAMES_MAX: usize = 50;
 
 /// What one rule or setting asks for.
 struct Ask<'s> {
-    name: Box<str>,
-    action: Action,
-    reason: Reason,
+    matched: MatchedRule,
+    /// Written by the rule itself: put in whatever its action is.
+    own_tag: &'s str,
+    own_stamp: &'s str,
+    /// Of the setting: only for the action that asks for it.
     tag: &'s str,
     stamp: &'s str,
     reply: Option<HoldReply>,
+    side: Option<&'s SideActions>,
+    /// The administrator's rule, if it is one.
+    rule: Option<&'s PolicyRule>,
 }
 
 impl<'s> Ask<'s> {
     fn new(name: impl Into<Box<str>>, action: Action, reason: Reason) -> Self {
-        Self { name: name.into(), action, reason, tag: "", stamp: "", reply: None }
+        let matched = MatchedRule {
+            name: name.into(),
+            action,
+            reason,
+            log_only: false,
+            memo: "".into(),
+            condition: "".into(),
+            bypassed: "".into(),
+        };
+        Self {
+            matched,
+            own_tag: "",
+            own_stamp: "",
+            tag: "",
+            stamp: "",
+            reply: None,
+            side: None,
+            rule: None,
+        }
     }
 
     fn tagged(self, tag: &'s str) -> Self {
         Self { tag, ..self }
     }
+
+    fn because(mut self, condition: impl Into<Box<str>>) -> Self {
+        self.matched.condition = condition.into();
+        self
+    }
+
+    fn acts(&self) -> bool {
+        !self.matched.log_only && self.matched.bypassed.is_empty()
+    }
+
+    /// Without effect where a bypass names it; `spared`: one for the whole domain does not.
+    fn bypassed(mut self, facts: &Facts<'_>, spared: Spared) -> Self {
+        let names = [&*self.matched.name, &*self.matched.memo];
+        if let Some(told) = facts.bypass(&names, spared) {
+            self.matched.bypassed = told.into();
+        }
+        self
+    }
+}
+
+/// Whether a bypass of a whole domain leaves something in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spared {
+    /// Rules and settings of the administrator.
+    No,
+    /// What protects from malware, and the box: only a bypass that names it.
+    Yes,
 }
 
 /// Decides what happens to the copy of one recipient.
@@ -43,148 +102,331 @@ pub fn decide(verdict: &Verdict, settings: &DomainSettings, facts: &Facts<'_>) -
             let name = format!("class_actions {}", chosen.order);
             let reason = verdict.reason.unwrap_or(Reason::NoCriteria);
             let ask = Ask::new(name, chosen.action, reason).tagged(&settings.actions.spam_tag);
-            asks.push(Ask { reply: chosen.reply, ..ask });
+            let ask = ask.because(verdict.main_class.name());
+            let (side, own_tag) = (Some(&chosen.side), &*chosen.tag);
+            let ask = Ask { reply: chosen.reply, side, own_tag, ..ask };
+            asks.push(ask.bypassed(facts, Spared::No));
         }
-        None => asks.extend(defaults(verdict, settings, facts)),
+        None => {
+            let found = verdict.detections.iter();
+            asks.extend(found.filter_map(|found| of_setting(found, verdict, settings, facts)));
+        }
     }
     if facts.message_bytes > settings.size.limit_bytes()
         && !skips(&verdict.list, settings, Stage::Size)
     {
-        asks.push(Ask::new("size.action", settings.size.action, Reason::Oversize));
+        let ask = Ask::new("size.action", settings.size.action, Reason::Oversize);
+        let told = format!("size {} > {}", facts.message_bytes, settings.size.limit_bytes());
+        asks.push(ask.because(told).bypassed(facts, Spared::Yes));
     }
-    let mut matched: Vec<MatchedRule> = Vec::new();
-    let rules_skipped = skips(&verdict.list, settings, Stage::Content);
-    for rule in settings.rules.iter().filter(|rule| rule.enabled && !rules_skipped) {
-        if !rule.matches(verdict, facts) {
-            continue;
-        }
-        let reason = rule.reason();
-        if rule.log_only {
-            let (name, action) = (rule.name.clone(), rule.action);
-            matched.push(MatchedRule { name, action, reason, log_only: true });
-        } else {
-            let tag = if rule.tag.is_empty() { &settings.actions.spam_tag } else { &rule.tag };
-            let ask = Ask::new(rule.name.clone(), rule.action, reason).tagged(tag);
-            asks.push(Ask { stamp: &rule.stamp, ..ask });
-        }
+    if !skips(&verdict.list, settings, Stage::Content) {
+        asks.extend(of_rules(verdict, settings, facts));
     }
-    settle(asks, matched, verdict, settings, facts)
+    settle(asks, verdict, settings, facts)
 }
 
-/// What the settings ask for, given the evidence.
-fn defaults<'s>(
+/// What the administrator's rules ask for, in their order.
+fn of_rules<'s>(
     verdict: &Verdict,
     settings: &'s DomainSettings,
     facts: &Facts<'_>,
 ) -> Vec<Ask<'s>> {
-    let actions = &settings.actions;
     let mut asks = Vec::new();
-    for found in &verdict.detections {
-        let ask = |name: &str, action| Ask::new(name, action, found.reason);
-        asks.push(match found.kind {
-            DetectionKind::Virus if actions.virus == Action::Clean && !facts.cleaned => {
-                ask("virus.in", actions.virus_uncleanable)
-            }
-            DetectionKind::Virus => ask("virus.in", actions.virus),
-            DetectionKind::Blocked => {
-                ask("lists.block_action", block_action(settings.lists.block_action))
-            }
-            DetectionKind::Phish | DetectionKind::Spam => {
-                ask("spam.action", actions.spam).tagged(&actions.spam_tag)
-            }
-            DetectionKind::Suspect => ask("suspect.action", suspect_action(verdict, settings))
-                .tagged(&actions.suspect_tag),
-            DetectionKind::Graymail => {
-                ask("graymail.action", actions.graymail).tagged(&actions.suspect_tag)
-            }
-            DetectionKind::Auth(method, outcome) => {
-                let name = format!("auth.{}.{}", method.key(), outcome.key());
-                ask(&name, settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
-            }
-            DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
-            DetectionKind::Content => ask("content.action", actions.content),
-            DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
-            DetectionKind::Encrypted => Ask {
-                stamp: &actions.encrypted_stamp,
-                ..ask("encrypted.action", actions.encrypted)
-            },
-            DetectionKind::NotScanned => ask("not_scanned.action", actions.not_scanned),
-            DetectionKind::NetworkPositive if settings.weights.ip_action == IpAction::Reject => {
-                ask("ip.action", Action::Reject)
-            }
-            DetectionKind::NetworkPositive | DetectionKind::NetworkSuspect => continue,
-        });
+    let own = settings.rules.iter().enumerate().filter(|(_, rule)| rule.sets.is_none());
+    for (index, rule) in own {
+        let Some(condition) = rule.matches(index, verdict, facts) else { continue };
+        let ask = Ask::new(rule.name.clone(), rule.action, rule.reason());
+        let mut ask = ask.tagged(&settings.actions.spam_tag).because(condition);
+        ask.matched.log_only = rule.log_only;
+        let ask = Ask {
+            own_tag: &rule.tag,
+            own_stamp: &rule.stamp,
+            side: Some(&rule.side),
+            rule: Some(rule),
+            ..ask
+        };
+        let ask = ask.bypassed(facts, Spared::No);
+        let ends = rule.last && ask.acts();
+        asks.push(ask);
+        if ends {
+            break;
+        }
+    }
+    let asks_texts = |rule: &PolicyRule| rule.enabled && !rule.conditions.content.is_empty();
+    if facts.content_cut && settings.rules.iter().any(asks_texts) {
+        // Nobody shall take "no rule matched" for "everything was searched".
+        let mut ask = Ask::new("content", Action::Deliver, Reason::Content)
+            .because("not all texts of this mail were searched");
+        ask.matched.log_only = true;
+        asks.push(ask);
     }
     asks
 }
 
-/// Puts the asks together: the strongest wins, tags and stamps of weaker ones stay.
+/// What a setting asks for, given its evidence, under the name and within the bounds of its standard
+/// rule, if it has one.
+fn of_setting<'s>(
+    found: &Detection,
+    verdict: &Verdict,
+    settings: &'s DomainSettings,
+    facts: &Facts<'_>,
+) -> Option<Ask<'s>> {
+    let plain = plain_setting(found, verdict, settings, facts)?;
+    let spared = match found.kind {
+        DetectionKind::Virus | DetectionKind::Blocked | DetectionKind::Exception => Spared::Yes,
+        DetectionKind::Phish
+        | DetectionKind::Spam
+        | DetectionKind::Auth(..)
+        | DetectionKind::Suspect
+        | DetectionKind::Graymail
+        | DetectionKind::Content
+        | DetectionKind::Attachment
+        | DetectionKind::Encrypted
+        | DetectionKind::NotScanned
+        | DetectionKind::NetworkPositive
+        | DetectionKind::NetworkSuspect => Spared::No,
+    };
+    let setting = StandardSetting::of(found.kind);
+    let named = settings.rules.iter().enumerate().find(|(_, rule)| {
+        rule.enabled
+            && rule.sets.is_some()
+            && rule.sets == setting
+            && rule.conditions.matches(verdict, facts).is_some()
+    });
+    let Some((index, rule)) = named else { return Some(plain.bypassed(facts, spared)) };
+    // What it is not for is not touched by the setting either: the rule is the setting.
+    rule.matches(index, verdict, facts)?;
+    let mut ask = Ask { side: Some(&rule.side), ..plain };
+    ask.matched.memo = rule.name.clone();
+    ask.matched.log_only = rule.log_only;
+    Some(ask.bypassed(facts, spared))
+}
+
+fn plain_setting<'s>(
+    found: &Detection,
+    verdict: &Verdict,
+    settings: &'s DomainSettings,
+    facts: &Facts<'_>,
+) -> Option<Ask<'s>> {
+    let actions = &settings.actions;
+    let ask = |name: &str, action| Ask::new(name, action, found.reason).because(&*found.rule);
+    let likelihood = verdict.likelihood.name();
+    Some(match found.kind {
+        DetectionKind::Virus if actions.virus == Action::Clean && !facts.cleaned => {
+            ask("virus.in", actions.virus_uncleanable)
+        }
+        DetectionKind::Virus => ask("virus.in", actions.virus),
+        DetectionKind::Blocked => {
+            ask("lists.block_action", block_action(settings.lists.block_action))
+        }
+        DetectionKind::Phish | DetectionKind::Spam => {
+            ask("spam.action", actions.spam).tagged(&actions.spam_tag).because(likelihood)
+        }
+        DetectionKind::Suspect => ask("suspect.action", suspect_action(verdict, settings))
+            .tagged(&actions.suspect_tag)
+            .because(likelihood),
+        DetectionKind::Graymail => {
+            ask("graymail.action", actions.graymail).tagged(&actions.suspect_tag)
+        }
+        DetectionKind::Auth(method, outcome) => {
+            let name = format!("auth.{}.{}", method.key(), outcome.key());
+            ask(&name, settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
+        }
+        DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
+        DetectionKind::Content => ask("content.action", actions.content),
+        DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
+        DetectionKind::Encrypted => {
+            let stamp = &actions.encrypted_stamp;
+            Ask { stamp, ..ask("encrypted.action", actions.encrypted) }
+        }
+        DetectionKind::NotScanned => ask("not_scanned.action", actions.not_scanned),
+        DetectionKind::NetworkPositive if settings.weights.ip_action == IpAction::Reject => {
+            ask("ip.action", Action::Reject)
+        }
+        DetectionKind::NetworkPositive | DetectionKind::NetworkSuspect => return None,
+    })
+}
+
+/// Puts the asks together: the strongest wins, everything else that weaker ones ask for stays.
 fn settle(
-    asks: Vec<Ask<'_>>,
-    mut matched: Vec<MatchedRule>,
+    mut asks: Vec<Ask<'_>>,
     verdict: &Verdict,
     settings: &DomainSettings,
     facts: &Facts<'_>,
 ) -> Decision {
-    let action = asks.iter().map(|ask| ask.action).max().unwrap_or_default();
-    let strongest = asks.iter().find(|ask| ask.action == action && action != Action::Deliver);
-    let tag = asks.iter().find(|ask| ask.action == Action::Tag).map(|ask| {
-        let text = if ask.tag.is_empty() { DEFAULT_TAG } else { ask.tag };
-        Box::from(text)
-    });
-    let mut stamps: Vec<Box<str>> = Vec::new();
-    for ask in asks.iter().filter(|ask| ask.action == Action::Stamp && !ask.stamp.is_empty()) {
-        let text: Box<str> = ask.stamp.replace("{file}", &file_names(facts)).into();
-        if !stamps.contains(&text) {
-            stamps.push(text);
-        }
-    }
+    let removed = removals(&mut asks, facts);
+    let acting = || asks.iter().filter(|ask| ask.acts());
+    let action = acting().map(|ask| ask.matched.action).max().unwrap_or_default();
+    let is_strongest = |ask: &&Ask<'_>| ask.matched.action == action && action != Action::Deliver;
+    let strongest = acting().find(is_strongest);
     let hold = action.holds().then(|| HoldSpec {
         days: settings.quarantine.days,
         hidden: action == Action::QuarantineHidden,
-        reply: asks
-            .iter()
-            .filter(|ask| ask.action == action)
+        reply: acting()
+            .filter(|ask| ask.matched.action == action)
             .find_map(|ask| ask.reply)
             .unwrap_or(settings.quarantine.reply),
     });
-    let reason = strongest.map(|ask| ask.reason);
     let spam = verdict.has(DetectionKind::Phish) || verdict.has(DetectionKind::Spam);
     let suspect = verdict.has(DetectionKind::Suspect) && suspect_action(verdict, settings).holds();
-    let asked = asks.into_iter().map(|ask| MatchedRule {
-        name: ask.name,
-        action: ask.action,
-        reason: ask.reason,
-        log_only: false,
-    });
-    matched.splice(0..0, asked);
-    Decision {
+    let mut decision = Decision {
         action,
         hold,
-        reason,
-        tag,
-        stamps,
+        reason: strongest.map(|ask| ask.matched.reason),
+        tag: acting().find_map(tag_of),
+        stamps: Vec::new(),
         headers: settings.headers,
         ip_action: settings.weights.ip_action,
         judged_spam: spam || suspect,
-        matched,
+        matched: Vec::new(),
         mixed_reply: settings.quarantine.mixed_reply,
         mixed_days: settings.quarantine.days,
+        class: strongest.and_then(|ask| class_of(ask, action, verdict)),
+        fields: Vec::new(),
+        redirect: None,
+        bcc: Vec::new(),
         stamp_signed: settings.stamp_signed,
         notices: match skips(&verdict.list, settings, Stage::Virus) {
             true => Vec::new(),
             false => settings.notice.asks(verdict),
         },
+        removed,
+    };
+    for ask in acting() {
+        stamp(ask, facts, &mut decision.stamps);
+        besides(ask, &mut decision);
+    }
+    decision.matched = asks.into_iter().map(|ask| ask.matched).collect();
+    decision
+}
+
+/// The tag that an ask puts into the subject.
+fn tag_of(ask: &Ask<'_>) -> Option<Box<str>> {
+    match (ask.own_tag, ask.tag, ask.matched.action) {
+        ("", "", Action::Tag) => Some(DEFAULT_TAG.into()),
+        ("", tag, Action::Tag) => Some(tag.into()),
+        ("", ..) => None,
+        (own, ..) => Some(own.into()),
+    }
+}
+
+fn stamp(ask: &Ask<'_>, facts: &Facts<'_>, stamps: &mut Vec<Box<str>>) {
+    let text = match (ask.own_stamp, ask.matched.action) {
+        ("", Action::Stamp) => ask.stamp,
+        (own, _) => own,
+    };
+    if text.is_empty() {
+        return;
+    }
+    let text: Box<str> = text.replace("{file}", &file_names(facts)).into();
+    if !stamps.contains(&text) {
+        stamps.push(text);
+    }
+}
+
+/// Side actions of an ask, added to those of others.
+fn besides(ask: &Ask<'_>, decision: &mut Decision) {
+    let Some(side) = ask.side else { return };
+    let rule = match &*ask.matched.memo {
+        "" => &ask.matched.name,
+        memo => &Box::from(memo),
+    };
+    for field in &side.fields {
+        if decision.fields.len() < SIDE_ACTIONS_MAX && !decision.fields.contains(field) {
+            decision.fields.push(field.clone());
+        }
+    }
+    let to = |mailbox: &str| SentTo { mailbox: mailbox.into(), rule: rule.clone() };
+    if decision.redirect.is_none() {
+        decision.redirect = side.redirect.as_deref().map(to);
+    }
+    for mailbox in &side.bcc {
+        let known = decision.bcc.iter().any(|other| other.mailbox == *mailbox);
+        if decision.bcc.len() < SIDE_ACTIONS_MAX && !known {
+            decision.bcc.push(to(mailbox));
+        }
+    }
+    for notice in &side.notices {
+        let (to, template) = (notice.to.clone(), notice.template.clone());
+        let asked = NoticeAsk { rule: rule.clone(), to, template };
+        if decision.notices.len() < SIDE_ACTIONS_MAX && !decision.notices.contains(&asked) {
+            decision.notices.push(asked);
+        }
+    }
+}
+
+/// Parts that rules take out. A rule whose attachment cannot be taken out holds the mail instead: it
+/// must not be delivered with what the rule removes.
+fn removals(asks: &mut [Ask<'_>], facts: &Facts<'_>) -> Vec<RemovedByRule> {
+    let mut removed: Vec<RemovedByRule> = Vec::new();
+    for ask in asks.iter_mut().filter(|ask| ask.acts()) {
+        let Some(rule) = ask.rule.filter(|rule| rule.side.delete_attachments) else { continue };
+        let meant = facts.attachments.iter().filter(|one| rule.conditions.is_meant(one));
+        let mut least = Action::Deliver;
+        for one in meant {
+            match one.span {
+                Some((start, end)) => {
+                    least = least.max(Action::Clean);
+                    let (name, bytes) = (one.name.as_str().into(), one.bytes);
+                    removed.push(RemovedByRule {
+                        start,
+                        end,
+                        name,
+                        bytes,
+                        rule: rule.name.clone(),
+                    });
+                }
+                None => least = least.max(Action::Quarantine),
+            }
+        }
+        ask.matched.action = ask.matched.action.max(least);
+    }
+    removed.sort_by_key(|part| (part.start, std::cmp::Reverse(part.end)));
+    let mut end = 0;
+    removed.retain(|part| {
+        let apart = part.start >= end;
+        end = end.max(part.end);
+        apart
+    });
+    removed
+}
+
+/// The class that section 4.2 gives a mail that a rule of the administrator keeps from its recipient,
+/// unless it is something worse by itself.
+fn class_of(ask: &Ask<'_>, action: Action, verdict: &Verdict) -> Option<(MainClass, Box<str>)> {
+    ask.rule?;
+    if action.delivers() {
+        return None;
+    }
+    match ask.matched.reason {
+        Reason::Dlp => Some((MainClass::Locked, "dlp".into())),
+        Reason::Content | Reason::Attachment | Reason::NoCriteria => match verdict.main_class {
+            MainClass::NotSpam
+            | MainClass::Whitelisted
+            | MainClass::Unsure
+            | MainClass::Unknown
+            | MainClass::FalsePositive => Some((MainClass::Spam, "content".into())),
+            MainClass::Blacklisted
+            | MainClass::FalseNegative
+            | MainClass::Phish
+            | MainClass::Virus
+            | MainClass::Spam
+            | MainClass::Locked
+            | MainClass::Greylist
+            | MainClass::Error => None,
+        },
+        _ => None,
     }
 }
 
 /// Names for `{file}` in a stamp: those that could not be read, else all attachments.
 fn file_names(facts: &Facts<'_>) -> String {
     if !facts.unread_names.is_empty() {
-        return facts.unread_names.join(", ");
+        return facts.unread_names.get(..NAMES_MAX).unwrap_or(facts.unread_names).join(", ");
     }
     let names = facts.attachments.iter().map(|attachment| attachment.name.as_str());
-    names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+    let names = names.filter(|name| !name.is_empty()).take(NAMES_MAX);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// `suspect.action` for the likelihood at hand.

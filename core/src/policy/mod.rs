@@ -25,7 +25,7 @@ mod tests;
 
 pub use action::{
     Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply, NoticeAsk, NoticeTo,
-    StampSigned,
+    RemovedByRule, SentTo, StampSigned,
 };
 pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
@@ -33,10 +33,12 @@ pub use notice::{Language, NoticeList, NoticeSettings};
 pub use profile::preset;
 pub use reply::{GroupReply, group_reply};
 pub use rules::{
-    AttachmentFact, ClassAction, Conditions, Facts, HeaderCondition, PolicyRule, glob,
+    Addresses, AttachmentFact, Bypassed, ClassAction, Combine, Conditions, Exceptions, Facts,
+    HeaderCondition, Notice, PolicyRule, RuleDirection, RuleKind, Scope, ScopeMask, SideActions,
+    StandardSetting, TimeOfDay, glob, high_risk, is_setting,
 };
 pub use settings::{
     ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, ClassifierSettings,
-    DomainSettings, GreylistSettings, ListSettings, Profile, QuarantineSettings, RecipientSettings,
-    RejectAt, SizeSettings, SuspectActions, Verify,
+    DomainSettings, GreylistSettings, ListSettings, NamedList, Profile, QuarantineSettings,
+    RecipientSettings, RejectAt, SizeSettings, SuspectActions, Verify,
 };

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scan::content::Expression;
 use crate::scan::finding::MilliPoints;
 use crate::verdict::{
     AuthMethod, AuthOutcome, AuthWeight, ImpersonationSettings, SenderNetworks, Weights,
@@ -14,7 +15,7 @@ use crate::verdict::{
 use super::action::{Action, HeaderSet, HoldReply, MixedReply, StampSigned};
 use super::lists::{MatchOn, PatternKind, Precedence};
 use super::notice::NoticeSettings;
-use super::rules::{ClassAction, PolicyRule};
+use super::rules::{ClassAction, PolicyRule, RuleDirection};
 
 /// The five profiles: presets of the settings, as data in `core/data/profiles`.
 #[derive(
@@ -368,6 +369,15 @@ impl Default for QuarantineSettings {
     }
 }
 
+/// Mailboxes under a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NamedList {
+    /// The name.
+    pub name: Box<str>,
+    /// The mailboxes.
+    pub mailboxes: Vec<Box<str>>,
+}
+
 /// All settings of one domain that concern inbound mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DomainSettings {
@@ -409,8 +419,24 @@ pub struct DomainSettings {
     pub notice: NoticeSettings,
     /// C50 `class_actions`, in order.
     pub class_actions: Vec<ClassAction>,
-    /// The administrator's rules, in order.
+    /// The administrator's rules, in order; a profile's standard rules among them.
     pub rules: Vec<PolicyRule>,
+    /// Lists that notices of rules go to (IIJ-85).
+    #[serde(default)]
+    pub notify_lists: Vec<NamedList>,
     /// Mailbox that gets notices (SM-51); empty = none.
     pub primary_contact: Box<str>,
+}
+
+impl DomainSettings {
+    /// What its rules look for in texts: nothing is searched for the others.
+    #[must_use]
+    pub fn content_expressions(&self) -> Vec<&Expression> {
+        let asked = |rule: &&PolicyRule| rule.enabled && rule.direction == RuleDirection::Inbound;
+        let conditions =
+            self.rules.iter().filter(asked).flat_map(|rule| {
+                std::iter::once(&rule.conditions).chain(rule.except.when.as_ref())
+            });
+        conditions.flat_map(|when| &when.content).collect()
+    }
 }

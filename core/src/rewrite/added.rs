@@ -104,6 +104,15 @@ fn opaque(verdict: &Verdict) -> String {
     format!("v1:{points}:{likelihood}:{sum:08x}")
 }
 
+/// The fields that rules of the administrator add.
+pub(super) fn rule_fields(out: &mut Vec<u8>, job: &Rewriting<'_>) {
+    for (name, value) in &job.decision.fields {
+        let _ = write!(out, "{name}:");
+        subject::encoded_words(out, &value.split_whitespace().collect::<Vec<_>>().join(" "));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// A stamp that could not go into the body.
 pub(super) fn stamp_field(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"X-Sekisho-Stamp:");

@@ -20,8 +20,17 @@ pub struct Removed<'m> {
     pub name: &'m str,
     /// Its size in octets, decoded.
     pub bytes: u64,
-    /// What was found in it.
-    pub virus: &'m str,
+    /// Why it goes.
+    pub why: Why<'m>,
+}
+
+/// Why a part is taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why<'m> {
+    /// This malware was found in it.
+    Virus(&'m str),
+    /// This rule of the administrator wants it.
+    Rule(&'m str),
 }
 
 /// Characters of a name that are kept.
@@ -39,8 +48,7 @@ pub(super) fn stand_in(removed: &Removed<'_>, language: Language) -> Vec<u8> {
     out.extend_from_slice(b"\r\nContent-Disposition: inline");
     file_name(&mut out, &format!("{shown}.txt"));
     out.extend_from_slice(b"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
-    let virus = printable(removed.virus);
-    let (ja, en) = (japanese(&name, removed.bytes, &virus), english(&name, removed.bytes, &virus));
+    let (ja, en) = (japanese(&name, removed), english(&name, removed));
     let text = match language {
         Language::Both => format!("{ja}\r\n{en}"),
         Language::Ja => ja,
@@ -57,8 +65,19 @@ pub(super) fn stand_in(removed: &Removed<'_>, language: Language) -> Vec<u8> {
 }
 
 /// What the recipient reads.
-fn japanese(name: &str, bytes: u64, virus: &str) -> String {
-    let name = if name.is_empty() { "(なし)" } else { name };
+fn japanese(name: &str, removed: &Removed<'_>) -> String {
+    let (name, bytes) = (if name.is_empty() { "(なし)" } else { name }, removed.bytes);
+    let virus = match removed.why {
+        Why::Virus(virus) => printable(virus),
+        // The name of a rule is the administrator's, and none of the recipient's business.
+        Why::Rule(_) => {
+            return format!(
+                "管理者の設定により、この添付ファイルは削除されました。\r\n\
+                 ファイル名: {name}\r\n\
+                 サイズ: {bytes} バイト\r\n"
+            );
+        }
+    };
     format!(
         "ウイルスが見つかったため、この部分は削除されました。\r\n\
          ファイル名: {name}\r\n\
@@ -68,8 +87,18 @@ fn japanese(name: &str, bytes: u64, virus: &str) -> String {
 }
 
 /// The same in English.
-fn english(name: &str, bytes: u64, virus: &str) -> String {
-    let name = if name.is_empty() { "(none)" } else { name };
+fn english(name: &str, removed: &Removed<'_>) -> String {
+    let (name, bytes) = (if name.is_empty() { "(none)" } else { name }, removed.bytes);
+    let virus = match removed.why {
+        Why::Virus(virus) => printable(virus),
+        Why::Rule(_) => {
+            return format!(
+                "This attachment was removed by a rule of the administrator.\r\n\
+                 File name: {name}\r\n\
+                 Size: {bytes} bytes\r\n"
+            );
+        }
+    };
     format!(
         "A virus was found in this part of the message, and the part was removed.\r\n\
          File name: {name}\r\n\
@@ -122,7 +151,8 @@ mod tests {
     use crate::message::{View, ViewLimits};
 
     fn part(name: &str) -> String {
-        let removed = Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE" };
+        let removed =
+            Removed { start: 0, end: 0, name, bytes: 68, why: Why::Virus("EICAR_TEST_FILE") };
         String::from_utf8(stand_in(&removed, Language::Both)).expect("ASCII")
     }
 
@@ -149,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_text_is_in_the_language_of_the_domain() {
-        let removed = Removed { start: 0, end: 0, name: "a.exe", bytes: 1, virus: "V" };
+        let removed = Removed { start: 0, end: 0, name: "a.exe", bytes: 1, why: Why::Virus("V") };
         let text = |language| {
             let entity = stand_in(&removed, language);
             View::build(&entity, &ViewLimits::shard()).parts[0].text().to_owned()

@@ -51,7 +51,9 @@ pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) -> boo
     let tag = job.decision.tag.as_deref();
     let (mut has_subject, mut tagged) = (false, false);
     for field in fields(header) {
-        if is_own(&field, job.host_name) {
+        let added =
+            |(name, _): &(Box<str>, Box<str>)| field.name.eq_ignore_ascii_case(name.as_bytes());
+        if is_own(&field, job.host_name) || job.decision.fields.iter().any(added) {
             continue;
         }
         let is_subject = field.name.eq_ignore_ascii_case(b"Subject");

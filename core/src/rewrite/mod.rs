@@ -25,7 +25,7 @@ mod subject;
 mod tests;
 
 pub use authentication::results;
-pub use clean::Removed;
+pub use clean::{Removed, Why};
 
 use std::sync::Arc;
 
@@ -132,6 +132,7 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Rewritten 
     let mut top: Vec<u8> = Vec::with_capacity(1024 + header.len());
     received::write(&mut top, job);
     added::write(&mut top, job);
+    added::rule_fields(&mut top, job);
     for text in &stamps.fields {
         added::stamp_field(&mut top, text);
     }

@@ -91,7 +91,7 @@ async fn look(
 
 /// Whether a part is where every reader sees it: from the line behind a delimiter to the line before
 /// the next one.
-fn is_between_delimiters(raw: &[u8], start: usize, end: usize) -> bool {
+pub(super) fn is_between_delimiters(raw: &[u8], start: usize, end: usize) -> bool {
     let before = raw.get(..start).and_then(|before| before.strip_suffix(b"\r\n"));
     let line = before.map(|before| {
         let from = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);

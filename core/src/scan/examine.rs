@@ -1,12 +1,15 @@
 //! One message, all scanners.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::classify::Features;
-use crate::message::{ExceptionKind, View, is_known_charset};
+use crate::message::{ExceptionKind, FileType, Part, PartOrigin, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
-use super::cut::Cut;
+use super::content::{self, ContentHit, ContentSet};
+use super::cut::{Cut, is_between_delimiters};
 use super::finding::{Finding, FindingKind};
 use super::hash;
 use super::letter::{Letter, Sender};
@@ -17,8 +20,13 @@ use super::{attachment, brand, graymail, hidden, links, structure};
 pub const FINDINGS_MAX: usize = 1_000;
 /// Of these, signs that are not rules: patterns that hit everywhere do not displace them.
 const SIGNS_MAX: usize = 200;
-/// Part names that are kept for the log.
+/// Hosts that are kept for the log.
 const NAMES_MAX: usize = 50;
+/// Attachments and members that conditions of rules can be asked of: fewer would let a sender put the
+/// one that matters behind them.
+const ATTACHMENTS_MAX: usize = 1_000;
+/// Octets of one name; the end of it stays, where its extension is.
+const NAME_BYTES_MAX: usize = 500;
 
 /// Finds the name of the signature for a digest and a size in octets.
 pub type HashLookUp<'t> = &'t dyn Fn(&Digest, u64) -> Option<Box<str>>;
@@ -35,6 +43,8 @@ pub struct ScanTables<'t> {
     pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
     /// Whether some recipient's domain asks the classifier, so that features are not gathered for nothing.
     pub classify: bool,
+    /// What the administrators of the recipients' domains look for in texts.
+    pub content: &'t [Rc<ContentSet>],
 }
 
 /// What a message is, for conditions of policy rules and for the log; no judgement.
@@ -45,8 +55,12 @@ pub struct Facts {
     pub encrypted: bool,
     /// Parts and members that were looked at.
     pub parts: u32,
-    /// Attachments and members, at most 50.
+    /// Attachments and members, at most 1,000.
     pub attachments: Vec<Attachment>,
+    /// Attachments that are parts of the mail itself, all of them.
+    pub attachments_count: u32,
+    /// No text part shows anything (本文が空白).
+    pub body_blank: bool,
     /// Hosts of URIs, without duplicates, at most 50.
     pub url_hosts: Vec<Box<str>>,
     /// `Received` fields.
@@ -75,6 +89,12 @@ pub struct Attachment {
     pub bytes: u64,
     /// Password-protected.
     pub encrypted: bool,
+    /// Has active content: macros, scripts, what opens by itself.
+    pub active: bool,
+    /// Where the part is that has to go for it to go, if it can be taken out: offsets of its header
+    /// section and behind its last octet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<(u64, u64)>,
 }
 
 /// All that was found in one message. Crosses the socket between engine and analysis worker.
@@ -88,6 +108,10 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// Expressions of [`ScanTables::content`] that are fulfilled.
+    pub content: Vec<ContentHit>,
+    /// Not all texts were searched for them.
+    pub content_cut: bool,
     /// What the classifier asks; none if it was not asked for.
     pub features: Features,
     /// What scan engines of others found; it counts where the domain of a recipient wants them.
@@ -153,7 +177,9 @@ pub async fn examine(
     let mut facts = facts(view, url_hosts, &findings);
     facts.sender = sender;
     let features = if tables.classify { Features::of(view) } else { Features::default() };
-    Ok(Examination { findings, facts, features, ..Examination::default() })
+    let found = content::look(view, tables.content, pause).await;
+    let (content, content_cut) = (found.hits, found.cut);
+    Ok(Examination { findings, facts, features, content, content_cut, ..Examination::default() })
 }
 
 /// What was wrong with the message itself.
@@ -209,6 +235,8 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
         encrypted: findings.iter().any(|finding| finding.kind == FindingKind::Encrypted),
         parts: u32::try_from(view.parts.len()).unwrap_or(u32::MAX),
         attachments: attachments(view),
+        attachments_count: attachments_count(view),
+        body_blank: body_blank(view),
         url_hosts,
         hops: u32::try_from(crate::message::trace::hop_count(view)).unwrap_or(u32::MAX),
         subject: field("subject"),
@@ -231,16 +259,59 @@ fn attachments(view: &View<'_>) -> Vec<Attachment> {
     };
     view.parts
         .iter()
-        .filter(|part| part.attachment || part.file_name().is_some())
-        .take(NAMES_MAX)
+        .filter(|part| is_attachment(part))
+        .take(ATTACHMENTS_MAX)
         .map(|part| Attachment {
-            name: part.file_name().unwrap_or_default().into(),
+            name: ending(part.file_name().unwrap_or_default()),
             content_type: part.content_type.clone(),
             true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
             bytes: part.decoded.len() as u64,
             encrypted: encrypted(&part.path),
+            active: is_active(part),
+            span: part
+                .span
+                .filter(|span| is_between_delimiters(view.raw, span.header, span.end))
+                .map(|span| (span.header as u64, span.end as u64)),
         })
         .collect()
+}
+
+fn is_attachment(part: &Part<'_>) -> bool {
+    part.attachment || part.file_name().is_some()
+}
+
+/// The end of a name, at most [`NAME_BYTES_MAX`] octets.
+fn ending(name: &str) -> Box<str> {
+    let from = name.ceil_char_boundary(name.len().saturating_sub(NAME_BYTES_MAX));
+    name.get(from..).unwrap_or(name).into()
+}
+
+/// Macros, scripts and programs: what does something by being opened.
+fn is_active(part: &Part<'_>) -> bool {
+    let kind = part.file_type();
+    kind.is_program() || kind == FileType::OoxmlMacro || part.is_html() && part.html().script
+}
+
+fn attachments_count(view: &View<'_>) -> u32 {
+    let own = |part: &&Part<'_>| part.origin == PartOrigin::Mime && is_attachment(part);
+    u32::try_from(view.parts.iter().filter(own).count()).unwrap_or(u32::MAX)
+}
+
+/// Whether no text part shows a character. The first part of nearly every mail does, early.
+fn body_blank(view: &View<'_>) -> bool {
+    let shows = |text: &str| {
+        text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(c))
+    };
+    let text = |part: &&Part<'_>| part.is_text() && !part.attachment;
+    !view.parts.iter().filter(text).any(|part| {
+        if part.is_shown_as_html() { shows(&part.html().text) } else { shows(part.text()) }
+    })
+}
+
+/// Characters of no width that a blank body may be filled with.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}')
 }
 
 pub(super) fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {

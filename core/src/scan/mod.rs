@@ -13,6 +13,7 @@
 mod archive;
 mod attachment;
 mod brand;
+pub mod content;
 mod cut;
 mod examine;
 pub mod finding;

@@ -69,6 +69,8 @@ pub struct Rooms {
     pub(super) random: Random,
     /// Scratch spaces with the patterns that they were made for.
     pub(super) scratches: RefCell<Vec<(Arc<Patterns>, Scratch)>>,
+    /// Compiled content conditions of domains.
+    pub(crate) content: RefCell<crate::scan::content::Cache>,
 }
 
 impl std::fmt::Debug for Rooms {

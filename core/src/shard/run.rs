@@ -193,6 +193,7 @@ async fn open(
         overload: Overload::default(),
         random,
         scratches: RefCell::default(),
+        content: RefCell::default(),
     };
     if let Sockets::Ring(ring) = &rooms.sockets {
         rooms.spawn_mail(drive(ring.clone()));
@@ -207,6 +208,7 @@ fn queue(shares: usize, latency: Latency, name: &str) -> glommio::TaskQueueHandl
 /// Once a second: deadlines, flushes, gauges; once a minute: expiry.
 async fn tick(rooms: Rc<Rooms>) {
     let mut seconds = 0_u64;
+    let (pipeline, mut bypasses) = (Pipeline::new(Rc::clone(&rooms)), None);
     loop {
         glommio::timer::sleep(Duration::from_secs(1)).await;
         seconds += 1;
@@ -214,6 +216,9 @@ async fn tick(rooms: Rc<Rooms>) {
         rooms.deadlines.sweep(now.mono);
         rooms.spool.tick(now.unix).await;
         rooms.quarantine.tick(now.unix).await;
+        if rooms.index == 0 {
+            pipeline.note_bypasses(&mut bypasses, now.unix);
+        }
         rooms.maillog.tick(now.unix).await;
         if seconds.is_multiple_of(60) {
             rooms.quarantine.expire(now.unix).await;

@@ -15,8 +15,8 @@ use super::senders::{
     EntryValue, Owners, PrefixLengths, SenderEntries, SenderEntry, SenderKey, candidates, entry_of,
 };
 use super::{
-    AdoptError, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit, Polarity,
-    Resolution, Side,
+    AdoptError, Bypasses, Change, Digest, DomainRef, Entry, Generation, HostFlags, NetworkHit,
+    Polarity, Resolution, Side,
 };
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
@@ -34,6 +34,7 @@ pub const OLD_BASES_MAX: usize = 2;
 pub struct Snapshot {
     generation: Arc<Generation>,
     overlay: Overlay,
+    bypasses: Arc<Bypasses>,
 }
 
 /// Deltas above a generation: layers, the oldest first, each at least twice the size of the next one, so
@@ -74,7 +75,7 @@ impl Snapshot {
     /// `generation` without a delta.
     fn new(generation: Arc<Generation>) -> Self {
         let overlay = Overlay::above(&generation);
-        Self { generation, overlay }
+        Self { generation, overlay, bypasses: Arc::default() }
     }
 
     /// `generation` with the net of its deltas `1..=number`: for the publisher.
@@ -83,14 +84,15 @@ impl Snapshot {
         overlay.lengths.add_all(&net.lengths.v4, &net.lengths.v6);
         overlay.layers.push(Arc::new(net));
         overlay.number = number;
-        Self { generation, overlay }
+        Self { generation, overlay, bypasses: Arc::default() }
     }
 
     /// The same with more changes.
     fn with(&self, layer: Layer, meter: &Arc<AtomicUsize>) -> Self {
         let mut overlay = self.overlay.clone();
         overlay.push(layer, meter);
-        Self { generation: Arc::clone(&self.generation), overlay }
+        let bypasses = Arc::clone(&self.bypasses);
+        Self { generation: Arc::clone(&self.generation), overlay, bypasses }
     }
 
     /// What is said of the address with this key: none = unknown, `Some(None)` = mailbox.
@@ -219,6 +221,12 @@ impl Snapshot {
         let mut found = self.matching(Side::Recipient, mailbox, wanted, now);
         found.retain(|entry| entry.polarity == polarity);
         found.into_iter().max_by_key(|entry| (entry.kind, entry.owner))
+    }
+
+    /// Bypasses of rules, as they were when it came into force.
+    #[must_use]
+    pub fn bypasses(&self) -> &Arc<Bypasses> {
+        &self.bypasses
     }
 
     /// The generation below.
@@ -398,7 +406,12 @@ impl Current {
         generation: Arc<Generation>,
         generation_dir: &Path,
     ) -> Result<(), AdoptError> {
-        let (next, _) = self.with_deltas(Snapshot::new(generation), generation_dir)?;
+        let (mut next, _) = self.with_deltas(Snapshot::new(generation), generation_dir)?;
+        next.bypasses = bypasses(generation_dir).unwrap_or_else(|error| {
+            // A generation does not wait for them; what was bypassed stays so until its end.
+            tracing::error!(%error, "bypasses cannot be read, those in force stay");
+            Arc::clone(&self.snapshot.load().bypasses)
+        });
         let old = self.snapshot.swap(Arc::new(next));
         let mut held: Vec<_> = self.old.load().iter().cloned().collect();
         held.retain(|generation| generation.strong_count() > 0);
@@ -418,10 +431,12 @@ impl Current {
     /// [`AdoptError`]; what was in force stays.
     pub fn adopt_deltas(&self, generation_dir: &Path) -> Result<usize, AdoptError> {
         let now = self.snapshot.load_full();
-        let base =
-            Snapshot { generation: Arc::clone(&now.generation), overlay: now.overlay.clone() };
+        let bypasses = bypasses(generation_dir)?;
+        let news = bypasses != now.bypasses;
+        let (generation, overlay) = (Arc::clone(&now.generation), now.overlay.clone());
+        let base = Snapshot { generation, overlay, bypasses };
         let (next, count) = self.with_deltas(base, generation_dir)?;
-        if count > 0 {
+        if count > 0 || news {
             self.snapshot.store(Arc::new(next));
         }
         Ok(count)
@@ -508,6 +523,11 @@ impl Current {
             old_bases_mapped: self.old_bases_mapped(),
         }
     }
+}
+
+/// The bypasses beside a generation.
+fn bypasses(generation_dir: &Path) -> Result<Arc<Bypasses>, AdoptError> {
+    generation_dir.parent().map_or_else(|| Ok(Arc::default()), super::bypass::read)
 }
 
 /// The first alias among `changes` whose chain has no end, in words; `look` knows them.

@@ -52,6 +52,8 @@ pub(super) enum Kind {
     Delta,
     /// The net of deltas, by key.
     Stretch,
+    /// Bypasses, JSON.
+    Bypasses,
 }
 
 impl Kind {
@@ -82,6 +84,7 @@ impl Kind {
             Self::Tokens => "tokens",
             Self::Delta => "delta",
             Self::Stretch => "stretch",
+            Self::Bypasses => "bypasses",
         }
     }
 
@@ -98,6 +101,7 @@ impl Kind {
             Self::Delta => 9,
             Self::Stretch => 10,
             Self::Tokens => 11,
+            Self::Bypasses => 12,
         }
     }
 
@@ -117,6 +121,7 @@ impl Kind {
             Self::Urls => "urls/1 flat/1 list flags scope, lists",
             Self::Tokens => "tokens/1 scope, model/1",
             Self::Delta => "delta/1 json",
+            Self::Bypasses => "bypasses/1 json",
             Self::Stretch => "stretch/1 flat/1 tag key; removed or put, then as in its table",
         };
         xxhash_rust::xxh3::xxh3_64(text.as_bytes())

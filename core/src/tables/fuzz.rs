@@ -17,7 +17,7 @@ use super::sources::{csv, item};
 /// Table files: the whole file, and octets that stand where a payload would. What passes for a table
 /// is asked: a broken one may answer nonsense, it may not read out of bounds.
 pub fn fuzz_table(data: &[u8]) {
-    for kind in Kind::TABLES.into_iter().chain([Kind::Delta, Kind::Stretch]) {
+    for kind in Kind::TABLES.into_iter().chain([Kind::Delta, Kind::Stretch, Kind::Bypasses]) {
         let _ = file::verify(data, kind);
     }
     let mut aligned = rkyv::util::AlignedVec::<16>::new();

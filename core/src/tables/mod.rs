@@ -36,6 +36,7 @@ pub mod publish;
 pub mod senders;
 pub mod sources;
 
+mod bypass;
 mod disk;
 mod file;
 mod flat;
@@ -51,6 +52,7 @@ mod tokens;
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
 pub use build::{Progress, Report, build_generation};
+pub use bypass::{BYPASS_DAYS_MAX, BYPASSES_MAX, Bypass, Bypasses};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;
 pub use domains::DomainRef;

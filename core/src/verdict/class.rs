@@ -176,6 +176,30 @@ impl Category {
 }
 
 impl Reason {
+    /// All reasons, in the order of section 4.2.
+    pub const ALL: [Self; 20] = [
+        Self::SenderIpMatch,
+        Self::Spf,
+        Self::Dkim,
+        Self::Dmarc,
+        Self::Ransomware,
+        Self::TargetedAttack,
+        Self::Malware,
+        Self::SuspiciousObject,
+        Self::ScanException,
+        Self::Spam,
+        Self::Bec,
+        Self::Phishing,
+        Self::Graymail,
+        Self::WebReputation,
+        Self::NoCriteria,
+        Self::Content,
+        Self::Attachment,
+        Self::Dlp,
+        Self::BlockList,
+        Self::Oversize,
+    ];
+
     /// The key in logs and settings.
     #[must_use]
     pub fn key(self) -> &'static str {

@@ -4,8 +4,10 @@
 //! It runs in this process, with the bounds of an analysis worker but without its sandbox: point it
 //! at hostile files as an ordinary user. Stages before the message (call-outs, limits) are not asked.
 
+mod decide;
 mod sender;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +17,8 @@ use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
 use sekisho_core::pipeline::entries::{client_entries, sender_entries};
-use sekisho_core::policy::{
-    self, AttachmentFact, Decision, DomainSettings, Facts, ListDecision, NoticeTo,
-};
+use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision, NoticeTo};
+use sekisho_core::scan::content::Cache;
 use sekisho_core::scan::finding::{Finding, FindingKind};
 use sekisho_core::scan::patterns::Scratch;
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
@@ -26,6 +27,7 @@ use sekisho_core::verdict::{self, Verdict};
 use sekisho_loadgen::mix::to_canonical;
 use serde_json::json;
 
+use self::decide::Seen;
 use self::sender::Sender;
 use crate::arguments::CheckArguments;
 use crate::list::mailbox;
@@ -96,6 +98,7 @@ pub(crate) struct Judge<'s> {
     pub(crate) settings: Arc<DomainSettings>,
     domain: String,
     scratch: Scratch,
+    content: RefCell<Cache>,
 }
 
 impl<'s> Judge<'s> {
@@ -127,8 +130,16 @@ impl<'s> Judge<'s> {
             }
             None => Scratch::default(),
         };
-        let recipient = resolved;
-        Ok(Self { snapshot, arguments, recipient, settings, domain: name, scratch })
+        let content = RefCell::default();
+        Ok(Self {
+            snapshot,
+            arguments,
+            recipient: resolved,
+            settings,
+            domain: name,
+            scratch,
+            content,
+        })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
@@ -153,7 +164,8 @@ impl<'s> Judge<'s> {
         let words = words(&view, &models);
         let list = self.lists(&content, &sender);
         let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
-        let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
+        let seen = Seen { view: &view, examination: &examination, sender: &sender };
+        let decision = self.decide(&seen, &verdict, content.len() as u64);
         let recipient = self.recipient.clone();
         Ok(Judged { file: file.to_owned(), sender, recipient, findings, words, verdict, decision })
     }
@@ -185,6 +197,7 @@ impl<'s> Judge<'s> {
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: None,
             classify: false,
+            content: &[],
         };
         let limits = ViewLimits::worker();
         let found = scan::cuts(raw, (&limits, archives), &tables, &mut self.scratch);
@@ -194,11 +207,18 @@ impl<'s> Judge<'s> {
     fn examine(&mut self, view: &View<'_>, sender: &Sender) -> Result<Examination, String> {
         let snapshot = self.snapshot;
         let hash = |digest: &_, bytes| snapshot.hash(digest, bytes).map(Into::into);
+        let expressions = self.settings.content_expressions();
+        let mut content = Vec::new();
+        if !expressions.is_empty() {
+            let set = Cache::set(&self.content, &expressions, &async || ());
+            content.push(futures_lite::future::block_on(set));
+        }
         let tables = ScanTables {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: Some(&|host| snapshot.url_host(host)),
             classify: true,
+            content: &content,
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
         let scan =
@@ -245,43 +265,6 @@ impl<'s> Judge<'s> {
             .collect();
         policy::lists::choose(&envelope, &header, &self.settings.lists, now)
     }
-
-    fn decide(
-        &self,
-        view: &View<'_>,
-        examination: &Examination,
-        verdict: &Verdict,
-        message_bytes: u64,
-    ) -> Decision {
-        let headers: Vec<(String, String)> = view
-            .fields
-            .iter()
-            .map(|field| (field.name.to_string(), field.value.to_string()))
-            .collect();
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let found = &examination.facts.attachments;
-        let attachments: Vec<AttachmentFact> = found
-            .iter()
-            .map(|one| AttachmentFact {
-                name: one.name.to_string(),
-                content_type: one.content_type.to_string(),
-                true_type: one.true_type.to_string(),
-                bytes: one.bytes,
-            })
-            .collect();
-        let unread: Vec<&str> =
-            found.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
-        let facts = Facts {
-            message_bytes,
-            recipients: 1,
-            attachments: &attachments,
-            headers: &headers,
-            unread_names: &unread,
-            cleaned: !examination.cuts.is_empty(),
-        };
-        policy::decide(verdict, &self.settings, &facts)
-    }
 }
 
 /// What moved the loudest model most.
@@ -324,6 +307,9 @@ fn show(judged: &Judged, json: bool) {
     }
     for (text, share) in &judged.words {
         line("word", format!("{} {}", points(*share), shown(text)));
+    }
+    for matched in &decision.matched {
+        line("matched", shown(&decide::told(matched)));
     }
     for detection in &verdict.detections {
         line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
@@ -372,6 +358,11 @@ fn to_json(judged: &Judged) -> serde_json::Value {
         "points": verdict.points,
         "action": decision.action.key(),
         "delivers": decision.action.delivers(),
+        "matched": decision.matched,
+        "tag": decision.tag,
+        "fields": decision.fields,
+        "redirect": decision.redirect,
+        "bcc": decision.bcc,
         "notices": decision.notices,
         "contributions": contributions,
         "words": words,

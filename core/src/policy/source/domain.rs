@@ -9,7 +9,8 @@ use crate::config::{Problem, Route, host_name};
 use crate::limits;
 use crate::policy::{AliasKind, DomainSettings, Profile, Verify, preset};
 
-use super::setting::apply_settings;
+use super::named::Lists;
+use super::setting::with_lists;
 
 /// One mailbox alias as written (SM-20): both are local-parts of the domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +63,10 @@ pub fn parse_domains(
     let line_of =
         |offset: usize| text.bytes().take(offset).filter(|octet| *octet == b'\n').count() + 1;
     Walk::read(text, file, |root| {
+        let mut lists = Lists::default();
+        lists.read(root);
         let read = root.tables("domain", |section| {
-            let domain = domain(section, own_hosts, &line_of);
+            let domain = domain(section, own_hosts, (&lists, &line_of));
             (domain, section.place_of("name"))
         });
         let mut owners: BTreeMap<Box<str>, Box<str>> = BTreeMap::new();
@@ -83,7 +86,7 @@ pub fn parse_domains(
 fn domain(
     section: &mut Section<'_, '_>,
     own_hosts: &[&str],
-    line_of: &dyn Fn(usize) -> usize,
+    (lists, line_of): (&Lists, &dyn Fn(usize) -> usize),
 ) -> DomainSource {
     let name = section.text("name").and_then(|text| domain_name(section, "name", &text));
     if !section.has("name") {
@@ -93,7 +96,9 @@ fn domain(
     let profiles = Profile::ALL.map(|profile| (profile.key(), profile));
     section.choice("profile", &profiles, &mut profile);
     let mut settings = preset(profile);
-    section.table("settings", |section| apply_settings(section, &mut settings));
+    let mut lists = lists.clone();
+    lists.read(section);
+    section.table("settings", |section| with_lists(section, &mut settings, &lists));
     section.line("primary_contact", 254, &mut settings.primary_contact);
     if !settings.primary_contact.is_empty() && !is_mailbox(&settings.primary_contact) {
         let place = section.place_of("primary_contact");

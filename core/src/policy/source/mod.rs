@@ -20,18 +20,33 @@
 //! alias = "sales"
 //! mailbox = "user"
 //!
+//! [[domain.named_list]]                  # for rules; or [[named_list]], for every domain of the file
+//! name = "board"
+//! addresses = ["ceo@example.com"]
+//!
 //! [domain.settings]                      # overrides of the profile, names of unified model 6
 //! quarantine.days = 21
+//!
+//! [[domain.settings.rules]]              # docs/rules.md
+//! name = "card numbers"
+//! kind = "dlp"
+//! action = "quarantine"
+//! scope.recipients = ["list:board"]
+//! when.content = [{ identifier = "card_number", count = 3 }]
 //! ```
 //!
 //! All mistakes are reported at once, as in `config`. A domain without a route is a warning: its
 //! recipients get 451 until there is one (SM-05).
 
 mod auth;
+mod conditions;
+mod content;
 mod domain;
 mod impersonation;
+mod named;
 mod notice;
 mod rule;
+mod rules;
 mod setting;
 
 pub use domain::{AliasSource, DomainSource, parse_domains};

@@ -8,7 +8,8 @@ use crate::policy::{
 };
 use crate::verdict::{IpAction, Stage};
 
-use super::rule;
+use super::named::Lists;
+use super::{rule, rules};
 
 /// Every final action but cleaning and stamping, which need more than a word.
 pub(super) const COMMON: &[Action] = &[
@@ -23,8 +24,17 @@ pub(super) const COMMON: &[Action] = &[
 
 /// Reads the settings that stand in `section` into `settings`; those that do not keep their value.
 pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+    with_lists(section, settings, &Lists::default());
+}
+
+/// The same, where rules may refer to named lists.
+pub(super) fn with_lists(
+    section: &mut Section<'_, '_>,
+    settings: &mut DomainSettings,
+    lists: &Lists,
+) {
     recipient(section, settings);
-    lists(section, settings);
+    sender_lists(section, settings);
     verdict(section, settings);
     exceptions(section, settings);
     quarantine(section, settings);
@@ -33,8 +43,8 @@ pub fn apply_settings(section: &mut Section<'_, '_>, settings: &mut DomainSettin
     super::notice::read(section, settings);
     super::impersonation::read(section, &mut settings.impersonation);
     classifier(section, settings);
-    rule::read_class_actions(section, &mut settings.class_actions);
-    rule::read_rules(section, &mut settings.rules);
+    rule::read_class_actions(section, &mut settings.class_actions, lists);
+    rules::read(section, settings, lists);
     let weights = &mut settings.weights;
     weights.highrisk = settings.actions.highrisk != Action::Deliver;
     weights.content = settings.actions.content != Action::Deliver;
@@ -71,7 +81,7 @@ fn recipient(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
 }
 
 /// C20 to C28, C31.
-fn lists(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+fn sender_lists(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
     let (lists, weights) = (&mut settings.lists, &mut settings.weights);
     section.table("lists", |section| {
         let precedence = [

@@ -4,15 +4,7 @@ use super::*;
 use crate::verdict::MainClass;
 
 fn rule(name: &str, action: Action, conditions: Conditions) -> PolicyRule {
-    PolicyRule {
-        name: name.into(),
-        enabled: true,
-        log_only: false,
-        conditions,
-        action,
-        tag: "".into(),
-        stamp: "".into(),
-    }
+    PolicyRule { name: name.into(), enabled: true, conditions, action, ..PolicyRule::default() }
 }
 
 #[test]
@@ -82,6 +74,8 @@ fn sm_63_a_class_action_replaces_the_default_and_the_lower_order_wins() {
         extra: "".into(),
         action,
         reply: None,
+        tag: "".into(),
+        side: SideActions::default(),
     };
     settings.class_actions = vec![class(2, Action::Drop), class(1, Action::Tag)];
     let decision = decided(&[spam()], &settings, ListDecision::None);
@@ -99,6 +93,7 @@ fn conditions_hold_at_their_limits_tm_09() {
         content_type: "application/octet-stream".into(),
         true_type: "application/x-dosexec".into(),
         bytes,
+        ..AttachmentFact::default()
     };
     let small = [attachment("a.TXT", 5)];
     let exe = [attachment("rechnung.EXE", 6)];
@@ -106,6 +101,7 @@ fn conditions_hold_at_their_limits_tm_09() {
         recipients,
         message_bytes,
         attachments,
+        attachments_count: 1,
         headers: &[("Subject", "Hello World")],
         ..Facts::default()
     };
@@ -147,7 +143,7 @@ fn conditions_hold_at_their_limits_tm_09() {
     ];
     for (conditions, facts, expected) in cases {
         let rule = rule("r", Action::Drop, conditions);
-        assert_eq!(rule.matches(&verdict, &facts), expected, "{:?}", rule.conditions);
+        assert_eq!(rule.matches(0, &verdict, &facts).is_some(), expected, "{:?}", rule.conditions);
     }
 }
 

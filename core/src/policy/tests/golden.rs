@@ -43,8 +43,22 @@ fn dump(profile: Profile) -> Vec<String> {
         format!("C61 {}", json(&s.quarantine.reply)),
         format!("C62 {}", s.quarantine.rescan),
         format!("3.3 {}", json(&s.quarantine.mixed_reply)),
-        format!("10.3 graymail {} rules {}", s.actions.graymail.key(), s.rules.len()),
+        format!("10.3 graymail {}", s.actions.graymail.key()),
     ]
+    .into_iter()
+    .chain(s.rules.iter().map(standard))
+    .collect()
+}
+
+/// A rule of the profile: state, setting or direction, action, name. Section 10.3 and NTT-05.
+fn standard(rule: &PolicyRule) -> String {
+    let state = if rule.enabled { "on" } else { "off" };
+    let what = match (rule.sets, rule.direction) {
+        (Some(setting), _) => setting.key(),
+        (None, RuleDirection::Inbound) => "in",
+        (None, RuleDirection::Outbound) => "out",
+    };
+    format!("rule {state} {what} {} {}", rule.action.key(), rule.name)
 }
 
 mod erased {
@@ -98,7 +112,11 @@ fn iij_secure_mx_presets_are_those_of_section_6() {
         C61 accept
         C62 false
         3.3 held
-        10.3 graymail deliver rules 0
+        10.3 graymail deliver
+        rule on virus.in drop Security Filter
+        rule on spam.action quarantine Spam Filter: HIGH
+        rule on suspect.action quarantine Spam Filter: MEDIUM
+        rule on suspect.action deliver Spam Filter: LOW
         "#,
     );
 }
@@ -138,7 +156,9 @@ fn securemail_presets_are_those_of_section_6() {
         C61 reject
         C62 false
         3.3 held
-        10.3 graymail deliver rules 0
+        10.3 graymail deliver
+        rule on virus.in quarantine Virus
+        rule on spam.action quarantine Spam and phishing
         "#,
     );
 }
@@ -178,7 +198,9 @@ fn itscom_spam_scan_presets_are_those_of_section_6() {
         C61 accept
         C62 false
         3.3 held
-        10.3 graymail deliver rules 0
+        10.3 graymail deliver
+        rule on spam.action quarantine 迷惑メール隔離
+        rule on virus.in quarantine ウイルスメール隔離
         "#,
     );
 }
@@ -218,7 +240,15 @@ fn ntt_mail_security_presets_are_those_of_section_6() {
         C61 accept
         C62 false
         3.3 held
-        10.3 graymail deliver rules 0
+        10.3 graymail deliver
+        rule on virus.in clean ウイルスメール（受信）
+        rule on out drop ウイルスメール（送信）
+        rule on encrypted.action stamp パスワード保護された添付ファイル（受信）
+        rule on spam.action tag スパム・フィッシングメール（受信）
+        rule off suspect.action tag スパムの疑いがあるメール（受信）
+        rule off out drop スパム・フィッシングメール（送信）
+        rule off highrisk.in drop 危険性の高い添付ファイル（受信）
+        rule off out drop 危険性の高い添付ファイル（送信）
         "#,
     );
 }
@@ -258,7 +288,18 @@ fn tmems_presets_are_those_of_section_6() {
         C61 accept
         C62 true
         3.3 dropped
-        10.3 graymail quarantine rules 0
+        10.3 graymail quarantine
+        rule on virus.in quarantine Virus policy
+        rule on spam.action quarantine Spam policy: spam and phishing
+        rule on graymail.action quarantine Spam policy: graymail
+        rule on encrypted.action quarantine Content policy: password-protected attachment
+        rule off in quarantine Content policy: recipients
+        rule off in quarantine Content policy: message size
+        rule off in quarantine Content policy: attachment size
+        rule off in quarantine Content policy: number of attachments
+        rule off highrisk.in quarantine Content policy: high-risk attachment
+        rule off in quarantine DLP policy: payment cards
+        rule off in quarantine DLP policy: My Number
         "#,
     );
 }

@@ -1,9 +1,12 @@
 mod decisions;
 mod golden;
 mod lists;
+mod rules;
 mod scenarios;
 mod sources;
+mod standard;
 mod starter;
+mod tm_09;
 
 use super::*;
 use crate::scan::finding::{Finding, FindingKind};

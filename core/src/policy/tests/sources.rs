@@ -70,8 +70,10 @@ fn a_whole_domain_is_read() {
     assert_eq!(domain.settings.weights.spam_points, 6_500);
     assert_eq!(domain.settings.recipient.refused_chars.as_ref(), "%!");
     assert_eq!(domain.settings.class_actions[0].action, Action::Tag);
-    assert_eq!(domain.settings.rules[0].conditions.attachment_names.len(), 2);
-    assert_eq!(domain.settings.rules[0].conditions.headers[0].name.as_ref(), "Subject");
+    let own = domain.settings.rules.last().expect("behind those of the profile");
+    assert_eq!(own.name.as_ref(), "programs");
+    assert_eq!(own.conditions.attachment_names.len(), 2);
+    assert_eq!(own.conditions.headers[0].name.as_ref(), "Subject");
     assert_eq!(domain.settings.lists, preset(Profile::Securemail).lists, "the rest is the preset");
 }
 

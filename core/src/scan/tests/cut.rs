@@ -15,7 +15,13 @@ fn found(raw: &[u8]) -> Vec<Cut> {
     );
     let wanted = Digest::Sha256(part.hashes().sha256);
     let hash = |digest: &Digest, _: u64| (*digest == wanted).then(|| "Eicar".into());
-    let tables = ScanTables { patterns: None, hash: Some(&hash), url_host: None, classify: false };
+    let tables = ScanTables {
+        patterns: None,
+        hash: Some(&hash),
+        url_host: None,
+        classify: false,
+        content: &[],
+    };
     let limits = (&ViewLimits::worker(), &ArchiveLimits::default());
     let mut scratch = patterns::Scratch::default();
     futures_lite::future::block_on(cuts(raw, limits, &tables, &mut scratch)).unwrap()

@@ -62,6 +62,7 @@ fn signatures_of_octets_are_not_believed_of_a_file_that_is_known_to_be_good() {
             hash: Some(&hash),
             url_host: None,
             classify: false,
+            content: &[],
         };
         let mut scratch = patterns.scratch().unwrap();
         let look = examine(&view, &tables, &mut scratch, None, &async || ());

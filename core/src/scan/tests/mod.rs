@@ -28,7 +28,7 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { patterns: None, hash: None, url_host: None, classify: false }
+    ScanTables { patterns: None, hash: None, url_host: None, classify: false, content: &[] }
 }
 
 fn look(view: &View<'_>, tables: &ScanTables<'_>) -> Examination {
@@ -211,6 +211,7 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         hash: Some(&hash),
         url_host: Some(&url_host),
         classify: false,
+        content: &[],
     };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).take(2).collect();

@@ -131,6 +131,24 @@ impl Known {
     /// # Errors
     /// A table of domains that cannot be read.
     pub(super) fn domain(&self, name: &str) -> Result<Option<(Domain, bool)>, AdoptError> {
+        let found = self.find(name)?;
+        let found = found
+            .map(|(name, settings, is_alias)| (Domain { name, lists: settings.lists }, is_alias));
+        Ok(found)
+    }
+
+    /// Name and settings of a domain, by its own name or by that of an alias.
+    ///
+    /// # Errors
+    /// As [`Self::domain`].
+    pub(super) fn settings(
+        &self,
+        name: &str,
+    ) -> Result<Option<(String, DomainSettings)>, AdoptError> {
+        Ok(self.find(name)?.map(|(name, settings, _)| (name, settings)))
+    }
+
+    fn find(&self, name: &str) -> Result<Option<(String, DomainSettings, bool)>, AdoptError> {
         if self.policies.get().is_none() {
             // Nobody else sets it.
             let _ = self.policies.set(table(&self.dir, &self.manifest, Kind::Policies)?);
@@ -150,8 +168,7 @@ impl Known {
             .ok_or_else(|| malformed(format!("{}: settings {number} are missing", row.name)))?;
         let settings: DomainSettings = serde_json::from_str(settings)
             .map_err(|error| malformed(format!("settings that cannot be read: {error}")))?;
-        let domain = Domain { name: row.name.as_str().to_owned(), lists: settings.lists };
-        Ok(Some((domain, is_alias)))
+        Ok(Some((row.name.as_str().to_owned(), settings, is_alias)))
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn merge(
             | Kind::Urls
             | Kind::Tokens
             | Kind::Delta
-            | Kind::Stretch => {
+            | Kind::Stretch
+            | Kind::Bypasses => {
                 if manifest.tables.contains_key(kind.name()) {
                     fs::hard_link(from.join(&file), &path).map_err(io_at(&path))?;
                 }

@@ -7,6 +7,7 @@
 //! lock. A crash at any point leaves a temporary name that nobody reads and [`Publisher::collect`]
 //! removes. The locks are `flock`s, so they die with their process.
 
+mod bypass;
 mod check;
 mod known;
 mod merge;

@@ -6,6 +6,7 @@
 )]
 
 mod broken;
+mod bypasses;
 mod changes;
 mod directories;
 mod properties;

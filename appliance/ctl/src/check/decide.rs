@@ -1,0 +1,99 @@
+//! What would happen to the mail, and why.
+
+use sekisho_core::clock::Now;
+use sekisho_core::envelope::Mailbox;
+use sekisho_core::message::{View, authors};
+use sekisho_core::pipeline::judge::bypassed;
+use sekisho_core::policy::{
+    self, AttachmentFact, Bypassed, Decision, Facts, MatchedRule, ScopeMask, high_risk,
+};
+use sekisho_core::scan::Examination;
+use sekisho_core::verdict::Verdict;
+
+use super::Judge;
+use super::sender::Sender;
+
+/// What was seen of one mail.
+pub(super) struct Seen<'m> {
+    pub(super) view: &'m View<'m>,
+    pub(super) examination: &'m Examination,
+    pub(super) sender: &'m Sender,
+}
+
+impl Judge<'_> {
+    /// The decision for the recipient; without one, for nobody in particular.
+    pub(super) fn decide(&self, seen: &Seen<'_>, verdict: &Verdict, bytes: u64) -> Decision {
+        let headers: Vec<(String, String)> = seen
+            .view
+            .fields
+            .iter()
+            .map(|field| (field.name.to_string(), field.value.to_string()))
+            .collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let found = &seen.examination.facts;
+        let attachments: Vec<AttachmentFact> =
+            found.attachments.iter().map(AttachmentFact::from).collect();
+        let unread: Vec<&str> =
+            found.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
+        let at = Now::read().unix;
+        let bypasses = self.snapshot.bypasses();
+        let bypasses: Vec<Bypassed<'_>> = bypasses.of(&self.domain, at).map(bypassed).collect();
+        let (authors, reply_to) = (mailboxes(seen.view, "from"), mailboxes(seen.view, "reply-to"));
+        let nobody = Mailbox::new("", "invalid");
+        let recipient = self.recipient.as_ref().unwrap_or(&nobody);
+        let facts = Facts {
+            message_bytes: bytes,
+            recipients: 1,
+            attachments: &attachments,
+            attachments_count: found.attachments_count,
+            headers: &headers,
+            unread_names: &unread,
+            cleaned: !seen.examination.cuts.is_empty(),
+            body_blank: found.body_blank,
+            high_risk: high_risk(&seen.examination.findings),
+            sender: seen.sender.reverse_path.as_ref(),
+            authors: &authors,
+            reply_to: &reply_to,
+            client: seen.sender.client,
+            auth: &[],
+            content: &seen.examination.content,
+            content_cut: seen.examination.content_cut,
+            at,
+            scope: ScopeMask::of(&self.settings.rules, recipient),
+            bypasses: &bypasses,
+        };
+        policy::decide(verdict, &self.settings, &facts)
+    }
+}
+
+/// The mailboxes of all fields of this name.
+fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
+    let mut section = Vec::new();
+    for field in view.fields_named(name) {
+        section.extend_from_slice(b"From:");
+        section.extend_from_slice(&field.raw_value);
+        section.extend_from_slice(b"\r\n");
+    }
+    authors(&section)
+}
+
+/// A rule or setting that matched, in words: what it asks for, its name, and what of the mail it was.
+pub(super) fn told(matched: &MatchedRule) -> String {
+    let MatchedRule { name, action, reason, log_only, memo, condition, bypassed } = matched;
+    let mut out = format!("{} {name}", action.key());
+    if !memo.is_empty() {
+        out.push_str(&format!(" ({memo})"));
+    }
+    out.push_str(&format!(" reason {}", reason.key()));
+    if !condition.is_empty() {
+        out.push_str(&format!(": {condition}"));
+    }
+    if *log_only {
+        out.push_str(" (log only)");
+    }
+    if !bypassed.is_empty() {
+        out.push_str(&format!(" ({bypassed})"));
+    }
+    out
+}
