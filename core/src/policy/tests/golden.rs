@@ -42,6 +42,7 @@ fn dump(profile: Profile) -> Vec<String> {
         format!("C60 {}", s.quarantine.days),
         format!("C61 {}", json(&s.quarantine.reply)),
         format!("C62 {}", s.quarantine.rescan),
+        format!("C91 {} {}", json(&s.notice.virus), json(&s.notice.language)),
         format!("3.3 {}", json(&s.quarantine.mixed_reply)),
         format!("10.3 graymail {} rules {}", s.actions.graymail.key(), s.rules.len()),
     ]
@@ -97,6 +98,7 @@ fn iij_secure_mx_presets_are_those_of_section_6() {
         C60 14
         C61 accept
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver rules 0
         "#,
@@ -137,6 +139,7 @@ fn securemail_presets_are_those_of_section_6() {
         C60 30
         C61 reject
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver rules 0
         "#,
@@ -177,6 +180,7 @@ fn itscom_spam_scan_presets_are_those_of_section_6() {
         C60 14
         C61 accept
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver rules 0
         "#,
@@ -217,6 +221,7 @@ fn ntt_mail_security_presets_are_those_of_section_6() {
         C60 15
         C61 accept
         C62 false
+        C91 ["recipient"] both
         3.3 held
         10.3 graymail deliver rules 0
         "#,
@@ -257,6 +262,7 @@ fn tmems_presets_are_those_of_section_6() {
         C60 30
         C61 accept
         C62 true
+        C91 [] both
         3.3 dropped
         10.3 graymail quarantine rules 0
         "#,
