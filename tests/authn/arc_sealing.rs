@@ -252,7 +252,8 @@ fn run(name: &str, case: &Case, suite: &[(String, String)]) {
         "pass" => (1..number).map(|i| set_of(&fields, &i.to_string()).expect("a set")).collect(),
         _ => Vec::new(),
     };
-    let key = public_key(&suite[0].1);
+    let (_, record) = suite.first().expect("the suite's key");
+    let key = public_key(record);
     assert!(holds(&expected, &before, &fields, &key), "{name}: the suite's own set");
     let key = public_key(&sealer.record().1);
     assert!(holds(&ours, &before, &fields, &key), "{name}: {sealed}");
