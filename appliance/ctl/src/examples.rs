@@ -59,6 +59,11 @@ Examples:
   sekisho eval --ham good/ --spam bad/ --to user@demo.test --fit
 Nothing is changed, and nobody is asked: neither the engine nor DNS.";
 
+pub(crate) const KEY_SHOW: &str = "\
+Examples:
+  sekisho key show --domain example.com --selector arc1
+  sekisho key show --domain example.com --selector arc2 --file arc2.pem --json";
+
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:
   sekisho tables build

@@ -126,3 +126,43 @@ fn one_signature_that_passes_is_what_counts() {
     assert_eq!(of(&[R::PermError, R::Fail]), R::Fail);
     assert_eq!(of(&[R::Policy]), R::Policy);
 }
+
+#[test]
+fn what_cannot_be_sealed_truly_is_not_sealed() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key").serialize_pem();
+    let sealer = Sealer::from_pem(key.as_bytes(), "example.com", "s").expect("a key");
+    let sets = |count: u32, cv: &str| {
+        let set = |i| {
+            format!(
+                "ARC-Seal: i={i}; a=rsa-sha256; cv={cv}; d=a.test; s=s; b=AA==\r\n\
+                 ARC-Message-Signature: i={i}; a=rsa-sha256; d=a.test; s=s; h=from; bh=AA==; b=AA==\r\n\
+                 ARC-Authentication-Results: i={i}; a.test; none\r\n"
+            )
+        };
+        let all: String = (1..=count).rev().map(set).collect();
+        format!("{all}From: a@a.test\r\n\r\ntext\r\n")
+    };
+    let sealed = |mail: &str, chain| {
+        let sealing = Sealing { results: "mx.test; spf=pass".into(), chain, now: 1 };
+        let sealed = sealer.seal(&Content::from_octets(mail.as_bytes()), &sealing);
+        sealed.map(|fields| String::from_utf8(fields).expect("ASCII"))
+    };
+    let pass = sealed(&sets(2, "pass"), AuthResult::Pass).expect("the third set");
+    assert!(pass.contains("cv=pass;") && pass.contains("i=3; mx.test; spf=pass\r\n"), "{pass}");
+    let fail = sealed(&sets(2, "pass"), AuthResult::Fail).expect("the third set");
+    assert!(fail.contains("cv=fail;"), "{fail}");
+    let first = sealed(&sets(0, ""), AuthResult::TempError).expect("the first set");
+    assert!(first.contains("cv=none;") && first.contains("i=1; "), "{first}");
+    // Names that nobody may add are there once more than the fields.
+    assert!(first.contains("h=from:from:"), "{first}");
+    assert_eq!(sealed(&sets(2, "pass"), AuthResult::TempError), Err(Unsealed::Unknown));
+    assert_eq!(sealed(&sets(2, "fail"), AuthResult::Fail), Err(Unsealed::Ended));
+    assert_eq!(sealed(&sets(50, "pass"), AuthResult::Pass), Err(Unsealed::Full));
+    let odd = sets(1, "none").replace("i=1", "i=one");
+    assert_eq!(sealed(&odd, AuthResult::Fail), Err(Unsealed::Unreadable));
+    assert!(Sealer::from_pem(b"no key", "example.com", "s").is_err());
+    // However many fields there are, the names of those that are signed are bounded, and so are lines.
+    let many = format!("{}{}", "DKIM-Signature: v=1\r\n".repeat(5_000), sets(0, ""));
+    let many = sealed(&many, AuthResult::None).expect("a set");
+    assert!(many.len() < 8_000 && many.lines().all(|line| line.len() < 500), "{}", many.len());
+}

@@ -110,10 +110,13 @@ pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Rewritten 
     let removed: &[Removed<'_>] =
         if job.decision.action == Action::Clean { job.removed } else { &[] };
     let goes_on = job.decision.action.delivers() || job.decision.action.holds();
+    let signed = (job.decision.stamp_signed, job.sealer);
     let mut stamps = match job.decision.stamps.as_slice() {
         [] => stamp::Plan::default(),
         _ if !goes_on => stamp::Plan::default(),
-        all if signed::keeps_body(header, job) => stamp::Plan::fields(all),
+        all if signed::keeps_body(header, &job.authentication.dkim, signed) => {
+            stamp::Plan::fields(all)
+        }
         all => stamp::plan(header, body, all),
     };
     let stand_in = |part| clean::stand_in(part, job.language);

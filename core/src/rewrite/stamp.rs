@@ -39,6 +39,12 @@ pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
     if stamps.is_empty() {
         return Plan::default();
     }
+    // For some readers a header section ends at a line of blanks, for others it does not: where the text is cannot be said.
+    let blank = |line: &[u8]| line.len() > 1 && line.trim_ascii().is_empty();
+    let mut lines_of = header.split(|octet| *octet == b'\n');
+    if lines_of.any(blank) {
+        return Plan::fields(stamps);
+    }
     let text = lines(stamps);
     let mut places = Vec::new();
     find(header, body, 0, DEPTH_MAX, &mut places);
@@ -224,15 +230,14 @@ impl Entity {
             "us-ascii" | "ascii" if self.is_seven_bit() && shifted() => "iso-2022-jp",
             charset => charset,
         };
-        let ascii = matches!(charset, "us-ascii" | "ascii")
-            // 8-bit octets in an entity labelled 7bit would be a lie; ISO-2022-JP has none.
-            || (self.is_seven_bit() && !charset.starts_with("iso-2022"));
-        // UTF-7 has another meaning for some of ASCII; UTF-16 and UTF-32 have another width.
         let encoding = message::encoding(charset);
-        let plain = encoding.is_some_and(encoding_rs::Encoding::is_ascii_compatible)
-            || matches!(charset, "us-ascii" | "ascii")
-            || charset.starts_with("iso-2022-jp");
-        if !plain {
+        let shifts = encoding == Some(encoding_rs::ISO_2022_JP);
+        let unlabelled = matches!(charset, "us-ascii" | "ascii");
+        // 8-bit octets in an entity labelled 7bit would be a lie; ISO-2022-JP has none.
+        let ascii = unlabelled || (self.is_seven_bit() && !shifts);
+        // UTF-7 has another meaning for some of ASCII; UTF-16 and UTF-32 have another width.
+        let plain = encoding.is_some_and(encoding_rs::Encoding::is_ascii_compatible);
+        if !(plain || unlabelled || shifts) {
             return None;
         }
         let octets = if ascii {
@@ -374,3 +379,6 @@ fn parameter(value: &str, name: &str) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@ fn dump(profile: Profile) -> Vec<String> {
         format!("C60 {}", s.quarantine.days),
         format!("C61 {}", json(&s.quarantine.reply)),
         format!("C62 {}", s.quarantine.rescan),
+        format!("C91 {} {}", json(&s.notice.virus), json(&s.notice.language)),
         format!("3.3 {}", json(&s.quarantine.mixed_reply)),
         format!("10.3 graymail {}", s.actions.graymail.key()),
     ]
@@ -111,6 +112,7 @@ fn iij_secure_mx_presets_are_those_of_section_6() {
         C60 14
         C61 accept
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver
         rule on virus.in drop Security Filter
@@ -155,6 +157,7 @@ fn securemail_presets_are_those_of_section_6() {
         C60 30
         C61 reject
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver
         rule on virus.in quarantine Virus
@@ -197,6 +200,7 @@ fn itscom_spam_scan_presets_are_those_of_section_6() {
         C60 14
         C61 accept
         C62 false
+        C91 [] both
         3.3 held
         10.3 graymail deliver
         rule on spam.action quarantine 迷惑メール隔離
@@ -239,6 +243,7 @@ fn ntt_mail_security_presets_are_those_of_section_6() {
         C60 15
         C61 accept
         C62 false
+        C91 ["recipient"] both
         3.3 held
         10.3 graymail deliver
         rule on virus.in clean ウイルスメール（受信）
@@ -287,6 +292,7 @@ fn tmems_presets_are_those_of_section_6() {
         C60 30
         C61 accept
         C62 true
+        C91 [] both
         3.3 dropped
         10.3 graymail quarantine
         rule on virus.in quarantine Virus policy

@@ -192,6 +192,16 @@ fn wrong_domains_are_refused_in_words() {
             with("[[domain.settings.rules]]\nname = \"x\"\naction = \"stamp\"\n"),
             "rules.stamp: is missing",
         ),
+        (
+            with("[domain.settings]\nnotice.from = \"nobody\"\n"),
+            "notice.from: is not a mail address",
+        ),
+        (with("[domain.settings]\nnotice.virus = [\"all\"]\n"), "`all` is not one of"),
+        (
+            with("[[domain.settings.notice.lists]]\nname = \"x\"\n"),
+            "notice.lists.addresses: is missing or empty",
+        ),
+        (with("[domain.settings]\nstamp.signed = \"seal\"\n"), "`seal` is not one of"),
         ("[[domain]]\nprofile = \"tmem\"\n".into(), "`tmem` is not one of"),
         ("[[domain]]\nprofile = \"tmems\"\n".into(), "domain.name: is missing"),
     ];
@@ -199,6 +209,33 @@ fn wrong_domains_are_refused_in_words() {
         let told = problems(&text);
         assert!(told.iter().any(|problem| problem.contains(expected)), "{text}: {told:?}");
     }
+}
+
+#[test]
+fn iij_85_notices_and_their_lists_are_read() {
+    let text = "[[domain]]\nname = \"a.example\"\nprofile = \"tmems\"\n[domain.settings]\n\
+                stamp.signed = \"stamp_and_seal\"\n[domain.settings.notice]\nlanguage = \"ja\"\n\
+                from = \"no-reply@a.example\"\nvirus = [\"recipient\", \"administrator\"]\n\
+                administrators = [\"x@a.example\"]\naddress_hourly_max = 5\n\
+                [[domain.settings.notice.lists]]\nname = \"security\"\n\
+                addresses = [\"s@a.example\", \"t@b.example\"]\n";
+    let (domains, _) = parse_domains(text, "domains.toml", &[]).expect("no mistakes");
+    let settings = &domains[0].settings;
+    assert_eq!(settings.stamp_signed, StampSigned::StampAndSeal);
+    let notice = &settings.notice;
+    assert_eq!(notice.language, Language::Ja);
+    assert_eq!(&*notice.from, "no-reply@a.example");
+    assert_eq!(notice.virus, [NoticeTo::Recipient, NoticeTo::Administrator]);
+    assert_eq!(notice.administrators, ["x@a.example".into()]);
+    assert_eq!((notice.address_hourly_max, notice.domain_hourly_max), (5, 500));
+    assert_eq!(notice.lists[0].addresses.len(), 2);
+    // A virus is told of, spam is not.
+    let decision = super::decided(&[super::virus()], settings, ListDecision::None);
+    let told: Vec<_> = decision.notices.iter().map(|ask| (&ask.to, &*ask.template)).collect();
+    let expected =
+        [(&NoticeTo::Recipient, "virus"), (&NoticeTo::Administrator, "virus_administrator")];
+    assert_eq!(told, expected);
+    assert!(super::decided(&[super::spam()], settings, ListDecision::None).notices.is_empty());
 }
 
 #[test]
