@@ -44,6 +44,7 @@ mod rescan;
 mod scanners;
 mod sockets;
 mod starttls;
+mod story;
 mod strangers;
 mod swap;
 mod tls_hop;

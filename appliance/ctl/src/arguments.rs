@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::examples;
+use crate::story::Lang;
 
 /// Of this program, and the commit that it is built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
@@ -136,6 +137,15 @@ pub(crate) struct CheckArguments {
     /// wrote.
     #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+    /// Ask the DNS about the sender, and DNS lists [default: only a zone file of the configuration].
+    #[arg(long)]
+    pub(crate) dns: bool,
+    /// Answer look-ups about the sender from this zone file.
+    #[arg(long)]
+    pub(crate) zone: Option<PathBuf>,
+    /// Language of the story.
+    #[arg(long, value_enum, default_value = "en")]
+    pub(crate) lang: Lang,
 }
 
 /// `tables`.
@@ -390,6 +400,15 @@ pub(crate) enum LogCommand {
         /// Say which fields there are.
         #[arg(long)]
         fields: bool,
+    },
+    /// Why a mail was judged as it was, for each of its recipients, to be read aloud.
+    #[command(after_help = examples::LOG_STORY)]
+    Story {
+        /// The id of the mail: after 250, of `queue list`, or of a held item.
+        mail: String,
+        /// Language.
+        #[arg(long, value_enum, default_value = "en")]
+        lang: Lang,
     },
 }
 

@@ -23,6 +23,7 @@ mod recipient;
 mod run;
 mod send;
 mod status;
+mod story;
 mod tables;
 
 use std::ffi::OsString;

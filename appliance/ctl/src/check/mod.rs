@@ -2,28 +2,34 @@
 //! anything: class, reasons, score with every contribution, and what would happen to the mail.
 //!
 //! It runs in this process, with the bounds of an analysis worker but without its sandbox: point it
-//! at hostile files as an ordinary user. Stages before the message (call-outs, limits) are not asked.
+//! at hostile files as an ordinary user. Stages before the message (call-outs, limits) are not asked. The DNS is asked about
+//! the sender, and scan engines of others about the mail, as `world.rs` says; `story.rs` tells it all for people.
 
 mod sender;
+mod story;
+mod world;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sekisho_core::clock::Now;
+use sekisho_core::clock::{Now, Stopwatch};
+use sekisho_core::content::Content;
+use sekisho_core::engines::{self, Report};
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
 use sekisho_core::pipeline::entries::{client_entries, sender_entries};
 use sekisho_core::policy::{self, AttachmentFact, Decision, DomainSettings, Facts, ListDecision};
 use sekisho_core::scan::finding::{Finding, FindingKind};
-use sekisho_core::scan::patterns::Scratch;
+use sekisho_core::scan::patterns::{Excerpt, Scratch};
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
 use sekisho_core::tables::{NetworkClass, Resolution, Snapshot};
-use sekisho_core::verdict::{self, Verdict};
+use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Owner, Verdict};
 use sekisho_loadgen::mix::to_canonical;
 use serde_json::json;
 
 use self::sender::Sender;
+use self::world::{Checked, World};
 use crate::arguments::CheckArguments;
 use crate::list::mailbox;
 use crate::outcome::{Failure, Outcome, Ran};
@@ -31,13 +37,17 @@ use crate::output::{self, shown};
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
 use crate::quarantine::points;
+use crate::story::Lang;
 use crate::tables;
+
+/// Rules whose places are looked for.
+const EXCERPTS_MAX: usize = 50;
 
 /// Runs `check`.
 pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran {
     let files = files(&arguments.path)?;
     let snapshot = tables::in_force(place)?;
-    let mut judge = Judge::new(&snapshot, arguments)?;
+    let mut judge = Judge::new(&snapshot, place, arguments)?;
     if let [file] = files.as_slice()
         && !arguments.path.is_dir()
     {
@@ -78,6 +88,34 @@ struct Judged {
     examination: Examination,
     verdict: Verdict,
     decision: Decision,
+    /// Findings about the client's address.
+    network: Vec<Finding>,
+    checked: Checked,
+    /// Where rules matched.
+    excerpts: Vec<(Box<str>, Excerpt)>,
+    times: Times,
+    settings: Arc<DomainSettings>,
+    /// It would be delivered if an allow entry named its sender.
+    allowed_would_deliver: bool,
+    lang: Lang,
+}
+
+/// What the stages took, microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    parse: u64,
+    sender: u64,
+    content: u64,
+    verdict: u64,
+}
+
+impl Judged {
+    /// What a rule found, whoever looked.
+    fn finding(&self, rule: &str) -> Option<&Finding> {
+        let examination = &self.examination;
+        let all = examination.findings.iter().chain(&examination.engine_findings);
+        all.chain(&self.network).find(|finding| &*finding.rule == rule)
+    }
 }
 
 /// What judges: tables, and whose settings.
@@ -87,10 +125,16 @@ struct Judge<'s> {
     recipient: Option<Mailbox>,
     settings: Arc<DomainSettings>,
     scratch: Scratch,
+    world: World,
 }
 
 impl<'s> Judge<'s> {
-    fn new(snapshot: &'s Snapshot, arguments: &'s CheckArguments) -> Result<Self, Failure> {
+    fn new(
+        snapshot: &'s Snapshot,
+        place: &Place,
+        arguments: &'s CheckArguments,
+    ) -> Result<Self, Failure> {
+        let world = World::new(place, arguments)?;
         let recipient = arguments.to.as_deref().map(|to| mailbox("check --to", to)).transpose()?;
         let mut settings = Arc::new(policy::preset(policy::Profile::default()));
         let mut resolved = recipient.clone();
@@ -114,28 +158,117 @@ impl<'s> Judge<'s> {
             }
             None => Scratch::default(),
         };
-        Ok(Self { snapshot, arguments, recipient: resolved, settings, scratch })
+        Ok(Self { snapshot, arguments, recipient: resolved, settings, scratch, world })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
         let fail = |why: String| Failure::new(file.display(), why);
         let octets = std::fs::read(file).map_err(|error| fail(error.to_string()))?;
-        let content = to_canonical(&octets);
-        let mut view = View::build(&content, &ViewLimits::worker());
+        let canonical = to_canonical(&octets);
+        let content = Content::from_octets(&*canonical);
+        let (mut times, mut watch) = (Times::default(), Stopwatch::start());
+        let mut view = View::build(&canonical, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
         let archives = ArchiveLimits::default();
         scan::expand(&mut view, &archives);
+        times.parse = watch.lap();
+        let checked = self.world.check(&sender, &content);
+        times.sender = watch.lap();
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
         if self.settings.actions.virus == policy::Action::Clean && examination.virus().is_some() {
-            examination.cuts = self.cuts(&content, &archives).map_err(fail)?;
+            examination.cuts = self.cuts(&canonical, &archives).map_err(fail)?;
         }
-        let mut findings = examination.findings.clone();
-        findings.extend(self.network_findings(&sender));
-        let list = self.lists(&content, &sender);
-        let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
-        let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
-        let recipient = self.recipient.clone();
-        Ok(Judged { file: file.to_owned(), sender, recipient, examination, verdict, decision })
+        self.ask_engines(&mut examination, &content).map_err(fail)?;
+        times.content = watch.lap();
+        let mut network = self.network_findings(&sender);
+        network.extend(checked.finding(&sender));
+        let findings: Vec<Finding> = examination
+            .findings
+            .iter()
+            .chain(&examination.engine_findings)
+            .chain(&network)
+            .cloned()
+            .collect();
+        let evidence = self.evidence(&canonical, &sender, &checked);
+        let judge = |list| verdict::judge(&findings, &evidence, &self.settings.weights, list);
+        let bytes = canonical.len() as u64;
+        let verdict = judge(self.lists(&canonical, &sender));
+        let decision = self.decide(&view, &examination, &verdict, bytes);
+        times.verdict = watch.lap();
+        let allowed = judge(ListDecision::Allow(AppliedEntry {
+            owner: Owner::Account,
+            text: sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        }));
+        let allowed = self.decide(&view, &examination, &allowed, bytes);
+        Ok(Judged {
+            file: file.to_owned(),
+            excerpts: self.excerpts(&view, &sender, &verdict),
+            recipient: self.recipient.clone(),
+            settings: Arc::clone(&self.settings),
+            allowed_would_deliver: allowed.action.delivers(),
+            lang: self.arguments.lang,
+            sender,
+            examination,
+            verdict,
+            decision,
+            network,
+            checked,
+            times,
+        })
+    }
+
+    /// Asks scan engines of others, as far as the domain wants them.
+    fn ask_engines(&self, examination: &mut Examination, content: &Content) -> Result<(), String> {
+        if !self.settings.actions.engines {
+            return Ok(());
+        }
+        let reports = self.world.scan(content);
+        examination.scanned = reports.iter().map(Report::told).collect();
+        examination.engine_findings = engines::findings(&reports)?;
+        let is_bad = examination.engine_findings.iter().any(|found| found.kind.is_virus());
+        if is_bad && !examination.cuts.is_empty() {
+            let ranges: Vec<_> = examination.cuts.iter().map(|cut| (cut.start, cut.end)).collect();
+            let rest = self.world.scan(&content.with_stand_ins(&ranges, scan::STAND_IN));
+            let found = engines::findings(&rest)?;
+            if found.iter().any(|one| one.kind.is_virus()) {
+                examination.cuts.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that does not speak for the sender.
+    fn evidence(&self, content: &[u8], sender: &Sender, checked: &Checked) -> Vec<AuthEvidence> {
+        if checked.not_asked.is_some() {
+            return Vec::new();
+        }
+        let mut evidence = verdict::auth_evidence(&checked.authentication);
+        let authors = authors(header_section(content));
+        let domains = sender.reverse_path.iter().chain(&authors).map(|mailbox| &*mailbox.domain);
+        if let Some(client) = sender.client {
+            let networks = &self.settings.auth.sender_ip;
+            evidence.extend(verdict::sender_ip_evidence(client, domains, networks));
+        }
+        evidence
+    }
+
+    /// Where the rules matched that counted, of a single file only: of a directory nobody reads it.
+    fn excerpts(
+        &self,
+        view: &View<'_>,
+        sender: &Sender,
+        verdict: &Verdict,
+    ) -> Vec<(Box<str>, Excerpt)> {
+        let patterns = self.snapshot.generation().patterns();
+        let Some(patterns) = patterns.filter(|_| !self.arguments.path.is_dir()) else {
+            return Vec::new();
+        };
+        let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let place = |one: &verdict::Contribution| {
+            let found = patterns.excerpt(&one.rule, view, Some(from.as_bytes()))?;
+            Some((one.rule.clone(), found))
+        };
+        verdict.contributions.iter().take(EXCERPTS_MAX).filter_map(place).collect()
     }
 
     /// What can be taken out of a mail with malware.
@@ -197,9 +330,7 @@ impl<'s> Judge<'s> {
         if let Some(path) = &sender.reverse_path {
             envelope.extend(sender_entries(self.snapshot, whose, path, now));
         }
-        let end = content.windows(4).position(|four| four == b"\r\n\r\n");
-        let section = content.get(..end.map_or(content.len(), |end| end + 4)).unwrap_or_default();
-        let header: Vec<_> = authors(section)
+        let header: Vec<_> = authors(header_section(content))
             .iter()
             .flat_map(|author| sender_entries(self.snapshot, whose, author, now))
             .collect();
@@ -244,6 +375,12 @@ impl<'s> Judge<'s> {
     }
 }
 
+/// The header section with its empty line; all of it if there is none.
+fn header_section(content: &[u8]) -> &[u8] {
+    let end = content.windows(4).position(|four| four == b"\r\n\r\n");
+    content.get(..end.map_or(content.len(), |end| end + 4)).unwrap_or_default()
+}
+
 fn show(judged: &Judged, json: bool) {
     if json {
         output::json(&to_json(judged));
@@ -274,11 +411,24 @@ fn show(judged: &Judged, json: bool) {
     for detection in &verdict.detections {
         line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
     }
+    if judged.checked.not_asked.is_none() {
+        for (method, result, detail) in story::results(&judged.checked.authentication) {
+            line("auth", format!("{method}={result} {}", shown(&detail)).trim_end().to_owned());
+        }
+    }
+    for one in &judged.examination.scanned {
+        line("engine", format!("{} {}", one.name, shown(&one.said)));
+    }
+    output::data("");
+    story::of(judged, judged.lang).print();
 }
 
 fn detail(judged: &Judged, rule: &str) -> String {
-    let finding = judged.examination.findings.iter().find(|finding| &*finding.rule == rule);
-    finding.map(|finding| shown(&finding.detail)).unwrap_or_default()
+    judged.finding(rule).map(|finding| shown(&finding.detail)).unwrap_or_default()
+}
+
+fn excerpt<'j>(judged: &'j Judged, rule: &str) -> Option<&'j Excerpt> {
+    judged.excerpts.iter().find(|(name, _)| &**name == rule).map(|(_, excerpt)| excerpt)
 }
 
 fn to_json(judged: &Judged) -> serde_json::Value {
@@ -290,8 +440,18 @@ fn to_json(judged: &Judged) -> serde_json::Value {
             json!({
                 "rule": one.rule, "points": one.points, "counted": one.counted,
                 "detail": detail(judged, &one.rule),
+                "place": excerpt(judged, &one.rule).map(|excerpt| &excerpt.place),
+                "excerpt": excerpt(judged, &one.rule).map(|excerpt| &excerpt.text),
             })
         })
+        .collect();
+    let auth: Vec<_> = match judged.checked.not_asked {
+        Some(_) => Vec::new(),
+        None => story::results(&judged.checked.authentication),
+    };
+    let auth: Vec<_> = auth
+        .into_iter()
+        .map(|(method, result, detail)| json!({"method": method, "result": result, "detail": detail}))
         .collect();
     json!({
         "file": judged.file.display().to_string(),
@@ -307,6 +467,15 @@ fn to_json(judged: &Judged) -> serde_json::Value {
         "action": decision.action.key(),
         "delivers": decision.action.delivers(),
         "contributions": contributions,
+        "auth": auth,
+        "auth_evidence": judged.checked.not_asked.is_none().then(|| {
+            let evidence = verdict::auth_evidence(&judged.checked.authentication);
+            evidence.iter().map(|one| one.key()).collect::<Vec<_>>()
+        }),
+        "engines": judged.examination.scanned,
+        "list_entry": verdict.list,
+        "matched": decision.matched,
+        "story": story::of(judged, judged.lang).to_json(),
     })
 }
 
