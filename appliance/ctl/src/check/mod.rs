@@ -6,6 +6,7 @@
 //! the sender, and scan engines of others about the mail, as `world.rs` says; `story.rs` tells it all for people.
 
 mod sender;
+mod show;
 mod story;
 mod world;
 
@@ -29,14 +30,14 @@ use sekisho_loadgen::mix::to_canonical;
 use serde_json::json;
 
 use self::sender::Sender;
+use self::show::{show, to_json};
 use self::world::{Checked, World};
 use crate::arguments::CheckArguments;
 use crate::list::mailbox;
 use crate::outcome::{Failure, Outcome, Ran};
-use crate::output::{self, shown};
+use crate::output;
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
-use crate::quarantine::points;
 use crate::story::Lang;
 use crate::tables;
 
@@ -379,104 +380,6 @@ impl<'s> Judge<'s> {
 fn header_section(content: &[u8]) -> &[u8] {
     let end = content.windows(4).position(|four| four == b"\r\n\r\n");
     content.get(..end.map_or(content.len(), |end| end + 4)).unwrap_or_default()
-}
-
-fn show(judged: &Judged, json: bool) {
-    if json {
-        output::json(&to_json(judged));
-        return;
-    }
-    let Judged { verdict, decision, sender, .. } = judged;
-    let line = |name: &str, value: String| output::data(format_args!("{name}\t{value}"));
-    line("file", judged.file.display().to_string());
-    if let Some(client) = sender.client {
-        line("client", format!("{client} {}", shown(sender.helo.as_deref().unwrap_or_default())));
-    }
-    if let Some(path) = &sender.reverse_path {
-        line("from", shown(&path.to_string()));
-    }
-    let sub_class = verdict.sub_class.as_deref().unwrap_or_default();
-    line("class", format!("{} {sub_class}", verdict.main_class.name()).trim_end().to_owned());
-    line("reason", verdict.reason.map_or("none", verdict::Reason::key).to_owned());
-    line("likelihood", verdict.likelihood.name().to_owned());
-    line("points", points(verdict.points));
-    line("action", decision.action.key().to_owned());
-    let mut contributions: Vec<_> = verdict.contributions.iter().collect();
-    contributions.sort_by_key(|one| std::cmp::Reverse(one.points.abs()));
-    for one in contributions {
-        let counted = if one.counted { "" } else { " (not counted)" };
-        let detail = detail(judged, &one.rule);
-        line("rule", format!("{} {}{counted} {detail}", points(one.points), one.rule));
-    }
-    for detection in &verdict.detections {
-        line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
-    }
-    if judged.checked.not_asked.is_none() {
-        for (method, result, detail) in story::results(&judged.checked.authentication) {
-            line("auth", format!("{method}={result} {}", shown(&detail)).trim_end().to_owned());
-        }
-    }
-    for one in &judged.examination.scanned {
-        line("engine", format!("{} {}", one.name, shown(&one.said)));
-    }
-    output::data("");
-    story::of(judged, judged.lang).print();
-}
-
-fn detail(judged: &Judged, rule: &str) -> String {
-    judged.finding(rule).map(|finding| shown(&finding.detail)).unwrap_or_default()
-}
-
-fn excerpt<'j>(judged: &'j Judged, rule: &str) -> Option<&'j Excerpt> {
-    judged.excerpts.iter().find(|(name, _)| &**name == rule).map(|(_, excerpt)| excerpt)
-}
-
-fn to_json(judged: &Judged) -> serde_json::Value {
-    let Judged { verdict, decision, sender, .. } = judged;
-    let contributions: Vec<_> = verdict
-        .contributions
-        .iter()
-        .map(|one| {
-            json!({
-                "rule": one.rule, "points": one.points, "counted": one.counted,
-                "detail": detail(judged, &one.rule),
-                "place": excerpt(judged, &one.rule).map(|excerpt| &excerpt.place),
-                "excerpt": excerpt(judged, &one.rule).map(|excerpt| &excerpt.text),
-            })
-        })
-        .collect();
-    let auth: Vec<_> = match judged.checked.not_asked {
-        Some(_) => Vec::new(),
-        None => story::results(&judged.checked.authentication),
-    };
-    let auth: Vec<_> = auth
-        .into_iter()
-        .map(|(method, result, detail)| json!({"method": method, "result": result, "detail": detail}))
-        .collect();
-    json!({
-        "file": judged.file.display().to_string(),
-        "client": sender.client,
-        "helo": sender.helo,
-        "from": sender.reverse_path.as_ref().map(ToString::to_string),
-        "to": judged.recipient.as_ref().map(ToString::to_string),
-        "class": verdict.main_class.name(),
-        "sub_class": verdict.sub_class,
-        "reason": verdict.reason.map(verdict::Reason::key),
-        "likelihood": verdict.likelihood.name(),
-        "points": verdict.points,
-        "action": decision.action.key(),
-        "delivers": decision.action.delivers(),
-        "contributions": contributions,
-        "auth": auth,
-        "auth_evidence": judged.checked.not_asked.is_none().then(|| {
-            let evidence = verdict::auth_evidence(&judged.checked.authentication);
-            evidence.iter().map(|one| one.key()).collect::<Vec<_>>()
-        }),
-        "engines": judged.examination.scanned,
-        "list_entry": verdict.list,
-        "matched": decision.matched,
-        "story": story::of(judged, judged.lang).to_json(),
-    })
 }
 
 /// A directory: with `--json` an object for each file, then one with the counts.
