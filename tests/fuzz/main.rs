@@ -130,6 +130,41 @@ fn a_mail_may_be_rewritten_whatever_it_is() {
 }
 
 #[test]
+fn a_scanner_may_reply_anything() {
+    let seeds = texts(&[
+        "stream: Eicar-Test-Signature(44d88612fea8a8f36de82e1278abb02f:68) FOUND",
+        "INSTREAM size limit exceeded. ERROR",
+        "ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Resolution=2; Threat=A;\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\n",
+        "ICAP/1.0 200 OK\r\nX-Violations-Found: 1\r\n\tfile\r\n\tA.B\r\n\t1\r\n\t0\r\n\r\n",
+    ]);
+    smoke("scanners", &seeds, core::engines::fuzz_replies);
+}
+
+#[test]
+fn a_program_may_be_anything() {
+    let mut seed = vec![0_u8; 1024];
+    for (at, octets) in [
+        (0x00, b"MZ".as_slice()),
+        (0x3c, b"\x40"),
+        (0x40, b"PE\0\0\x4c\x01\x02\0"),
+        (0x54, b"\xe0\0"),
+        (0x58, b"\x0b\x01"),
+        (0x69, b"\x10"),
+        (0x7d, b"\x02"),
+        (0xc1, b"\x20"),
+        (0x138, b".text\0\0\0\0\x02\0\0\0\x10\0\0\0\x02\0\0\0\x02"),
+        (0x160, b".data\0\0\0\0\x02\0\0\0\x20\0\0\0\x01\0\0\0\x03"),
+        (0x300, b"\x40\x20\0\0\0\0\0\0\0\0\0\0\x60\x20\0\0\x40\x20"),
+        (0x340, b"\x70\x20\0\0\x07\0\0\x80"),
+        (0x360, b"A.DLL\0"),
+        (0x370, b"\0\0F\0"),
+    ] {
+        seed[at..at + octets.len()].copy_from_slice(octets);
+    }
+    smoke("pe", &[seed], core::message::pe::fuzz_pe);
+}
+
+#[test]
 fn an_archive_may_be_anything() {
     smoke("zip", &mutate::archives(), core::scan::fuzz_archive);
 }

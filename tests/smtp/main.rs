@@ -47,6 +47,7 @@ mod scanners;
 mod sealing;
 mod sockets;
 mod starttls;
+mod story;
 mod strangers;
 mod swap;
 mod tls_hop;

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bypass::BypassCommand;
 use crate::examples;
 use crate::rules::RulesArguments;
+use crate::story::Lang;
 
 /// Of this program, and the commit that it is built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEKISHO_COMMIT"), ")");
@@ -193,6 +194,15 @@ pub(crate) struct CheckArguments {
     /// wrote.
     #[arg(long, value_parser = network)]
     pub(crate) trusted_hop: Vec<ipnet::IpNet>,
+    /// Ask the DNS about the sender, and DNS lists [default: only a zone file of the configuration].
+    #[arg(long)]
+    pub(crate) dns: bool,
+    /// Answer look-ups about the sender from this zone file.
+    #[arg(long)]
+    pub(crate) zone: Option<PathBuf>,
+    /// Language of the story.
+    #[arg(long, value_enum, default_value = "en")]
+    pub(crate) lang: Lang,
 }
 
 /// `train spam|ham`.
@@ -294,6 +304,9 @@ impl EvalArguments {
             from: None,
             to: self.to.clone(),
             trusted_hop: self.trusted_hop.clone(),
+            dns: false,
+            zone: None,
+            lang: Lang::default(),
         }
     }
 }
@@ -553,6 +566,15 @@ pub(crate) enum LogCommand {
         /// Say which fields there are.
         #[arg(long)]
         fields: bool,
+    },
+    /// Why a mail was judged as it was, for each of its recipients, to be read aloud.
+    #[command(after_help = examples::LOG_STORY)]
+    Story {
+        /// The id of the mail: after 250, of `queue list`, or of a held item.
+        mail: String,
+        /// Language.
+        #[arg(long, value_enum, default_value = "en")]
+        lang: Lang,
     },
 }
 

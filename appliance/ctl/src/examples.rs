@@ -18,6 +18,7 @@ pub(crate) const CHECK: &str = "\
 Examples:
   sekisho check mail.eml
   sekisho check mail.eml --to user@demo.test --from a@example.com --client 192.0.2.1
+  sekisho check mail.eml --trusted-hop 10.0.0.0/8 --dns --lang ja
   sekisho check mails/ --trusted-hop 10.0.0.0/8
 Exit codes: 0 it would be delivered (a directory: every file could be read); 1 it would not; 2 could \
 not run.";
@@ -181,6 +182,12 @@ Examples:
   sekisho log search mail=01a217c319cc7f22894f5b1fb6b54ac5
   sekisho log search any~192.0.2.7 --since 2026-01-31 --until 2026-02-01
 Case does not matter. The id after 250, of `queue list` and of a held item are all taken by mail=.";
+
+pub(crate) const LOG_STORY: &str = "\
+Examples:
+  sekisho log story 01a217c319cc7f22894f5b1fb6b54ac5
+  sekisho log story 1-01a217c319cc7f22894f5b1fb6b54ac5-0 --lang ja
+Exit codes: 0 told; 1 no row of that mail; 2 could not run.";
 
 pub(crate) const QUEUE_LIST: &str = "\
 Examples:

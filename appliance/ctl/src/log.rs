@@ -1,4 +1,6 @@
-//! `log search`: rows of the mail log by any field, part of a text, and time.
+//! `log search`: rows of the mail log by any field, part of a text, and time; `log story`: why a mail was judged as it was.
+
+mod story_of;
 
 use sekisho_core::clock::Now;
 use sekisho_core::maillog::reader::{Condition, Extent, Query, search};
@@ -11,10 +13,16 @@ use crate::output::{self, shown, time};
 use crate::period;
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
+use crate::story::Lang;
 
 /// Runs one `log` command.
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
-    let LogCommand::Search { conditions, since, until, kind, rows_max, fields } = command;
+    let (conditions, since, until, kind, rows_max, fields) = match command {
+        LogCommand::Story { mail, lang } => return story(place, json, mail, *lang),
+        LogCommand::Search { conditions, since, until, kind, rows_max, fields } => {
+            (conditions, since, until, kind, rows_max, fields)
+        }
+    };
     if *fields {
         if json {
             output::json(&known_fields());
@@ -62,6 +70,43 @@ pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
         output::words("no row matches");
     }
     Ok(Outcome::done_if(!answer.rows.is_empty()))
+}
+
+/// Rows of one mail that a story is told from: a recipient has one, and some when it was tried again.
+const STORY_ROWS_MAX: usize = 2_000;
+
+/// The story of a mail, once for each recipient, from the row that its verdict was written with.
+fn story(place: &Place, json: bool, mail: &str, lang: Lang) -> Ran {
+    place.must_exist()?;
+    let directory = place.data.join("maillog");
+    let condition = Condition { field: "mail".into(), extent: Extent::Whole, text: mail_id(mail) };
+    let query = Query { from: None, to: None, conditions: vec![condition] };
+    let answer = search(&directory, &query, STORY_ROWS_MAX, &mut |_, _| {})
+        .map_err(|error| Failure::new("log story", error))?;
+    let mut deliveries: Vec<&DeliveryRow> = Vec::new();
+    let mut events: Vec<&EventRow> = Vec::new();
+    // The newest come first; the row with the verdict is the oldest of a recipient.
+    for row in answer.rows.iter().rev() {
+        match row {
+            Row::Delivery(row) if deliveries.iter().any(|one| one.recipient == row.recipient) => {}
+            Row::Delivery(row) => deliveries.push(row),
+            Row::Event(row) => events.push(row),
+        }
+    }
+    if deliveries.is_empty() {
+        output::words("no row of that mail");
+    }
+    for row in &deliveries {
+        let told = story_of::row(row, &events, lang);
+        if json {
+            output::json(&serde_json::json!({ "to": row.to, "story": told.to_json() }));
+        } else {
+            output::data(format_args!("{} -> {}", time(row.at.0), shown(&row.to)));
+            told.print();
+            output::data("");
+        }
+    }
+    Ok(Outcome::done_if(!deliveries.is_empty()))
 }
 
 /// `status=held`, `subject~invoice`; the field must be one that rows have.

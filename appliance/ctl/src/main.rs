@@ -27,6 +27,7 @@ mod rules;
 mod run;
 mod send;
 mod status;
+mod story;
 mod tables;
 mod train;
 

@@ -64,7 +64,7 @@ fn reply(wire: &mut Wire) -> Result<Vec<u8>, ScannerError> {
 }
 
 /// `stream: OK`, `stream: NAME FOUND`, `TEXT ERROR`.
-fn understood(reply: &[u8]) -> Result<Answer, ScannerError> {
+pub(super) fn understood(reply: &[u8]) -> Result<Answer, ScannerError> {
     let reply = reply.trim_ascii();
     if let Some(text) = reply.strip_suffix(b"ERROR") {
         let limit = memchr::memmem::find(text, b"size limit exceeded").is_some();

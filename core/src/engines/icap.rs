@@ -347,6 +347,15 @@ impl Session {
     }
 }
 
+/// Any head is read or refused, and what it names is fit for a log.
+pub(super) fn fuzz_head(data: &[u8]) {
+    if let Ok(head) = Head::read(data) {
+        let _ = (head.body_offset("res-body"), head.is_closing());
+        let threat = head.threat().unwrap_or_default();
+        assert!(threat.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{threat:?}");
+    }
+}
+
 /// Method, HTTP heads, and the value of `Encapsulated`.
 fn encapsulated(reqmod: bool, bytes: u64) -> (&'static str, String, String) {
     let about = "Host: mail.invalid\r\n";

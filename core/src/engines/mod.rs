@@ -31,6 +31,14 @@ pub use report::{Answer, Report, findings};
 
 use lane::{Asked, Lane};
 
+/// Any reply of a scanner is understood or refused, without a panic.
+pub fn fuzz_replies(data: &[u8]) {
+    if let Ok(Answer::Found(name)) = clamd::understood(data) {
+        assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() || c == ' '));
+    }
+    icap::fuzz_head(data);
+}
+
 /// All scanners of the box. Cheap to clone; the threads end when the last clone is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Engines {

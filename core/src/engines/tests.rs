@@ -1,5 +1,10 @@
 //! Against servers of our own on loopback: those that behave, and those that do not.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a mail in a file, and servers that a developer names"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -511,7 +516,6 @@ fn an_icap_server_that_closes_a_kept_connection_is_asked_again_over_a_new_one() 
 #[test]
 #[ignore = "needs servers: CLAMD_SOCKET, ICAP_ADDRESS"]
 fn real_scanners_find_what_they_should() {
-    #[expect(clippy::disallowed_methods, reason = "a test for one machine, run by hand")]
     let named = |name: &str| std::env::var(name).ok();
     let clamd = named("CLAMD_SOCKET").map(|path| Scanner {
         address: ScannerAddress::Unix(path.into()),

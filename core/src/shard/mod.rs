@@ -46,6 +46,8 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::config::ConfigError;
 use crate::spool::SpoolError;
 
+pub use start::{dns_lists, names};
+
 /// What the program was told.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -240,7 +240,13 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
 const LOOK_UP_THREADS: usize = 4;
 
 /// The zone of the operator's, served, and whom to ask then; without one, the servers of the configuration.
-fn names(file: &Path, config: &Config) -> Result<(Option<ZoneServer>, DnsSettings), EngineError> {
+///
+/// # Errors
+/// The zone file cannot be read or served.
+pub fn names(
+    file: &Path,
+    config: &Config,
+) -> Result<(Option<ZoneServer>, DnsSettings), EngineError> {
     let mut settings = DnsSettings {
         servers: config.dns.servers.clone(),
         timeout: Duration::from_millis(config.dns.timeout_ms),
@@ -271,7 +277,8 @@ pub(super) fn read_zone(file: &Path, config: &Config) -> Result<Option<Zone>, St
 }
 
 /// The DNS lists of the configuration as the threads take them.
-pub(super) fn dns_lists(config: &Config) -> DnsLists {
+#[must_use]
+pub fn dns_lists(config: &Config) -> DnsLists {
     let code =
         |(first, last, weight): &_| authn::Code { first: *first, last: *last, weight: *weight };
     let list = |list: &DnsList| authn::DnsList {

@@ -8,7 +8,7 @@ use sekisho_core::policy::{
     self, AttachmentFact, Bypassed, Decision, Facts, MatchedRule, ScopeMask, high_risk,
 };
 use sekisho_core::scan::Examination;
-use sekisho_core::verdict::Verdict;
+use sekisho_core::verdict::{AuthEvidence, Verdict};
 
 use super::Judge;
 use super::sender::Sender;
@@ -18,6 +18,8 @@ pub(super) struct Seen<'m> {
     pub(super) view: &'m View<'m>,
     pub(super) examination: &'m Examination,
     pub(super) sender: &'m Sender,
+    /// What does not speak for the sender.
+    pub(super) auth: &'m [AuthEvidence],
 }
 
 impl Judge<'_> {
@@ -56,7 +58,7 @@ impl Judge<'_> {
             authors: &authors,
             reply_to: &reply_to,
             client: seen.sender.client,
-            auth: &[],
+            auth: seen.auth,
             content: &seen.examination.content,
             content_cut: seen.examination.content_cut,
             at,

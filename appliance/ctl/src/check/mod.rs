@@ -2,10 +2,14 @@
 //! anything: class, reasons, score with every contribution, and what would happen to the mail.
 //!
 //! It runs in this process, with the bounds of an analysis worker but without its sandbox: point it
-//! at hostile files as an ordinary user. Stages before the message (call-outs, limits) are not asked.
+//! at hostile files as an ordinary user. Stages before the message (call-outs, limits) are not asked. The DNS is asked about
+//! the sender, and scan engines of others about the mail, as `world.rs` says; `story.rs` tells it all for people.
 
 mod decide;
 mod sender;
+mod show;
+mod story;
+mod world;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,36 +17,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sekisho_core::classify::{self, Models, features_with_texts};
-use sekisho_core::clock::Now;
+use sekisho_core::clock::{Now, Stopwatch};
+use sekisho_core::content::Content;
+use sekisho_core::engines::{self, Report};
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
 use sekisho_core::pipeline::entries::{client_entries, sender_entries};
-use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision, NoticeTo};
+use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision};
 use sekisho_core::scan::content::Cache;
 use sekisho_core::scan::finding::{Finding, FindingKind};
-use sekisho_core::scan::patterns::Scratch;
+use sekisho_core::scan::patterns::{Excerpt, Scratch};
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
 use sekisho_core::tables::{NetworkClass, Resolution, Snapshot};
-use sekisho_core::verdict::{self, Verdict};
+use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Owner, Verdict};
 use sekisho_loadgen::mix::to_canonical;
 use serde_json::json;
 
 use self::decide::Seen;
 use self::sender::Sender;
+use self::show::{show, to_json};
+use self::world::{Checked, World};
 use crate::arguments::CheckArguments;
 use crate::list::mailbox;
 use crate::outcome::{Failure, Outcome, Ran};
-use crate::output::{self, shown};
+use crate::output;
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
-use crate::quarantine::points;
+use crate::story::Lang;
 use crate::tables;
+
+/// Rules whose places are looked for.
+const EXCERPTS_MAX: usize = 50;
 
 /// Runs `check`.
 pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran {
     let files = files(&arguments.path)?;
     let snapshot = tables::in_force(place)?;
-    let mut judge = Judge::new(&snapshot, arguments)?;
+    let mut judge = Judge::new(&snapshot, Some(place), arguments)?;
     if let [file] = files.as_slice()
         && !arguments.path.is_dir()
     {
@@ -80,11 +91,41 @@ struct Judged {
     file: PathBuf,
     sender: Sender,
     recipient: Option<Mailbox>,
-    findings: Vec<Finding>,
-    /// The words that moved the classifier most, with their shares in thousandths.
-    words: Vec<(String, i32)>,
+    examination: Examination,
     verdict: Verdict,
     decision: Decision,
+    /// Findings about the client's address.
+    network: Vec<Finding>,
+    /// Findings that depend on who receives: whom the mail poses as, what the classifier says.
+    own: Vec<Finding>,
+    /// The words that moved the classifier most, with their shares in thousandths.
+    words: Vec<(String, i32)>,
+    checked: Checked,
+    /// Where rules matched.
+    excerpts: Vec<(Box<str>, Excerpt)>,
+    times: Times,
+    settings: Arc<DomainSettings>,
+    /// It would be delivered if an allow entry named its sender.
+    allowed_would_deliver: bool,
+    lang: Lang,
+}
+
+/// What the stages took, microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    parse: u64,
+    sender: u64,
+    content: u64,
+    verdict: u64,
+}
+
+impl Judged {
+    /// What a rule found, whoever looked.
+    fn finding(&self, rule: &str) -> Option<&Finding> {
+        let examination = &self.examination;
+        let all = examination.findings.iter().chain(&examination.engine_findings);
+        all.chain(&self.network).chain(&self.own).find(|finding| &*finding.rule == rule)
+    }
 }
 
 /// Words of the classifier that are shown.
@@ -99,21 +140,24 @@ pub(crate) struct Judge<'s> {
     domain: String,
     scratch: Scratch,
     content: RefCell<Cache>,
+    world: World,
 }
 
 impl<'s> Judge<'s> {
     pub(crate) fn new(
         snapshot: &'s Snapshot,
+        place: Option<&Place>,
         arguments: &'s CheckArguments,
     ) -> Result<Self, Failure> {
+        let world = World::new(place, arguments)?;
         let recipient = arguments.to.as_deref().map(|to| mailbox("check --to", to)).transpose()?;
         let mut settings = Arc::new(policy::preset(policy::Profile::default()));
-        let (mut resolved, mut name) = (recipient.clone(), String::new());
+        let (mut resolved, mut domain) = (recipient.clone(), String::new());
         if let Some(asked) = &recipient {
             match snapshot.resolve(asked) {
-                Resolution::Known { mailbox, domain, .. } => {
-                    settings = Arc::clone(&domain.settings);
-                    name = domain.name.to_string();
+                Resolution::Known { mailbox, domain: found, .. } => {
+                    settings = Arc::clone(&found.settings);
+                    domain = found.name.to_string();
                     resolved = Some(mailbox);
                 }
                 Resolution::UnknownDomain => {
@@ -130,44 +174,75 @@ impl<'s> Judge<'s> {
             }
             None => Scratch::default(),
         };
-        let content = RefCell::default();
-        Ok(Self {
-            snapshot,
-            arguments,
-            recipient: resolved,
-            settings,
-            domain: name,
-            scratch,
-            content,
-        })
+        let (recipient, content) = (resolved, RefCell::default());
+        Ok(Self { snapshot, arguments, recipient, settings, domain, scratch, content, world })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
         let fail = |why: String| Failure::new(file.display(), why);
         let octets = std::fs::read(file).map_err(|error| fail(error.to_string()))?;
-        let content = to_canonical(&octets);
-        let mut view = View::build(&content, &ViewLimits::worker());
+        let canonical = to_canonical(&octets);
+        let content = Content::from_octets(&*canonical);
+        let (mut times, mut watch) = (Times::default(), Stopwatch::start());
+        let mut view = View::build(&canonical, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
         let archives = ArchiveLimits::default();
         scan::expand(&mut view, &archives);
+        times.parse = watch.lap();
+        let checked = self.world.check(&sender, &content);
+        times.sender = watch.lap();
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
         if self.settings.actions.virus == policy::Action::Clean && examination.virus().is_some() {
-            examination.cuts = self.cuts(&content, &archives).map_err(fail)?;
+            examination.cuts = self.cuts(&canonical, &archives).map_err(fail)?;
         }
-        let mut findings = examination.findings.clone();
-        findings.extend(self.network_findings(&sender));
+        self.ask_engines(&mut examination, &content).map_err(fail)?;
+        times.content = watch.lap();
+        let mut network = self.network_findings(&sender);
+        network.extend(checked.finding(&sender));
+        let evidence = self.evidence(&canonical, &sender, &checked);
+        let mut own = self.impersonation(&examination, &sender, (&checked, &evidence));
         let models = self.models();
         if self.settings.classifier.enabled {
             let suspect = self.settings.weights.suspect_points;
-            findings.extend(classify::findings(&examination.features, &models, suspect));
+            own.extend(classify::findings(&examination.features, &models, suspect));
         }
-        let words = words(&view, &models);
-        let list = self.lists(&content, &sender);
-        let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
-        let seen = Seen { view: &view, examination: &examination, sender: &sender };
-        let decision = self.decide(&seen, &verdict, content.len() as u64);
-        let recipient = self.recipient.clone();
-        Ok(Judged { file: file.to_owned(), sender, recipient, findings, words, verdict, decision })
+        let findings: Vec<Finding> = examination
+            .findings
+            .iter()
+            .chain(&examination.engine_findings)
+            .chain(&network)
+            .chain(&own)
+            .cloned()
+            .collect();
+        let judge = |list| verdict::judge(&findings, &evidence, &self.settings.weights, list);
+        let bytes = canonical.len() as u64;
+        let seen =
+            Seen { view: &view, examination: &examination, sender: &sender, auth: &evidence };
+        let verdict = judge(self.lists(&canonical, &sender));
+        let decision = self.decide(&seen, &verdict, bytes);
+        times.verdict = watch.lap();
+        let allowed = judge(ListDecision::Allow(AppliedEntry {
+            owner: Owner::Account,
+            text: sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+        }));
+        let allowed = self.decide(&seen, &allowed, bytes);
+        Ok(Judged {
+            file: file.to_owned(),
+            excerpts: self.excerpts(&view, &sender, &verdict),
+            words: words(&view, &models),
+            own,
+            recipient: self.recipient.clone(),
+            settings: Arc::clone(&self.settings),
+            allowed_would_deliver: allowed.action.delivers(),
+            lang: self.arguments.lang,
+            sender,
+            examination,
+            verdict,
+            decision,
+            network,
+            checked,
+            times,
+        })
     }
 
     /// All that a mail is judged by, but for the classifier: for `eval`, which has models of its own.
@@ -178,6 +253,9 @@ impl<'s> Judge<'s> {
         let examined = self.examine(&view, &sender);
         let mut examination = examined.map_err(|why| Failure::new("eval", why))?;
         examination.findings.extend(self.network_findings(&sender));
+        let nobody = Checked::nobody();
+        let posed = self.impersonation(&examination, &sender, (&nobody, &[]));
+        examination.findings.extend(posed);
         Ok((examination, self.lists(content, &sender)))
     }
 
@@ -186,6 +264,84 @@ impl<'s> Judge<'s> {
         let generation = self.snapshot.generation();
         let domain = (!self.domain.is_empty()).then(|| generation.model(&self.domain)).flatten();
         Models { domain, gateway: generation.model(""), base: classify::base() }
+    }
+
+    /// Whom the mail poses as for the recipient.
+    fn impersonation(
+        &self,
+        examination: &Examination,
+        sender: &Sender,
+        (checked, evidence): (&Checked, &[AuthEvidence]),
+    ) -> Vec<Finding> {
+        let facts = &examination.facts.sender;
+        let domain = self.recipient.as_ref().map_or("", |recipient| &recipient.domain);
+        let asked = self.arguments.to.as_deref().and_then(|to| to.rsplit_once('@'));
+        let author = facts.authors.first().map_or("", |author| author.domain());
+        let way = verdict::Way {
+            recipient_domains: [domain, asked.map_or(domain, |(_, domain)| domain)],
+            envelope_domain: sender.reverse_path.as_ref().map_or("", |path| &path.domain),
+            vouched: match checked.not_asked {
+                Some(_) => None,
+                None => verdict::vouched(&checked.authentication, evidence, author),
+            },
+            // What the engine remembers of clients is not asked.
+            known_client: true,
+        };
+        verdict::impersonation(facts, &way, &self.settings.impersonation)
+    }
+
+    /// Asks scan engines of others, as far as the domain wants them.
+    fn ask_engines(&self, examination: &mut Examination, content: &Content) -> Result<(), String> {
+        if !self.settings.actions.engines {
+            return Ok(());
+        }
+        let reports = self.world.scan(content);
+        examination.scanned = reports.iter().map(Report::told).collect();
+        examination.engine_findings = engines::findings(&reports)?;
+        let is_bad = examination.engine_findings.iter().any(|found| found.kind.is_virus());
+        if is_bad && !examination.cuts.is_empty() {
+            let ranges: Vec<_> = examination.cuts.iter().map(|cut| (cut.start, cut.end)).collect();
+            let rest = self.world.scan(&content.with_stand_ins(&ranges, scan::STAND_IN));
+            let found = engines::findings(&rest)?;
+            if found.iter().any(|one| one.kind.is_virus()) {
+                examination.cuts.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that does not speak for the sender.
+    fn evidence(&self, content: &[u8], sender: &Sender, checked: &Checked) -> Vec<AuthEvidence> {
+        if checked.not_asked.is_some() {
+            return Vec::new();
+        }
+        let mut evidence = verdict::auth_evidence(&checked.authentication);
+        let authors = authors(header_section(content));
+        let domains = sender.reverse_path.iter().chain(&authors).map(|mailbox| &*mailbox.domain);
+        if let Some(client) = sender.client {
+            let networks = &self.settings.auth.sender_ip;
+            evidence.extend(verdict::sender_ip_evidence(client, domains, networks));
+        }
+        evidence
+    }
+
+    /// Where the rules matched that counted, of a single file only: of a directory nobody reads it.
+    fn excerpts(
+        &self,
+        view: &View<'_>,
+        sender: &Sender,
+        verdict: &Verdict,
+    ) -> Vec<(Box<str>, Excerpt)> {
+        let patterns = self.snapshot.generation().patterns();
+        let Some(patterns) = patterns.filter(|_| !self.arguments.path.is_dir()) else {
+            return Vec::new();
+        };
+        let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let place = |one: &verdict::Contribution| {
+            let found = patterns.excerpt(&one.rule, view, Some(from.as_bytes()))?;
+            Some((one.rule.clone(), found))
+        };
+        verdict.contributions.iter().take(EXCERPTS_MAX).filter_map(place).collect()
     }
 
     /// What can be taken out of a mail with malware.
@@ -257,9 +413,7 @@ impl<'s> Judge<'s> {
         if let Some(path) = &sender.reverse_path {
             envelope.extend(sender_entries(self.snapshot, whose, path, now));
         }
-        let end = content.windows(4).position(|four| four == b"\r\n\r\n");
-        let section = content.get(..end.map_or(content.len(), |end| end + 4)).unwrap_or_default();
-        let header: Vec<_> = authors(section)
+        let header: Vec<_> = authors(header_section(content))
             .iter()
             .flat_map(|author| sender_entries(self.snapshot, whose, author, now))
             .collect();
@@ -275,98 +429,10 @@ fn words(view: &View<'_>, models: &Models<'_>) -> Vec<(String, i32)> {
     strongest.into_iter().map(|(text, share)| (text.to_owned(), share)).collect()
 }
 
-fn show(judged: &Judged, json: bool) {
-    if json {
-        output::json(&to_json(judged));
-        return;
-    }
-    let Judged { verdict, decision, sender, .. } = judged;
-    let line = |name: &str, value: String| output::data(format_args!("{name}\t{value}"));
-    line("file", judged.file.display().to_string());
-    if let Some(client) = sender.client {
-        line("client", format!("{client} {}", shown(sender.helo.as_deref().unwrap_or_default())));
-    }
-    if let Some(path) = &sender.reverse_path {
-        line("from", shown(&path.to_string()));
-    }
-    let sub_class = verdict.sub_class.as_deref().unwrap_or_default();
-    line("class", format!("{} {sub_class}", verdict.main_class.name()).trim_end().to_owned());
-    line("reason", verdict.reason.map_or("none", verdict::Reason::key).to_owned());
-    line("likelihood", verdict.likelihood.name().to_owned());
-    line("points", points(verdict.points));
-    line("action", decision.action.key().to_owned());
-    for ask in &decision.notices {
-        line("notice", format!("{} to {} by {}", ask.template, told(&ask.to), shown(&ask.rule)));
-    }
-    let mut contributions: Vec<_> = verdict.contributions.iter().collect();
-    contributions.sort_by_key(|one| std::cmp::Reverse(one.points.abs()));
-    for one in contributions {
-        let counted = if one.counted { "" } else { " (not counted)" };
-        let detail = detail(judged, &one.rule);
-        line("rule", format!("{} {}{counted} {detail}", points(one.points), one.rule));
-    }
-    for (text, share) in &judged.words {
-        line("word", format!("{} {}", points(*share), shown(text)));
-    }
-    for matched in &decision.matched {
-        line("matched", shown(&decide::told(matched)));
-    }
-    for detection in &verdict.detections {
-        line("detection", format!("{} by {}", detection.reason.key(), shown(&detection.rule)));
-    }
-}
-
-/// Who gets a notice, in a word.
-fn told(to: &NoticeTo) -> String {
-    match to {
-        NoticeTo::Sender => "sender".to_owned(),
-        NoticeTo::Recipient => "recipient".to_owned(),
-        NoticeTo::Administrator => "administrator".to_owned(),
-        NoticeTo::List(name) => format!("list {}", shown(name)),
-    }
-}
-
-fn detail(judged: &Judged, rule: &str) -> String {
-    let finding = judged.findings.iter().find(|finding| &*finding.rule == rule);
-    finding.map(|finding| shown(&finding.detail)).unwrap_or_default()
-}
-
-fn to_json(judged: &Judged) -> serde_json::Value {
-    let Judged { verdict, decision, sender, .. } = judged;
-    let contributions: Vec<_> = verdict
-        .contributions
-        .iter()
-        .map(|one| {
-            json!({
-                "rule": one.rule, "points": one.points, "counted": one.counted,
-                "detail": detail(judged, &one.rule),
-            })
-        })
-        .collect();
-    let words: Vec<_> =
-        judged.words.iter().map(|(text, share)| json!({"word": text, "share": share})).collect();
-    json!({
-        "file": judged.file.display().to_string(),
-        "client": sender.client,
-        "helo": sender.helo,
-        "from": sender.reverse_path.as_ref().map(ToString::to_string),
-        "to": judged.recipient.as_ref().map(ToString::to_string),
-        "class": verdict.main_class.name(),
-        "sub_class": verdict.sub_class,
-        "reason": verdict.reason.map(verdict::Reason::key),
-        "likelihood": verdict.likelihood.name(),
-        "points": verdict.points,
-        "action": decision.action.key(),
-        "delivers": decision.action.delivers(),
-        "matched": decision.matched,
-        "tag": decision.tag,
-        "fields": decision.fields,
-        "redirect": decision.redirect,
-        "bcc": decision.bcc,
-        "notices": decision.notices,
-        "contributions": contributions,
-        "words": words,
-    })
+/// The header section with its empty line; all of it if there is none.
+fn header_section(content: &[u8]) -> &[u8] {
+    let end = content.windows(4).position(|four| four == b"\r\n\r\n");
+    content.get(..end.map_or(content.len(), |end| end + 4)).unwrap_or_default()
 }
 
 /// A directory: with `--json` an object for each file, then one with the counts.

@@ -161,7 +161,7 @@ fn examine(
     part: &[(PathBuf, usize, bool)],
     done: &dyn Fn(),
 ) -> Result<Vec<Mail>, Failure> {
-    let mut judge = Judge::new(snapshot, check)?;
+    let mut judge = Judge::new(snapshot, None, check)?;
     let mut mails = Vec::with_capacity(part.len());
     for (file, folder, spam) in part {
         done();

@@ -42,7 +42,7 @@ const STORY_MAX: usize = 8;
 /// Runs `eval`.
 pub(crate) fn run(place: &Place, json: bool, arguments: &EvalArguments) -> Ran {
     let snapshot = tables::in_force(place)?;
-    let settings = Judge::new(&snapshot, &arguments.as_check())?.settings;
+    let settings = Judge::new(&snapshot, None, &arguments.as_check())?.settings;
     let weights = &settings.weights;
     let corpus = Corpus::read(&snapshot, arguments)?;
     let count = usize::from(arguments.folds);

@@ -93,6 +93,12 @@ impl Confirm {
         self.regex.is_match(unit).map_err(|_| LimitReached)
     }
 
+    /// The first match in `unit`; `None` also where a bound was reached.
+    pub(super) fn first(&self, unit: &[u8]) -> Option<Range<usize>> {
+        let found = self.regex.find(unit).ok()??;
+        Some(found.start()..found.end())
+    }
+
     /// How often it matches in `unit`, at most `most` times.
     pub(super) fn count(&self, unit: &[u8], most: u32) -> Result<u32, LimitReached> {
         if let Some(words) = &self.words {

@@ -11,6 +11,9 @@ pub fn fuzz_sources(data: &[u8]) {
     let mut out = Collected::default();
     clamav::read_ndb("fuzz.ndb", 0, data, &mut out);
     clamav::read_ldb("fuzz.ldb", 0, data, &mut out);
+    clamav::read_cdb("fuzz.cdb", 0, data, &mut out);
+    clamav::note_not_read("fuzz.pdb", data, &mut out);
+    clamav::ignored_names(data, &mut std::collections::HashSet::new());
     toml::read("fuzz.toml", 0, data, &mut out);
     for name in ["fuzz.hdb", "fuzz.mdb"] {
         let _ = clamav::hashes(name, data);

@@ -63,7 +63,7 @@ pub use fuzz::{fuzz_open, fuzz_sources};
 pub use hits::{Hit, Hits};
 pub use open::Patterns;
 pub use report::{BuildReport, Outcome, RuleReport};
-pub use run::{Scratch, Ungated};
+pub use run::{Excerpt, Scratch, Ungated};
 pub use sources::clamav::{HashSignature, hashes, ignored_names};
 
 /// Octets that are scanned between two pauses.

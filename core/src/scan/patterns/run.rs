@@ -16,10 +16,12 @@ use super::rule::{RuleIndex, Test};
 
 mod asked;
 mod confirming;
+mod excerpt;
 mod gather;
 mod ungated;
 mod units;
 
+pub use excerpt::Excerpt;
 pub use ungated::Ungated;
 
 /// Working memory for one scan at a time: one for each shard.

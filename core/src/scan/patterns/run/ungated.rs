@@ -105,7 +105,7 @@ fn can_be_unset(field: &Field) -> bool {
     !matches!(field, Field::Raw | Field::Part(_) | Field::At(_))
 }
 
-fn units_of(fields: &Fields<'_>, field: &Field) -> Vec<Vec<u8>> {
+pub(super) fn units_of(fields: &Fields<'_>, field: &Field) -> Vec<Vec<u8>> {
     let owned = |unit: &[u8]| unit.to_vec();
     match field {
         Field::Body => fields.body.iter().map(owned).collect(),

@@ -1,0 +1,121 @@
+//! Where rules match, for whoever explains a verdict to people: `sekisho check` asks for the few rules that hit, after the fact.
+//! The scan itself keeps no places, because it would pay for them in every mail.
+
+use std::ops::Range;
+
+use crate::message::View;
+use crate::scan::patterns::confirm::Confirm;
+use crate::scan::patterns::fields::{Fields, Wanted};
+use crate::scan::patterns::open::Patterns;
+use crate::scan::patterns::rule::{Field, RuleIndex, Test};
+
+use super::gather;
+use super::ungated::units_of;
+
+/// Octets before and behind a match that are shown with it, and of the match itself.
+const AROUND_BYTES: usize = 24;
+const MATCH_BYTES_MAX: usize = 80;
+/// Rules in rules that are looked into.
+const DEPTH_MAX: usize = 8;
+
+/// Where a rule matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The field, or the path of the part.
+    pub place: Box<str>,
+    /// What stands there, with a little around it; escaped where it is no text.
+    pub text: Box<str>,
+}
+
+impl Patterns {
+    /// The first place where the rule of this name matches; `None` for rules that match nothing by themselves (negations,
+    /// rules for what is there).
+    #[must_use]
+    pub fn excerpt(
+        &self,
+        name: &str,
+        view: &View<'_>,
+        envelope_from: Option<&[u8]>,
+    ) -> Option<Excerpt> {
+        let at = self.rules().iter().position(|rule| rule.name == name)?;
+        let wanted =
+            Wanted { body: true, rawbody: true, normalised: true, uris: true, file_types: true };
+        let fields = Fields::of_view(view, envelope_from, wanted);
+        self.place_of(u32::try_from(at).ok()?, view, &fields, 0)
+    }
+
+    fn place_of(
+        &self,
+        rule: RuleIndex,
+        view: &View<'_>,
+        fields: &Fields<'_>,
+        depth: usize,
+    ) -> Option<Excerpt> {
+        match &self.rule(rule)?.test {
+            Test::Expression { negated: true, .. } | Test::Exists(_) => None,
+            Test::Expression { field, pattern, .. } => {
+                let confirm = Confirm::new(pattern).ok()?;
+                found_in(field, view, fields, &|unit| confirm.first(unit))
+            }
+            Test::Literals { field, literals, caseless } => {
+                let find = |unit: &[u8]| {
+                    let unit = if *caseless { unit.to_ascii_lowercase() } else { unit.to_vec() };
+                    literals.iter().find_map(|literal| {
+                        let literal =
+                            if *caseless { literal.to_ascii_lowercase() } else { literal.clone() };
+                        let start = memchr::memmem::find(&unit, &literal)?;
+                        Some(start..start + literal.len())
+                    })
+                };
+                found_in(field, view, fields, &find)
+            }
+            Test::Meta(expression) | Test::PartMeta { expression, .. } => {
+                let mut parts = expression.rules.iter().flatten().filter(|_| depth < DEPTH_MAX);
+                parts.find_map(|part| self.place_of(*part, view, fields, depth + 1))
+            }
+        }
+    }
+}
+
+fn found_in(
+    field: &Field,
+    view: &View<'_>,
+    fields: &Fields<'_>,
+    find: &dyn Fn(&[u8]) -> Option<Range<usize>>,
+) -> Option<Excerpt> {
+    if let Field::Part(_) | Field::At(_) = field {
+        return view.parts.iter().zip(&fields.parts).find_map(|(named, part)| {
+            let octets = match field {
+                Field::At(place) => gather::program(*place, part)?,
+                Field::Part(target) if gather::concerns(*target, part) => part.octets,
+                _ => return None,
+            };
+            let found = find(octets)?;
+            let place = match named.file_name() {
+                Some(name) => format!("{} ({name})", named.path),
+                None => named.path.to_string(),
+            };
+            Some(Excerpt { place: place.into(), text: around(octets, &found) })
+        });
+    }
+    units_of(fields, field).iter().find_map(|unit| {
+        let found = find(unit)?;
+        Some(Excerpt { place: field.to_string().into(), text: around(unit, &found) })
+    })
+}
+
+/// The match in brackets, with what stands around it.
+fn around(unit: &[u8], found: &Range<usize>) -> Box<str> {
+    let text = |range: Range<usize>| {
+        let octets = unit.get(range).unwrap_or_default();
+        let text = String::from_utf8_lossy(octets);
+        let plain = text.trim_matches(char::REPLACEMENT_CHARACTER);
+        plain.replace(|c: char| c.is_control(), " ")
+    };
+    let start = found.start.saturating_sub(AROUND_BYTES);
+    let end = found.end.saturating_add(AROUND_BYTES).min(unit.len());
+    let shown = found.end.min(found.start.saturating_add(MATCH_BYTES_MAX));
+    let cut = if shown < found.end { "..." } else { "" };
+    let matched = text(found.start..shown);
+    format!("{}[{matched}{cut}]{}", text(start..found.start), text(found.end..end)).into()
+}
