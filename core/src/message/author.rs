@@ -42,7 +42,9 @@ pub fn named_mailboxes(field: &Field<'_>) -> Vec<NamedMailbox> {
     let raw = &*field.raw_value;
     for (at, octet) in raw.iter().enumerate() {
         match octet {
-            b'"' if comment == 0 && (at == 0 || raw.get(at - 1) != Some(&b'\\')) => quoted = !quoted,
+            b'"' if comment == 0 && (at == 0 || raw.get(at - 1) != Some(&b'\\')) => {
+                quoted = !quoted
+            }
             b'<' if !quoted => angle = true,
             b'>' if !quoted => angle = false,
             b'(' if !quoted => comment += 1,
@@ -144,7 +146,10 @@ mod tests {
             &[("山田", "yamada@example.jp"), ("", "b@example.org")],
         );
         check("\"boss@bank.example\" <x@evil.example>", &[("boss@bank.example", "x@evil.example")]);
-        check("team: a@example.com, B <b@example.com>;", &[("", "a@example.com"), ("B", "b@example.com")]);
+        check(
+            "team: a@example.com, B <b@example.com>;",
+            &[("", "a@example.com"), ("B", "b@example.com")],
+        );
         check("nobody", &[]);
     }
 

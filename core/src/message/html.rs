@@ -161,9 +161,9 @@ impl State {
 
     /// Keeps a link; its place, if there is room for it.
     fn link(&mut self, link: &str) -> Option<u32> {
-        let place = u32::try_from(self.out.links.len()).ok().filter(|_| {
-            self.out.links.len() < LINKS_MAX
-        })?;
+        let place = u32::try_from(self.out.links.len())
+            .ok()
+            .filter(|_| self.out.links.len() < LINKS_MAX)?;
         self.out.script |= starts_with_script(link);
         self.out.links.push(link.trim().into());
         Some(place)

@@ -61,7 +61,13 @@ pub fn disguised_words(text: &str) -> usize {
         return 0;
     }
     let words = text.split(|c: char| !c.is_alphanumeric());
-    words.filter(|word| !word.is_ascii() && word.contains(|c: char| c.is_ascii_alphabetic()) && is_disguised(word)).count()
+    words
+        .filter(|word| {
+            !word.is_ascii()
+                && word.contains(|c: char| c.is_ascii_alphabetic())
+                && is_disguised(word)
+        })
+        .count()
 }
 
 /// The word reads as Latin although not all of it is.

@@ -23,17 +23,122 @@ const GRAY_POINTS: MilliPoints = 3_000;
 
 /// Words that brands have beside their name; they leave nothing of an author of his own.
 const WORDS: [&str; 66] = [
-    "a", "account", "accounts", "alert", "alerts", "and", "auto", "bank", "billing", "card", "care", "center", "centre", "client", "co",
-    "com", "confirm", "corp", "corporation", "customer", "delivery", "department", "desk", "express", "for", "from", "help", "helpdesk", "id",
-    "inc", "info", "information", "japan", "jp", "limited", "llc", "ltd", "mail", "member", "members", "my", "news", "no", "noreply", "notice",
-    "notification", "notifications", "office", "official", "online", "order", "orders", "pay", "payment", "prime", "reply", "security", "service",
-    "services", "shipping", "shop", "store", "support", "team", "the", "update",
+    "a",
+    "account",
+    "accounts",
+    "alert",
+    "alerts",
+    "and",
+    "auto",
+    "bank",
+    "billing",
+    "card",
+    "care",
+    "center",
+    "centre",
+    "client",
+    "co",
+    "com",
+    "confirm",
+    "corp",
+    "corporation",
+    "customer",
+    "delivery",
+    "department",
+    "desk",
+    "express",
+    "for",
+    "from",
+    "help",
+    "helpdesk",
+    "id",
+    "inc",
+    "info",
+    "information",
+    "japan",
+    "jp",
+    "limited",
+    "llc",
+    "ltd",
+    "mail",
+    "member",
+    "members",
+    "my",
+    "news",
+    "no",
+    "noreply",
+    "notice",
+    "notification",
+    "notifications",
+    "office",
+    "official",
+    "online",
+    "order",
+    "orders",
+    "pay",
+    "payment",
+    "prime",
+    "reply",
+    "security",
+    "service",
+    "services",
+    "shipping",
+    "shop",
+    "store",
+    "support",
+    "team",
+    "the",
+    "update",
 ];
 const JAPANESE_WORDS: [&str; 48] = [
-    "カスタマーサービス", "カスタマーサポート", "カスタマーセンター", "お客様サポート", "お客様センター", "お客様サービス", "お客さま", "サポート",
-    "センター", "サービス", "セキュリティ", "アカウント", "メンバーズ", "オンライン", "ショッピング", "株式会社", "事務局", "公式", "通知", "自動",
-    "配信", "送信", "専用", "窓口", "管理", "運営", "担当", "会員", "重要", "緊急", "お知らせ", "ご案内", "ご利用", "ご確認", "お支払い", "確認", "銀行",
-    "カード", "証券", "認証", "情報", "安全", "メール", "チーム", "からの", "より", "様", "係",
+    "カスタマーサービス",
+    "カスタマーサポート",
+    "カスタマーセンター",
+    "お客様サポート",
+    "お客様センター",
+    "お客様サービス",
+    "お客さま",
+    "サポート",
+    "センター",
+    "サービス",
+    "セキュリティ",
+    "アカウント",
+    "メンバーズ",
+    "オンライン",
+    "ショッピング",
+    "株式会社",
+    "事務局",
+    "公式",
+    "通知",
+    "自動",
+    "配信",
+    "送信",
+    "専用",
+    "窓口",
+    "管理",
+    "運営",
+    "担当",
+    "会員",
+    "重要",
+    "緊急",
+    "お知らせ",
+    "ご案内",
+    "ご利用",
+    "ご確認",
+    "お支払い",
+    "確認",
+    "銀行",
+    "カード",
+    "証券",
+    "認証",
+    "情報",
+    "安全",
+    "メール",
+    "チーム",
+    "からの",
+    "より",
+    "様",
+    "係",
 ];
 
 /// What a text says that it is.
@@ -91,14 +196,22 @@ fn claimed_address(name: &str) -> Option<Claim> {
 }
 
 /// All signs about brands and the author's domain.
-pub(super) fn find(letter: &Letter<'_, '_>, links: &Links, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+pub(super) fn find(
+    letter: &Letter<'_, '_>,
+    links: &Links,
+    tables: &ScanTables<'_>,
+    out: &mut Vec<Finding>,
+) {
     author(letter, tables, out);
     let domain = letter.domain();
     let named = letter.authors.first().and_then(|author| {
         let name = fold(&author.name);
         // `'PayPal' via Group <group@lists.example>` says where it went through.
         let via = letter.list && name.contains(" via ");
-        claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)
+        let claimed = claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)?;
+        // Surveys, tickets and job offers come from the platforms that brands run them on.
+        let on_platform = known().is(domain, HostKind::Click);
+        Some(Claim { strong: claimed.strong && !on_platform, ..claimed })
     });
     let foreign = |claim: &Claim| !belongs(domain, &claim.brands);
     let leads = |claim: &Claim| links.clicks.iter().any(|host| belongs(host, &claim.brands));
@@ -155,7 +268,9 @@ fn name_of(claim: &Claim) -> &'static str {
 /// mail speak of others.
 fn subject(letter: &Letter<'_, '_>) -> Option<Claim> {
     let subject = letter.subject.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let answer = ["re:", "fw:", "fwd:", "aw:", "返信:", "転送:"].iter().any(|head| subject.starts_with(head));
+    let answer = ["re:", "fw:", "fwd:", "aw:", "返信:", "転送:"]
+        .iter()
+        .any(|head| subject.starts_with(head));
     if answer {
         return None;
     }
@@ -174,7 +289,12 @@ fn subject(letter: &Letter<'_, '_>) -> Option<Claim> {
 
 /// A text that speaks as a brand all the time.
 fn text(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
-    if letter.list || letter.gray >= GRAY_POINTS || links.clickable == 0 || letter.has("in-reply-to") || letter.has("references") {
+    if letter.list
+        || letter.gray >= GRAY_POINTS
+        || links.clickable == 0
+        || letter.has("in-reply-to")
+        || letter.has("references")
+    {
         return;
     }
     let text = &letter.view.normalised().text;
@@ -186,8 +306,13 @@ fn text(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
             None => counts.push((number, 1)),
         }
     }
-    let Some((number, count)) = counts.iter().copied().max_by_key(|(_, count)| *count) else { return };
-    let Some(brand) = known().brand(number).filter(|brand| !brand.generic && count >= MENTIONS_MIN) else { return };
+    let Some((number, count)) = counts.iter().copied().max_by_key(|(_, count)| *count) else {
+        return;
+    };
+    let Some(brand) = known().brand(number).filter(|brand| !brand.generic && count >= MENTIONS_MIN)
+    else {
+        return;
+    };
     let own = |host: &str| known().brands_of(host).contains(&number);
     if !own(letter.domain()) && !links.clicks.iter().any(|host| own(host)) {
         add(out, &signs::BRAND_TEXT, brand.name());
@@ -246,9 +371,19 @@ mod tests {
     fn a_name_is_a_brands_if_nothing_else_is_left_of_it() {
         let check = |name: &str, expected: Option<(&str, bool)>| {
             let found = claim(&fold(name));
-            assert_eq!(found.as_ref().map(|claim| (name_of(claim), claim.strong)), expected, "{name}");
+            assert_eq!(
+                found.as_ref().map(|claim| (name_of(claim), claim.strong)),
+                expected,
+                "{name}"
+            );
         };
-        for name in ["Amazon", "Amazon.co.jp", "Ａｍａｚｏｎカスタマーサービス", "Amazon Security Team", "\u{410}m\u{430}zon"] {
+        for name in [
+            "Amazon",
+            "Amazon.co.jp",
+            "Ａｍａｚｏｎカスタマーサービス",
+            "Amazon Security Team",
+            "\u{410}m\u{430}zon",
+        ] {
             check(name, Some(("amazon", true)));
         }
         check("三井住友カード株式会社", Some(("三井住友銀行", true)));

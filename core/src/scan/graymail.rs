@@ -24,26 +24,109 @@ const COUNTED_MIN: usize = 3;
 
 /// Fields that services for newsletters write.
 const SENDER_FIELDS: [&str; 28] = [
-    "feedback-id", "x-sg-eid", "x-mailgun-sid", "x-mc-user", "x-mandrill-user", "x-sfmc-stack", "x-msfbl", "x-campaign",
-    "x-campaign-id", "x-campaignid", "x-csa-complaints", "x-report-abuse", "x-rpcampaign", "x-mailer-recptid", "x-cmail-gid",
-    "x-mkt-id", "x-hs-cid", "x-klaviyo-message-id", "x-acs-campaign", "x-rext", "x-mailin-campaign", "x-sib-id",
-    "x-binding", "x-jobid", "x-subscriberid", "x-newsletter", "x-mail-id", "x-cuenote-id",
+    "feedback-id",
+    "x-sg-eid",
+    "x-mailgun-sid",
+    "x-mc-user",
+    "x-mandrill-user",
+    "x-sfmc-stack",
+    "x-msfbl",
+    "x-campaign",
+    "x-campaign-id",
+    "x-campaignid",
+    "x-csa-complaints",
+    "x-report-abuse",
+    "x-rpcampaign",
+    "x-mailer-recptid",
+    "x-cmail-gid",
+    "x-mkt-id",
+    "x-hs-cid",
+    "x-klaviyo-message-id",
+    "x-acs-campaign",
+    "x-rext",
+    "x-mailin-campaign",
+    "x-sib-id",
+    "x-binding",
+    "x-jobid",
+    "x-subscriberid",
+    "x-newsletter",
+    "x-mail-id",
+    "x-cuenote-id",
 ];
 
 /// How to unsubscribe, in languages that come here.
 const WORDS: [&str; 28] = [
-    "unsubscribe", "opt out of", "opt-out", "email preferences", "e-mail preferences", "manage preferences",
-    "manage your preferences", "update your preferences", "communication preferences", "stop receiving", "no longer wish to receive",
-    "remove yourself from", "removed from this list", "removed from our mailing list", "配信停止", "配信解除", "配信を停止", "配信の停止", "配信の解除",
-    "配信を解除", "購読解除", "購読を解除", "購読停止", "メール受信設定", "配信を希望されない", "配信を希望しない", "abmelden", "désabonner",
+    "unsubscribe",
+    "opt out of",
+    "opt-out",
+    "email preferences",
+    "e-mail preferences",
+    "manage preferences",
+    "manage your preferences",
+    "update your preferences",
+    "communication preferences",
+    "stop receiving",
+    "no longer wish to receive",
+    "remove yourself from",
+    "removed from this list",
+    "removed from our mailing list",
+    "配信停止",
+    "配信解除",
+    "配信を停止",
+    "配信の停止",
+    "配信の解除",
+    "配信を解除",
+    "購読解除",
+    "購読を解除",
+    "購読停止",
+    "メール受信設定",
+    "配信を希望されない",
+    "配信を希望しない",
+    "abmelden",
+    "désabonner",
 ];
 
 /// Subjects of what is sent for one reader.
 const TRANSACTIONS: [&str; 40] = [
-    "order confirmation", "your order", "order #", "order no", "receipt", "invoice", "has shipped", "has been shipped", "shipment", "delivered",
-    "password", "verification code", "security code", "security alert", "one-time", "passcode", "verify your", "confirm your", "sign-in",
-    "booking confirm", "reservation confirm", "itinerary", "e-ticket", "payment received", "statement is", "ご注文の確認", "ご注文ありがとう", "注文確認",
-    "注文を承り", "発送のお知らせ", "発送しました", "発送いたしました", "お届け予定", "領収書", "予約確認", "予約完了", "パスワード", "認証コード", "ご利用のお知らせ",
+    "order confirmation",
+    "your order",
+    "order #",
+    "order no",
+    "receipt",
+    "invoice",
+    "has shipped",
+    "has been shipped",
+    "shipment",
+    "delivered",
+    "password",
+    "verification code",
+    "security code",
+    "security alert",
+    "one-time",
+    "passcode",
+    "verify your",
+    "confirm your",
+    "sign-in",
+    "booking confirm",
+    "reservation confirm",
+    "itinerary",
+    "e-ticket",
+    "payment received",
+    "statement is",
+    "ご注文の確認",
+    "ご注文ありがとう",
+    "注文確認",
+    "注文を承り",
+    "発送のお知らせ",
+    "発送しました",
+    "発送いたしました",
+    "お届け予定",
+    "領収書",
+    "予約確認",
+    "予約完了",
+    "パスワード",
+    "認証コード",
+    "ご利用のお知らせ",
     "お支払い完了",
 ];
 
@@ -67,8 +150,10 @@ pub(super) fn find(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding
         add(out, &signs::GRAY_CLICKS, "");
     }
     let pages = letter.view.parts.iter().filter(|part| part.is_shown_as_html());
-    let pictures = pages.map(|part| part.html().images).max();
-    if pictures.is_some_and(|count| count >= PAGE_PICTURES_MIN) && links.clickable >= PAGE_LINKS_MIN {
+    let many = |page: &crate::message::HtmlText| {
+        page.images >= PAGE_PICTURES_MIN && page.anchors.len() >= PAGE_LINKS_MIN
+    };
+    if pages.map(|part| part.html()).any(many) {
         add(out, &signs::GRAY_PAGE, "");
     }
     out.iter().skip(before).map(|found| found.points).sum()
@@ -101,9 +186,15 @@ fn fields(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 
 /// People who write to one another: a list that can be posted to, or an answer.
 fn is_discussion(letter: &Letter<'_, '_>) -> bool {
-    let posted = letter.field("list-post").is_some_and(|post| !post.to_ascii_lowercase().starts_with("no"));
+    let posted =
+        letter.field("list-post").is_some_and(|post| !post.to_ascii_lowercase().starts_with("no"));
     let answer = letter.has("in-reply-to") || letter.has("references");
-    posted || answer || letter.list && !letter.bulk && !letter.has("list-id")
+    let answer =
+        answer || ["re:", "fwd:", "fw:", "aw:"].iter().any(|head| letter.subject.starts_with(head));
+    // Programs for lists of people, older than RFC 2369.
+    let group =
+        ["mailing-list", "x-mailing-list", "x-beenthere"].iter().any(|field| letter.has(field));
+    posted || answer || group && !letter.has("list-unsubscribe-post")
 }
 
 /// Words of how to unsubscribe, at the beginning or the end.

@@ -34,7 +34,8 @@ pub(super) fn find(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
         asks(part, out);
         hides(part.html(), out);
     }
-    let attached = letter.view.parts.iter().filter(|part| !part.is_shown_as_html() && is_page(part));
+    let attached =
+        letter.view.parts.iter().filter(|part| !part.is_shown_as_html() && is_page(part));
     for part in attached.take(1) {
         add(out, &signs::HTML_ATTACHED, part.file_name().unwrap_or_default());
     }
@@ -158,7 +159,11 @@ fn differ(plain: &str, page: &str) -> bool {
     let words = |text: &str| -> AHashSet<String> {
         let words = text.split_whitespace().filter(|word| !word.contains("://"));
         let words = words.flat_map(|word| word.split(|c: char| !c.is_alphanumeric()));
-        words.filter(|word| word.chars().count() >= 4).take(WORDS_MAX).map(str::to_lowercase).collect()
+        words
+            .filter(|word| word.chars().count() >= 4)
+            .take(WORDS_MAX)
+            .map(str::to_lowercase)
+            .collect()
     };
     let (plain, page) = (words(plain), words(page));
     if plain.len() < WORDS_MIN || page.len() < WORDS_MIN {

@@ -193,7 +193,8 @@ impl Known {
 
     /// The brand's labels: its names that could be one, and the first of its domains.
     fn index_labels(&mut self, brand: &Brand, number: u16) {
-        let plain = |text: &str| text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        let plain =
+            |text: &str| text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
         let joined = brand.names.iter().map(|name| name.replace(' ', ""));
         let first = brand.domains.first().map(|domain| label_of(domain).to_owned());
         for label in joined.chain(first).filter(|label| plain(label) && label.len() >= 3) {
@@ -223,13 +224,22 @@ impl Known {
         let mut found: BrandIds =
             parents(host).filter_map(|name| self.domains.get(name)).flatten().copied().collect();
         let label = label_of(host);
-        let Some(number) = self.labels.get(label).copied().filter(|_| !host.is_empty()) else { return found };
+        if label.is_empty() {
+            return found;
+        }
         let suffix = psl::suffix_str(host).unwrap_or_default();
-        // `amazon.de`; `amazon.xyz` is anybody's. A company of that name stands behind `amazon.co.jp`-like
-        // names, too: the registry asks for one.
+        // `amazon.de`; `amazon.xyz` is anybody's.
         let country = suffix.rsplit('.').next().is_some_and(|top| top.len() == 2);
-        let global = self.brand(number).is_some_and(|brand| brand.global && country && !self.is_cheap(host));
-        if (global || is_restricted(suffix)) && !found.contains(&number) {
+        let whole = self.labels.get(label).copied();
+        let global = whole.filter(|number| {
+            self.brand(*number).is_some_and(|brand| brand.global && country && !self.is_cheap(host))
+        });
+        // A company of that name stands behind `amazon-card.co.jp`: the registry asks for one.
+        let words = || label.split('-').filter_map(|word| self.labels.get(word).copied());
+        let company = whole.or_else(|| words().next()).or_else(|| self.label_inside(label));
+        if let Some(number) = global.or_else(|| company.filter(|_| is_restricted(suffix)))
+            && !found.contains(&number)
+        {
             found.push(number);
         }
         found
@@ -282,7 +292,9 @@ impl Known {
         }
         let looks = skeleton(label);
         let long = looks.chars().count() >= 5;
-        if let Some(number) = self.skeletons.get(looks.as_str()).filter(|_| long || !label.is_ascii()) {
+        if let Some(number) =
+            self.skeletons.get(looks.as_str()).filter(|_| long || !label.is_ascii())
+        {
             return Some((*number, Alike::Same));
         }
         if label.len() < NEAR_CHARS_MIN - 1 || label.len() > 40 || !label.is_ascii() {
@@ -300,7 +312,8 @@ impl Known {
 fn finder(patterns: &[Box<str>]) -> AhoCorasick {
     let patterns = patterns.iter().map(|pattern| &**pattern);
     let mut builder = AhoCorasick::builder();
-    let built = builder.match_kind(MatchKind::LeftmostLongest).ascii_case_insensitive(true).build(patterns);
+    let built =
+        builder.match_kind(MatchKind::LeftmostLongest).ascii_case_insensitive(true).build(patterns);
     built.unwrap_or_else(|_| empty_names())
 }
 
@@ -324,8 +337,20 @@ pub(super) fn label_of(host: &str) -> &str {
 pub(super) fn is_restricted(suffix: &str) -> bool {
     matches!(
         suffix,
-        "co.jp" | "go.jp" | "ac.jp" | "ed.jp" | "lg.jp" | "ad.jp" | "gov" | "mil" | "edu" | "gov.uk"
-            | "gov.au" | "com.au" | "bank" | "insurance"
+        "co.jp"
+            | "go.jp"
+            | "ac.jp"
+            | "ed.jp"
+            | "lg.jp"
+            | "ad.jp"
+            | "gov"
+            | "mil"
+            | "edu"
+            | "gov.uk"
+            | "gov.au"
+            | "com.au"
+            | "bank"
+            | "insurance"
     )
 }
 
@@ -353,7 +378,9 @@ pub(super) fn skeleton(label: &str) -> String {
 #[must_use]
 pub fn passes_for(host: &str, domain: &str) -> bool {
     let whole = host.split_once(domain);
-    if whole.is_some_and(|(before, after)| (before.is_empty() || before.ends_with('.')) && after.starts_with('.')) {
+    if whole.is_some_and(|(before, after)| {
+        (before.is_empty() || before.ends_with('.')) && after.starts_with('.')
+    }) {
         return true;
     }
     let (label, own) = (label_of(host), label_of(domain));
@@ -362,7 +389,8 @@ pub fn passes_for(host: &str, domain: &str) -> bool {
         return false;
     }
     let (label, own) = (plain(label), plain(own));
-    let near = own.len() >= NEAR_CHARS_MIN && label.is_ascii() && own.is_ascii() && one_off(&own, &label);
+    let near =
+        own.len() >= NEAR_CHARS_MIN && label.is_ascii() && own.is_ascii() && one_off(&own, &label);
     near || skeleton(&label) == skeleton(&own)
 }
 
@@ -379,7 +407,8 @@ fn one_off(left: &str, right: &str) -> bool {
     let (short, long) = if left.len() <= right.len() { (left, right) } else { (right, left) };
     let (short, long) = (short.as_bytes(), long.as_bytes());
     let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
-    let (short, long) = (short.get(same..).unwrap_or_default(), long.get(same..).unwrap_or_default());
+    let (short, long) =
+        (short.get(same..).unwrap_or_default(), long.get(same..).unwrap_or_default());
     match (short, long) {
         ([], []) => false,
         (rest, [_, more @ ..]) if rest == more => true,
@@ -416,7 +445,9 @@ mod tests {
     #[test]
     fn labels_that_could_be_taken_for_a_brand_are_found_and_others_not() {
         let alike = |label: &str| {
-            known().alike(label).and_then(|(number, how)| Some((known().brand(number)?.name(), how)))
+            known()
+                .alike(label)
+                .and_then(|(number, how)| Some((known().brand(number)?.name(), how)))
         };
         assert_eq!(alike("arnazon"), Some(("amazon", Alike::Same)));
         assert_eq!(alike("paypa1"), Some(("paypal", Alike::Same)));
@@ -427,7 +458,8 @@ mod tests {
         for label in ["amazom", "amzaon", "amazonn", "amzon"] {
             assert_eq!(alike(label), Some(("amazon", Alike::Near)), "{label}");
         }
-        for label in ["amazon", "maison", "chance", "maple", "example", "mercury", "lime", "orange"] {
+        for label in ["amazon", "maison", "chance", "maple", "example", "mercury", "lime", "orange"]
+        {
             assert_eq!(alike(label), None, "{label}");
         }
     }
@@ -440,6 +472,7 @@ mod tests {
         assert_eq!(of("www.amazon.co.jp"), ["amazon"]);
         assert_eq!(of("amazon.de"), ["amazon"]);
         assert_eq!(of("mail.rakuten.co.jp"), ["rakuten"]);
+        assert_eq!(of("rakuten-somethingnew.co.jp"), ["rakuten"]);
         assert!(of("amazon.xyz").is_empty() && of("amazon.co.jp.evil.example").is_empty());
         assert!(of("amazon.cn.evil.top").is_empty());
         assert!(of("192.0.2.1").is_empty() && of("").is_empty());

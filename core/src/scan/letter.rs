@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::known::{HostKind, known};
-use super::finding::MilliPoints;
-use super::links::Links;
 use super::ScanTables;
+use super::finding::MilliPoints;
+use super::known::{HostKind, known};
+use super::links::Links;
 use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
 
 /// Authors and addresses for answers that are kept.
@@ -79,7 +79,9 @@ impl<'v, 'm> Letter<'v, 'm> {
         let subject = view.fields_named("subject").next().map_or("", |field| &field.value);
         let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
         let to = mailboxes("to", RECIPIENTS_MAX).into_iter().chain(mailboxes("cc", RECIPIENTS_MAX));
-        let has = |names: &[&'static str]| names.iter().any(|name| view.fields_named(name).next().is_some());
+        let has = |names: &[&'static str]| {
+            names.iter().any(|name| view.fields_named(name).next().is_some())
+        };
         Self {
             view,
             authors: mailboxes("from", MAILBOXES_MAX),
@@ -88,13 +90,24 @@ impl<'v, 'm> Letter<'v, 'm> {
             subject: fold(&subject),
             gray: 0,
             bulk: has(&["list-unsubscribe"]),
-            list: has(&["list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-loop"]),
+            list: has(&[
+                "list-id",
+                "list-post",
+                "mailing-list",
+                "x-mailing-list",
+                "x-beenthere",
+                "x-loop",
+            ]),
         }
     }
 
     /// The decoded value of the first field of that name, without white space at its ends.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.view.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value.trim())
+        self.view
+            .fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.trim())
     }
 
     /// Whether a field of that name is there.
@@ -110,7 +123,8 @@ impl<'v, 'm> Letter<'v, 'm> {
     /// What is kept of it for later.
     pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
         let brands = known().brands_of(self.domain());
-        let of_brand = |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
+        let of_brand =
+            |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
         let brand = brands.first().and_then(|number| known().brand(*number));
         let shown = links.shown.iter().map(|pair| (pair.shown.clone(), pair.target.clone()));
         Sender {

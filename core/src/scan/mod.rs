@@ -31,7 +31,7 @@ mod zip;
 
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
 pub use cut::{Cut, cuts};
+pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};
 pub use known::passes_for;
 pub use letter::{Sender, fold};
 pub use signs::{SIGNS, Sign};
-pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};

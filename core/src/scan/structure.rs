@@ -4,10 +4,10 @@
 
 use mail_parser::DateTime;
 
+use super::ScanTables;
 use super::finding::Finding;
 use super::letter::{Letter, is_free};
 use super::signs::{self, add};
-use super::ScanTables;
 use crate::message::{disguised_words, is_invisible};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -40,7 +40,8 @@ fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
         && !letter.bulk
     {
         let end = domain.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-'));
-        let domain = domain.get(..end.unwrap_or(domain.len())).unwrap_or(domain).to_ascii_lowercase();
+        let domain =
+            domain.get(..end.unwrap_or(domain.len())).unwrap_or(domain).to_ascii_lowercase();
         let other = organisation(&domain) != organisation(author.domain());
         if other && psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known()) {
             add(out, &signs::AUTHOR_NAME_IS_ADDRESS, &author.name);
@@ -54,8 +55,13 @@ fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 }
 
 fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
-    let (Some(author), Some(reply)) = (letter.authors.first(), letter.reply_to.first()) else { return };
-    if letter.list || organisation(reply.domain()) == organisation(author.domain()) && !is_free(author.domain(), tables) {
+    let (Some(author), Some(reply)) = (letter.authors.first(), letter.reply_to.first()) else {
+        return;
+    };
+    if letter.list
+        || organisation(reply.domain()) == organisation(author.domain())
+            && !is_free(author.domain(), tables)
+    {
         return;
     }
     match (is_free(author.domain(), tables), is_free(reply.domain(), tables)) {
@@ -86,7 +92,8 @@ fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
         add(out, &signs::SUBJECT_FANCY_LETTERS, &field.value);
     }
     let raw = field.raw_value.to_ascii_lowercase();
-    let coded = memchr::memmem::find(&raw, b"?b?").is_some() && memchr::memmem::find(&raw, b"=?").is_some();
+    let coded =
+        memchr::memmem::find(&raw, b"?b?").is_some() && memchr::memmem::find(&raw, b"=?").is_some();
     if coded && field.value.is_ascii() && !field.value.is_empty() {
         add(out, &signs::SUBJECT_ENCODED_FOR_NOTHING, &field.value);
     }
@@ -116,7 +123,9 @@ fn dates(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     };
     let received = letter.field("received").and_then(|field| field.rsplit_once(';'));
     let received = received.and_then(|(_, date)| seconds(date.trim()));
-    let Some((written, received)) = letter.field("date").and_then(seconds).zip(received) else { return };
+    let Some((written, received)) = letter.field("date").and_then(seconds).zip(received) else {
+        return;
+    };
     if written > received + DAY_SECONDS {
         add(out, &signs::DATE_FUTURE, letter.field("date").unwrap_or_default());
     } else if written < received - 7 * DAY_SECONDS {

@@ -111,7 +111,11 @@ pub struct Way<'w> {
 /// Whether the author's domain is vouched for: by DMARC, or, where the domain publishes none, by an SPF or DKIM pass of the same
 /// organisation. `None`: nobody could tell.
 #[must_use]
-pub fn vouched(found: &Authentication, evidence: &[AuthEvidence], author_domain: &str) -> Option<bool> {
+pub fn vouched(
+    found: &Authentication,
+    evidence: &[AuthEvidence],
+    author_domain: &str,
+) -> Option<bool> {
     if found.left_out {
         // A held copy that is looked at again: what spoke against the sender was kept, what spoke for him was not.
         let failed = |one: &AuthEvidence| {
@@ -120,7 +124,8 @@ pub fn vouched(found: &Authentication, evidence: &[AuthEvidence], author_domain:
         };
         return evidence.iter().any(failed).then_some(false);
     }
-    let organisation = |domain: &str| psl::domain_str(domain).unwrap_or(domain).to_ascii_lowercase();
+    let organisation =
+        |domain: &str| psl::domain_str(domain).unwrap_or(domain).to_ascii_lowercase();
     let author = organisation(author_domain);
     match found.dmarc.result {
         AuthResult::Pass => return Some(true),
@@ -132,18 +137,26 @@ pub fn vouched(found: &Authentication, evidence: &[AuthEvidence], author_domain:
         | AuthResult::SoftFail
         | AuthResult::PermError => {}
     }
-    let signed = found.dkim.iter().any(|one| one.result == AuthResult::Pass && organisation(&one.domain) == author);
+    let signed = found
+        .dkim
+        .iter()
+        .any(|one| one.result == AuthResult::Pass && organisation(&one.domain) == author);
     let sent = found.spf.result == AuthResult::Pass && organisation(&found.spf.domain) == author;
     if signed || sent {
         return Some(true);
     }
-    let late = found.spf.result == AuthResult::TempError || found.dkim_result() == AuthResult::TempError;
+    let late =
+        found.spf.result == AuthResult::TempError || found.dkim_result() == AuthResult::TempError;
     (!late).then_some(false)
 }
 
 /// Everything in a mail that poses as somebody, for recipients of one domain.
 #[must_use]
-pub fn impersonation(sender: &Sender, way: &Way<'_>, settings: &ImpersonationSettings) -> Vec<Finding> {
+pub fn impersonation(
+    sender: &Sender,
+    way: &Way<'_>,
+    settings: &ImpersonationSettings,
+) -> Vec<Finding> {
     let mut out = Vec::new();
     if !settings.enabled {
         return out;
@@ -166,10 +179,21 @@ struct Seen<'s> {
     settings: &'s ImpersonationSettings,
 }
 
-fn add(out: &mut Vec<Finding>, rule: &str, (kind, points): (FindingKind, MilliPoints), detail: &str) {
+fn add(
+    out: &mut Vec<Finding>,
+    rule: &str,
+    (kind, points): (FindingKind, MilliPoints),
+    detail: &str,
+) {
     if points != 0 && !out.iter().any(|found| &*found.rule == rule) {
         let detail: String = detail.chars().take(200).collect();
-        out.push(Finding { kind, rule: rule.into(), points, detail: detail.into(), log_only: false });
+        out.push(Finding {
+            kind,
+            rule: rule.into(),
+            points,
+            detail: detail.into(),
+            log_only: false,
+        });
     }
 }
 
@@ -287,7 +311,11 @@ impl Seen<'_> {
     fn brands(&self, out: &mut Vec<Finding>) {
         let points = self.settings.points.brand;
         let sender = self.sender;
-        if !sender.brand.is_empty() && self.way.vouched == Some(false) && !sender.list && !sender.free_author {
+        if !sender.brand.is_empty()
+            && self.way.vouched == Some(false)
+            && !sender.list
+            && !sender.free_author
+        {
             add(out, "BRAND_FORGED", (FindingKind::Phishing, points), &sender.brand);
             if sender.links && !sender.brand_linked {
                 let points = (FindingKind::Phishing, 2_000);
@@ -299,11 +327,13 @@ impl Seen<'_> {
         for brand in &self.settings.brands {
             let own = brand.domains.iter().any(|domain| is_of(author.domain(), domain));
             let claims = brand.names.iter().find(|brand| Name::of(brand).is_in(&name));
-            let Some(claimed) = claims.filter(|_| !own || self.way.vouched == Some(false)) else { continue };
+            let Some(claimed) = claims.filter(|_| !own || self.way.vouched == Some(false)) else {
+                continue;
+            };
             let found = format!("{claimed} by {}", author.address);
             add(out, "BRAND_LISTED", (FindingKind::Phishing, points), &found);
-            let linked = |host: &Box<str>| brand.domains.iter().any(|domain| is_of(host, domain));
-            if sender.links && !sender.link_hosts.iter().any(linked) {
+            let linked = |host: &str| brand.domains.iter().any(|domain| is_of(host, domain));
+            if sender.links && !sender.link_hosts.iter().any(|host| linked(host)) {
                 add(out, "BRAND_LISTED_LINKS", (FindingKind::Phishing, 2_000), claimed);
             }
         }
@@ -316,7 +346,7 @@ fn names_domain(name: &str, domain: &str) -> bool {
         let before = name.get(..at).and_then(|text| text.chars().next_back());
         let after = name.get(at + domain.len()..).and_then(|text| text.chars().next());
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        !before.is_some_and(|c| joins(c) || c == '.') && !after.is_some_and(|c| joins(c))
+        !before.is_some_and(|c| joins(c) || c == '.') && !after.is_some_and(joins)
     })
 }
 
@@ -410,20 +440,26 @@ mod tests {
         ] {
             let sender = Sender { authors: vec![mailbox(name, address)], ..Sender::default() };
             let found = rules(&sender, &way(Some(true)));
-            assert_eq!(found.iter().any(|rule| rule == "BEC_PERSON"), expected, "{name} {address} {found:?}");
+            assert_eq!(
+                found.iter().any(|rule| rule == "BEC_PERSON"),
+                expected,
+                "{name} {address} {found:?}"
+            );
         }
     }
 
     #[test]
     fn own_domain_counts_only_where_nobody_vouches_for_it() {
-        let sender = Sender { authors: vec![mailbox("IT", "it@example.co.jp")], ..Sender::default() };
+        let sender =
+            Sender { authors: vec![mailbox("IT", "it@example.co.jp")], ..Sender::default() };
         assert_eq!(rules(&sender, &way(Some(false))), ["BEC_OWN_DOMAIN"]);
         assert!(rules(&sender, &way(Some(true))).is_empty());
         assert!(rules(&sender, &way(None)).is_empty(), "not checked is not forged");
         let list = Sender { list: true, ..sender };
         assert!(rules(&list, &way(Some(false))).is_empty(), "a list breaks signatures");
         let named = |name: &str| {
-            let sender = Sender { authors: vec![mailbox(name, "x@evil.example")], ..Sender::default() };
+            let sender =
+                Sender { authors: vec![mailbox(name, "x@evil.example")], ..Sender::default() };
             rules(&sender, &way(Some(true)))
         };
         assert_eq!(named("メール管理者 example.co.jp"), ["BEC_OWN_DOMAIN_IN_NAME"]);
@@ -436,7 +472,13 @@ mod tests {
         let check = |sender: &Sender, expected: &[&str]| {
             assert_eq!(rules(sender, &way(Some(true))), expected, "{sender:?}");
         };
-        for domain in ["examp1e.co.jp", "exanple.com", "exarnple.com", "suppller.com", "supplier.com.evil.test"] {
+        for domain in [
+            "examp1e.co.jp",
+            "exanple.com",
+            "exarnple.com",
+            "suppller.com",
+            "supplier.com.evil.test",
+        ] {
             let authors = vec![mailbox("", &format!("a@{domain}"))];
             let links = vec![domain.into()];
             if !domain.starts_with("exarnple") {
@@ -444,7 +486,9 @@ mod tests {
                 check(&Sender { link_hosts: links, ..Sender::default() }, &["LINK_LOOKS_LIKE_OWN"]);
             }
         }
-        for domain in ["example.com", "www.example.co.jp", "supplier.com", "a.supplier.com", "other.example"] {
+        for domain in
+            ["example.com", "www.example.co.jp", "supplier.com", "a.supplier.com", "other.example"]
+        {
             let authors = vec![mailbox("", &format!("a@{domain}"))];
             check(&Sender { authors, link_hosts: vec![domain.into()], ..Sender::default() }, &[]);
         }
@@ -455,12 +499,14 @@ mod tests {
     #[test]
     fn what_makes_it_worse_never_stands_alone() {
         let reply_to = vec![mailbox("", "boss@gmail.com")];
-        let mut sender = Sender { authors: vec![mailbox("x", "x@evil.example")], reply_to, ..Sender::default() };
+        let mut sender =
+            Sender { authors: vec![mailbox("x", "x@evil.example")], reply_to, ..Sender::default() };
         let stranger = Way { known_client: false, ..way(Some(true)) };
         assert!(rules(&sender, &stranger).is_empty());
         sender.authors = vec![mailbox("山田太郎", "x@evil.example")];
         assert_eq!(rules(&sender, &stranger), ["BEC_PERSON", "BEC_REPLY_TO", "BEC_FIRST_CONTACT"]);
-        let points: i32 = impersonation(&sender, &stranger, &settings()).iter().map(|one| one.points).sum();
+        let points: i32 =
+            impersonation(&sender, &stranger, &settings()).iter().map(|one| one.points).sum();
         assert!(points >= 5_000);
         let off = ImpersonationSettings { enabled: false, ..settings() };
         assert!(impersonation(&sender, &stranger, &off).is_empty());
@@ -471,7 +517,9 @@ mod tests {
         let authors = vec![mailbox("", "no-reply@amazon.co.jp")];
         let sender = Sender { authors, brand: "amazon".into(), links: true, ..Sender::default() };
         assert_eq!(rules(&sender, &way(Some(false))), ["BRAND_FORGED", "BRAND_FORGED_LINKS"]);
-        assert!(rules(&sender, &way(Some(true))).is_empty() && rules(&sender, &way(None)).is_empty());
+        assert!(
+            rules(&sender, &way(Some(true))).is_empty() && rules(&sender, &way(None)).is_empty()
+        );
         let listed = |address: &str| Sender {
             authors: vec![mailbox("みどり信用組合 お客様センター", address)],
             ..Sender::default()
@@ -487,7 +535,11 @@ mod tests {
         pass.dmarc.result = AuthResult::Pass;
         assert_eq!(vouched(&pass, &[], "example.jp"), Some(true));
         let mut signed = base();
-        signed.dkim = vec![DkimCheck { result: AuthResult::Pass, domain: "mail.example.jp".into(), ..DkimCheck::default() }];
+        signed.dkim = vec![DkimCheck {
+            result: AuthResult::Pass,
+            domain: "mail.example.jp".into(),
+            ..DkimCheck::default()
+        }];
         assert_eq!(vouched(&signed, &[], "example.jp"), Some(true));
         assert_eq!(vouched(&signed, &[], "other.jp"), Some(false));
         let mut late = base();

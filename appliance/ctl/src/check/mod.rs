@@ -131,6 +131,7 @@ impl<'s> Judge<'s> {
         }
         let mut findings = examination.findings.clone();
         findings.extend(self.network_findings(&sender));
+        findings.extend(self.impersonation(&examination, &sender));
         let list = self.lists(&content, &sender);
         let verdict = verdict::judge(&findings, &[], &self.settings.weights, list);
         let decision = self.decide(&view, &examination, &verdict, content.len() as u64);
@@ -164,6 +165,20 @@ impl<'s> Judge<'s> {
         let scan =
             scan::examine(view, &tables, &mut self.scratch, Some(from.as_bytes()), &async || ());
         futures_lite::future::block_on(scan).map_err(|error| error.to_string())
+    }
+
+    /// Whom the mail poses as for the recipient; nobody is asked whether somebody vouches for the author.
+    fn impersonation(&self, examination: &Examination, sender: &Sender) -> Vec<Finding> {
+        let domain = self.recipient.as_ref().map_or("", |recipient| &recipient.domain);
+        let asked = self.arguments.to.as_deref().and_then(|to| to.rsplit_once('@'));
+        let way = verdict::Way {
+            recipient_domains: [domain, asked.map_or(domain, |(_, domain)| domain)],
+            envelope_domain: sender.reverse_path.as_ref().map_or("", |path| &path.domain),
+            vouched: None,
+            known_client: true,
+        };
+        let facts = &examination.facts.sender;
+        verdict::impersonation(facts, &way, &self.settings.impersonation)
     }
 
     fn network_findings(&self, sender: &Sender) -> Vec<Finding> {

@@ -79,10 +79,12 @@ fn names(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Box<str>> {
     let place = section.place_of(key);
     let texts = section.texts(key).unwrap_or_default();
     let fits = |text: &str| {
-        text.chars().filter(|c| c.is_alphanumeric()).count() >= 2 && text.chars().count() <= NAME_CHARS_MAX
+        text.chars().filter(|c| c.is_alphanumeric()).count() >= 2
+            && text.chars().count() <= NAME_CHARS_MAX
     };
     if texts.len() > TEXTS_MAX || texts.iter().any(|text| !fits(text.value)) {
-        let text = format_args!("expected at most {TEXTS_MAX} names of 2 to {NAME_CHARS_MAX} characters");
+        let text =
+            format_args!("expected at most {TEXTS_MAX} names of 2 to {NAME_CHARS_MAX} characters");
         section.wrong(key, place, text);
     }
     texts.iter().map(|text| text.value.into()).collect()
@@ -97,12 +99,17 @@ fn person(section: &mut Section<'_, '_>) -> Person {
     }
     for text in section.texts("addresses").unwrap_or_default() {
         let mailbox = text.value.rsplit_once('@').and_then(|(local_part, domain)| {
-            let domain = idna::domain_to_ascii(domain).ok().filter(|domain| domain.contains('.'))?;
+            let domain =
+                idna::domain_to_ascii(domain).ok().filter(|domain| domain.contains('.'))?;
             (!local_part.is_empty()).then(|| format!("{}@{domain}", local_part.to_lowercase()))
         });
         match mailbox {
             Some(address) => person.addresses.push(address.into()),
-            None => section.wrong("addresses", text.start, format_args!("`{}` is not an address", text.value)),
+            None => section.wrong(
+                "addresses",
+                text.start,
+                format_args!("`{}` is not an address", text.value),
+            ),
         }
     }
     if person.addresses.len() > TEXTS_MAX {

@@ -28,8 +28,8 @@
 //! recipients get 451 until there is one (SM-05).
 
 mod auth;
-mod impersonation;
 mod domain;
+mod impersonation;
 mod rule;
 mod setting;
 

@@ -74,9 +74,16 @@ pub(super) fn gather(
 ) -> Links {
     let mut links = Links::default();
     let clicked = clicked(view);
+    compare(view, &mut links);
+    // What an anchor shows is in the text, too, and is not where anybody gets.
+    let only_shown: AHashSet<Box<str>> =
+        links.shown.iter().map(|pair| pair.shown.clone()).collect();
     let coded: Vec<String> = recipients.iter().take(3).map(|one| coded(one)).collect();
     for uri in view.uris() {
-        let clickable = uri.source != UriSource::Attribute || clicked.contains(&*uri.written);
+        let clickable = match uri.source {
+            UriSource::Attribute => clicked.contains(&*uri.written),
+            UriSource::Text | UriSource::Defanged => !only_shown.contains(&uri.host),
+        };
         links.clickable += usize::from(clickable);
         if clickable {
             scheme(uri, out);
@@ -92,7 +99,8 @@ pub(super) fn gather(
             keep(&mut links.others, &uri.host);
             continue;
         }
-        links.counted += usize::from(has_mark(&uri.canonical) || known().is(&uri.host, HostKind::Click));
+        links.counted +=
+            usize::from(has_mark(&uri.canonical) || known().is(&uri.host, HostKind::Click));
         for end in chain.ends() {
             one_link(end, out);
             keep(&mut links.clicks, &end.host);
@@ -112,7 +120,6 @@ pub(super) fn gather(
         }
     }
     hosts(&links, out);
-    compare(view, &mut links);
     links
 }
 
@@ -218,7 +225,8 @@ fn is_inside(address: IpAddr) -> bool {
 
 /// Something to click that is no address of a page.
 fn scheme(uri: &Uri, out: &mut Vec<Finding>) {
-    let head: String = uri.written.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(20).collect();
+    let head: String =
+        uri.written.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(20).collect();
     let head = head.to_ascii_lowercase();
     let runs = ["javascript:", "vbscript:"].iter().any(|scheme| head.starts_with(scheme));
     let empty = runs && uri.written.len() < 24;
@@ -240,8 +248,11 @@ fn has_mark(canonical: &str) -> bool {
 /// Whether a redirector belongs to a brand and leads out of it. Gates that check links for their customers do so, too.
 fn leaves_brand(outer: &Uri, end: &Uri) -> bool {
     let brands = known().brands_of(&outer.host);
-    let is_gate = ["safelinks", "safelink.", "trendmicro"].iter().any(|gate| outer.host.contains(gate));
-    !brands.is_empty() && !is_gate && !known().brands_of(&end.host).iter().any(|brand| brands.contains(brand))
+    let is_gate =
+        ["safelinks", "safelink.", "trendmicro"].iter().any(|gate| outer.host.contains(gate));
+    !brands.is_empty()
+        && !is_gate
+        && !known().brands_of(&end.host).iter().any(|brand| brands.contains(brand))
 }
 
 /// What hosts look like, each once.
@@ -283,11 +294,14 @@ fn compare(view: &View<'_>, links: &mut Links) {
             }
             let Some((shown, whole)) = shown_address(text) else { continue };
             left -= 1;
-            let Some(target) = Uri::read(target, UriSource::Attribute).filter(|uri| !uri.host.is_empty()) else {
+            let Some(target) =
+                Uri::read(target, UriSource::Attribute).filter(|uri| !uri.host.is_empty())
+            else {
                 continue;
             };
             let chain = follow(&target);
-            let same = chain.hops().any(|hop| *hop.domain == *shown.domain || hop.host == shown.host);
+            let same =
+                chain.hops().any(|hop| *hop.domain == *shown.domain || hop.host == shown.host);
             if let Some(end) = chain.ends().last().filter(|_| !same) {
                 let pair = Shown { shown: shown.host, target: end.host.clone(), whole };
                 if !links.shown.contains(&pair) {

@@ -28,7 +28,9 @@ impl Chain<'_> {
     /// address inside, too, and leads nowhere else.
     pub(super) fn ends(&self) -> impl Iterator<Item = &Uri> {
         let last = self.inner.len();
-        let stays = move |(at, hop): &(usize, &Uri)| *at == last || !known().is(&hop.host, HostKind::Redirector);
+        let stays = move |(at, hop): &(usize, &Uri)| {
+            *at == last || !known().is(&hop.host, HostKind::Redirector)
+        };
         self.hops().enumerate().filter(stays).map(|(_, hop)| hop)
     }
 }
@@ -55,7 +57,8 @@ fn inside(uri: &Uri) -> Option<Uri> {
     let found = memmem::find_iter(behind.as_bytes(), b"http").find_map(|at| {
         let rest = behind.get(at..)?;
         let rest = rest.split(['&', '"', '<', '>']).next().unwrap_or(rest);
-        let target = if uri.host.ends_with("urldefense.com") || uri.host.ends_with("proofpoint.com") {
+        let target = if uri.host.ends_with("urldefense.com") || uri.host.ends_with("proofpoint.com")
+        {
             of_proofpoint(rest)
         } else {
             undo_percent(rest)
@@ -63,12 +66,15 @@ fn inside(uri: &Uri) -> Option<Uri> {
         is_address(&target).then_some(target)
     });
     let target = found.or_else(|| of_base64(text))?;
-    Uri::read(&target, UriSource::Attribute).filter(|inner| !inner.host.is_empty() && inner.host != uri.host)
+    Uri::read(&target, UriSource::Attribute)
+        .filter(|inner| !inner.host.is_empty() && inner.host != uri.host)
 }
 
 fn is_address(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| host.split(['/', '?', '#']).next().unwrap_or_default().contains(['.', '[']))
+    host.is_some_and(|host| {
+        host.split(['/', '?', '#']).next().unwrap_or_default().contains(['.', '['])
+    })
 }
 
 /// Undoes percent encoding, also where it was done more than once.
@@ -82,7 +88,9 @@ fn undo_percent(text: &str) -> String {
     }
     // `http:/host` as in the path of a proxy.
     match text.split_once(":/") {
-        Some((scheme @ ("http" | "https"), rest)) if !rest.starts_with('/') => format!("{scheme}://{rest}"),
+        Some((scheme @ ("http" | "https"), rest)) if !rest.starts_with('/') => {
+            format!("{scheme}://{rest}")
+        }
         _ => text,
     }
 }
@@ -133,9 +141,13 @@ fn of_base64(text: &str) -> Option<String> {
     use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
     let at = memmem::find(text.as_bytes(), b"aHR0c")?;
     let coded = text.get(at..)?;
-    let end = coded.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/' | '-' | '_'));
+    let end =
+        coded.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/' | '-' | '_'));
     let coded = coded.get(..end.unwrap_or(coded.len()))?.as_bytes();
-    let octets = STANDARD_NO_PAD.decode_to_vec(coded).or_else(|_| URL_SAFE_NO_PAD.decode_to_vec(coded)).ok()?;
+    let octets = STANDARD_NO_PAD
+        .decode_to_vec(coded)
+        .or_else(|_| URL_SAFE_NO_PAD.decode_to_vec(coded))
+        .ok()?;
     let target = String::from_utf8(octets).ok()?;
     is_address(&target).then_some(target)
 }
@@ -154,8 +166,14 @@ mod tests {
             ("https://www.google.com/url?q=https://evil.test/a&sa=D", "evil.test"),
             ("https://www.google.com/url?q=https%3A%2F%2Fevil.test%2Fa&sa=D", "evil.test"),
             ("https://www.google.com/url?q=https%253A%252F%252Fevil.test%252F", "evil.test"),
-            ("https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fevil.test%2Fx%3Fa%3Db&data=05", "evil.test"),
-            ("https://urldefense.proofpoint.com/v2/url?u=https-3A__evil.test_a-2Db&d=DwM", "evil.test"),
+            (
+                "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fevil.test%2Fx%3Fa%3Db&data=05",
+                "evil.test",
+            ),
+            (
+                "https://urldefense.proofpoint.com/v2/url?u=https-3A__evil.test_a-2Db&d=DwM",
+                "evil.test",
+            ),
             ("https://urldefense.com/v3/__https://evil.test/login__;!!abc$", "evil.test"),
             ("https://www.google.com/amp/s/https://evil.test/x", "evil.test"),
             ("https://www.bing.com/ck/a?u=a1aHR0cHM6Ly9ldmlsLnRlc3Qv&ntb=1", "evil.test"),

@@ -7,9 +7,46 @@ use crate::scan::known::{Alike, HostKind, known, label_of, skeleton};
 const LABELS_MAX: usize = 12;
 /// Words that a phisher puts beside a brand's name. With one of them even an ordinary word is meant as the brand.
 const RISKY: [&str; 40] = [
-    "account", "accounts", "alert", "auth", "bank", "billing", "card", "cards", "check", "client", "co", "confirm", "customer", "help",
-    "id", "info", "jp", "login", "mail", "member", "my", "net", "online", "pay", "payment", "portal", "refund", "secure", "security",
-    "service", "services", "signin", "sign", "support", "unlock", "update", "user", "verify", "verification", "webmail",
+    "account",
+    "accounts",
+    "alert",
+    "auth",
+    "bank",
+    "billing",
+    "card",
+    "cards",
+    "check",
+    "client",
+    "co",
+    "confirm",
+    "customer",
+    "help",
+    "id",
+    "info",
+    "jp",
+    "login",
+    "mail",
+    "member",
+    "my",
+    "net",
+    "online",
+    "pay",
+    "payment",
+    "portal",
+    "refund",
+    "secure",
+    "security",
+    "service",
+    "services",
+    "signin",
+    "sign",
+    "support",
+    "unlock",
+    "update",
+    "user",
+    "verify",
+    "verification",
+    "webmail",
 ];
 
 /// What makes a host pass for a brand's.
@@ -53,6 +90,11 @@ pub(in crate::scan) fn trick(host: &str) -> Option<Trick> {
     }
     if is_coded && (disguised_words(label) > 0 || is_all_alike(label)) {
         return Some(Trick::Mixed);
+    }
+    let parts = || label.split('-').filter(|part| part.len() >= 5);
+    let looks = parts().find_map(|part| known.alike(part).filter(|(_, how)| *how == Alike::Same));
+    if let Some((brand, _)) = looks.filter(|_| label.contains('-')) {
+        return Some(Trick::Looks(brand));
     }
     named(host, label, before).map(Trick::Names)
 }
@@ -98,7 +140,9 @@ fn named(host: &str, label: &str, before: &str) -> Option<u16> {
 
 /// Reads as Latin letters and has none.
 fn is_all_alike(label: &str) -> bool {
-    !label.is_ascii() && skeleton(label).is_ascii() && !label.contains(|c: char| c.is_ascii_alphabetic())
+    !label.is_ascii()
+        && skeleton(label).is_ascii()
+        && !label.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Letters that nobody could say: a name made by a program. Short names and those of few letters say nothing.
@@ -143,6 +187,7 @@ mod tests {
         check("www.smbc-card.com.xyz123.cn", "embeds 三井住友銀行");
         check("arnazon.com", "looks amazon");
         check("paypa1.com", "looks paypal");
+        check("paypa1-secure.com", "looks paypal");
         check("p\u{430}ypal.com", "looks paypal");
         check("rakutem.shop", "near rakuten");
         check("amazon-login.top", "names amazon");
@@ -154,8 +199,23 @@ mod tests {
         check("smbc-direct.cfd", "names 三井住友銀行");
         check("b\u{430}nk-example.com", "mixed");
         for fine in [
-            "amazon.co.jp", "www.amazon.de", "apple-trees.org", "pineapple.com", "amazonian.org", "smbc.co.jp", "qualtrics.com",
-            "amazon.qualtrics.com", "www.citi.umich.edu", "line-up.example", "github.io", "日本語.jp", "пример.рф", "chance.org", "maison.fr", "192.0.2.1", "",
+            "amazon.co.jp",
+            "www.amazon.de",
+            "apple-trees.org",
+            "pineapple.com",
+            "amazonian.org",
+            "smbc.co.jp",
+            "qualtrics.com",
+            "amazon.qualtrics.com",
+            "www.citi.umich.edu",
+            "line-up.example",
+            "github.io",
+            "日本語.jp",
+            "пример.рф",
+            "chance.org",
+            "maison.fr",
+            "192.0.2.1",
+            "",
         ] {
             check(fine, "none");
         }
@@ -166,7 +226,17 @@ mod tests {
         for label in ["xqzrvkplmn", "a1b2c3d4e5", "bbtgmwkhvr", "qwrtpsdfgh"] {
             assert!(is_random(label), "{label}");
         }
-        for label in ["example", "smbc-card", "kuronekoyamato", "sourceforge", "strengthened", "rakuten", "4sq", "mjhtml", "freshrpms"] {
+        for label in [
+            "example",
+            "smbc-card",
+            "kuronekoyamato",
+            "sourceforge",
+            "strengthened",
+            "rakuten",
+            "4sq",
+            "mjhtml",
+            "freshrpms",
+        ] {
             assert!(!is_random(label), "{label}");
         }
     }
