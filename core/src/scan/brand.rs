@@ -208,7 +208,10 @@ pub(super) fn find(
         let name = fold(&author.name);
         // `'PayPal' via Group <group@lists.example>` says where it went through.
         let via = letter.list && name.contains(" via ");
-        claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)
+        let claimed = claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)?;
+        // Surveys, tickets and job offers come from the platforms that brands run them on.
+        let on_platform = known().is(domain, HostKind::Click);
+        Some(Claim { strong: claimed.strong && !on_platform, ..claimed })
     });
     let foreign = |claim: &Claim| !belongs(domain, &claim.brands);
     let leads = |claim: &Claim| links.clicks.iter().any(|host| belongs(host, &claim.brands));

@@ -150,9 +150,10 @@ pub(super) fn find(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding
         add(out, &signs::GRAY_CLICKS, "");
     }
     let pages = letter.view.parts.iter().filter(|part| part.is_shown_as_html());
-    let pictures = pages.map(|part| part.html().images).max();
-    if pictures.is_some_and(|count| count >= PAGE_PICTURES_MIN) && links.clickable >= PAGE_LINKS_MIN
-    {
+    let many = |page: &crate::message::HtmlText| {
+        page.images >= PAGE_PICTURES_MIN && page.anchors.len() >= PAGE_LINKS_MIN
+    };
+    if pages.map(|part| part.html()).any(many) {
         add(out, &signs::GRAY_PAGE, "");
     }
     out.iter().skip(before).map(|found| found.points).sum()
@@ -188,7 +189,12 @@ fn is_discussion(letter: &Letter<'_, '_>) -> bool {
     let posted =
         letter.field("list-post").is_some_and(|post| !post.to_ascii_lowercase().starts_with("no"));
     let answer = letter.has("in-reply-to") || letter.has("references");
-    posted || answer || letter.list && !letter.bulk && !letter.has("list-id")
+    let answer =
+        answer || ["re:", "fwd:", "fw:", "aw:"].iter().any(|head| letter.subject.starts_with(head));
+    // Programs for lists of people, older than RFC 2369.
+    let group =
+        ["mailing-list", "x-mailing-list", "x-beenthere"].iter().any(|field| letter.has(field));
+    posted || answer || group && !letter.has("list-unsubscribe-post")
 }
 
 /// Words of how to unsubscribe, at the beginning or the end.

@@ -224,16 +224,22 @@ impl Known {
         let mut found: BrandIds =
             parents(host).filter_map(|name| self.domains.get(name)).flatten().copied().collect();
         let label = label_of(host);
-        let Some(number) = self.labels.get(label).copied().filter(|_| !host.is_empty()) else {
+        if label.is_empty() {
             return found;
-        };
+        }
         let suffix = psl::suffix_str(host).unwrap_or_default();
-        // `amazon.de`; `amazon.xyz` is anybody's. A company of that name stands behind `amazon.co.jp`-like
-        // names, too: the registry asks for one.
+        // `amazon.de`; `amazon.xyz` is anybody's.
         let country = suffix.rsplit('.').next().is_some_and(|top| top.len() == 2);
-        let global =
-            self.brand(number).is_some_and(|brand| brand.global && country && !self.is_cheap(host));
-        if (global || is_restricted(suffix)) && !found.contains(&number) {
+        let whole = self.labels.get(label).copied();
+        let global = whole.filter(|number| {
+            self.brand(*number).is_some_and(|brand| brand.global && country && !self.is_cheap(host))
+        });
+        // A company of that name stands behind `amazon-card.co.jp`: the registry asks for one.
+        let words = || label.split('-').filter_map(|word| self.labels.get(word).copied());
+        let company = whole.or_else(|| words().next()).or_else(|| self.label_inside(label));
+        if let Some(number) = global.or_else(|| company.filter(|_| is_restricted(suffix)))
+            && !found.contains(&number)
+        {
             found.push(number);
         }
         found
@@ -466,6 +472,7 @@ mod tests {
         assert_eq!(of("www.amazon.co.jp"), ["amazon"]);
         assert_eq!(of("amazon.de"), ["amazon"]);
         assert_eq!(of("mail.rakuten.co.jp"), ["rakuten"]);
+        assert_eq!(of("rakuten-somethingnew.co.jp"), ["rakuten"]);
         assert!(of("amazon.xyz").is_empty() && of("amazon.co.jp.evil.example").is_empty());
         assert!(of("amazon.cn.evil.top").is_empty());
         assert!(of("192.0.2.1").is_empty() && of("").is_empty());

@@ -332,8 +332,8 @@ impl Seen<'_> {
             };
             let found = format!("{claimed} by {}", author.address);
             add(out, "BRAND_LISTED", (FindingKind::Phishing, points), &found);
-            let linked = |host: &Box<str>| brand.domains.iter().any(|domain| is_of(host, domain));
-            if sender.links && !sender.link_hosts.iter().any(linked) {
+            let linked = |host: &str| brand.domains.iter().any(|domain| is_of(host, domain));
+            if sender.links && !sender.link_hosts.iter().any(|host| linked(host)) {
                 add(out, "BRAND_LISTED_LINKS", (FindingKind::Phishing, 2_000), claimed);
             }
         }
@@ -346,7 +346,7 @@ fn names_domain(name: &str, domain: &str) -> bool {
         let before = name.get(..at).and_then(|text| text.chars().next_back());
         let after = name.get(at + domain.len()..).and_then(|text| text.chars().next());
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        !before.is_some_and(|c| joins(c) || c == '.') && !after.is_some_and(|c| joins(c))
+        !before.is_some_and(|c| joins(c) || c == '.') && !after.is_some_and(joins)
     })
 }
 

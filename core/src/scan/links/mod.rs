@@ -74,9 +74,16 @@ pub(super) fn gather(
 ) -> Links {
     let mut links = Links::default();
     let clicked = clicked(view);
+    compare(view, &mut links);
+    // What an anchor shows is in the text, too, and is not where anybody gets.
+    let only_shown: AHashSet<Box<str>> =
+        links.shown.iter().map(|pair| pair.shown.clone()).collect();
     let coded: Vec<String> = recipients.iter().take(3).map(|one| coded(one)).collect();
     for uri in view.uris() {
-        let clickable = uri.source != UriSource::Attribute || clicked.contains(&*uri.written);
+        let clickable = match uri.source {
+            UriSource::Attribute => clicked.contains(&*uri.written),
+            UriSource::Text | UriSource::Defanged => !only_shown.contains(&uri.host),
+        };
         links.clickable += usize::from(clickable);
         if clickable {
             scheme(uri, out);
@@ -113,7 +120,6 @@ pub(super) fn gather(
         }
     }
     hosts(&links, out);
-    compare(view, &mut links);
     links
 }
 

@@ -91,6 +91,11 @@ pub(in crate::scan) fn trick(host: &str) -> Option<Trick> {
     if is_coded && (disguised_words(label) > 0 || is_all_alike(label)) {
         return Some(Trick::Mixed);
     }
+    let parts = || label.split('-').filter(|part| part.len() >= 5);
+    let looks = parts().find_map(|part| known.alike(part).filter(|(_, how)| *how == Alike::Same));
+    if let Some((brand, _)) = looks.filter(|_| label.contains('-')) {
+        return Some(Trick::Looks(brand));
+    }
     named(host, label, before).map(Trick::Names)
 }
 
@@ -182,6 +187,7 @@ mod tests {
         check("www.smbc-card.com.xyz123.cn", "embeds 三井住友銀行");
         check("arnazon.com", "looks amazon");
         check("paypa1.com", "looks paypal");
+        check("paypa1-secure.com", "looks paypal");
         check("p\u{430}ypal.com", "looks paypal");
         check("rakutem.shop", "near rakuten");
         check("amazon-login.top", "names amazon");
