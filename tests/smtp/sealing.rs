@@ -167,3 +167,45 @@ fn a_key_that_is_not_there_is_named_at_the_start_and_by_a_check() {
     assert!(sent.accepted());
     assert!(last(&hop).starts_with(b"ARC-Seal: "));
 }
+
+/// A real signed mail of the corpus with the record of its key.
+fn signed() -> Option<(String, String)> {
+    let file = sekisho_tests::corpus::folder("auth")?.join("mail-auth/dkim/001.txt");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (keys, mail) = text.split_once("\n\n").unwrap();
+    let record = |line: &str| {
+        let (name, key) = line.split_once(' ')?;
+        let strings: Vec<String> =
+            key.as_bytes().chunks(200).map(|part| format!("\"{}\"", part.escape_ascii())).collect();
+        Some(format!("{name}. 300 IN TXT {}\n", strings.join(" ")))
+    };
+    Some((keys.lines().filter_map(record).collect(), mail.replace('\n', "\r\n")))
+}
+
+#[test]
+fn a_signed_mail_keeps_its_text_where_the_domain_says_so_and_its_signature_still_holds() {
+    let Some((zone, mail)) = signed() else { return };
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        authentication: "enabled = true\ndeadline_ms = 2000",
+        config: "[dns]\nzone = \"names.zone\"\nzone_only = true\n".to_owned(),
+        files: vec![("names.zone".to_owned(), zone)],
+        settings: "recipient.verify = \"off\"\nstamp.signed = \"header\"\nheaders.set = \"standard\"\n\
+                   [[domain.settings.rules]]\nname = \"all\"\naction = \"stamp\"\nstamp = \"STAMP\"\n"
+            .to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let send = |content: &str| {
+        let sent = gateway.send("a@good.test", &["user@demo.test"], content.as_bytes());
+        assert!(sent.accepted(), "{}", sent.reply.text());
+        last(&hop)
+    };
+    let got = send(&mail);
+    assert!(crate::clean::below_added(&got, mail.as_bytes()).is_some(), "the text is as it was");
+    let text = String::from_utf8_lossy(&got).into_owned();
+    assert!(text.contains("dkim=pass") && text.contains("X-Sekisho-Stamp: STAMP\r\n"), "{text}");
+    // A signature that does not hold keeps nobody from stamping.
+    let text = String::from_utf8_lossy(&send(&format!("{mail}P.S.\r\n"))).into_owned();
+    assert!(text.contains("dkim=fail") && !text.contains("X-Sekisho-Stamp"), "{text}");
+    assert!(text.contains("\r\n\r\nSTAMP\r\n"), "{text}");
+}

@@ -111,6 +111,7 @@ pub(crate) enum KeyCommand {
         key: KeyArguments,
     },
     /// Print the DNS record of a key that is there.
+    #[command(after_help = examples::KEY_SHOW)]
     Show(KeyArguments),
 }
 

@@ -23,6 +23,8 @@ const CONFIG_NAME: &str = "config/sekisho.toml";
 const CONFIG_DIR: &str = "config";
 /// The directory of the data directory that is saved.
 const SECRETS: &str = "secrets";
+/// Texts of notices, beside the configuration.
+const NOTICES: &str = "notices";
 
 /// Single changes to the tables, net.
 const CHANGES_NAME: &str = "changes.json";
@@ -119,6 +121,7 @@ fn files(place: &Place) -> Vec<(PathBuf, PathBuf)> {
             output::words("so only the file itself is saved, not the sources that it names");
         }
     }
+    tree(&place.etc().join(NOTICES), &Path::new(CONFIG_DIR).join(NOTICES), &mut files);
     tree(&place.data.join(SECRETS), Path::new(SECRETS), &mut files);
     files
 }
@@ -256,6 +259,8 @@ mod tests {
         fs::write(from.etc().join("rules/one.toml"), "x\n").unwrap();
         fs::write(from.etc().join("domains.toml"), "d\n").unwrap();
         fs::write(from.data.join("secrets/key.pem"), "k\n").unwrap();
+        fs::create_dir_all(from.etc().join("notices/ja")).unwrap();
+        fs::write(from.etc().join("notices/ja/virus.txt"), "n\n").unwrap();
         fs::write(from.data.join("spool/mail"), "m\n").unwrap();
         let file = dir.path().join("backup.tar.zst");
         assert_eq!(backup(&from, true, &file, false), Ok(Outcome::Done));
@@ -271,6 +276,7 @@ mod tests {
         assert_eq!(fs::read_to_string(to.etc().join("rules/one.toml")).unwrap(), "x\n");
         assert_eq!(fs::read_to_string(to.etc().join("domains.toml")).unwrap(), "d\n");
         assert_eq!(fs::read_to_string(to.data.join("secrets/key.pem")).unwrap(), "k\n");
+        assert_eq!(fs::read_to_string(to.etc().join("notices/ja/virus.txt")).unwrap(), "n\n");
         assert!(!to.data.join("spool").exists(), "mail is not part of a backup");
     }
 

@@ -28,6 +28,11 @@ Examples:
   sekisho key new --domain example.com --selector arc2 --algorithm ed25519 --file arc2.pem
 A key that is there is never overwritten.";
 
+pub(crate) const KEY_SHOW: &str = "\
+Examples:
+  sekisho key show --domain example.com --selector arc1
+  sekisho key show --domain example.com --selector arc2 --file arc2.pem --json";
+
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:
   sekisho tables build

@@ -346,6 +346,7 @@ pub(super) fn ascii(domain: &str) -> String {
 
 /// Any message is read for its signatures, of which there are never too many, and any field for what it says of DMARC.
 pub fn fuzz_signed(data: &[u8]) {
+    super::seal::fuzz(data);
     if let Some(message) = read(data, 1_500_000_000) {
         assert!(message.dkim_headers.len() <= SIGNATURES_MAX);
         for (_, value) in &message.headers {

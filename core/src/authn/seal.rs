@@ -385,6 +385,16 @@ fn base64(octets: &[u8]) -> String {
     out
 }
 
+/// Any header section is read for its chain and its fields, of which there are never too many.
+pub(super) fn fuzz(data: &[u8]) {
+    let fields = Fields::read(data);
+    let mut out = Vec::new();
+    if fields.next_instance(AuthResult::Pass).is_ok() {
+        fields.chain(&mut out);
+    }
+    assert!(fields.named(SIGNED).len() <= FIELDS_MAX);
+}
+
 /// An RSAPublicKey in a SubjectPublicKeyInfo (RFC 8017 appendix A.1, RFC 5280 section 4.1).
 fn subject_public_key(key: &[u8]) -> Vec<u8> {
     const RSA_ENCRYPTION: &[u8] =

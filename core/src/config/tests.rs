@@ -117,3 +117,31 @@ proptest! {
         fuzz_config(&octets);
     }
 }
+
+#[test]
+fn a_seal_has_a_domain_a_selector_and_the_name_of_a_key() {
+    let read =
+        |lines: &str| Config::parse(&format!("[authentication.arc_seal]\n{lines}"), "c.toml");
+    let (config, _) = read("domain = \"Example.COM\"\nselector = \"arc1\"\nseal = \"all\"\n")
+        .expect("no mistakes");
+    let expected = ArcSeal {
+        domain: "example.com".into(),
+        selector: "arc1".into(),
+        key: "arc.pem".into(),
+        what: Sealed::All,
+    };
+    assert_eq!(config.authentication.arc_seal, Some(expected));
+    for (lines, why) in [
+        ("selector = \"s\"\n", "arc_seal.domain: is missing or not a domain"),
+        ("domain = \"example.com\"\n", "arc_seal.selector: is missing or not a label"),
+        (
+            "domain = \"example.com\"\nselector = \"s\"\nkey = \"../key.pem\"\n",
+            "arc_seal.key: is not the name of a file in secrets/",
+        ),
+        ("domain = \"example.com\"\nselector = \"s\"\nseal = \"some\"\n", "`some` is not one of"),
+    ] {
+        let problems = read(lines).expect_err("a mistake");
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|problem| problem.contains(why)), "{lines}: {told:?}");
+    }
+}
