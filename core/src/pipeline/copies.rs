@@ -18,6 +18,7 @@ use crate::envelope::{Envelope, Mailbox, Notify, Recipient};
 use crate::policy::{Action, Decision, HoldReply, HoldSpec, ListDecision, SentTo};
 use crate::rewrite;
 use crate::tables::{DomainRef, Resolution};
+use crate::verdict::Reason;
 
 /// Mailboxes beside the recipients that get a copy of one mail.
 const OTHERS_MAX: usize = 100;
@@ -104,8 +105,9 @@ impl Message {
         needs.eight_bit |= self.received.traits.eight_bit;
         let fallback = Pipeline::fallback(self, judged, &group);
         for (target, domain, rule) in self.blind(decision, outgoing) {
-            let index = outgoing.accepted.envelope.recipients.len() + outgoing.others.len();
-            let Ok(index) = u16::try_from(index) else { break };
+            let Ok(index) = u16::try_from(outgoing.accepted.envelope.recipients.len()) else {
+                break;
+            };
             let notify = Notify { never: true, ..Notify::default() };
             let recipient =
                 Recipient { original: target.clone(), resolved: target, notify, orcpt: None };
@@ -122,6 +124,7 @@ impl Message {
                 fallback,
                 recipients: vec![index],
             });
+            outgoing.accepted.envelope.recipients.push(recipient.clone());
             outgoing.others.push(Other { index, recipient, of: first, rule });
         }
         let mut domain = Arc::clone(&accepted.domain.name);
@@ -197,6 +200,7 @@ impl Message {
                 decision.redirect = None;
                 if decision.action.delivers() {
                     decision.action = Action::Quarantine;
+                    decision.reason = decision.reason.or(Some(Reason::Content));
                     decision.hold = Some(HoldSpec {
                         days: accepted.settings().quarantine.days,
                         hidden: false,
