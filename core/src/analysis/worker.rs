@@ -192,6 +192,7 @@ impl Worker {
         };
         drop(view);
         if request.cleaning == Cleaning::Asked && examination.virus().is_some() {
+            let tables = ScanTables { content: &[], ..tables };
             let found = cuts(raw, (&limits, &self.archive_limits), &tables, &mut self.scratch);
             match futures_lite::future::block_on(found) {
                 Ok(found) => examination.cuts = found,

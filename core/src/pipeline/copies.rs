@@ -17,6 +17,7 @@ use crate::deliver::{self, Needs};
 use crate::envelope::{Envelope, Mailbox, Notify, Recipient};
 use crate::policy::{Action, Decision, HoldReply, HoldSpec, SentTo};
 use crate::tables::{DomainRef, Resolution};
+use crate::verdict::Reason;
 
 /// Mailboxes beside the recipients that get a copy of one mail.
 const OTHERS_MAX: usize = 100;
@@ -114,8 +115,9 @@ impl Message {
         needs.eight_bit |= self.received.traits.eight_bit;
         let fallback = Pipeline::fallback(self, judged, &group);
         for (target, domain, rule) in self.blind(decision, outgoing) {
-            let index = outgoing.accepted.envelope.recipients.len() + outgoing.others.len();
-            let Ok(index) = u16::try_from(index) else { break };
+            let Ok(index) = u16::try_from(outgoing.accepted.envelope.recipients.len()) else {
+                break;
+            };
             let notify = Notify { never: true, ..Notify::default() };
             let recipient =
                 Recipient { original: target.clone(), resolved: target, notify, orcpt: None };
@@ -132,6 +134,7 @@ impl Message {
                 fallback,
                 recipients: vec![index],
             });
+            outgoing.accepted.envelope.recipients.push(recipient.clone());
             outgoing.others.push(Other { index, recipient, of: first, rule });
         }
         let mut domain = Arc::clone(&accepted.domain.name);
@@ -207,6 +210,7 @@ impl Message {
                 decision.redirect = None;
                 if decision.action.delivers() {
                     decision.action = Action::Quarantine;
+                    decision.reason = decision.reason.or(Some(Reason::Content));
                     decision.hold = Some(HoldSpec {
                         days: accepted.settings().quarantine.days,
                         hidden: false,

@@ -11,7 +11,8 @@ use crate::verdict::{AuthMethod, AuthOutcome, Likelihood, MainClass, Reason};
 /// Conditions on texts, fields and networks of one rule.
 const CONDITIONS_MAX: usize = 200;
 
-/// Reads the conditions that stand in `section` over those of a rule that is overridden.
+/// Reads the conditions that stand in `section`. All of them: what overrides a rule's conditions takes their
+/// place, or a rule would go on asking for what nobody sees in the file.
 pub(super) fn read(section: &mut Section<'_, '_>, lists: &Lists) -> Conditions {
     let mut when = Conditions::default();
     let ways = [("all", Combine::All), ("any", Combine::Any)];

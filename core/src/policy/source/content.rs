@@ -39,7 +39,9 @@ pub(super) fn expression(section: &mut Section<'_, '_>, lists: &Lists) -> Option
     }
     expression.places.sort_unstable();
     expression.places.dedup();
-    section.number("count", 1..=10_000, &mut expression.count_min);
+    section.number("count", 1..=1_000, &mut expression.count_min);
+    // The same number in the text and in the HTML of a mail is one number.
+    expression.distinct = matches!(expression.needle, Needle::Identifier(_));
     section.flag("distinct", &mut expression.distinct);
     expression.near = section.table("near", |section| near(section, lists)).flatten();
     Some(expression.identified())

@@ -12,7 +12,7 @@ pub struct Expression {
     pub id: u64,
     /// What is looked for.
     pub needle: Needle,
-    /// Where; empty = in every text.
+    /// Where; empty = in every text but header fields.
     pub places: Vec<Place>,
     /// It must be there at least so often, in all the texts together; at least 1.
     pub count_min: u32,
@@ -45,6 +45,15 @@ impl Expression {
     /// Whether it is looked for in texts of this place.
     #[must_use]
     pub fn looks_in(&self, place: &Place) -> bool {
+        if let Place::Field(name) = place {
+            // What counts as the Subject does not count again as a field. Numbers in trace fields and
+            // Message-IDs are nobody's data: fields are looked into where they are named.
+            let twice =
+                self.places.contains(&Place::Subject) && name.eq_ignore_ascii_case("subject");
+            if self.places.is_empty() || twice {
+                return false;
+            }
+        }
         self.places.is_empty()
             || self.places.iter().any(|wanted| match (wanted, place) {
                 (Place::Header, Place::Field(_)) => true,

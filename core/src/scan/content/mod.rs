@@ -62,6 +62,7 @@ pub async fn look(view: &View<'_>, sets: &[Rc<ContentSet>], pause: &impl AsyncFn
             }
         }
     }
+    found.cut |= texts.over.get();
     found
 }
 

@@ -17,7 +17,7 @@ const WINDOW_BYTES: usize = 64 * 1024;
 /// Longest match of a regular expression, in octets; one that goes on is cut there.
 const MATCH_BYTES_MAX: usize = 4096;
 /// Matches of one slot in one text that are kept: who sends more has fulfilled every count.
-const FOUND_MAX: usize = 20_000;
+const FOUND_MAX: usize = 2_000;
 /// Matches of words in one window of a text: nested words are found once for each that ends there.
 const NESTED_MAX: usize = 200_000;
 /// Characters of an excerpt.
@@ -52,7 +52,7 @@ pub(super) async fn run(
         if !set.looks_in(&text.place) {
             continue;
         }
-        let found = search(set, text, pause).await;
+        let found = search(set, (texts, text), pause).await;
         for (expression, tally) in set.expressions.iter().zip(&mut tallies) {
             if expression.source.looks_in(&text.place) {
                 count(set, expression, (text, &found), tally);
@@ -74,7 +74,11 @@ pub(super) async fn run(
 }
 
 /// All matches of all slots in one text.
-async fn search(set: &ContentSet, text: &Text, pause: &impl AsyncFn()) -> Vec<Vec<Found>> {
+async fn search(
+    set: &ContentSet,
+    (texts, text): (&Texts, &Text),
+    pause: &impl AsyncFn(),
+) -> Vec<Vec<Found>> {
     let mut found: Vec<Vec<Found>> = vec![Vec::new(); set.slots.len()];
     let asked = |slot: usize| {
         set.expressions.iter().any(|one| {
@@ -84,8 +88,10 @@ async fn search(set: &ContentSet, text: &Text, pause: &impl AsyncFn()) -> Vec<Ve
     };
     let asked: Vec<bool> = (0..set.slots.len()).map(asked).collect();
     let windows = windows(&text.plain);
+    let mut seen = vec![false; set.owners.len()];
     for window in &windows {
-        words(set, text, window, (&asked, &mut found));
+        let full = words(set, text, window, (&asked, &mut seen, &mut found));
+        texts.over.set(texts.over.get() || full);
         pause().await;
     }
     for (index, slot) in set.slots.iter().enumerate() {
@@ -95,6 +101,7 @@ async fn search(set: &ContentSet, text: &Text, pause: &impl AsyncFn()) -> Vec<Ve
         for window in &windows {
             let full = match slot {
                 Slot::Words { .. } => break,
+                Slot::Regex { .. } if !texts.affords(window.len()) => break,
                 Slot::Regex { regex, check } => {
                     matches(regex, *check, (&text.plain, window), found)
                 }
@@ -102,6 +109,8 @@ async fn search(set: &ContentSet, text: &Text, pause: &impl AsyncFn()) -> Vec<Ve
             };
             pause().await;
             if full {
+                // What is behind them was not counted, and may be what stands near something.
+                texts.over.set(true);
                 break;
             }
         }
@@ -121,13 +130,15 @@ fn windows(text: &str) -> Vec<Range<usize>> {
     out
 }
 
+/// True when something was found and not kept. Of each word at least one is kept.
 fn words(
     set: &ContentSet,
     text: &Text,
     window: &Range<usize>,
-    (asked, found): (&[bool], &mut [Vec<Found>]),
-) {
-    let Some(automaton) = &set.words else { return };
+    (asked, seen, found): (&[bool], &mut [bool], &mut [Vec<Found>]),
+) -> bool {
+    let Some(automaton) = &set.words else { return false };
+    let mut full = false;
     let folded = text.folded();
     let end = (window.end + set.longest).min(folded.len());
     let input = WordInput::new(folded).range(window.start..end);
@@ -144,12 +155,17 @@ fn words(
             WordMatch::Word => is_word(folded, &at),
             WordMatch::Whole => is_whole(folded, &at),
         };
-        if let Some(found) = found.get_mut(owner.slot).filter(|_| fits)
-            && found.len() < FOUND_MAX
-        {
+        let Some(found) = found.get_mut(owner.slot).filter(|_| fits) else { continue };
+        let first = seen
+            .get_mut(hit.pattern().as_usize())
+            .is_some_and(|seen| !std::mem::replace(seen, true));
+        if first || found.len() < FOUND_MAX {
             found.push(Found { at, word: owner.word });
+        } else {
+            full = true;
         }
     }
+    full
 }
 
 /// Not a part of a longer word. Between Japanese characters, and between them and others, there is

@@ -3,11 +3,16 @@
 //! and nothing at all between two Japanese characters; an empty line ends a paragraph. In attachments
 //! every line stays a line.
 
+use std::cell::Cell;
+
 use super::expression::Place;
 use crate::message::{Part, PartOrigin, View, decode_charset, html_text, normalise};
 
 /// Octets of all texts of one message that are searched; more than what any mail is written in.
 pub(super) const TEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Octets that all regular expressions together run over in one message: some seconds where each of them
+/// is slow.
+const REGEX_WORK_MAX: usize = 256 * 1024 * 1024;
 /// Octets that tell whether something is text.
 const PROBE_BYTES: usize = 4096;
 
@@ -101,16 +106,27 @@ pub(super) struct Texts {
     left: usize,
     /// There was more than is searched.
     pub(super) cut: bool,
+    /// Octets that regular expressions were run over, and whether that was all.
+    work: Cell<usize>,
+    pub(super) over: Cell<bool>,
 }
 
 impl Texts {
+    /// Whether one more regular expression may run over `bytes` octets.
+    pub(super) fn affords(&self, bytes: usize) -> bool {
+        self.work.set(self.work.get().saturating_add(bytes));
+        let affords = self.work.get() <= REGEX_WORK_MAX;
+        self.over.set(self.over.get() || !affords);
+        affords
+    }
+
     /// Those of the places that `wants` names. `pause` is awaited after each of them.
     pub(super) async fn of(
         view: &View<'_>,
         wants: &dyn Fn(&Place) -> bool,
         pause: &impl AsyncFn(),
     ) -> Self {
-        let mut texts = Self { all: Vec::new(), left: TEXTS_BYTES_MAX, cut: false };
+        let mut texts = Self { left: TEXTS_BYTES_MAX, ..Self::default() };
         if wants(&Place::Subject) {
             for field in view.fields_named("subject") {
                 texts.push(Place::Subject, "", &field.value, Lines::Kept);
