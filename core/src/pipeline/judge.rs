@@ -69,6 +69,7 @@ impl Message {
             headers: &headers,
             unread_names: &unread,
             cleaned: !self.examination.cuts.is_empty(),
+            active_cleaned: !self.examination.active_cuts.is_empty(),
         };
         policy::decide(verdict, accepted.settings(), &facts)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::answer::{accepted, may_report, rejection};
 use super::rows::Outcome;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
-use crate::analysis::{self, Cleaning};
+use crate::analysis;
 use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
@@ -208,7 +208,7 @@ impl Pipeline {
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
             let seen = self.examine_here(transaction, view, path.as_bytes()).await?;
             // To find what can be taken out is a matter for a worker.
-            if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
+            if cleaning.wanted(&seen).is_empty() {
                 return Ok(seen);
             }
         }
@@ -445,6 +445,7 @@ impl Message {
             .filter_map(|index| self.transaction.recipients.get(usize::from(*index)))
             .map(|accepted| &accepted.recipient.original)
             .collect();
+        let cuts = clean::cuts(&self.examination, &one.decision);
         let job = rewrite::Rewriting {
             decision: &one.decision,
             verdict: &one.verdict,
@@ -458,7 +459,7 @@ impl Message {
                 ListDecision::Bypass => rewrite::Scanned::No,
                 _ => rewrite::Scanned::Yes,
             },
-            removed: &clean::removed(&self.examination.cuts),
+            removed: &clean::removed(&cuts),
             authentication: &self.authentication,
         };
         rewrite::apply(content, &self.head.front, &job)

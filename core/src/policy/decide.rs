@@ -103,6 +103,14 @@ fn defaults<'s>(
             }
             DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
             DetectionKind::Content => ask("content.action", actions.content),
+            DetectionKind::ActiveContent
+                if actions.active_content == Action::Clean && !facts.active_cleaned =>
+            {
+                ask("active_content.action", actions.active_content_uncleanable)
+            }
+            DetectionKind::ActiveContent => {
+                ask("active_content.action", actions.active_content).tagged(&actions.suspect_tag)
+            }
             DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
             DetectionKind::Encrypted => Ask {
                 stamp: &actions.encrypted_stamp,

@@ -126,6 +126,8 @@ pub struct Facts<'m> {
     pub unread_names: &'m [&'m str],
     /// The scanner made a copy without the bad parts.
     pub cleaned: bool,
+    /// The scanner made a copy without the parts that act when they are opened.
+    pub active_cleaned: bool,
 }
 
 impl PolicyRule {

@@ -21,6 +21,8 @@ pub struct Removed<'m> {
     pub bytes: u64,
     /// What was found in it.
     pub virus: &'m str,
+    /// That is no malware, but acts when it is opened.
+    pub active: bool,
 }
 
 /// Characters of a name that are kept.
@@ -38,7 +40,11 @@ pub(super) fn stand_in(removed: &Removed<'_>) -> Vec<u8> {
     out.extend_from_slice(b"\r\nContent-Disposition: inline");
     file_name(&mut out, &format!("{shown}.txt"));
     out.extend_from_slice(b"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
-    let text = notice(&name, removed.bytes, &printable(removed.virus));
+    let virus = printable(removed.virus);
+    let text = match removed.active {
+        false => notice(&name, removed.bytes, &virus),
+        true => active_notice(&name, removed.bytes, &virus),
+    };
     let mut lines = text.as_bytes().chunks(57).peekable();
     while let Some(line) = lines.next() {
         subject::base64(&mut out, line);
@@ -62,6 +68,22 @@ fn notice(name: &str, bytes: u64, virus: &str) -> String {
          File name: {en}\r\n\
          Size: {bytes} bytes\r\n\
          Virus name: {virus}\r\n"
+    )
+}
+
+/// What the recipient reads where a macro or the like was taken out.
+fn active_notice(name: &str, bytes: u64, check: &str) -> String {
+    let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
+    format!(
+        "開くと動作する内容（マクロ、スクリプトなど）が含まれていたため、この部分は削除されました。\r\n\
+         ファイル名: {ja}\r\n\
+         サイズ: {bytes} バイト\r\n\
+         検査名: {check}\r\n\
+         \r\n\
+         This part of the message held active content (macros, scripts or the like), and was removed.\r\n\
+         File name: {en}\r\n\
+         Size: {bytes} bytes\r\n\
+         Check: {check}\r\n"
     )
 }
 
@@ -109,7 +131,8 @@ mod tests {
     use crate::message::{View, ViewLimits};
 
     fn part(name: &str) -> String {
-        let removed = Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE" };
+        let removed =
+            Removed { start: 0, end: 0, name, bytes: 68, virus: "EICAR_TEST_FILE", active: false };
         String::from_utf8(stand_in(&removed)).expect("ASCII")
     }
 
@@ -132,6 +155,20 @@ mod tests {
              of the message, and the part was removed.\r\nFile name: eicar.com\r\nSize: 68 bytes\r\n\
              Virus name: EICAR_TEST_FILE\r\n"
         );
+    }
+
+    #[test]
+    fn what_acts_is_not_called_a_virus() {
+        let virus = "ACTIVE_VBA_AUTORUN";
+        let removed = Removed { start: 0, end: 0, name: "a.xls", bytes: 9, virus, active: true };
+        let entity = stand_in(&removed);
+        let view = View::build(&entity, &ViewLimits::shard());
+        let text = view.parts[0].text();
+        assert!(
+            text.contains("active content") && text.contains("Check: ACTIVE_VBA_AUTORUN"),
+            "{text}"
+        );
+        assert!(!text.contains("ウイルス"), "{text}");
     }
 
     #[test]

@@ -285,7 +285,7 @@ fn an_infected_part_is_replaced_and_all_else_keeps_its_octets() {
     let back = "\r\n--b\r\nContent-Type: image/png\r\n\r\nPNG\r\n--b--\r\nepilogue";
     let mail = format!("{front}{part}{back}");
     let (start, end) = (front.len() as u64, (front.len() + part.len()) as u64);
-    let removed = [Removed { start, end, name: "x.com", bytes: 3, virus: "V" }];
+    let removed = [Removed { start, end, name: "x.com", bytes: 3, virus: "V", active: false }];
     let as_decided = |action, stamp: Option<&str>| {
         let list = (ListDecision::None, &removed[..]);
         text(with_removed(mail.as_bytes(), Profile::NttMailSecurity, &[], list, |decision| {
@@ -309,7 +309,7 @@ fn an_infected_part_is_replaced_and_all_else_keeps_its_octets() {
 #[test]
 #[should_panic(expected = "before the end of another")]
 fn a_part_that_is_not_where_it_should_be_is_never_handed_on() {
-    let removed = [Removed { start: 3, end: 9, name: "x", bytes: 1, virus: "V" }];
+    let removed = [Removed { start: 3, end: 9, name: "x", bytes: 1, virus: "V", active: false }];
     let list = (ListDecision::None, &removed[..]);
     let _ = with_removed(PLAIN.as_bytes(), Profile::Tmems, &[], list, |d| d.action = Action::Clean);
 }

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{ExceptionKind, View};
+use crate::message::{Active, ExceptionKind, View};
 use crate::tables::{Digest, HostFlags};
 
-use super::attachment;
 use super::cut::Cut;
 use super::finding::{Finding, FindingKind};
 use super::patterns::{Patterns, ScanError, Scratch};
+use super::{active, attachment};
 
 /// Findings of one message; what comes after is counted, not kept.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -67,6 +67,8 @@ pub struct Attachment {
     pub bytes: u64,
     /// Password-protected.
     pub encrypted: bool,
+    /// It, or something in it, acts when it is opened.
+    pub active: bool,
 }
 
 /// All that was found in one message. Crosses the socket between engine and analysis worker.
@@ -80,6 +82,8 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// The same for what acts when it is opened.
+    pub active_cuts: Vec<Cut>,
 }
 
 impl Examination {
@@ -88,6 +92,13 @@ impl Examination {
     pub fn virus(&self) -> Option<&str> {
         let found = self.findings.iter().find(|found| found.kind.is_virus() && !found.log_only);
         found.map(|found| &*found.rule)
+    }
+
+    /// Name of the first check that found something that acts when it is opened.
+    #[must_use]
+    pub fn active(&self) -> Option<&str> {
+        let acts = |found: &&Finding| found.kind == FindingKind::ActiveContent;
+        self.findings.iter().find(acts).map(|found| &*found.rule)
     }
 }
 
@@ -112,11 +123,13 @@ pub async fn examine(
     };
     exceptions(view, &mut findings);
     attachment::findings(view, &mut findings);
+    let marks = active::marks(view);
+    active::findings(&marks, &mut findings);
     hashes(view, tables, &mut findings);
     let url_hosts = urls(view, tables, &mut findings);
     findings.truncate(FINDINGS_MAX);
-    let facts = facts(view, url_hosts, &findings);
-    Ok(Examination { findings, facts, cuts: Vec::new() })
+    let facts = facts(view, url_hosts, &findings, &marks);
+    Ok(Examination { findings, facts, ..Examination::default() })
 }
 
 /// What was wrong with the message itself.
@@ -127,6 +140,8 @@ fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
             ExceptionKind::Malformed => (FindingKind::Malformed, "SCAN_MALFORMED"),
             ExceptionKind::Encrypted => (FindingKind::Encrypted, "SCAN_ENCRYPTED"),
             ExceptionKind::NotScanned => (FindingKind::NotScanned, "SCAN_NOT_READ"),
+            // No fault: for the log, and for rules of the administrator.
+            ExceptionKind::Opened => (FindingKind::Spam, "SCAN_OPENED"),
         };
         push(out, kind, rule, &format!("{}: {}", exception.place, exception.detail));
     }
@@ -169,7 +184,12 @@ fn urls(view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) -> Vec
     hosts
 }
 
-fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Facts {
+fn facts(
+    view: &View<'_>,
+    url_hosts: Vec<Box<str>>,
+    findings: &[Finding],
+    marks: &[Active],
+) -> Facts {
     let field = |name: &str| -> Box<str> {
         let value = view.fields_named(name).next().map_or("", |field| &field.value);
         value.chars().take(500).collect::<String>().into()
@@ -177,7 +197,7 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
     Facts {
         encrypted: findings.iter().any(|finding| finding.kind == FindingKind::Encrypted),
         parts: u32::try_from(view.parts.len()).unwrap_or(u32::MAX),
-        attachments: attachments(view),
+        attachments: attachments(view, marks),
         url_hosts,
         hops: u32::try_from(crate::message::trace::hop_count(view)).unwrap_or(u32::MAX),
         subject: field("subject"),
@@ -186,15 +206,15 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
     }
 }
 
-fn attachments(view: &View<'_>) -> Vec<Attachment> {
+fn attachments(view: &View<'_>, marks: &[Active]) -> Vec<Attachment> {
     // An exception says where it was met: at the part itself, or at a member of it.
+    let within = |place: &str, path: &str| {
+        let rest = place.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+    };
     let encrypted = |path: &str| {
         view.exceptions.iter().any(|exception| {
-            exception.kind == ExceptionKind::Encrypted
-                && exception
-                    .place
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+            exception.kind == ExceptionKind::Encrypted && within(&exception.place, path)
         })
     };
     view.parts
@@ -207,6 +227,7 @@ fn attachments(view: &View<'_>) -> Vec<Attachment> {
             true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
             bytes: part.decoded.len() as u64,
             encrypted: encrypted(&part.path),
+            active: marks.iter().any(|mark| within(&mark.place, &part.path)),
         })
         .collect()
 }

@@ -10,17 +10,22 @@
 //!
 //! Memory: findings are at most [`FINDINGS_MAX`], each below 300 octets of text.
 
+mod active;
 mod archive;
 mod attachment;
 mod cut;
 mod examine;
 pub mod finding;
+mod ole;
+mod passwords;
 pub mod patterns;
 mod pdf;
 #[cfg(test)]
 mod tests;
 mod zip;
 
+pub use active::{fuzz_active, fuzz_rtf};
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
-pub use cut::{Cut, cuts};
+pub use cut::{Cut, Unwanted, cuts};
 pub use examine::{Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, examine};
+pub use ole::{fuzz_ole, msg_to_mail};

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sekisho_core::analysis::Cleaning;
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
@@ -17,7 +18,7 @@ use sekisho_core::pipeline::entries::{client_entries, sender_entries};
 use sekisho_core::policy::{self, AttachmentFact, Decision, DomainSettings, Facts, ListDecision};
 use sekisho_core::scan::finding::{Finding, FindingKind};
 use sekisho_core::scan::patterns::Scratch;
-use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
+use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables, Unwanted};
 use sekisho_core::tables::{NetworkClass, Resolution, Snapshot};
 use sekisho_core::verdict::{self, Verdict};
 use sekisho_loadgen::mix::to_canonical;
@@ -126,8 +127,16 @@ impl<'s> Judge<'s> {
         let archives = ArchiveLimits::default();
         scan::expand(&mut view, &archives);
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
-        if self.settings.actions.virus == policy::Action::Clean && examination.virus().is_some() {
-            examination.cuts = self.cuts(&content, &archives).map_err(fail)?;
+        let cleaning = Cleaning {
+            malware: self.settings.actions.virus == policy::Action::Clean,
+            active: self.settings.actions.active_content == policy::Action::Clean,
+        };
+        for unwanted in cleaning.wanted(&examination) {
+            let cuts = self.cuts(&content, unwanted, &archives).map_err(fail)?;
+            match unwanted {
+                Unwanted::Malware => examination.cuts = cuts,
+                Unwanted::Active => examination.active_cuts = cuts,
+            }
         }
         let mut findings = examination.findings.clone();
         findings.extend(self.network_findings(&sender));
@@ -138,8 +147,13 @@ impl<'s> Judge<'s> {
         Ok(Judged { file: file.to_owned(), sender, recipient, examination, verdict, decision })
     }
 
-    /// What can be taken out of a mail with malware.
-    fn cuts(&mut self, raw: &[u8], archives: &ArchiveLimits) -> Result<Vec<scan::Cut>, String> {
+    /// What can be taken out of a mail with malware, or with active content.
+    fn cuts(
+        &mut self,
+        raw: &[u8],
+        unwanted: Unwanted,
+        archives: &ArchiveLimits,
+    ) -> Result<Vec<scan::Cut>, String> {
         let snapshot = self.snapshot;
         let hash = |digest: &_, bytes| snapshot.hash(digest, bytes).map(Into::into);
         let tables = ScanTables {
@@ -148,7 +162,7 @@ impl<'s> Judge<'s> {
             url_host: None,
         };
         let limits = ViewLimits::worker();
-        let found = scan::cuts(raw, (&limits, archives), &tables, &mut self.scratch);
+        let found = scan::cuts(raw, unwanted, (&limits, archives), &tables, &mut self.scratch);
         futures_lite::future::block_on(found).map_err(|error| error.to_string())
     }
 
@@ -239,6 +253,7 @@ impl<'s> Judge<'s> {
             headers: &headers,
             unread_names: &unread,
             cleaned: !examination.cuts.is_empty(),
+            active_cleaned: !examination.active_cuts.is_empty(),
         };
         policy::decide(verdict, &self.settings, &facts)
     }

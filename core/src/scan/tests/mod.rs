@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod active;
 mod archives;
 mod cut;
 mod mime;
+mod opened;
 mod pdf;
 mod quine;
 mod tiers;
