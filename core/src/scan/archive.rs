@@ -171,6 +171,11 @@ impl<'l> Budget<'l> {
         true
     }
 
+    /// Whether one more member fits, without counting it.
+    pub(super) fn has_room(&self) -> bool {
+        self.members < self.limits.members_max && !self.full
+    }
+
     /// Whether nothing more fits.
     pub(super) fn is_full(&self) -> bool {
         self.full

@@ -264,11 +264,10 @@ pub(super) fn web_links(text: &str) -> Vec<String> {
         let end = |c: char| {
             c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '<' | '>' | '\\')
         };
-        let link = rest.split(end).next().unwrap_or_default();
         if out.len() >= 500 {
             break;
         }
-        out.push(link.chars().take(4096).collect());
+        out.push(rest.chars().take(4096).take_while(|c| !end(*c)).collect());
     }
     out
 }

@@ -157,14 +157,17 @@ fn string(rest: &[u8]) -> Option<Vec<u8>> {
 /// Ranges of the octets without streams whose first octets are no text: a name there is chance.
 fn between_streams(octets: &[u8]) -> Vec<(usize, usize)> {
     let mut out = Vec::new();
-    let mut from = 0;
+    let (mut from, mut ends) = (0, true);
     while let Some(at) = octets.get(from..).and_then(|rest| memmem::find(rest, b"stream")) {
         let begin = from + at + 6;
         let data = octets.get(begin..).unwrap_or_default();
         let head = data.get(..512).unwrap_or(data);
         let odd =
             head.iter().filter(|octet| !octet.is_ascii_graphic() && !is_blank(**octet)).count();
-        let end = if odd * 4 > head.len() { memmem::find(data, b"endstream") } else { None };
+        let binary = odd * 4 > head.len();
+        // Where there is no end behind one, there is none behind the next.
+        let end = if binary && ends { memmem::find(data, b"endstream") } else { None };
+        ends &= !binary || end.is_some();
         match end {
             Some(end) => {
                 out.push((from, begin));

@@ -7,6 +7,9 @@ use super::{Seen, is_dde_formula};
 /// Cells that are looked at.
 const CELLS_MAX: usize = 20_000;
 
+/// Octets of a cell in front of the mark of DDE.
+const CELL_BYTES_MAX: usize = 300;
+
 /// Marks of a table in text.
 pub(super) fn text(text: &str, seen: &mut Seen<'_, '_>) {
     let sylk = text.starts_with("ID;");
@@ -17,11 +20,15 @@ pub(super) fn text(text: &str, seen: &mut Seen<'_, '_>) {
         return;
     }
     for at in memchr::memchr_iter(b'|', text.as_bytes()).take(CELLS_MAX) {
-        let before = text.get(..at).unwrap_or_default();
-        let begin = before.rfind(['\n', '\r', ',', ';', '\t']).map_or(0, |found| found + 1);
-        let cell = text.get(begin..).unwrap_or_default();
-        let cell = cell.split(['\n', '\r']).next().unwrap_or_default();
-        let cell: String = cell.chars().take(500).collect();
+        let mut from = at.saturating_sub(CELL_BYTES_MAX);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        let before = text.get(from..at).unwrap_or_default();
+        let begin =
+            before.rfind(['\n', '\r', ',', ';', '\t']).map_or(from, |found| from + found + 1);
+        let cell = text.get(begin..).unwrap_or_default().chars().take(2 * CELL_BYTES_MAX);
+        let cell: String = cell.take_while(|c| !matches!(c, '\n' | '\r')).collect();
         // In SYLK a formula stands behind an E.
         let cell = if sylk { cell.replacen('E', "=", 1) } else { cell };
         if is_dde_formula(&cell) {

@@ -177,27 +177,29 @@ pub(super) fn look(text: &str, seen: &mut Seen<'_, '_>) {
                 let instruction = tag.attribute("instr").unwrap_or_default();
                 dde(is_dde_field(&instruction), &instruction, seen);
             }
-            "instrText" | "delInstrText" if field.len() < FIELD_BYTES_MAX => {
+            "instrText" | "delInstrText" => {
+                if field.len() >= FIELD_BYTES_MAX {
+                    dde(is_dde_field(&field), &field, seen);
+                    field.clear();
+                }
                 field.push_str(&tag.text());
             }
-            "fldChar" => {
-                match tag.attribute("fldCharType").as_deref() {
-                    Some("begin") => {
-                        if depth == 0 {
-                            field.clear();
-                        }
-                        depth += 1;
+            "fldChar" => match tag.attribute("fldCharType").as_deref() {
+                Some("begin") => {
+                    if depth == 0 {
+                        field.clear();
                     }
-                    Some("separate") => {}
-                    _ => {
-                        depth = depth.saturating_sub(1);
-                        if depth > 0 {
-                            continue;
-                        }
+                    depth += 1;
+                }
+                Some("separate") => {}
+                _ => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        dde(is_dde_field(&field), &field, seen);
+                        field.clear();
                     }
                 }
-                dde(is_dde_field(&field), &field, seen);
-            }
+            },
             "ddeLink" => {
                 let part = |name| tag.attribute(name).unwrap_or_default();
                 let detail = format!("{}|{}", part("ddeService"), part("ddeTopic"));

@@ -48,9 +48,11 @@ fn opened(
     place: &str,
     budget: &mut Budget<'_>,
 ) -> Option<Vec<Member>> {
-    let power = archive.map_or(POWER_DEFAULT, power);
+    // What is stored and not compressed is only known to be wrong at its end.
+    let cost =
+        cost(archive.map_or_else(|| power_of_header(octets), power)) + octets.len() as u64 / 256;
     let mut number = 0;
-    while let Some(word) = budget.passwords.candidate(number, cost(power)) {
+    while let Some(word) = budget.passwords.candidate(number, cost) {
         number += 1;
         let password = Password::new(&word);
         let members = budget.attempt(|budget| {
@@ -81,6 +83,15 @@ fn power(archive: &Archive) -> u32 {
         .map(|first| u32::from(first & 0x3F))
         .max()
         .unwrap_or(POWER_DEFAULT)
+}
+
+/// The same of an encrypted header: its coder stands in clear near the end of the file, behind its own
+/// number and the length of its properties.
+fn power_of_header(octets: &[u8]) -> u32 {
+    let tail = octets.get(octets.len().saturating_sub(64 * 1024)..).unwrap_or(octets);
+    let coders = memchr::memmem::find_iter(tail, AES);
+    let first = coders.filter_map(|at| tail.get(at + AES.len() + 1));
+    first.map(|first| u32::from(first & 0x3F)).max().unwrap_or(POWER_DEFAULT)
 }
 
 fn is_encrypted(block: &Block) -> bool {

@@ -23,6 +23,8 @@ pub(super) use compound::half;
 pub use msg::msg_to_mail;
 pub(super) use package::native_files;
 
+/// Fields of one document that are looked at.
+const FIELDS_MAX: usize = 100_000;
 /// Octets of one stream that are looked at.
 const STREAM_BYTES_MAX: usize = 128 * 1024 * 1024;
 
@@ -144,14 +146,17 @@ fn macros(
     (place, budget): (&str, &mut Budget<'_>),
     out: &mut Vec<Member>,
 ) {
-    for source in vba::sources(stream) {
+    let mut sources = vba::sources(stream);
+    // Unpacking goes on only as long as there is room for what comes of it.
+    while let Some(source) = if budget.has_room() { sources.next() } else { None } {
         project.present = true;
         project.seen.add(&source);
         if !budget.admits_member(place) {
             return;
         }
-        budget.unpacked(source.len());
-        out.push(Member { name: format!("{name}.vba").into_bytes(), octets: source });
+        let mut unpacked = source.as_slice();
+        let (octets, _) = budget.read(&mut unpacked, stream.len() as u64, place);
+        out.push(Member { name: format!("{name}.vba").into_bytes(), octets });
     }
     if name == "_VBA_PROJECT" || name == "__SRP_0" {
         project.present = true;
@@ -209,7 +214,7 @@ fn word_fields(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
     for wide in [false, true] {
         let mark: &[u8] = if wide { &[0x13, 0] } else { &[0x13] };
         let step = mark.len();
-        for at in memmem::find_iter(stream, mark) {
+        for at in memmem::find_iter(stream, mark).take(FIELDS_MAX) {
             let rest = stream.get(at + step..).unwrap_or_default();
             let text: String = rest
                 .chunks(step)
@@ -217,7 +222,7 @@ fn word_fields(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
                 .take_while(|unit| unit.get(1).is_none_or(|high| *high == 0))
                 .filter_map(|unit| unit.first())
                 .map(|octet| char::from(*octet))
-                .take_while(|c| !matches!(c, '\u{14}' | '\u{15}'))
+                .take_while(|c| !matches!(c, '\u{13}'..='\u{15}'))
                 .collect();
             if super::active::is_dde_field(&text) {
                 let shown: String = text.chars().filter(|c| !c.is_control()).take(100).collect();

@@ -14,7 +14,7 @@ const BEGIN: &[u8] = b"\0Attribut";
 /// Sources of one stream that are unpacked.
 const SOURCES_MAX: usize = 200;
 /// Octets of one source.
-const SOURCE_BYTES_MAX: usize = 4 * 1024 * 1024;
+const SOURCE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Procedures that run without being asked for, in lower case.
 const AUTORUN: [&str; 26] = [
@@ -119,22 +119,16 @@ fn add(list: &mut Vec<&'static str>, word: Option<&&'static str>) {
     }
 }
 
-/// The sources in a stream.
-pub(in crate::scan) fn sources(stream: &[u8]) -> Vec<Vec<u8>> {
-    let mut out: Vec<Vec<u8>> = Vec::new();
+/// The sources in a stream, unpacked one by one.
+pub(in crate::scan) fn sources(stream: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let mut behind = 0;
-    for at in memmem::find_iter(stream, BEGIN) {
-        let Some(start) = at.checked_sub(2).filter(|start| *start >= behind) else { continue };
+    let found = memmem::find_iter(stream, BEGIN).filter_map(move |at| {
+        let start = at.checked_sub(2).filter(|start| *start >= behind)?;
         let (source, used) = decompress(stream.get(start..).unwrap_or_default());
         behind = start + used;
-        if !source.is_empty() {
-            out.push(source);
-        }
-        if out.len() >= SOURCES_MAX {
-            break;
-        }
-    }
-    out
+        (!source.is_empty()).then_some(source)
+    });
+    found.take(SOURCES_MAX)
 }
 
 /// Unpacks chunks one after the other, and says how many octets they take. MS-OVBA section 2.4.1.3.
