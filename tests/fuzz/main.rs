@@ -213,6 +213,65 @@ fn cpio_tar_and_disk_images_may_be_anything() {
     archives_of("images", &[".cpio", ".tar", ".iso", ".arj", ".lzh"]);
 }
 
+/// Documents of one kind out of the corpus, the smaller ones.
+fn corpus_documents(endings: &[&str]) -> Vec<Vec<u8>> {
+    let all = corpus::folder("docs").into_iter().flat_map(|folder| files(&folder));
+    let named = all.filter(|path| {
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        endings.iter().any(|ending| name.ends_with(ending))
+    });
+    let read = named.map(|path| std::fs::read(path).unwrap());
+    read.filter(|octets| octets.len() < 128 * 1024).collect()
+}
+
+#[test]
+fn a_compound_file_may_be_anything() {
+    let mut seeds =
+        corpus_documents(&[".doc", ".xls", ".ppt", ".vsd", ".docx", ".xlsx", ".pptm", ".xlsb"]);
+    seeds.retain(|octets| octets.starts_with(b"\xD0\xCF\x11\xE0"));
+    seeds.push(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1".repeat(100));
+    smoke("ole", &seeds, core::scan::fuzz_ole);
+}
+
+#[test]
+fn a_message_of_outlook_may_be_anything() {
+    let mut seeds = corpus_documents(&[".msg"]);
+    seeds.push(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1".repeat(100));
+    smoke("msg", &seeds, core::scan::fuzz_ole);
+}
+
+#[test]
+fn rich_text_may_be_anything() {
+    let seeds = texts(&[
+        "{\\rtf1{\\object\\objemb\\objupdate{\\*\\objclass Package}{\\*\\objdata 0105000002000000\
+         080000005061636b616765000000000000000000 10000000 0200612e657865 00 {\\*\\x 61}\\bin4 abcd}}}",
+        "{\\rtf1{\\*\\template http://x.example/}{\\field{\\*\\fldinst DDEAUTO \\u99? \\'63 x}}{\\pict 00ff}}",
+    ]);
+    smoke("rtf", &seeds, core::scan::fuzz_rtf);
+}
+
+#[test]
+fn what_acts_may_be_anything() {
+    let mut seeds = texts(&[
+        "<?xml version=\"1.0\"?><w:p><w:fldChar w:fldCharType='begin'/><w:instrText>DDE &#x41; \"x\"\
+         </w:instrText><!-- x --><Relationship Type=\"a/attachedTemplate\" Target='http://x/' TargetMode=External>",
+        "ID;P\nO;E\nNN;NAuto_open;ER1\nC;X1;EEXEC(\"x\")\na,=cmd|'/c x'!A0\n",
+        "<html><script>eval(atob('x'));new Blob([1]);URL.createObjectURL(b)</script><svg onload=x>",
+        "[InternetShortcut]\nURL=http://x.example/\n",
+        "\u{68}\u{2}\u{10}\u{1}\0\u{3}\0\0\0c\0m\0d\0",
+    ]);
+    seeds.extend(corpus_documents(&[".xml", ".csv", ".slk"]));
+    smoke("active", &seeds, core::scan::fuzz_active);
+}
+
+#[test]
+fn a_pdf_may_be_anything() {
+    let mut seeds = corpus_documents(&[".pdf"]);
+    seeds.truncate(40);
+    seeds.push(b"%PDF-1.7 /OpenAction 1 0 R 1 0 obj <</S/J#61vaScript/JS(x)/URI <6162>>> stream\nx endstream".to_vec());
+    smoke("pdf", &seeds, core::scan::fuzz_archive);
+}
+
 #[test]
 fn a_record_of_spf_may_be_anything() {
     let seeds = texts(&[

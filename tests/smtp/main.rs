@@ -11,6 +11,7 @@
     reason = "tests work on numbers of their own making; a scenario is told in one piece"
 )]
 
+mod active;
 mod archives;
 mod attacked;
 mod authentication;

@@ -34,6 +34,7 @@ pub use worker::{WorkerArguments, worker_main};
 
 use crate::message::{View, structure_cost};
 pub use crate::scan::Examination;
+use crate::scan::Unwanted;
 use crate::scan::content::Expression;
 
 /// First argument of a worker process.
@@ -43,14 +44,28 @@ pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Structure of a message that may cost more steps than this is read by a worker.
 const SHARD_STEPS_MAX: u64 = 20_000_000;
 
-/// Whether the parts with malware shall be told apart from the rest.
+/// Which parts shall be told apart from the rest, because some recipient's domain takes them out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Cleaning {
-    /// Nobody wants it.
-    #[default]
-    NotAsked,
-    /// Some recipient's domain cleans: [`Examination::cuts`] are looked for if there is malware.
-    Asked,
+pub struct Cleaning {
+    /// Those with malware: [`Examination::cuts`] are looked for if there is any.
+    pub malware: bool,
+    /// Those that act when they are opened: [`Examination::active_cuts`].
+    pub active: bool,
+}
+
+impl Cleaning {
+    /// What is to be looked for in a message in which this was found.
+    #[must_use]
+    pub fn wanted(self, seen: &Examination) -> Vec<Unwanted> {
+        let mut out = Vec::new();
+        if self.malware && seen.virus().is_some() {
+            out.push(Unwanted::Malware);
+        }
+        if self.active && seen.active().is_some() {
+            out.push(Unwanted::Active);
+        }
+        out
+    }
 }
 
 /// What is asked about a content besides what is in the tables.

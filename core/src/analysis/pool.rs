@@ -50,6 +50,8 @@ pub struct PoolSettings {
     pub deadline: Duration,
     /// Address space of one worker above its tables.
     pub memory_bytes_max: u64,
+    /// Whether workers try words of a mail as passwords of what is protected in it.
+    pub passwords_from_text: bool,
     /// What workers become once their tables are mapped; `None`: they stay the engine's user.
     pub user: Option<Account>,
     /// The engine's own directory, which holds its copy of the tables.
@@ -67,6 +69,7 @@ impl PoolSettings {
             queue_max: 64,
             deadline: Duration::from_secs(30),
             memory_bytes_max: 512 << 20,
+            passwords_from_text: true,
             user: None,
             engine_dir,
         }
@@ -424,10 +427,13 @@ impl Process {
         let tables = generation
             .as_ref()
             .map(|generation| (generation.as_ref().clone(), settings.engine_dir.clone()));
-        let user = settings.user;
-        let arguments =
-            WorkerArguments { memory_bytes_max: settings.memory_bytes_max, user, tables }
-                .to_arguments();
+        let arguments = WorkerArguments {
+            memory_bytes_max: settings.memory_bytes_max,
+            passwords_from_text: settings.passwords_from_text,
+            user: settings.user,
+            tables,
+        }
+        .to_arguments();
         let mut command = Command::new(&settings.program);
         command
             .args(&settings.arguments)

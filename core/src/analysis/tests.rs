@@ -66,7 +66,7 @@ fn descend(depth: usize) -> usize {
 #[test]
 #[ignore = "is the worker process of the other tests"]
 fn worker_process() {
-    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, user: None, tables: None };
+    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, ..WorkerArguments::default() };
     worker_main(&arguments).unwrap();
 }
 
@@ -76,7 +76,11 @@ const NOBODY: Account = Account { user: 65_534, group: 65_534 };
 #[test]
 #[ignore = "is the worker process of the test of users"]
 fn nobodys_worker_process() {
-    let arguments = WorkerArguments { memory_bytes_max: 1 << 30, user: Some(NOBODY), tables: None };
+    let arguments = WorkerArguments {
+        memory_bytes_max: 1 << 30,
+        user: Some(NOBODY),
+        ..WorkerArguments::default()
+    };
     worker_main(&arguments).unwrap();
 }
 
@@ -102,7 +106,7 @@ fn asked(content: Content, misbehave: Option<&str>) -> Task {
         content,
         envelope_from: None,
         generation: None,
-        cleaning: Cleaning::NotAsked,
+        cleaning: Cleaning::default(),
         expressions: Vec::new(),
         misbehave,
     }
@@ -363,7 +367,12 @@ fn only_what_may_stall_leaves_the_shard() {
 fn worker_arguments_survive_the_command_line() {
     let tables: Option<(PathBuf, PathBuf)> = Some(("/g".into(), "/e".into()));
     for (user, tables) in [(None, None), (Some(NOBODY), tables.clone()), (None, tables)] {
-        let arguments = WorkerArguments { memory_bytes_max: 5, user, tables };
+        let arguments = WorkerArguments {
+            memory_bytes_max: 5,
+            passwords_from_text: user.is_some(),
+            user,
+            tables,
+        };
         let read = WorkerArguments::read(arguments.to_arguments().into_iter());
         assert_eq!(read, Ok(arguments));
     }

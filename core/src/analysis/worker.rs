@@ -6,14 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Cleaning;
 use super::account::Account;
 use super::sandbox;
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::content::{Cache, Expression};
 use crate::scan::patterns::{Patterns, Scratch};
-use crate::scan::{ArchiveLimits, Examination, ScanTables, cuts, examine, expand};
+use crate::scan::{ArchiveLimits, Examination, ScanTables, Unwanted, cuts, examine, expand};
 use crate::stages::{self, Spending, Spent, Stage};
 use crate::tables::{Digest, Generation};
 
@@ -22,6 +21,8 @@ use crate::tables::{Digest, Generation};
 pub struct WorkerArguments {
     /// Address space above the tables, in octets.
     pub memory_bytes_max: u64,
+    /// Whether words of a mail are tried as passwords of what is protected in it.
+    pub passwords_from_text: bool,
     /// Who the worker becomes before it reads anything; `None`: nobody else.
     pub user: Option<Account>,
     /// The generation's directory and the engine's own; none before the first generation.
@@ -37,6 +38,12 @@ impl WorkerArguments {
         let memory = arguments.next().and_then(|text| text.into_string().ok());
         let memory = memory.and_then(|text| text.parse().ok());
         let memory_bytes_max = memory.ok_or("memory limit missing")?;
+        let passwords_from_text =
+            match arguments.next().and_then(|text| text.into_string().ok()).as_deref() {
+                Some("passwords") => true,
+                Some("no-passwords") => false,
+                _ => return Err("whether passwords are tried is missing".to_owned()),
+            };
         let user = match arguments.next().and_then(|text| text.into_string().ok()).as_deref() {
             Some("-") => None,
             Some(text) => {
@@ -52,7 +59,7 @@ impl WorkerArguments {
             (None, None) => None,
             _ => return Err("generation without the engine's directory".to_owned()),
         };
-        Ok(Self { memory_bytes_max, user, tables })
+        Ok(Self { memory_bytes_max, passwords_from_text, user, tables })
     }
 
     /// As command line arguments.
@@ -62,7 +69,8 @@ impl WorkerArguments {
             Some(Account { user, group }) => format!("{user}:{group}"),
             None => "-".to_owned(),
         };
-        let mut out = vec![self.memory_bytes_max.to_string().into(), user.into()];
+        let passwords = if self.passwords_from_text { "passwords" } else { "no-passwords" };
+        let mut out = vec![self.memory_bytes_max.to_string().into(), passwords.into(), user.into()];
         if let Some((generation, engine)) = &self.tables {
             out.extend([generation.clone().into(), engine.clone().into()]);
         }
@@ -114,6 +122,7 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     };
     // Everything that is built on first use and needs more than memory is used once now.
     crate::scan::fuzz_archive(b"");
+    crate::scan::fuzz_active(b"<a>");
     crate::message::fuzz_view(b"Subject: x\r\n\r\n<a href=http://example.com/>x</a>");
     // The first reading of the clock asks the kernel where its page of clocks is; inside, that is a death.
     let spending = Spending::begin();
@@ -123,6 +132,7 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
     let mut archive_limits = ArchiveLimits::default();
     archive_limits.bytes_max = archive_limits.bytes_max.min(arguments.memory_bytes_max / 3);
+    archive_limits.passwords_from_text = arguments.passwords_from_text;
     let message_bytes_max = quarter;
     let content = RefCell::default();
     Ok(Worker {
@@ -191,12 +201,14 @@ impl Worker {
             Err(error) => return Answer::Failed(error.to_string().into()),
         };
         drop(view);
-        if request.cleaning == Cleaning::Asked && examination.virus().is_some() {
-            let tables = ScanTables { content: &[], ..tables };
-            let found = cuts(raw, (&limits, &self.archive_limits), &tables, &mut self.scratch);
-            match futures_lite::future::block_on(found) {
-                Ok(found) => examination.cuts = found,
-                Err(error) => return Answer::Failed(error.to_string().into()),
+        let tables = ScanTables { content: &[], ..tables };
+        for unwanted in request.cleaning.wanted(&examination) {
+            let limits = (&limits, &self.archive_limits);
+            let found = cuts(raw, unwanted, limits, &tables, &mut self.scratch);
+            match (futures_lite::future::block_on(found), unwanted) {
+                (Ok(found), Unwanted::Malware) => examination.cuts = found,
+                (Ok(found), Unwanted::Active) => examination.active_cuts = found,
+                (Err(error), _) => return Answer::Failed(error.to_string().into()),
             }
         }
         Answer::Examined(Box::<Examination>::new(examination), Spent::default())

@@ -149,6 +149,8 @@ pub struct Analysis {
     pub deadline_ms: u64,
     /// Address space of one worker.
     pub memory_bytes_max: u64,
+    /// Whether words of a mail's own text are tried as passwords of what is protected in it.
+    pub passwords_from_text: bool,
     /// User that workers become where the engine may change users (root); empty = the engine's.
     pub user: Box<str>,
 }
@@ -160,6 +162,7 @@ impl Default for Analysis {
             queue_max: 64,
             deadline_ms: 30_000,
             memory_bytes_max: 512 << 20,
+            passwords_from_text: true,
             user: "nobody".into(),
         }
     }
@@ -173,6 +176,7 @@ impl Analysis {
         section.number("deadline_ms", 100..=600_000, &mut analysis.deadline_ms);
         let memory = (64 << 20)..=(64 << 30);
         section.number("memory_bytes_max", memory, &mut analysis.memory_bytes_max);
+        section.flag("passwords_from_text", &mut analysis.passwords_from_text);
         if let Some(user) = section.text("user") {
             if user.value.contains([':', '\n', '\0']) {
                 section.wrong("user", user.start, "is not the name of a user");

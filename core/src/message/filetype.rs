@@ -91,7 +91,7 @@ impl FileType {
         self.is_zip() || self.is_unread_container() || self.is_archive()
     }
 
-    /// An archive or a compressed stream that is opened, at least as far as its names.
+    /// An archive, a compressed stream or a document that is opened, at least as far as its names.
     #[must_use]
     pub fn is_archive(self) -> bool {
         matches!(
@@ -110,6 +110,10 @@ impl FileType {
                 | Self::Iso
                 | Self::Cpio
                 | Self::Tnef
+                | Self::Pdf
+                | Self::Ole
+                | Self::OneNote
+                | Self::Rtf
         )
     }
 
@@ -122,7 +126,7 @@ impl FileType {
     /// A container that this release does not open.
     #[must_use]
     pub fn is_unread_container(self) -> bool {
-        matches!(self, Self::OtherArchive | Self::Ole | Self::OneNote | Self::Pdf)
+        self == Self::OtherArchive
     }
 
     /// Runs when opened.
@@ -333,6 +337,29 @@ const MAIL_FIELDS: [&[u8]; 14] = [
     b"x-mozilla-status:",
 ];
 
+/// Whether text, in lower case, begins as only a script does: batch, PHP, VBScript, and the XML of Windows
+/// Script Host, whatever its first lines are.
+fn is_script(lower: &[u8]) -> bool {
+    const HEADS: [&[u8]; 10] = [
+        b"@echo off",
+        b"<?php",
+        b"on error resume next",
+        b"wscript.",
+        b"<job",
+        b"<package",
+        b"<scriptlet",
+        b"<component>",
+        b"set-executionpolicy",
+        b"#requires -",
+    ];
+    let xml = lower.starts_with(b"<?xml");
+    HEADS.iter().any(|mark| lower.starts_with(mark))
+        || xml
+            && [&b"<job>"[..], b"<job id", b"<scriptlet", b"<?job", b"wscript."]
+                .iter()
+                .any(|mark| memmem::find(lower, mark).is_some())
+}
+
 /// Text formats, by their first characters.
 fn by_text(octets: &[u8]) -> FileType {
     let head = octets.get(..1024).unwrap_or(octets);
@@ -349,10 +376,10 @@ fn by_text(octets: &[u8]) -> FileType {
     {
         return FileType::Html;
     }
-    if [&b"@echo off"[..], b"<?php", b"on error resume next", b"wscript.", b"<job", b"<package"]
-        .iter()
-        .any(|mark| starts(mark))
-    {
+    if starts(b"{\\rt") {
+        return FileType::Rtf;
+    }
+    if is_script(&lower) {
         return FileType::Script;
     }
     if MAIL_FIELDS.iter().any(|mark| starts(mark)) {

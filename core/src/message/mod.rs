@@ -73,6 +73,20 @@ pub enum ExceptionKind {
     Encrypted,
     /// A container, or a member of one, that is not read here.
     NotScanned,
+    /// Password-protected, and opened with a password of the mail's own text.
+    Opened,
+}
+
+/// Something in a part that acts, or leads elsewhere, when a client opens it: a macro, a field that
+/// starts a program, a remote template. Beside the view, as [`Exception`] is; no judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// Name of the check, `ACTIVE_...`.
+    pub rule: &'static str,
+    /// A part's path.
+    pub place: Box<str>,
+    /// What was found, for display; may hold words of the sender.
+    pub detail: Box<str>,
 }
 
 /// Fuzz entry: any octets give a view whose texts can be built and whose offsets hold.

@@ -176,7 +176,10 @@ impl<'m> Part<'m> {
     /// Whether it holds files that only a worker may take out: by its type, or because a ZIP ends in
     /// it (ZIP is read from its end, so anything may be in front: a picture, a program, a PDF).
     pub fn is_container(&self) -> bool {
-        self.file_type().is_container() || zip_end(&self.decoded).is_some()
+        self.file_type().is_container()
+            || zip_end(&self.decoded).is_some()
+            // Macros that Word saves beside a page of HTML.
+            || self.decoded.starts_with(b"ActiveMime")
     }
 
     /// Hashes of the decoded octets.

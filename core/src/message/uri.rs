@@ -37,6 +37,8 @@ pub enum UriSource {
     Defanged,
     /// In an attribute of HTML (`href`, `src`, `action`, `background`).
     Attribute,
+    /// In a document: an action of a PDF, a link of an Office file, a shortcut.
+    Document,
 }
 
 /// One URI.
@@ -134,7 +136,25 @@ pub(super) fn collect(view: &View<'_>) -> Vec<Uri> {
         }
     }
     out.text(&view.body().text);
+    for target in view.parts.iter().filter_map(|part| shortcut(&part.decoded)) {
+        out.add(&target, UriSource::Document);
+    }
+    for link in &view.links {
+        out.add(link, UriSource::Document);
+    }
     out.uris
+}
+
+/// Where a shortcut to an address (`.url`) leads.
+fn shortcut(octets: &[u8]) -> Option<String> {
+    const HEAD: &[u8] = b"[InternetShortcut]";
+    let octets = octets.trim_ascii_start();
+    octets.get(..HEAD.len()).filter(|head| head.eq_ignore_ascii_case(HEAD))?;
+    let text = String::from_utf8_lossy(octets.get(..URI_BYTES_MAX).unwrap_or(octets));
+    let rows = text.lines().filter_map(|line| line.split_once('='));
+    rows.filter(|(key, _)| key.trim().eq_ignore_ascii_case("URL"))
+        .map(|(_, target)| target.trim().to_owned())
+        .next()
 }
 
 struct Collector {

@@ -6,7 +6,7 @@ use super::field::Field;
 use super::part::Part;
 use super::text::{self, RawUnits, TextUnits};
 use super::uri::{self, Uri};
-use super::{Exception, structure};
+use super::{Active, Exception, structure};
 
 /// Bounds of a view. A message beyond one gets an [`Exception`] and is scanned as far as it goes.
 #[derive(Clone, Debug)]
@@ -74,6 +74,11 @@ pub struct View<'m> {
     pub parts: Vec<Part<'m>>,
     /// What was wrong with the message.
     pub exceptions: Vec<Exception>,
+    /// What acts when it is opened, as far as containers were opened for it (in a worker).
+    pub active: Vec<Active>,
+    /// Addresses that documents lead to, as written there (in a worker). To be filled before
+    /// [`Self::uris`] is asked for.
+    pub links: Vec<Box<str>>,
     pub(super) text_bytes_max: usize,
     pub(super) uris_max: usize,
     body: OnceCell<TextUnits>,
@@ -95,6 +100,8 @@ impl<'m> View<'m> {
             fields: read.fields,
             parts: read.parts,
             exceptions: read.exceptions,
+            active: Vec::new(),
+            links: Vec::new(),
             text_bytes_max: limits.text_bytes_max,
             uris_max: limits.uris_max,
             body: OnceCell::new(),

@@ -1,27 +1,49 @@
-//! Taking malware out of a mail: who wants it, what is handed to the rewriting, what the log says.
+//! Taking malware, or what acts when it is opened, out of a mail: who wants it, what is handed to the rewriting, what the log says.
 
 use super::Transaction;
 use super::message::{Judged, Message};
 use crate::analysis::Cleaning;
-use crate::policy::{Action, Decision, RemovedByRule};
+use crate::policy::{Action, ActionSettings, Decision, MatchedRule, RemovedByRule};
 use crate::rewrite::{Removed, Why};
-use crate::scan::Cut;
+use crate::scan::{Cut, Examination};
 
-/// Whether the domain of some recipient cleans.
+/// What the domain of some recipient takes out.
 pub(super) fn cleaning(transaction: &Transaction) -> Cleaning {
-    let mut recipients = transaction.recipients.iter();
-    if recipients.any(|one| one.settings().actions.virus == Action::Clean) {
-        Cleaning::Asked
-    } else {
-        Cleaning::NotAsked
+    let wants = |wanted: fn(&ActionSettings) -> Action| {
+        transaction.recipients.iter().any(|one| wanted(&one.settings().actions) == Action::Clean)
+    };
+    Cleaning {
+        malware: wants(|actions| actions.virus),
+        active: wants(|actions| actions.active_content),
     }
+}
+
+/// What is cut out of the copies of this decision: for each setting that cleans, its own parts. They are
+/// leaves of one tree, so that two of them are the same or apart.
+pub(super) fn cuts(examination: &Examination, decision: &Decision) -> Vec<Cut> {
+    let cleans = |name: &str| {
+        let asked = |rule: &MatchedRule| rule.action == Action::Clean && &*rule.name == name;
+        decision.matched.iter().any(asked)
+    };
+    let mut out = Vec::new();
+    if cleans("virus.in") {
+        out.extend(examination.cuts.iter().cloned());
+    }
+    if cleans("active_content.action") {
+        let known = |cut: &&Cut| !out.iter().any(|other: &Cut| other.start == cut.start);
+        let more: Vec<Cut> = examination.active_cuts.iter().filter(known).cloned().collect();
+        out.extend(more);
+    }
+    out.sort_by_key(|cut| cut.start);
+    out
 }
 
 /// The parts to be taken out, as the rewriting needs them.
 pub(super) fn removed<'m>(cuts: &'m [Cut], decision: &'m Decision) -> Vec<Removed<'m>> {
     let cut = |cut: &'m Cut| {
-        let Cut { start, end, name, bytes, virus } = cut;
-        Removed { start: *start, end: *end, name, bytes: *bytes, why: Why::Virus(virus) }
+        let &Cut { start, end, ref name, bytes, ref virus, active } = cut;
+        let why = if active { Why::Active(virus) } else { Why::Virus(virus) };
+        Removed { start, end, name, bytes, why }
     };
     let ruled = |part: &'m RemovedByRule| {
         let RemovedByRule { start, end, name, bytes, rule } = part;
@@ -47,10 +69,11 @@ pub(super) fn told(message: &Message, judged: &Judged) -> Vec<String> {
     }
     let told = |part: Removed<'_>| {
         let why = match part.why {
-            Why::Virus(virus) => virus.to_owned(),
+            Why::Virus(found) | Why::Active(found) => found.to_owned(),
             Why::Rule(rule) => format!("rule {rule}"),
         };
         format!("{} ({why})", part.name).trim().to_owned()
     };
-    removed(&message.examination.cuts, &judged.decision).into_iter().map(told).collect()
+    let cuts = cuts(&message.examination, &judged.decision);
+    removed(&cuts, &judged.decision).into_iter().map(told).collect()
 }

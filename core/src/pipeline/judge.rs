@@ -133,6 +133,7 @@ impl Message {
             headers: &headers,
             unread_names: &unread,
             cleaned: !self.examination.cuts.is_empty(),
+            active_cleaned: !self.examination.active_cuts.is_empty(),
             body_blank: seen.body_blank,
             high_risk: policy::high_risk(&self.examination.findings),
             sender: self.transaction.reverse_path.as_ref(),

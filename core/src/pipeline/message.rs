@@ -13,7 +13,7 @@ use super::copies::{Outgoing, groups};
 use super::rows::Outcome;
 use super::times::Times;
 use super::{Complete, Pipeline, Transaction, clean, hold, rows};
-use crate::analysis::{self, Asked, Cleaning};
+use crate::analysis::{self, Asked};
 use crate::authn::Authentication;
 use crate::clock::Now;
 use crate::content::{Content, Piece};
@@ -232,7 +232,7 @@ impl Pipeline {
         if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
             let seen = self.examine_here(transaction, view, (path.as_bytes(), &wanted)).await?;
             // To find what can be taken out is a matter for a worker.
-            if cleaning == Cleaning::NotAsked || seen.virus().is_none() {
+            if cleaning.wanted(&seen).is_empty() {
                 return Ok(seen);
             }
         }

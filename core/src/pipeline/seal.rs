@@ -37,6 +37,7 @@ impl Pipeline {
             .map(|accepted| &accepted.recipient.original)
             .collect();
         let shared = &self.rooms().shared;
+        let cuts = clean::cuts(&message.examination, &one.decision);
         let job = Rewriting {
             decision: &one.decision,
             verdict: &one.verdict,
@@ -50,7 +51,7 @@ impl Pipeline {
                 ListDecision::Bypass => Scanned::No,
                 _ => Scanned::Yes,
             },
-            removed: &clean::removed(&message.examination.cuts, &one.decision),
+            removed: &clean::removed(&cuts, &one.decision),
             language: accepted.settings().notice.language,
             sealer: match shared.sealer.load().is_some() {
                 true => Sealer::There,

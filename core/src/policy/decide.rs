@@ -180,6 +180,7 @@ fn of_setting<'s>(
         | DetectionKind::Suspect
         | DetectionKind::Graymail
         | DetectionKind::Content
+        | DetectionKind::ActiveContent
         | DetectionKind::Attachment
         | DetectionKind::Encrypted
         | DetectionKind::NotScanned
@@ -234,6 +235,14 @@ fn plain_setting<'s>(
         }
         DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
         DetectionKind::Content => ask("content.action", actions.content),
+        DetectionKind::ActiveContent
+            if actions.active_content == Action::Clean && !facts.active_cleaned =>
+        {
+            ask("active_content.action", actions.active_content_uncleanable)
+        }
+        DetectionKind::ActiveContent => {
+            ask("active_content.action", actions.active_content).tagged(&actions.suspect_tag)
+        }
         DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
         DetectionKind::Encrypted => {
             let stamp = &actions.encrypted_stamp;

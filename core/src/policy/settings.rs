@@ -186,6 +186,12 @@ pub struct ActionSettings {
     pub highrisk: Action,
     /// Content findings of the pattern tables.
     pub content: Action,
+    /// `active_content.action`: macros, scripts, remote templates, embedded files.
+    #[serde(default)]
+    pub active_content: Action,
+    /// What is done with active content that cannot be taken out when `active_content.action = "clean"`.
+    #[serde(default = "held")]
+    pub active_content_uncleanable: Action,
 }
 
 /// Of tables that were made before there were any.
@@ -211,8 +217,15 @@ impl Default for ActionSettings {
             not_scanned: Action::Deliver,
             highrisk: Action::Deliver,
             content: Action::Deliver,
+            active_content: Action::Deliver,
+            active_content_uncleanable: held(),
         }
     }
+}
+
+/// Settings of before a field was: what cannot be cleaned is held.
+fn held() -> Action {
+    Action::Quarantine
 }
 
 /// What one result of one check of the sender does.

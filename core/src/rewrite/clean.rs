@@ -29,6 +29,8 @@ pub struct Removed<'m> {
 pub enum Why<'m> {
     /// This malware was found in it.
     Virus(&'m str),
+    /// That is no malware, but acts when it is opened, and this check found it.
+    Active(&'m str),
     /// This rule of the administrator wants it.
     Rule(&'m str),
 }
@@ -69,6 +71,15 @@ fn japanese(name: &str, removed: &Removed<'_>) -> String {
     let (name, bytes) = (if name.is_empty() { "(なし)" } else { name }, removed.bytes);
     let virus = match removed.why {
         Why::Virus(virus) => printable(virus),
+        Why::Active(check) => {
+            let check = printable(check);
+            return format!(
+                "開くと動作する内容（マクロ、スクリプトなど）が含まれていたため、この部分は削除されました。\r\n\
+                 ファイル名: {name}\r\n\
+                 サイズ: {bytes} バイト\r\n\
+                 検査名: {check}\r\n"
+            );
+        }
         // The name of a rule is the administrator's, and none of the recipient's business.
         Why::Rule(_) => {
             return format!(
@@ -91,6 +102,15 @@ fn english(name: &str, removed: &Removed<'_>) -> String {
     let (name, bytes) = (if name.is_empty() { "(none)" } else { name }, removed.bytes);
     let virus = match removed.why {
         Why::Virus(virus) => printable(virus),
+        Why::Active(check) => {
+            let check = printable(check);
+            return format!(
+                "This part of the message held active content (macros, scripts or the like), and was removed.\r\n\
+                 File name: {name}\r\n\
+                 Size: {bytes} bytes\r\n\
+                 Check: {check}\r\n"
+            );
+        }
         Why::Rule(_) => {
             return format!(
                 "This attachment was removed by a rule of the administrator.\r\n\
@@ -104,6 +124,22 @@ fn english(name: &str, removed: &Removed<'_>) -> String {
          File name: {name}\r\n\
          Size: {bytes} bytes\r\n\
          Virus name: {virus}\r\n"
+    )
+}
+
+/// What the recipient reads where a macro or the like was taken out.
+fn active_notice(name: &str, bytes: u64, check: &str) -> String {
+    let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
+    format!(
+        "開くと動作する内容（マクロ、スクリプトなど）が含まれていたため、この部分は削除されました。\r\n\
+         ファイル名: {ja}\r\n\
+         サイズ: {bytes} バイト\r\n\
+         検査名: {check}\r\n\
+         \r\n\
+         This part of the message held active content (macros, scripts or the like), and was removed.\r\n\
+         File name: {en}\r\n\
+         Size: {bytes} bytes\r\n\
+         Check: {check}\r\n"
     )
 }
 

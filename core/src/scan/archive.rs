@@ -3,7 +3,7 @@
 //!
 //! Read: ZIP and what is built on it (Office Open XML, OpenDocument, JAR), 7z, tar, cpio, cabinets, LZH, ISO 9660, TNEF, gzip,
 //! bzip2, xz, zstd, lzip, LZMA, stored members of RAR and ARJ, streams of PDF, mails inside members, uuencode and base64
-//! inside members. All else that holds other files is `NotScanned`, never clean. Bounds are for the whole message, not for
+//! inside members, compound files with `.msg` and VBA (`ole`), RTF, files inside of OneNote. All else that holds other files is `NotScanned`, never clean. Bounds are for the whole message, not for
 //! each container.
 //!
 //! A file may be several things at once: a ZIP is read from its end, so a PDF, a program, a picture or
@@ -14,6 +14,7 @@ mod cab;
 mod cpio;
 mod iso;
 mod lzh;
+mod onenote;
 mod rar;
 mod seven_zip;
 mod streams;
@@ -26,10 +27,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use memchr::memmem;
 
-use super::{pdf, zip};
+use super::passwords::Passwords;
+use super::{active, ole, pdf, zip};
 use crate::message::{
-    Exception, ExceptionKind, FileType, Part, PartOrigin, View, ViewLimits, blocks_of,
-    decode_charset, entities_of, zip_end,
+    Active, Exception, ExceptionKind, FileType, Part, PartOrigin, View, ViewLimits, blocks_of,
+    decode_charset, detect, entities_of, zip_end,
 };
 
 /// Bounds on what one message may unfold to.
@@ -43,6 +45,8 @@ pub struct ArchiveLimits {
     pub bytes_max: u64,
     /// Octets out for each octet in, for members above 8 MiB.
     pub ratio_max: u64,
+    /// Whether words of the message's own text are tried as passwords of what is protected in it.
+    pub passwords_from_text: bool,
 }
 
 /// Up to here the ratio does not count: empty pages of small documents compress well.
@@ -53,12 +57,21 @@ const INPUT_RATIO_MAX: u64 = 16;
 /// Up to here that does not count.
 const INPUT_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Links of documents that are kept.
+const LINKS_MAX: usize = 2_000;
+
 /// Memory that a decoder may ask for, in KiB: dictionaries are as large as the sender likes.
 const MEMORY_KIB_MAX: u32 = 128 * 1024;
 
 impl Default for ArchiveLimits {
     fn default() -> Self {
-        Self { depth_max: 5, members_max: 1_000, bytes_max: 256 * 1024 * 1024, ratio_max: 200 }
+        Self {
+            depth_max: 5,
+            members_max: 1_000,
+            bytes_max: 256 * 1024 * 1024,
+            ratio_max: 200,
+            passwords_from_text: true,
+        }
     }
 }
 
@@ -71,6 +84,11 @@ pub(super) struct Budget<'l> {
     input: u64,
     full: bool,
     pub(super) exceptions: Vec<Exception>,
+    /// What acts when it is opened.
+    active: Vec<Active>,
+    /// Addresses that documents lead to.
+    links: Vec<Box<str>>,
+    pub(super) passwords: Passwords,
 }
 
 /// A member on its way to become a part.
@@ -82,7 +100,42 @@ pub(super) struct Member {
 
 impl<'l> Budget<'l> {
     pub(super) fn new(limits: &'l ArchiveLimits) -> Self {
-        Self { limits, members: 0, bytes: 0, input: 0, full: false, exceptions: Vec::new() }
+        Self {
+            limits,
+            members: 0,
+            bytes: 0,
+            input: 0,
+            full: false,
+            exceptions: Vec::new(),
+            active: Vec::new(),
+            links: Vec::new(),
+            passwords: Passwords::off(),
+        }
+    }
+
+    /// Notes what acts when `place` is opened; each check once for a place.
+    pub(super) fn mark(&mut self, rule: &'static str, place: &str, detail: impl Into<Box<str>>) {
+        active::note(&mut self.active, rule, place, detail);
+    }
+
+    /// Keeps an address that a document leads to.
+    pub(super) fn link(&mut self, link: &str) {
+        if self.links.len() < LINKS_MAX && !link.is_empty() {
+            self.links.push(link.chars().take(4096).collect::<String>().into());
+        }
+    }
+
+    /// Does what may turn out to be wrong, as with a wrong password: `None`, and what it took of the bounds
+    /// comes back.
+    pub(super) fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let (members, bytes, full) = (self.members, self.bytes, self.full);
+        let exceptions = self.exceptions.len();
+        let done = work(self);
+        if done.is_none() {
+            (self.members, self.bytes, self.full) = (members, bytes, full);
+            self.exceptions.truncate(exceptions);
+        }
+        done
     }
 
     pub(super) fn note(&mut self, kind: ExceptionKind, place: &str, detail: impl Into<Box<str>>) {
@@ -118,13 +171,18 @@ impl<'l> Budget<'l> {
         true
     }
 
+    /// Whether one more member fits, without counting it.
+    pub(super) fn has_room(&self) -> bool {
+        self.members < self.limits.members_max && !self.full
+    }
+
     /// Whether nothing more fits.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
     /// Counts octets that were made otherwise than by [`Self::read`].
-    fn unpacked(&mut self, bytes: usize) {
+    pub(super) fn unpacked(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
@@ -172,6 +230,9 @@ impl<'l> Budget<'l> {
 /// Opens every container of `view` and appends its members to the parts.
 pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
     let mut budget = Budget::new(limits);
+    if limits.passwords_from_text && view.parts.iter().any(Part::is_container) {
+        budget.passwords = Passwords::of(view);
+    }
     let mut todo: VecDeque<(usize, usize)> = (0..view.parts.len()).map(|at| (at, 0)).collect();
     while let Some((at, depth)) = todo.pop_front() {
         let Some(part) = view.parts.get(at) else { break };
@@ -188,6 +249,8 @@ pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
         }
     }
     view.exceptions.append(&mut budget.exceptions);
+    view.active.append(&mut budget.active);
+    view.links.append(&mut budget.links);
 }
 
 /// The members of one part; empty where it holds none or must not be opened.
@@ -195,16 +258,13 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     let kind = part.file_type();
     let octets: &[u8] = &part.decoded;
     let place: &str = &part.path;
-    if kind.is_unread_container() && kind != FileType::Pdf {
-        unread(kind, octets, place, budget);
+    if kind.is_unread_container() {
+        budget.note(ExceptionKind::NotScanned, place, format!("{kind:?} is not read here"));
     }
     let end = zip_end(octets);
     let member = part.origin == PartOrigin::Member;
-    let holds = kind.is_zip()
-        || end.is_some()
-        || kind.is_archive()
-        || kind == FileType::Pdf
-        || kind == FileType::Mail && member;
+    let holds =
+        kind.is_zip() || end.is_some() || kind.is_archive() || kind == FileType::Mail && member;
     if holds && depth >= budget.limits.depth_max {
         let detail = format!("nested deeper than {}", budget.limits.depth_max);
         budget.note(ExceptionKind::LimitReached, place, detail);
@@ -212,6 +272,9 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     }
     let mut unread_bytes = 0;
     let name = part.file_name().unwrap_or_default();
+    if member && kind == FileType::Text && is_linking(name) {
+        active::xml::links(octets).iter().for_each(|link| budget.link(link));
+    }
     let mut out = match kind {
         FileType::Gzip
         | FileType::Bzip2
@@ -236,6 +299,14 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
             members
         }
         FileType::Pdf => pdf::members(octets, place, budget),
+        FileType::Ole => guarded(place, budget, |budget| ole::members(octets, place, budget)),
+        FileType::Rtf => {
+            guarded(place, budget, |budget| active::rtf::members(octets, place, budget))
+        }
+        FileType::OneNote => onenote::members(octets, place, budget),
+        FileType::Unknown if octets.starts_with(b"ActiveMime") => {
+            active_mime(octets, place, budget)
+        }
         FileType::Mail if member => mail(octets, place, budget),
         FileType::Text | FileType::Html if member => encoded(octets, place, budget),
         _ => Vec::new(),
@@ -246,6 +317,12 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         out.append(&mut zip::members(octets, role, place, budget));
     }
     out
+}
+
+/// Members of documents that hold the addresses that a reader may click.
+fn is_linking(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".rels", "content.xml", "document.xml"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// What a library's decoder makes of it. One that panics (`cab` 0.6.0 does, on an offset behind the end of a folder) says no
@@ -271,6 +348,9 @@ fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     }
     let mut out = Vec::new();
     for part in parts {
+        if !part.attachment && part.is_text() {
+            budget.passwords.add_text(part.text());
+        }
         // Its texts are in the member already.
         if !part.attachment && memmem::find(octets, &part.decoded).is_some() {
             continue;
@@ -285,19 +365,18 @@ fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     out
 }
 
-/// Says of a container that is not opened whether it is so by its owner's wish or by our limits.
-fn unread(kind: FileType, octets: &[u8], place: &str, budget: &mut Budget<'_>) {
-    // An encrypted Office document is an OLE file with a stream of this name, in UTF-16.
-    const ENCRYPTED_PACKAGE: &[u8] = b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0";
-    let encrypted = match kind {
-        FileType::Ole => memmem::find(octets, ENCRYPTED_PACKAGE).is_some(),
-        _ => false,
-    };
-    if encrypted {
-        budget.note(ExceptionKind::Encrypted, place, "password-protected");
-    } else {
-        budget.note(ExceptionKind::NotScanned, place, format!("{kind:?} is not read here"));
+/// What Word saves beside a page of HTML: a compound file with the macros, packed by zlib.
+fn active_mime(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    let starts = memmem::find_iter(octets, b"\x78").take(50);
+    for data in starts.filter_map(|at| octets.get(at..)) {
+        let mut inflater = flate2::read::ZlibDecoder::new(data);
+        let (content, _) = budget.read(&mut inflater, data.len() as u64, place);
+        if detect(&content) == FileType::Ole && budget.admits_member(place) {
+            return vec![Member { name: b"editdata.mso".to_vec(), octets: content }];
+        }
     }
+    budget.note(ExceptionKind::NotScanned, place, "ActiveMime that cannot be read");
+    Vec::new()
 }
 
 /// The members, and where the last of them ends.

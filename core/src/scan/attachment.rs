@@ -100,6 +100,8 @@ const HARMLESS: &[&str] = &[
     "doc", "docx", "gif", "htm", "html", "jpeg", "jpg", "mp3", "mp4", "pdf", "png", "ppt", "pptx",
     "rtf", "txt", "xls", "xlsx", "zip",
 ];
+/// Extensions of disk images, which systems open as a drive without the mark of the web on their files.
+const DISK: &[&str] = &["iso", "img", "vhd", "vhdx", "dmg", "udf", "wim"];
 /// Extensions of documents with macros.
 const MACRO: &[&str] =
     &["docm", "dotm", "pptm", "potm", "ppsm", "sldm", "xlsm", "xltm", "xlam", "xlsb"];
@@ -162,6 +164,78 @@ fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
         && part.file_names.iter().any(|name| says_picture(name))
     {
         push(out, FindingKind::Attachment, "ATTACH_DISGUISED_ARCHIVE", shown);
+    } else if claims(part).into_iter().any(|claim| contradicts(kind, claim)) {
+        let detail = format!("{shown} is {kind:?}");
+        push(out, FindingKind::Attachment, "ATTACH_TYPE_MISMATCH", &detail);
+    }
+    let named = part.file_names.iter().any(|name| DISK.contains(&extension_of(name).as_str()));
+    if kind == FileType::Iso || named && kind == FileType::OtherArchive {
+        push(out, FindingKind::Attachment, "ATTACH_DISK_IMAGE", shown);
+    }
+}
+
+/// Whether Windows runs what has this name on a double click.
+pub(super) fn is_dangerous_name(name: &str) -> bool {
+    DANGEROUS.contains(&extension_of(name.trim_end_matches(['.', ' ', '\0'])).as_str())
+}
+
+/// What a name or a declared type claims. Only types that cannot be mistaken for each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Pdf,
+    Image,
+    Media,
+    Office,
+    Zip,
+    Text,
+}
+
+fn claims(part: &Part<'_>) -> Vec<Claim> {
+    let mut out = Vec::new();
+    for name in &part.file_names {
+        match extension_of(name).as_str() {
+            "pdf" => out.push(Claim::Pdf),
+            "jpg" | "jpeg" | "png" | "gif" | "bmp" | "tif" | "tiff" | "webp" => {
+                out.push(Claim::Image);
+            }
+            "mp3" | "mp4" | "wav" | "avi" | "mov" => out.push(Claim::Media),
+            "docx" | "xlsx" | "pptx" | "doc" | "xls" | "ppt" => out.push(Claim::Office),
+            "zip" => out.push(Claim::Zip),
+            "txt" | "csv" | "log" => out.push(Claim::Text),
+            _ => {}
+        }
+    }
+    match &*part.content_type {
+        "application/pdf" => out.push(Claim::Pdf),
+        "image/jpeg" | "image/png" | "image/gif" => out.push(Claim::Image),
+        "audio/mpeg" | "video/mp4" => out.push(Claim::Media),
+        _ => {}
+    }
+    out
+}
+
+/// Whether octets of this type are surely not what is claimed. Types that are guessed from a few octets
+/// contradict nothing; Office files may be nearly anything that Office opens.
+fn contradicts(kind: FileType, claim: Claim) -> bool {
+    let archive = matches!(
+        kind,
+        FileType::Rar | FileType::SevenZip | FileType::Cab | FileType::Iso | FileType::Lzh
+    );
+    let zip = kind.is_zip();
+    let document = matches!(kind, FileType::Ole | FileType::Rtf | FileType::OneNote);
+    match claim {
+        Claim::Pdf => {
+            archive || zip || document || matches!(kind, FileType::Html | FileType::Image)
+        }
+        Claim::Image | Claim::Media => {
+            archive || zip || document || matches!(kind, FileType::Html | FileType::Pdf)
+        }
+        Claim::Office => archive || matches!(kind, FileType::Pdf | FileType::OneNote),
+        Claim::Zip => matches!(
+            kind,
+            FileType::Rar | FileType::SevenZip | FileType::Iso | FileType::Html | FileType::Ole
+        ),
+        Claim::Text => archive || document || matches!(kind, FileType::Pdf),
     }
 }
 

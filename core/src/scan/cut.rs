@@ -1,9 +1,10 @@
-//! Which parts of a message must go so that the rest of it is free of malware, if that can be said.
+//! Which parts of a message must go so that the rest of it is free of malware, or of what acts when it is
+//! opened, if that can be said.
 //!
 //! A part is a leaf of the MIME tree, with all that was unpacked from it; inside a message that is
 //! itself encoded it is that whole message. Each is looked at by itself, and then the message without
 //! those that were found is looked at again: only if nothing is left is there an answer. Runs only in
-//! an analysis worker and in `sekisho check`; costs about two more looks at a message with malware.
+//! an analysis worker and in `sekisho check`; costs about two more looks at such a message.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::archive::{ArchiveLimits, expand};
 use super::examine::{Examination, ScanTables, examine};
 use super::patterns::{ScanError, Scratch};
-use crate::message::{Part, Span, View, ViewLimits};
+use crate::message::{Active, Part, Span, View, ViewLimits};
 
 /// One part to be taken out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cut {
     /// Offset of its header section in the message.
     pub start: u64,
@@ -27,18 +29,41 @@ pub struct Cut {
     pub bytes: u64,
     /// Name of what was found in it.
     pub virus: Box<str>,
+    /// What was found is no malware, but acts when it is opened.
+    pub active: bool,
+}
+
+/// What shall not be left in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// Malware.
+    Malware,
+    /// What acts when it is opened.
+    Active,
+}
+
+impl Unwanted {
+    /// Its name, if there is any.
+    #[must_use]
+    pub fn found(self, seen: &Examination) -> Option<&str> {
+        match self {
+            Self::Malware => seen.virus(),
+            Self::Active => seen.active(),
+        }
+    }
 }
 
 /// What stands in the place of a part while the rest is looked at again.
 pub const STAND_IN: &[u8] = b"Content-Type: text/plain\r\n\r\nremoved";
 
-/// The parts of `raw` that must go; empty if malware is where nothing can be taken out: in the only
+/// The parts of `raw` that must go; empty if what is unwanted is where nothing can be taken out: in the only
 /// body, in a structure that is not in order, in what no part for itself shows.
 ///
 /// # Errors
 /// [`ScanError`]: our own fault.
 pub async fn cuts(
     raw: &[u8],
+    unwanted: Unwanted,
     limits: (&ViewLimits, &ArchiveLimits),
     tables: &ScanTables<'_>,
     scratch: &mut Scratch,
@@ -59,15 +84,19 @@ pub async fn cuts(
             (first.file_name().unwrap_or_default().into(), first.decoded.len() as u64)
         });
         let mut alone = View::build(b"", limits.0);
+        let own = |mark: &&Active| parts.iter().any(|part| part.path == mark.place);
+        alone.active = view.active.iter().filter(own).cloned().collect();
         alone.parts = parts;
         let seen = examine(&alone, tables, scratch, None, &async || ()).await?;
-        let Some(virus) = seen.virus() else { continue };
+        let Some(virus) = unwanted.found(&seen) else { continue };
         let Some((start, end)) =
             place.filter(|&(start, end)| is_between_delimiters(raw, start, end))
         else {
             return Ok(Vec::new());
         };
-        found.push(Cut { start: start as u64, end: end as u64, name, bytes, virus: virus.into() });
+        let (start, end, virus) = (start as u64, end as u64, virus.into());
+        let active = unwanted == Unwanted::Active;
+        found.push(Cut { start, end, name, bytes, virus, active });
     }
     let apart = found.windows(2).all(|pair| matches!(pair, [one, two] if one.end <= two.start));
     if found.is_empty() || found.len() >= all || !apart {
@@ -75,7 +104,7 @@ pub async fn cuts(
     }
     let rest = without(raw, &found);
     let seen = look(&rest, limits, tables, scratch).await?;
-    Ok(if seen.virus().is_some() { Vec::new() } else { found })
+    Ok(if unwanted.found(&seen).is_some() { Vec::new() } else { found })
 }
 
 async fn look(

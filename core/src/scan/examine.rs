@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::classify::Features;
-use crate::message::{ExceptionKind, FileType, Part, PartOrigin, View, is_known_charset};
+use crate::message::{Active, ExceptionKind, Part, PartOrigin, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
 use super::content::{self, ContentHit, ContentSet};
@@ -14,7 +14,7 @@ use super::finding::{Finding, FindingKind};
 use super::hash;
 use super::letter::{Letter, Sender};
 use super::patterns::{Patterns, ScanError, Scratch};
-use super::{attachment, brand, graymail, hidden, links, structure};
+use super::{active, attachment, brand, graymail, hidden, links, structure};
 
 /// Findings of one message; what comes after is counted, not kept.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -89,7 +89,7 @@ pub struct Attachment {
     pub bytes: u64,
     /// Password-protected.
     pub encrypted: bool,
-    /// Has active content: macros, scripts, what opens by itself.
+    /// It, or something in it, acts when it is opened: macros, scripts, what opens by itself.
     pub active: bool,
     /// Where the part is that has to go for it to go, if it can be taken out: offsets of its header
     /// section and behind its last octet.
@@ -108,6 +108,8 @@ pub struct Examination {
     /// Parts that must go so that the rest is free of malware; empty if that was not asked for, or
     /// cannot be done.
     pub cuts: Vec<Cut>,
+    /// The same for what acts when it is opened.
+    pub active_cuts: Vec<Cut>,
     /// Expressions of [`ScanTables::content`] that are fulfilled.
     pub content: Vec<ContentHit>,
     /// Not all texts were searched for them.
@@ -139,6 +141,13 @@ impl Examination {
         let found = self.findings.iter().find(|found| found.kind.is_virus() && !found.log_only);
         found.map(|found| &*found.rule)
     }
+
+    /// Name of the first check that found something that acts when it is opened.
+    #[must_use]
+    pub fn active(&self) -> Option<&str> {
+        let acts = |found: &&Finding| found.kind == FindingKind::ActiveContent;
+        self.findings.iter().find(acts).map(|found| &*found.rule)
+    }
 }
 
 /// Looks at `view` with all scanners. `pause` is awaited after each slice of at most
@@ -166,6 +175,8 @@ pub async fn examine(
     exceptions(view, &mut findings);
     charsets(view, &mut findings);
     attachment::findings(view, &mut findings);
+    let marks = active::marks(view);
+    active::findings(&marks, &mut findings);
     if let Some(known) = tables.hash {
         hash::findings(view, known, &mut findings);
     }
@@ -174,7 +185,7 @@ pub async fn examine(
     signs_found.truncate(SIGNS_MAX);
     findings.truncate(FINDINGS_MAX - SIGNS_MAX);
     findings.append(&mut signs_found);
-    let mut facts = facts(view, url_hosts, &findings);
+    let mut facts = facts(view, url_hosts, &findings, &marks);
     facts.sender = sender;
     let features = if tables.classify { Features::of(view) } else { Features::default() };
     let found = content::look(view, tables.content, pause).await;
@@ -190,6 +201,8 @@ fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
             ExceptionKind::Malformed => (FindingKind::Malformed, "SCAN_MALFORMED"),
             ExceptionKind::Encrypted => (FindingKind::Encrypted, "SCAN_ENCRYPTED"),
             ExceptionKind::NotScanned => (FindingKind::NotScanned, "SCAN_NOT_READ"),
+            // No fault: for the log, and for rules of the administrator.
+            ExceptionKind::Opened => (FindingKind::Spam, "SCAN_OPENED"),
         };
         push(out, kind, rule, &format!("{}: {}", exception.place, exception.detail));
     }
@@ -226,7 +239,12 @@ fn signs(
     (hosts, letter.sender(&links, tables))
 }
 
-fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Facts {
+fn facts(
+    view: &View<'_>,
+    url_hosts: Vec<Box<str>>,
+    findings: &[Finding],
+    marks: &[Active],
+) -> Facts {
     let field = |name: &str| -> Box<str> {
         let value = view.fields_named(name).next().map_or("", |field| &field.value);
         value.chars().take(500).collect::<String>().into()
@@ -234,7 +252,7 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
     Facts {
         encrypted: findings.iter().any(|finding| finding.kind == FindingKind::Encrypted),
         parts: u32::try_from(view.parts.len()).unwrap_or(u32::MAX),
-        attachments: attachments(view),
+        attachments: attachments(view, marks),
         attachments_count: attachments_count(view),
         body_blank: body_blank(view),
         url_hosts,
@@ -246,15 +264,15 @@ fn facts(view: &View<'_>, url_hosts: Vec<Box<str>>, findings: &[Finding]) -> Fac
     }
 }
 
-fn attachments(view: &View<'_>) -> Vec<Attachment> {
+fn attachments(view: &View<'_>, marks: &[Active]) -> Vec<Attachment> {
     // An exception says where it was met: at the part itself, or at a member of it.
+    let within = |place: &str, path: &str| {
+        let rest = place.strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+    };
     let encrypted = |path: &str| {
         view.exceptions.iter().any(|exception| {
-            exception.kind == ExceptionKind::Encrypted
-                && exception
-                    .place
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+            exception.kind == ExceptionKind::Encrypted && within(&exception.place, path)
         })
     };
     view.parts
@@ -267,7 +285,7 @@ fn attachments(view: &View<'_>) -> Vec<Attachment> {
             true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
             bytes: part.decoded.len() as u64,
             encrypted: encrypted(&part.path),
-            active: is_active(part),
+            active: marks.iter().any(|mark| within(&mark.place, &part.path)),
             span: part
                 .span
                 .filter(|span| is_between_delimiters(view.raw, span.header, span.end))
@@ -284,12 +302,6 @@ fn is_attachment(part: &Part<'_>) -> bool {
 fn ending(name: &str) -> Box<str> {
     let from = name.ceil_char_boundary(name.len().saturating_sub(NAME_BYTES_MAX));
     name.get(from..).unwrap_or(name).into()
-}
-
-/// Macros, scripts and programs: what does something by being opened.
-fn is_active(part: &Part<'_>) -> bool {
-    let kind = part.file_type();
-    kind.is_program() || kind == FileType::OoxmlMacro || part.is_html() && part.html().script
 }
 
 fn attachments_count(view: &View<'_>) -> u32 {

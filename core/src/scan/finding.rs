@@ -68,6 +68,8 @@ pub enum FindingKind {
     Content,
     /// An attachment rule (type, name, extension).
     Attachment,
+    /// Something that acts when it is opened: macros, scripts, remote templates, embedded files.
+    ActiveContent,
     /// The client address is in a list of bad addresses.
     NetworkPositive,
     /// The client address is suspected.

@@ -10,6 +10,7 @@
 //!
 //! Memory: findings are at most [`FINDINGS_MAX`], each below 300 octets of text.
 
+mod active;
 mod archive;
 mod attachment;
 mod brand;
@@ -23,6 +24,8 @@ mod hidden;
 mod known;
 mod letter;
 mod links;
+mod ole;
+mod passwords;
 pub mod patterns;
 mod pdf;
 mod signs;
@@ -31,11 +34,13 @@ mod structure;
 mod tests;
 mod zip;
 
+pub use active::{fuzz_active, fuzz_rtf};
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
-pub use cut::{Cut, STAND_IN, cuts};
+pub use cut::{Cut, STAND_IN, Unwanted, cuts};
 pub use examine::{
     Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
 };
 pub use known::passes_for;
 pub use letter::{Sender, fold};
+pub use ole::{fuzz_ole, msg_to_mail};
 pub use signs::{SIGNS, Sign};

@@ -5,9 +5,12 @@
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
+use super::active;
 use super::archive::{Budget, Member};
 use crate::message::{ExceptionKind, FileType, detect};
-use filter::{Lzw, RunLength, from_base85, from_hex};
+use filter::{Lzw, RunLength, from_base85};
+
+pub(super) use filter::from_hex;
 
 mod filter;
 
@@ -24,6 +27,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         // The word may stand in a comment of a file that is not encrypted at all: go on.
         budget.note(ExceptionKind::Encrypted, place, "encrypted PDF");
     }
+    active::pdf::look(octets, place, budget);
     let named = Named::of(octets);
     let mut count = 0_usize;
     for at in memmem::find_iter(octets, b"stream") {
@@ -39,6 +43,9 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         let data = rest.strip_prefix(b"\r").unwrap_or(rest);
         let data = data.strip_prefix(b"\n").unwrap_or(data);
         for content in contents(data, named, place, budget) {
+            if holds_objects(&content) {
+                active::pdf::look(&content, place, budget);
+            }
             // Drawing instructions are no files: only what looks like one becomes a member.
             if holds_file(&content) {
                 if !budget.admits_member(place) {
@@ -175,6 +182,13 @@ fn inflate(data: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<u8> {
     let content = budget.read(&mut inflater, data.len() as u64, place).0;
     budget.used_input(inflater.total_in());
     content
+}
+
+/// A stream of objects begins with their numbers and offsets. ISO 32000-1 section 7.5.7.
+fn holds_objects(content: &[u8]) -> bool {
+    let head = content.get(..64).unwrap_or(content).trim_ascii_start();
+    head.first().is_some_and(u8::is_ascii_digit) && memmem::find(content, b"<<").is_some()
+        || head.starts_with(b"<<")
 }
 
 /// Content of a stream that is worth a part of its own.

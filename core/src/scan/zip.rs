@@ -15,6 +15,8 @@ use crate::message::ExceptionKind;
 /// Signature of a local header, and its length without name and extra field.
 const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_BYTES: usize = 30;
+/// The number that stands for encryption by AES instead of the method.
+const AES: u16 = 99;
 /// A size that is in the extra field instead. APPNOTE.TXT section 4.5.3.
 const IN_EXTRA_FIELD: usize = 0xFFFF_FFFF;
 
@@ -38,6 +40,8 @@ struct Reading<'z, 'b, 'l> {
     /// Ranges of the members that the directory names.
     covered: Vec<(usize, usize)>,
     role: Role,
+    /// No word of the mail opened a protected member.
+    locked: bool,
 }
 
 /// What the octets are besides.
@@ -58,7 +62,7 @@ pub(super) fn members(
     budget: &mut Budget<'_>,
 ) -> Vec<Member> {
     let (out, covered) = (Vec::new(), Vec::new());
-    let mut reading = Reading { octets, place, budget, out, covered, role };
+    let mut reading = Reading { octets, place, budget, out, covered, role, locked: false };
     match ZipArchive::new(Cursor::new(octets)) {
         Ok(mut archive) => {
             for index in 0..archive.len() {
@@ -107,12 +111,16 @@ impl<'z> Reading<'z, '_, '_> {
                 if known && !local.descriptor { bytes.min(local.compressed) } else { bytes };
             self.covered.push((start, local.data.saturating_add(bytes)));
         }
-        if encrypted || local.as_ref().is_some_and(|local| local.encrypted) {
+        let aes = local.as_ref().is_some_and(|local| local.method == AES);
+        let opened = if encrypted { self.opened(archive, index, (aes, bytes_in)) } else { None };
+        let unread = encrypted && opened.is_none();
+        if unread || !encrypted && local.as_ref().is_some_and(|local| local.encrypted) {
             self.encrypted();
         }
         if encrypted {
-            // Its name is still worth a look by the attachment rules.
-            self.out.push(Member { name: name.clone(), octets: Vec::new() });
+            // Where it is not opened, its name is still worth a look by the attachment rules.
+            let octets = opened.unwrap_or_default();
+            self.out.push(Member { name: name.clone(), octets });
         }
         if let Some(local) = local.filter(|_| differs)
             && self.budget.admits_member(self.place)
@@ -139,6 +147,39 @@ impl<'z> Reading<'z, '_, '_> {
         }
     }
 
+    /// The octets of a protected member, if a word of the mail is its password. Where all words were
+    /// tried in vain, other members of the same archive are not worth it.
+    fn opened(
+        &mut self,
+        archive: &mut ZipArchive<Cursor<&[u8]>>,
+        index: usize,
+        (aes, bytes_in): (bool, u64),
+    ) -> Option<Vec<u8>> {
+        // AES derives its key by 1,000 rounds of two hashes for each 20 octets of it.
+        let cost = if aes { 9_000 } else { 500 };
+        let place = self.place;
+        let mut number = 0;
+        while let Some(password) =
+            self.budget.passwords.candidate(number, cost).filter(|_| !self.locked)
+        {
+            number += 1;
+            let octets = self.budget.attempt(|budget| {
+                let mut member = archive.by_index_decrypt(index, password.as_bytes()).ok()?;
+                // One in 256 wrong passwords is only known to be wrong by the sum at the end.
+                let (content, whole) = budget.read(&mut member, bytes_in, place);
+                whole.then_some(content)
+            });
+            if octets.is_some() {
+                self.budget.passwords.fits(&password);
+                let detail = "zip member opened with a password of the mail";
+                self.budget.note(ExceptionKind::Opened, place, detail);
+                return octets;
+            }
+        }
+        self.locked = true;
+        None
+    }
+
     /// A member by a method that nobody here undoes; its name is still worth a look.
     fn not_read(&mut self, name: Vec<u8>, compression: zip::CompressionMethod) {
         let detail = format!("zip method {compression} is not read here");
@@ -160,7 +201,9 @@ impl<'z> Reading<'z, '_, '_> {
             self.malformed("zip headers differ in whether a member is encrypted");
         }
         let read = matches!(local.method, 0 | 8);
-        let other_method = method.map_or(read, |method| method != local.method);
+        // AES stands in the place of the method, which is in an extra field then.
+        let aes = encrypted && local.method == AES;
+        let other_method = !aes && method.map_or(read, |method| method != local.method);
         if other_method {
             self.malformed("zip methods differ between its headers");
         }

@@ -226,6 +226,7 @@ fn analysis(data: &Path, config: &Config) -> Result<analysis::Pool, EngineError>
     settings.queue_max = section.queue_max as usize;
     settings.deadline = Duration::from_millis(section.deadline_ms);
     settings.memory_bytes_max = section.memory_bytes_max;
+    settings.passwords_from_text = section.passwords_from_text;
     settings.user = match analysis::worker_user(&section.user).map_err(|error| failed(&error))? {
         analysis::WorkerUser::Own(account) => Some(account),
         analysis::WorkerUser::Engines(why) => {

@@ -42,6 +42,8 @@ pub enum DetectionKind {
     Content,
     /// `highrisk.in`.
     Attachment,
+    /// `active_content.action`.
+    ActiveContent,
     /// `encrypted.action`.
     Encrypted,
     /// `not_scanned.action`.
@@ -131,6 +133,9 @@ fn meaning(kind: FindingKind) -> (Stage, Option<(DetectionKind, Reason)>) {
         FindingKind::NotScanned => (Stage::Virus, Some((D::NotScanned, Reason::ScanException))),
         FindingKind::Content => (Stage::Content, Some((D::Content, Reason::Content))),
         FindingKind::Attachment => (Stage::Content, Some((D::Attachment, Reason::Attachment))),
+        FindingKind::ActiveContent => {
+            (Stage::Content, Some((D::ActiveContent, Reason::Attachment)))
+        }
         FindingKind::NetworkPositive => {
             (Stage::Ip, Some((D::NetworkPositive, Reason::WebReputation)))
         }
@@ -190,6 +195,7 @@ pub fn judge(
         if let Some((kind, reason)) = direct
             && (kind != DetectionKind::Attachment || weights.highrisk)
             && (kind != DetectionKind::Content || weights.content)
+            && (kind != DetectionKind::ActiveContent || weights.active_content)
             && !detections.iter().any(|d| d.kind == kind && d.reason == reason)
         {
             detections.push(Detection { kind, reason, rule: finding.rule.clone() });
@@ -291,7 +297,8 @@ fn add(sums: &mut Sums, finding: &Finding, points: MilliPoints) {
         | FindingKind::WorkerDied
         | FindingKind::NotScanned
         | FindingKind::Content
-        | FindingKind::Attachment => None,
+        | FindingKind::Attachment
+        | FindingKind::ActiveContent => None,
     };
     sums.add_content(points, &finding.rule);
     if let Some(reason) = reason
@@ -349,7 +356,8 @@ fn main_class(detections: &[Detection], list: &ListDecision) -> MainClass {
         | DetectionKind::Auth(..)
         | DetectionKind::Graymail
         | DetectionKind::Content
-        | DetectionKind::Attachment => MainClass::Spam,
+        | DetectionKind::Attachment
+        | DetectionKind::ActiveContent => MainClass::Spam,
         DetectionKind::Exception => MainClass::Error,
         DetectionKind::Suspect => MainClass::Unsure,
         // "Not scanned" is never "clean"; for an allowed sender the list is what was judged by.
@@ -376,6 +384,7 @@ fn names_class(kind: DetectionKind) -> bool {
         | DetectionKind::Graymail
         | DetectionKind::Content
         | DetectionKind::Attachment
+        | DetectionKind::ActiveContent
         | DetectionKind::Encrypted
         | DetectionKind::NotScanned => true,
     }
@@ -385,6 +394,7 @@ fn names_class(kind: DetectionKind) -> bool {
 fn sub_class(detection: &Detection) -> Box<str> {
     match detection.kind {
         DetectionKind::Content | DetectionKind::Attachment => "content".into(),
+        DetectionKind::ActiveContent => "active_content".into(),
         DetectionKind::Encrypted => "encrypted".into(),
         DetectionKind::NotScanned => "not_scanned".into(),
         _ => detection.reason.key().into(),

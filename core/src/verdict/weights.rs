@@ -60,6 +60,9 @@ pub struct Weights {
     pub highrisk: bool,
     /// `content.action` does something: content findings count as evidence of a class.
     pub content: bool,
+    /// `active_content.action` does something: such findings count as evidence of a class.
+    #[serde(default)]
+    pub active_content: bool,
     /// Stages that an allow entry skips (C21), sorted.
     pub allow_skips: Vec<Stage>,
     /// Results of sender authentication that count.
@@ -90,6 +93,7 @@ impl Default for Weights {
             ip_suspect_points: 1_000,
             highrisk: false,
             content: false,
+            active_content: false,
             allow_skips: vec![Stage::Spam],
             auth: Vec::new(),
         }

@@ -52,6 +52,7 @@ impl Judge<'_> {
             headers: &headers,
             unread_names: &unread,
             cleaned: !seen.examination.cuts.is_empty(),
+            active_cleaned: !seen.examination.active_cuts.is_empty(),
             body_blank: found.body_blank,
             high_risk: high_risk(&seen.examination.findings),
             sender: seen.sender.reverse_path.as_ref(),

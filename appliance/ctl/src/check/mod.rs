@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sekisho_core::analysis::Cleaning;
 use sekisho_core::classify::{self, Models, features_with_texts};
 use sekisho_core::clock::{Now, Stopwatch};
 use sekisho_core::content::Content;
@@ -27,7 +28,7 @@ use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision};
 use sekisho_core::scan::content::Cache;
 use sekisho_core::scan::finding::{Finding, FindingKind};
 use sekisho_core::scan::patterns::{Excerpt, Scratch};
-use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables};
+use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables, Unwanted};
 use sekisho_core::tables::{NetworkClass, Resolution, Snapshot};
 use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Owner, Verdict};
 use sekisho_loadgen::mix::to_canonical;
@@ -192,8 +193,16 @@ impl<'s> Judge<'s> {
         let checked = self.world.check(&sender, &content);
         times.sender = watch.lap();
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
-        if self.settings.actions.virus == policy::Action::Clean && examination.virus().is_some() {
-            examination.cuts = self.cuts(&canonical, &archives).map_err(fail)?;
+        let cleaning = Cleaning {
+            malware: self.settings.actions.virus == policy::Action::Clean,
+            active: self.settings.actions.active_content == policy::Action::Clean,
+        };
+        for unwanted in cleaning.wanted(&examination) {
+            let cuts = self.cuts(&canonical, unwanted, &archives).map_err(fail)?;
+            match unwanted {
+                Unwanted::Malware => examination.cuts = cuts,
+                Unwanted::Active => examination.active_cuts = cuts,
+            }
         }
         self.ask_engines(&mut examination, &content).map_err(fail)?;
         times.content = watch.lap();
@@ -344,8 +353,13 @@ impl<'s> Judge<'s> {
         verdict.contributions.iter().take(EXCERPTS_MAX).filter_map(place).collect()
     }
 
-    /// What can be taken out of a mail with malware.
-    fn cuts(&mut self, raw: &[u8], archives: &ArchiveLimits) -> Result<Vec<scan::Cut>, String> {
+    /// What can be taken out of a mail with malware, or with active content.
+    fn cuts(
+        &mut self,
+        raw: &[u8],
+        unwanted: Unwanted,
+        archives: &ArchiveLimits,
+    ) -> Result<Vec<scan::Cut>, String> {
         let snapshot = self.snapshot;
         let hash = |digest: &_, bytes| snapshot.hash(digest, bytes).map(Into::into);
         let tables = ScanTables {
@@ -356,7 +370,7 @@ impl<'s> Judge<'s> {
             content: &[],
         };
         let limits = ViewLimits::worker();
-        let found = scan::cuts(raw, (&limits, archives), &tables, &mut self.scratch);
+        let found = scan::cuts(raw, unwanted, (&limits, archives), &tables, &mut self.scratch);
         futures_lite::future::block_on(found).map_err(|error| error.to_string())
     }
 

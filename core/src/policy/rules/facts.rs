@@ -60,6 +60,8 @@ pub struct Facts<'m> {
     pub unread_names: &'m [&'m str],
     /// The scanner made a copy without the bad parts.
     pub cleaned: bool,
+    /// The scanner made a copy without the parts that act when they are opened.
+    pub active_cleaned: bool,
     /// No text part shows anything.
     pub body_blank: bool,
     /// Some attachment is of a kind that runs when it is opened, or hides that it does.

@@ -121,6 +121,7 @@ impl StandardSetting {
             DetectionKind::Content => Some(Self::Content),
             DetectionKind::Blocked
             | DetectionKind::Auth(..)
+            | DetectionKind::ActiveContent
             | DetectionKind::NotScanned
             | DetectionKind::NetworkPositive
             | DetectionKind::NetworkSuspect => None,
@@ -136,7 +137,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// Whether it is the key that the log names a setting by: what a bypass can name besides rules.
 #[must_use]
 pub fn is_setting(name: &str) -> bool {
-    let others = ["size.action", "lists.block_action", "not_scanned.action", "ip.action"];
+    let others = [
+        "size.action",
+        "lists.block_action",
+        "not_scanned.action",
+        "ip.action",
+        "active_content.action",
+    ];
     let auth = || {
         let key = name.strip_prefix("auth.").and_then(AuthEvidence::from_key);
         key.is_some()

@@ -47,6 +47,7 @@ pub(super) fn with_lists(
     rules::read(section, settings, lists);
     let weights = &mut settings.weights;
     weights.highrisk = settings.actions.highrisk != Action::Deliver;
+    weights.active_content = settings.actions.active_content != Action::Deliver;
     weights.content = settings.actions.content != Action::Deliver;
     weights.auth = settings.auth.weights();
 }
@@ -200,6 +201,12 @@ fn exceptions(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
     if actions.encrypted == Action::Stamp && actions.encrypted_stamp.is_empty() {
         section.problem(section.place_of("encrypted"), "encrypted.stamp: is missing");
     }
+    section.table("active_content", |section| {
+        let with_clean = [COMMON, &[Action::Clean]].concat();
+        action(section, "action", &with_clean, &mut actions.active_content);
+        let uncleanable = &mut actions.active_content_uncleanable;
+        action(section, "uncleanable", COMMON, uncleanable);
+    });
     let one = |section: &mut Section<'_, '_>, slot: &mut Action| {
         action(section, "action", COMMON, slot);
     };

@@ -37,6 +37,11 @@ fn dump(profile: Profile) -> Vec<String> {
         format!("C47b {}", s.actions.scan_exception.key()),
         format!("C47c {}", s.actions.not_scanned.key()),
         format!("C48 {}", s.actions.highrisk.key()),
+        format!(
+            "TM-09 active {} {}",
+            s.actions.active_content.key(),
+            s.actions.active_content_uncleanable.key()
+        ),
         format!("C49 {} {}", s.size.limit_mb, s.size.action.key()),
         format!("C50 {}", s.class_actions.len()),
         format!("C60 {}", s.quarantine.days),
@@ -107,6 +112,7 @@ fn iij_secure_mx_presets_are_those_of_section_6() {
         C47b quarantine
         C47c deliver
         C48 deliver
+        TM-09 active deliver quarantine
         C49 100 reject
         C50 0
         C60 14
@@ -152,6 +158,7 @@ fn securemail_presets_are_those_of_section_6() {
         C47b quarantine
         C47c deliver
         C48 deliver
+        TM-09 active deliver quarantine
         C49 100 reject
         C50 0
         C60 30
@@ -195,6 +202,7 @@ fn itscom_spam_scan_presets_are_those_of_section_6() {
         C47b quarantine
         C47c deliver
         C48 deliver
+        TM-09 active deliver quarantine
         C49 100 reject
         C50 0
         C60 14
@@ -238,6 +246,7 @@ fn ntt_mail_security_presets_are_those_of_section_6() {
         C47b quarantine
         C47c deliver
         C48 deliver
+        TM-09 active deliver quarantine
         C49 100 reject
         C50 0
         C60 15
@@ -287,6 +296,7 @@ fn tmems_presets_are_those_of_section_6() {
         C47b quarantine
         C47c deliver
         C48 deliver
+        TM-09 active deliver quarantine
         C49 100 reject
         C50 0
         C60 30

@@ -156,6 +156,27 @@ fn scan_exceptions_are_held_and_the_unread_is_delivered_c47_c47b_c47c() {
 }
 
 #[test]
+fn tm_09_active_content_does_what_the_domain_says_and_nothing_unasked() {
+    let found = [finding(FindingKind::ActiveContent, 0)];
+    expect(["delivered"; 5], |s| decided(&found, s, ListDecision::None));
+    let mut settings = preset(Profile::IijSecureMx);
+    let quiet = verdict(&found, &settings, ListDecision::None);
+    assert_eq!((quiet.reason, quiet.main_class), (None, crate::verdict::MainClass::NotSpam));
+    settings.weights.active_content = true;
+    settings.actions.active_content = Action::Clean;
+    let judged = verdict(&found, &settings, ListDecision::None);
+    assert_eq!(judged.sub_class.as_deref(), Some("active_content"));
+    assert_eq!(judged.reason, Some(crate::verdict::Reason::Attachment));
+    let cleaned = Facts { active_cleaned: true, ..Facts::default() };
+    assert_eq!(decide(&judged, &settings, &cleaned).action, Action::Clean);
+    // Parts with malware can be taken out, those that act cannot: that is not enough.
+    let other = Facts { cleaned: true, ..Facts::default() };
+    assert_eq!(decide(&judged, &settings, &other).action, Action::Quarantine);
+    settings.actions.active_content_uncleanable = Action::Reject;
+    assert_eq!(decide(&judged, &settings, &other).action, Action::Reject);
+}
+
+#[test]
 fn virus_in_never_applies_to_a_scan_exception() {
     let mut settings = preset(Profile::IijSecureMx);
     settings.actions.virus = Action::Drop;

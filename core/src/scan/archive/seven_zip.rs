@@ -12,26 +12,106 @@ const LZMA2: &[u8] = &[0x21];
 const PPMD: &[u8] = &[3, 4, 1];
 const AES: &[u8] = &[6, 0xF1, 7, 1];
 
+/// Rounds of a try are 2 to the power of this by default.
+const POWER_DEFAULT: u32 = 19;
+/// Octets that each round hashes besides salt and password.
+const ROUND_BYTES: u64 = 8;
+
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    let mut out = Vec::new();
-    let archive = match Archive::read(&mut Cursor::new(octets), &Password::empty()) {
-        Ok(archive) => archive,
+    let empty = Password::empty();
+    let archive = Archive::read(&mut Cursor::new(octets), &empty);
+    let locked = match &archive {
+        Ok(archive) => archive.blocks.iter().any(is_encrypted),
+        Err(error) => matches!(error, Error::PasswordRequired | Error::MaybeBadPassword(_)),
+    };
+    if locked && let Some(members) = opened(octets, archive.as_ref().ok(), place, budget) {
+        return members;
+    }
+    match archive {
+        Ok(archive) => {
+            if locked {
+                encrypted(place, budget);
+            }
+            unpack(octets, &archive, &empty, (place, budget)).0
+        }
         Err(error) => {
             say(&error, place, budget);
-            return out;
-        }
-    };
-    for block in &archive.blocks {
-        if block.coders.iter().any(|coder| coder.encoder_method_id() == AES) {
-            encrypted(place, budget);
-        }
-        if memory_kib(block) > u64::from(MEMORY_KIB_MAX) {
-            budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
-            return names(&archive, place, budget);
+            Vec::new()
         }
     }
+}
+
+/// The members, if a word of the mail is the password. `archive` is there if only data are protected.
+fn opened(
+    octets: &[u8],
+    archive: Option<&Archive>,
+    place: &str,
+    budget: &mut Budget<'_>,
+) -> Option<Vec<Member>> {
+    // What is stored and not compressed is only known to be wrong at its end.
+    let cost =
+        cost(archive.map_or_else(|| power_of_header(octets), power)) + octets.len() as u64 / 256;
+    let mut number = 0;
+    while let Some(word) = budget.passwords.candidate(number, cost) {
+        number += 1;
+        let password = Password::new(&word);
+        let members = budget.attempt(|budget| {
+            let archive = Archive::read(&mut Cursor::new(octets), &password).ok()?;
+            let (members, whole) = unpack(octets, &archive, &password, (place, budget));
+            whole.then_some(members)
+        });
+        if members.is_some() {
+            budget.passwords.fits(&word);
+            let detail = "7z opened with a password of the mail";
+            budget.note(ExceptionKind::Opened, place, detail);
+            return members;
+        }
+    }
+    None
+}
+
+/// What a try costs, in blocks of SHA-256, for a password of a dozen characters in UTF-16.
+fn cost(power: u32) -> u64 {
+    (1_u64 << power.min(24)) * (ROUND_BYTES + 24) / 64
+}
+
+/// How often an encrypted block hashes its password, as a power of two.
+fn power(archive: &Archive) -> u32 {
+    let coders = archive.blocks.iter().flat_map(|block| &block.coders);
+    let aes = coders.filter(|coder| coder.encoder_method_id() == AES);
+    aes.filter_map(|coder| coder.properties().first())
+        .map(|first| u32::from(first & 0x3F))
+        .max()
+        .unwrap_or(POWER_DEFAULT)
+}
+
+/// The same of an encrypted header: its coder stands in clear near the end of the file, behind its own
+/// number and the length of its properties.
+fn power_of_header(octets: &[u8]) -> u32 {
+    let tail = octets.get(octets.len().saturating_sub(64 * 1024)..).unwrap_or(octets);
+    let coders = memchr::memmem::find_iter(tail, AES);
+    let first = coders.filter_map(|at| tail.get(at + AES.len() + 1));
+    first.map(|first| u32::from(first & 0x3F)).max().unwrap_or(POWER_DEFAULT)
+}
+
+fn is_encrypted(block: &Block) -> bool {
+    block.coders.iter().any(|coder| coder.encoder_method_id() == AES)
+}
+
+/// The members that this password (or none) gives, and whether that went well.
+fn unpack(
+    octets: &[u8],
+    archive: &Archive,
+    password: &Password,
+    (place, budget): (&str, &mut Budget<'_>),
+) -> (Vec<Member>, bool) {
+    let mut out = Vec::new();
+    if archive.blocks.iter().any(|block| memory_kib(block) > u64::from(MEMORY_KIB_MAX)) {
+        budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        return (names(archive, place, budget), true);
+    }
     let mut source = Cursor::new(octets);
-    let password = Password::empty();
+    let mut all = true;
     let mut each = |entry: &ArchiveEntry, source: &mut dyn Read| {
         if entry.is_directory() && !entry.has_stream() {
             return Ok(true);
@@ -42,6 +122,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         // A solid block is unpacked for all of its members; the size of one says nothing of the ratio.
         let (content, whole) = budget.read(source, octets.len() as u64, place);
         if !whole {
+            all = false;
             budget.note(ExceptionKind::Malformed, place, "7z member that cannot be read");
         }
         out.push(Member { name: entry.name().as_bytes().to_vec(), octets: content });
@@ -52,16 +133,17 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
     let blocks = 0..archive.blocks.len();
     let done = blocks
         .map(|block| {
-            let decoder = BlockDecoder::new(1, block, &archive, &password, &mut source);
+            let decoder = BlockDecoder::new(1, block, archive, password, &mut source);
             decoder.for_each_entries(&mut each)
         })
         .find(|more| !matches!(more, Ok(true)));
     if let Some(Err(error)) = done {
+        all = false;
         say(&error, place, budget);
         let seen = out.len();
-        out.extend(names(&archive, place, budget).into_iter().skip(seen));
+        out.extend(names(archive, place, budget).into_iter().skip(seen));
     }
-    out
+    (out, all)
 }
 
 fn encrypted(place: &str, budget: &mut Budget<'_>) {

@@ -82,6 +82,7 @@ pub(super) fn gather(
     for uri in view.uris() {
         let clickable = match uri.source {
             UriSource::Attribute => clicked.contains(&*uri.written),
+            UriSource::Document => true,
             UriSource::Text | UriSource::Defanged => !only_shown.contains(&uri.host),
         };
         links.clickable += usize::from(clickable);

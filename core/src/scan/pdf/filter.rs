@@ -6,7 +6,7 @@ use weezl::decode::Decoder;
 use weezl::{BitOrder, LzwStatus};
 
 /// `ASCIIHexDecode`. ISO 32000-1 section 7.4.2.
-pub(super) fn from_hex(text: &[u8]) -> Vec<u8> {
+pub(in crate::scan) fn from_hex(text: &[u8]) -> Vec<u8> {
     let digits: Vec<u8> = text
         .iter()
         .filter_map(|octet| char::from(*octet).to_digit(16))

@@ -2,7 +2,7 @@
 
 use super::{base64, eicar, zip_of};
 use crate::message::ViewLimits;
-use crate::scan::{ArchiveLimits, Cut, ScanTables, cuts, patterns};
+use crate::scan::{ArchiveLimits, Cut, ScanTables, Unwanted, cuts, patterns};
 use crate::tables::Digest;
 
 /// What is found by the hash of the test file and nothing else.
@@ -24,7 +24,8 @@ fn found(raw: &[u8]) -> Vec<Cut> {
     };
     let limits = (&ViewLimits::worker(), &ArchiveLimits::default());
     let mut scratch = patterns::Scratch::default();
-    futures_lite::future::block_on(cuts(raw, limits, &tables, &mut scratch)).unwrap()
+    futures_lite::future::block_on(cuts(raw, Unwanted::Malware, limits, &tables, &mut scratch))
+        .unwrap()
 }
 
 fn attachment(name: &str, octets: &[u8]) -> String {

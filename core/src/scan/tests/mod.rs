@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod active;
 mod archives;
 mod cut;
 mod known;
 mod mime;
+mod opened;
 mod pdf;
 mod posing;
 mod quine;

@@ -1,0 +1,326 @@
+//! What acts when a part is opened: macros, fields that start programs, remote templates, scripts of
+//! attached pages, shortcuts. Says what is there; what happens to it is the domain's setting
+//! (`active_content.action`).
+//!
+//! Two places find it: the readers of containers while they open them (`ole`, `pdf`, [`rtf`]; in a
+//! worker), which leave their marks in the view; and [`marks`], which looks at parts and members as they
+//! are, on the shard too, in time linear in their octets. Nothing is executed, and no check asks a
+//! document to be in order: those made for an attack are broken on purpose.
+
+mod html;
+pub(super) mod pdf;
+pub(super) mod rtf;
+mod sheet;
+pub(super) mod xml;
+
+use std::borrow::Cow;
+
+use super::finding::{Finding, FindingKind, MilliPoints};
+use super::ole::vba;
+use crate::message::{Active, FileType, Part, PartOrigin, View, decode_charset};
+
+/// Marks of one message that are kept.
+const MARKS_MAX: usize = 200;
+/// Characters of a detail.
+const DETAIL_CHARS_MAX: usize = 150;
+
+/// What each check adds to the score. What harmless documents have too adds little: macros alone are not
+/// spam. What starts a program, or hides one, adds most of what makes spam, and never all of it.
+const POINTS: &[(&str, MilliPoints)] = &[
+    ("ACTIVE_VBA_AUTORUN", 500),
+    ("ACTIVE_VBA_DANGEROUS", 3_500),
+    ("ACTIVE_XLM", 500),
+    ("ACTIVE_XLM_AUTORUN", 2_500),
+    ("ACTIVE_DDE", 2_500),
+    ("ACTIVE_REMOTE_TEMPLATE", 2_500),
+    ("ACTIVE_REMOTE_OBJECT", 500),
+    ("ACTIVE_EMBEDDED_PROGRAM", 3_000),
+    ("ACTIVE_ACTIVEX", 500),
+    ("ACTIVE_RTF_UPDATE", 2_000),
+    ("ACTIVE_EQUATION", 2_500),
+    ("ACTIVE_ONENOTE_FILE", 1_500),
+    ("ACTIVE_PDF_JAVASCRIPT", 300),
+    ("ACTIVE_PDF_LAUNCH", 3_000),
+    ("ACTIVE_PDF_ACTION", 300),
+    ("ACTIVE_PDF_RICHMEDIA", 300),
+    ("ACTIVE_HTML_SCRIPT", 300),
+    ("ACTIVE_HTML_OBFUSCATED", 2_000),
+    ("ACTIVE_HTML_SMUGGLING", 3_500),
+    ("ACTIVE_SVG_SCRIPT", 1_500),
+    ("ACTIVE_SHORTCUT", 1_500),
+    ("ACTIVE_SCRIPT", 1_000),
+];
+
+/// Adds a mark, once for each check and place.
+pub(super) fn note(
+    list: &mut Vec<Active>,
+    rule: &'static str,
+    place: &str,
+    detail: impl Into<Box<str>>,
+) {
+    if list.len() >= MARKS_MAX || list.iter().any(|one| one.rule == rule && &*one.place == place) {
+        return;
+    }
+    let detail: Box<str> = detail.into();
+    let plain = detail.chars().filter(|c| !c.is_control());
+    let detail = plain.take(DETAIL_CHARS_MAX).collect::<String>().into();
+    list.push(Active { rule, place: place.into(), detail });
+}
+
+/// Everything that acts in a message: what the readers of containers noted, and what parts show by
+/// themselves.
+pub(super) fn marks(view: &View<'_>) -> Vec<Active> {
+    let mut out = view.active.clone();
+    for part in &view.parts {
+        look(part, &mut out);
+    }
+    out
+}
+
+/// Marks as findings.
+pub(super) fn findings(marks: &[Active], out: &mut Vec<Finding>) {
+    for mark in marks {
+        let points = POINTS.iter().find(|(rule, _)| *rule == mark.rule).map_or(0, |found| found.1);
+        let place: String = mark.place.chars().take(100).collect();
+        let detail: Box<str> =
+            format!("{place}: {}", mark.detail).chars().take(200).collect::<String>().into();
+        // Its points count once, however many parts have it.
+        let known = out.iter().any(|finding| &*finding.rule == mark.rule);
+        let points = if known { 0 } else { points };
+        let kind = FindingKind::ActiveContent;
+        out.push(Finding { kind, rule: mark.rule.into(), points, detail, log_only: false });
+    }
+}
+
+/// One part as it is.
+fn look(part: &Part<'_>, out: &mut Vec<Active>) {
+    let shown = part.origin == PartOrigin::Mime && !part.attachment && part.file_names.is_empty();
+    let octets: &[u8] = &part.decoded;
+    if octets.is_empty() || shown && !part.is_container() {
+        return;
+    }
+    let mut seen = Seen { part, out };
+    seen.by_name();
+    match part.file_type() {
+        FileType::Html => html::look(octets, &mut seen),
+        FileType::Lnk => seen.mark("ACTIVE_SHORTCUT", "shortcut"),
+        FileType::Script => seen.mark("ACTIVE_SCRIPT", "script"),
+        FileType::Text | FileType::Unknown | FileType::Mail => seen.text(octets),
+        _ => {}
+    }
+}
+
+/// A part, and where its marks go.
+struct Seen<'s, 'm> {
+    part: &'s Part<'m>,
+    out: &'s mut Vec<Active>,
+}
+
+impl Seen<'_, '_> {
+    fn mark(&mut self, rule: &'static str, detail: impl Into<Box<str>>) {
+        note(self.out, rule, &self.part.path, detail);
+    }
+
+    fn has_ending(&self, endings: &[&str]) -> bool {
+        self.part.file_names.iter().any(|name| {
+            name.rsplit_once('.').is_some_and(|(_, ending)| {
+                endings.iter().any(|one| ending.eq_ignore_ascii_case(one))
+            })
+        })
+    }
+
+    /// Members of Office Open XML that say by their place what they are.
+    fn by_name(&mut self) {
+        if self.part.origin != PartOrigin::Member {
+            return;
+        }
+        let name =
+            self.part.file_name().unwrap_or_default().to_ascii_lowercase().replace('\\', "/");
+        if name.contains("/embeddings/") {
+            self.mark("ACTIVE_EMBEDDED", format!("embedded file {name}"));
+        }
+        if name.contains("/macrosheets/") && !name.contains("/_rels/") {
+            self.mark("ACTIVE_XLM", format!("macro sheet {name}"));
+        }
+        if name.contains("/activex/activex") {
+            self.mark("ACTIVE_ACTIVEX", format!("ActiveX control {name}"));
+        }
+        if name.ends_with("vbaproject.bin") {
+            self.mark("ACTIVE_VBA", "VBA project");
+        }
+        if name.starts_with("basic/") && name.ends_with(".xml") && !name.ends_with("-lb.xml") {
+            // The libraries' own lists are in every document that was ever saved with an editor open.
+            self.mark("ACTIVE_ODF_MACRO", format!("macros in {name}"));
+        }
+    }
+
+    fn text(&mut self, octets: &[u8]) {
+        sheet::binary(octets, self);
+        let text = text_of(octets);
+        let begin = text.trim_start_matches('\u{FEFF}').trim_start();
+        if begin.starts_with('<') {
+            if html::is_svg(begin) {
+                html::look(text.as_bytes(), self);
+            }
+            xml::look(&text, self);
+            return;
+        }
+        sheet::text(&text, self);
+        if begin.get(..18).is_some_and(|head| head.eq_ignore_ascii_case("[InternetShortcut]")) {
+            self.mark("ACTIVE_SHORTCUT", "shortcut to an address");
+        }
+        let module = self.has_ending(&["vba", "bas", "cls", "frm"])
+            && [&b"End Sub"[..], b"End Function"]
+                .iter()
+                .any(|end| memchr::memmem::find(octets, end).is_some());
+        if module || memchr::memmem::find(octets, b"Attribute VB_Name = ").is_some() {
+            self.source(octets);
+        }
+        if self.has_ending(&[
+            "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct",
+        ]) {
+            self.mark("ACTIVE_SCRIPT", "script");
+        }
+    }
+
+    /// Source of VBA. One out of a project was spoken of there already.
+    fn source(&mut self, octets: &[u8]) {
+        if self.part.origin == PartOrigin::Member && self.has_ending(&["vba"]) {
+            return;
+        }
+        let mut seen = vba::Seen::default();
+        seen.add(octets);
+        self.mark("ACTIVE_VBA", "source of VBA");
+        if !seen.autorun.is_empty() {
+            self.mark("ACTIVE_VBA_AUTORUN", format!("runs by {}", seen.autorun.join(", ")));
+        }
+    }
+}
+
+/// Octets as text: UTF-16 where they say so, else UTF-8 as far as it goes.
+fn text_of(octets: &[u8]) -> Cow<'_, str> {
+    if octets.starts_with(b"\xFF\xFE") || octets.starts_with(b"\xFE\xFF") {
+        return Cow::Owned(decode_charset(octets, "utf-16").text.to_string());
+    }
+    // Without the mark, XML begins so.
+    if octets.starts_with(b"<\0?\0") {
+        return Cow::Owned(decode_charset(octets, "utf-16le").text.to_string());
+    }
+    if octets.starts_with(b"\0<\0?") {
+        return Cow::Owned(decode_charset(octets, "utf-16be").text.to_string());
+    }
+    String::from_utf8_lossy(octets)
+}
+
+/// Whether a field's instruction starts a program by DDE. `QUOTE 68 68 69` spells its words by numbers.
+pub(super) fn is_dde_field(instruction: &str) -> bool {
+    let mut plain = String::new();
+    for word in instruction.split_whitespace() {
+        let word = word.trim_matches('"');
+        match word.parse::<u32>().ok().filter(|number| (32..127).contains(number)) {
+            Some(number) => plain.extend(char::from_u32(number)),
+            None if word.eq_ignore_ascii_case("QUOTE") => {}
+            None => {
+                plain.push(' ');
+                plain.push_str(word);
+            }
+        }
+    }
+    let first = plain.split_whitespace().next().unwrap_or_default();
+    let is = |word: &str| {
+        word.eq_ignore_ascii_case("DDE")
+            || word.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("DDEAUTO"))
+    };
+    is(first) && plain.split_whitespace().count() > 1
+        || plain.split_whitespace().any(|word| word.eq_ignore_ascii_case("DDEAUTO"))
+}
+
+/// Whether a formula asks a program by DDE: `=cmd|' /C calc'!A0`.
+fn is_dde_formula(formula: &str) -> bool {
+    let formula = formula.trim_start_matches([' ', '"', '\'', '\t']);
+    let Some(rest) = formula.strip_prefix(['=', '+', '-', '@']) else { return false };
+    let rest = rest.trim_start_matches(['=', '+', '-', '@', ' ']);
+    let Some((program, topic)) = rest.split_once('|') else { return false };
+    let program = program.rsplit(['(', '+', '-', '*', '/', ',', '=']).next().unwrap_or_default();
+    let program = program.trim_matches(['\'', '"', ' ']);
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '\\' | ':' | ' ');
+    !program.is_empty() && program.len() < 100 && program.chars().all(named) && topic.contains('!')
+}
+
+/// Addresses that stand in a text, as they are written: at most 500.
+pub(super) fn web_links(text: &str) -> Vec<String> {
+    let starts = memchr::memmem::find_iter(text.as_bytes(), b"://");
+    let mut out: Vec<String> = Vec::new();
+    for at in starts {
+        let scheme = text.get(..at).unwrap_or_default();
+        let begin = ["https", "http", "ftp"].into_iter().find(|name| {
+            scheme
+                .len()
+                .checked_sub(name.len())
+                .and_then(|from| scheme.get(from..))
+                .is_some_and(|s| s.eq_ignore_ascii_case(name))
+        });
+        let Some(rest) = begin.and_then(|name| text.get(at - name.len()..)) else { continue };
+        let end = |c: char| {
+            c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '<' | '>' | '\\')
+        };
+        if out.len() >= 500 {
+            break;
+        }
+        out.push(rest.chars().take(4096).take_while(|c| !end(*c)).collect());
+    }
+    out
+}
+
+/// Whether a target is on another machine.
+fn is_remote(target: &str) -> bool {
+    let lower = target.trim().to_ascii_lowercase();
+    let file = lower.strip_prefix("file:").map(|path| path.trim_start_matches(['/', '\\']));
+    match file {
+        // `file:///C:/x` is here; `file://host/x` and `file:///\\host\x` are not.
+        Some(path) => {
+            let drive = path.get(1..2) == Some(":") || path.get(1..2) == Some("|");
+            !drive
+                && (lower.starts_with("file://") && !lower.starts_with("file:///")
+                    || lower.contains("\\\\"))
+        }
+        None => [
+            "http:",
+            "https:",
+            "ftp:",
+            "mhtml:",
+            "mk:",
+            "\\\\",
+            "//",
+            "ms-",
+            "search-ms:",
+            "script:",
+            "webdav:",
+        ]
+        .iter()
+        .any(|scheme| lower.starts_with(scheme)),
+    }
+}
+
+/// Fuzz entry: any octets, under names that lead to every check.
+pub fn fuzz_active(octets: &[u8]) {
+    for name in
+        ["a.csv", "a.slk", "x/word/document.xml", "xl/externalLinks/externalLink1.bin", "a.html"]
+    {
+        let octets = Cow::Borrowed(octets);
+        let part = Part::of_octets("1".into(), PartOrigin::Member, name, octets);
+        look(&part, &mut Vec::new());
+    }
+    let _ = web_links(&String::from_utf8_lossy(octets));
+}
+
+/// Fuzz entry: any octets as RTF.
+///
+/// # Panics
+/// When more is made of it than the bounds allow.
+pub fn fuzz_rtf(octets: &[u8]) {
+    let limits = super::ArchiveLimits { members_max: 50, ..Default::default() };
+    let mut budget = super::archive::Budget::new(&limits);
+    let members = rtf::members(octets, "1", &mut budget);
+    assert!(members.len() <= 50, "more members than allowed");
+}
