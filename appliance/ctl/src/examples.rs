@@ -65,11 +65,6 @@ Examples:
   sekisho key show --domain example.com --selector arc1
   sekisho key show --domain example.com --selector arc2 --file arc2.pem --json";
 
-pub(crate) const KEY_SHOW: &str = "\
-Examples:
-  sekisho key show --domain example.com --selector arc1
-  sekisho key show --domain example.com --selector arc2 --file arc2.pem --json";
-
 pub(crate) const TABLES_BUILD: &str = "\
 Examples:
   sekisho tables build

@@ -127,22 +127,6 @@ fn english(name: &str, removed: &Removed<'_>) -> String {
     )
 }
 
-/// What the recipient reads where a macro or the like was taken out.
-fn active_notice(name: &str, bytes: u64, check: &str) -> String {
-    let (ja, en) = if name.is_empty() { ("(なし)", "(none)") } else { (name, name) };
-    format!(
-        "開くと動作する内容（マクロ、スクリプトなど）が含まれていたため、この部分は削除されました。\r\n\
-         ファイル名: {ja}\r\n\
-         サイズ: {bytes} バイト\r\n\
-         検査名: {check}\r\n\
-         \r\n\
-         This part of the message held active content (macros, scripts or the like), and was removed.\r\n\
-         File name: {en}\r\n\
-         Size: {bytes} bytes\r\n\
-         Check: {check}\r\n"
-    )
-}
-
 /// Without what breaks lines or turns their direction: it comes from a stranger.
 fn printable(text: &str) -> String {
     let odd = |c: &char| {

@@ -172,7 +172,9 @@ fn stage_of(judged: &Judged, rule: &str) -> Stage {
             | FindingKind::Malformed
             | FindingKind::WorkerDied
             | FindingKind::NotScanned => Stage::Virus,
-            FindingKind::Content | FindingKind::Attachment => Stage::Content,
+            FindingKind::Content | FindingKind::Attachment | FindingKind::ActiveContent => {
+                Stage::Content
+            }
             FindingKind::NetworkPositive | FindingKind::NetworkSuspect => Stage::Connect,
         },
     }
