@@ -235,6 +235,10 @@ impl Shared {
             Answer::TooLarge => {
                 count(&self.too_large);
             }
+            // Said when it happened five times; not again for each mail of a busy box, which the alarm stands for.
+            Answer::Failed(ScannerError::Resting | ScannerError::QueueFull) => {
+                count(&self.failed);
+            }
             Answer::Failed(error) => {
                 count(&self.failed);
                 let scanner = &self.scanner.name;
