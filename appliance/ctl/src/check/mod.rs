@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use sekisho_core::analysis::Cleaning;
 use sekisho_core::clock::Now;
+use sekisho_core::config::Config;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
 use sekisho_core::pipeline::entries::{client_entries, sender_entries};
@@ -39,6 +40,7 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran 
     let files = files(&arguments.path)?;
     let snapshot = tables::in_force(place)?;
     let mut judge = Judge::new(&snapshot, arguments)?;
+    judge.archives.passwords_from_text = passwords_from_text(place);
     if let [file] = files.as_slice()
         && !arguments.path.is_dir()
     {
@@ -47,6 +49,13 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran 
         return Ok(Outcome::done_if(judged.decision.action.delivers()));
     }
     summarise(&mut judge, &files, json)
+}
+
+/// `analysis.passwords_from_text` of the box; its default where the configuration cannot be read.
+fn passwords_from_text(place: &Place) -> bool {
+    let text = std::fs::read_to_string(&place.config).ok();
+    let config = text.and_then(|text| Config::parse(&text, "sekisho.toml").ok());
+    config.is_none_or(|(config, _)| config.analysis.passwords_from_text)
 }
 
 /// The file, or every file beneath a directory.
@@ -88,6 +97,7 @@ struct Judge<'s> {
     recipient: Option<Mailbox>,
     settings: Arc<DomainSettings>,
     scratch: Scratch,
+    archives: ArchiveLimits,
 }
 
 impl<'s> Judge<'s> {
@@ -115,7 +125,8 @@ impl<'s> Judge<'s> {
             }
             None => Scratch::default(),
         };
-        Ok(Self { snapshot, arguments, recipient: resolved, settings, scratch })
+        let archives = ArchiveLimits::default();
+        Ok(Self { snapshot, arguments, recipient: resolved, settings, scratch, archives })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
@@ -124,7 +135,7 @@ impl<'s> Judge<'s> {
         let content = to_canonical(&octets);
         let mut view = View::build(&content, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
-        let archives = ArchiveLimits::default();
+        let archives = self.archives.clone();
         scan::expand(&mut view, &archives);
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
         let cleaning = Cleaning {
