@@ -3,8 +3,8 @@
 //!
 //! Read: ZIP and what is built on it (Office Open XML, OpenDocument, JAR), 7z, tar, cpio, cabinets, LZH, ISO 9660, TNEF, gzip,
 //! bzip2, xz, zstd, lzip, LZMA, stored members of RAR and ARJ, streams of PDF, mails inside members, uuencode and base64
-//! inside members, compound files with `.msg` and VBA (`ole`), RTF, files inside of OneNote. All else that holds other files is `NotScanned`, never clean. Bounds are for the whole message, not for
-//! each container.
+//! inside members, compound files with `.msg` and VBA (`ole`), RTF, files inside of OneNote. All else that holds other files
+//! is `NotScanned`, never clean. Bounds are for the whole message, not for each container.
 //!
 //! A file may be several things at once: a ZIP is read from its end, so a PDF, a program, a picture or
 //! a RAR may be in front of it, and which one a client opens is decided by its name. All are read.

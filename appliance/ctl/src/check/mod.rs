@@ -19,6 +19,7 @@ use std::sync::Arc;
 use sekisho_core::analysis::Cleaning;
 use sekisho_core::classify::{self, Models, features_with_texts};
 use sekisho_core::clock::{Now, Stopwatch};
+use sekisho_core::config::Config;
 use sekisho_core::content::Content;
 use sekisho_core::engines::{self, Report};
 use sekisho_core::envelope::Mailbox;
@@ -55,6 +56,7 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran 
     let files = files(&arguments.path)?;
     let snapshot = tables::in_force(place)?;
     let mut judge = Judge::new(&snapshot, Some(place), arguments)?;
+    judge.archives.passwords_from_text = passwords_from_text(place);
     if let [file] = files.as_slice()
         && !arguments.path.is_dir()
     {
@@ -63,6 +65,13 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &CheckArguments) -> Ran 
         return Ok(Outcome::done_if(judged.decision.action.delivers()));
     }
     summarise(&mut judge, &files, json)
+}
+
+/// `analysis.passwords_from_text` of the box; its default where the configuration cannot be read.
+fn passwords_from_text(place: &Place) -> bool {
+    let text = std::fs::read_to_string(&place.config).ok();
+    let config = text.and_then(|text| Config::parse(&text, "sekisho.toml").ok());
+    config.is_none_or(|(config, _)| config.analysis.passwords_from_text)
 }
 
 /// The file, or every file beneath a directory.
@@ -142,6 +151,7 @@ pub(crate) struct Judge<'s> {
     scratch: Scratch,
     content: RefCell<Cache>,
     world: World,
+    archives: ArchiveLimits,
 }
 
 impl<'s> Judge<'s> {
@@ -176,7 +186,18 @@ impl<'s> Judge<'s> {
             None => Scratch::default(),
         };
         let (recipient, content) = (resolved, RefCell::default());
-        Ok(Self { snapshot, arguments, recipient, settings, domain, scratch, content, world })
+        let archives = ArchiveLimits::default();
+        Ok(Self {
+            snapshot,
+            arguments,
+            recipient,
+            settings,
+            domain,
+            scratch,
+            content,
+            world,
+            archives,
+        })
     }
 
     fn file(&mut self, file: &Path) -> Result<Judged, Failure> {
@@ -187,7 +208,7 @@ impl<'s> Judge<'s> {
         let (mut times, mut watch) = (Times::default(), Stopwatch::start());
         let mut view = View::build(&canonical, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
-        let archives = ArchiveLimits::default();
+        let archives = self.archives.clone();
         scan::expand(&mut view, &archives);
         times.parse = watch.lap();
         let checked = self.world.check(&sender, &content);

@@ -166,7 +166,7 @@ impl Scheme {
             Self::Standard { .. } => SPINS_OF_STANDARD,
             Self::Agile(agile) => match agile.hash {
                 Hash::Md5 | Hash::Sha1 | Hash::Sha256 => u64::from(agile.spins),
-                Hash::Sha384 | Hash::Sha512 => u64::from(agile.spins) * 2,
+                Hash::Sha384 | Hash::Sha512 => u64::from(agile.spins) * 3,
             },
         }
     }
