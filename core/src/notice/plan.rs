@@ -1,7 +1,7 @@
 //! Who gets which notice about one mail.
 
 use crate::envelope::Mailbox;
-use crate::policy::{Action, Language, NoticeAsk, NoticeSettings, NoticeTo};
+use crate::policy::{Action, Language, NamedList, NoticeAsk, NoticeSettings, NoticeTo};
 
 /// Notices that one mail causes, at most.
 pub const TOLD_MAX: usize = 100;
@@ -15,6 +15,8 @@ pub struct About<'a> {
     pub domain: &'a str,
     /// That domain's settings.
     pub settings: &'a NoticeSettings,
+    /// Lists of mailboxes that its notices name.
+    pub lists: &'a [NamedList],
     /// `primary_contact` of it.
     pub primary_contact: &'a str,
     /// Who is to be told.
@@ -150,8 +152,8 @@ fn addresses(about: &About<'_>, ask: &NoticeAsk, sender: &Sender<'_>) -> Vec<Mai
         }
         NoticeTo::Administrator => written(&settings.administrators),
         NoticeTo::List(name) => {
-            let list = settings.lists.iter().find(|list| list.name == *name);
-            list.map(|list| written(&list.addresses)).unwrap_or_default()
+            let list = about.lists.iter().find(|list| list.name == *name);
+            list.map(|list| written(&list.mailboxes)).unwrap_or_default()
         }
     }
 }

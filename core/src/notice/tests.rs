@@ -3,7 +3,7 @@ use super::*;
 use crate::clock::UnixMillis;
 use crate::envelope::{MailId, Mailbox};
 use crate::message::{View, ViewLimits};
-use crate::policy::{Action, Language, NoticeAsk, NoticeList, NoticeSettings, NoticeTo};
+use crate::policy::{Action, Language, NamedList, NoticeAsk, NoticeSettings, NoticeTo};
 
 const AT: UnixMillis = UnixMillis(1_764_254_710_000);
 
@@ -39,6 +39,7 @@ fn told(template: &str, language: Language) -> Told {
         recipient: &to,
         domain: "example.jp",
         settings: &settings,
+        lists: &[],
         primary_contact: "",
         asks: &asks,
         action: Action::Clean,
@@ -151,13 +152,8 @@ fn values_of_strangers_neither_break_lines_nor_are_filled_in_again() {
 #[test]
 fn tm_02_who_is_told_follows_the_asks() {
     let (one, two) = (Mailbox::new("one", "example.jp"), Mailbox::new("two", "example.jp"));
-    let settings = NoticeSettings {
-        lists: vec![NoticeList {
-            name: "security".into(),
-            addresses: vec!["sec@example.org".into()],
-        }],
-        ..NoticeSettings::default()
-    };
+    let settings = NoticeSettings::default();
+    let lists = [NamedList { name: "security".into(), mailboxes: vec!["sec@example.org".into()] }];
     let asks = [
         ask(NoticeTo::Recipient, "policy"),
         ask(NoticeTo::Sender, "policy"),
@@ -169,6 +165,7 @@ fn tm_02_who_is_told_follows_the_asks() {
         recipient,
         domain: "example.jp",
         settings: &settings,
+        lists: &lists,
         primary_contact: "admin@example.jp",
         asks: &asks,
         action: Action::Quarantine,
@@ -215,6 +212,7 @@ fn a_mail_to_many_causes_a_bounded_number_of_notices() {
         recipient,
         domain: "example.jp",
         settings: &settings,
+        lists: &lists,
         primary_contact: "admin@example.jp",
         asks: &asks,
         action: Action::Drop,

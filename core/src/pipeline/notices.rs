@@ -28,6 +28,7 @@ impl Pipeline {
                 recipient: &one.recipient.resolved,
                 domain: &one.domain.name,
                 settings: &settings.notice,
+                lists: &settings.notify_lists,
                 primary_contact: &settings.primary_contact,
                 asks: &judged.decision.notices,
                 action: judged.decision.action,

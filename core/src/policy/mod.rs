@@ -29,7 +29,7 @@ pub use action::{
 };
 pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
-pub use notice::{Language, NoticeList, NoticeSettings};
+pub use notice::{Language, NoticeSettings};
 pub use profile::preset;
 pub use reply::{GroupReply, group_reply};
 pub use rules::{

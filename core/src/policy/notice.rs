@@ -19,15 +19,6 @@ pub enum Language {
     En,
 }
 
-/// A notify list (IIJ-85).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NoticeList {
-    /// What rules call it.
-    pub name: Box<str>,
-    /// Who is in it.
-    pub addresses: Vec<Box<str>>,
-}
-
 /// `notice.*`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,8 +33,6 @@ pub struct NoticeSettings {
     pub unverified_senders: bool,
     /// Who the administrators are; empty = `primary_contact`.
     pub administrators: Vec<Box<str>>,
-    /// Notify lists.
-    pub lists: Vec<NoticeList>,
     /// Notices to one address in an hour.
     pub address_hourly_max: u16,
     /// Notices about mail of the domain in an hour.
@@ -58,7 +47,6 @@ impl Default for NoticeSettings {
             virus: Vec::new(),
             unverified_senders: false,
             administrators: Vec::new(),
-            lists: Vec::new(),
             address_hourly_max: 20,
             domain_hourly_max: 500,
         }

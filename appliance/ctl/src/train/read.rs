@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sekisho_core::classify::Features;
 use sekisho_core::message::{View, ViewLimits};
+use sekisho_core::scan::msg_to_mail;
 use sekisho_loadgen::mix::to_canonical;
 
 /// Octets of one file: a mailbox of some months.
@@ -27,9 +28,10 @@ pub(crate) fn mails(file: &Path) -> Result<Vec<Features>, String> {
             let found = found?;
             if found.is_empty() { Err("no mail in it".to_owned()) } else { Ok(found) }
         }
-        Some("msg") => {
-            Err("files of Outlook (.msg) cannot be read yet; save it as .eml".to_owned())
-        }
+        Some("msg") => match msg_to_mail(&read()?) {
+            Some(mail) => one(&mail).map(|features| vec![features]),
+            None => Err("no mail of Outlook in it".to_owned()),
+        },
         _ => Err("neither .eml, .mbox nor .msg".to_owned()),
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::conditions;
 use super::content::is_token;
-use super::named::{Lists, referred};
+use super::named::Lists;
+use super::notice::told;
 use super::setting::{COMMON, action};
 use crate::config::walk::Section;
 use crate::policy::rules::{
@@ -76,10 +77,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, settings: &mut DomainSettings,
             section.wrong("action", section.start(), "is missing");
         }
         push(section, &rule, &mut settings.actions);
-        lists_used.extend(rule.side.notices.iter().filter_map(|notice| match &notice.to {
-            NoticeTo::List(name) => Some(name.to_string()),
-            NoticeTo::Sender | NoticeTo::Recipient | NoticeTo::Administrator => None,
-        }));
+        let asked = rule.side.notices.iter().map(|notice| &notice.to);
+        lists_used.extend(asked.filter_map(list_name));
         match known.and_then(|at| rules.get_mut(at)) {
             Some(slot) => *slot = rule,
             None => rules.push(rule),
@@ -91,11 +90,20 @@ pub(super) fn read(section: &mut Section<'_, '_>, settings: &mut DomainSettings,
     rules.sort_by_key(|rule| rule.order);
     bounds(section, place, &rules);
     settings.rules = rules;
+    lists_used.extend(settings.notice.virus.iter().filter_map(list_name));
     for name in lists_used {
         let Some(list) = lists.addresses(&name) else { continue };
         let mailboxes = list.mailboxes().map(Into::into).collect();
         settings.notify_lists.retain(|known| *known.name != *name);
         settings.notify_lists.push(NamedList { name: name.into(), mailboxes });
+    }
+}
+
+/// The named list that a notice goes to.
+fn list_name(to: &NoticeTo) -> Option<String> {
+    match to {
+        NoticeTo::List(name) => Some(name.to_string()),
+        NoticeTo::Sender | NoticeTo::Recipient | NoticeTo::Administrator => None,
     }
 }
 
@@ -214,23 +222,11 @@ fn field(section: &mut Section<'_, '_>) -> (Box<str>, Box<str>) {
 fn notice(section: &mut Section<'_, '_>, lists: &Lists) -> Option<Notice> {
     let mut template: Box<str> = "".into();
     section.line("template", 80, &mut template);
-    let place = section.place_of("to");
-    let text = section.text("to");
-    let to = match text.as_ref().map(|text| text.value) {
-        Some("sender") => NoticeTo::Sender,
-        Some("recipient") => NoticeTo::Recipient,
-        Some("administrator") => NoticeTo::Administrator,
-        Some(other) if referred(other).is_some_and(|name| lists.addresses(name).is_some()) => {
-            NoticeTo::List(referred(other)?.into())
-        }
-        Some(_) | None => {
-            let why =
-                "expected sender, recipient, administrator, or list:NAME of a list of addresses";
-            section.wrong("to", place, why);
-            return None;
-        }
+    let Some(text) = section.text("to") else {
+        section.wrong("to", section.place_of("to"), "is missing");
+        return None;
     };
-    Some(Notice { to, template })
+    Some(Notice { to: told(section, "to", &text, lists)?, template })
 }
 
 /// Writes a standard rule into its setting, as far as this file says something of it.

@@ -40,7 +40,7 @@ pub(super) fn with_lists(
     quarantine(section, settings);
     super::auth::read(section, &mut settings.auth);
     greylist(section, settings);
-    super::notice::read(section, settings);
+    super::notice::read(section, settings, lists);
     super::impersonation::read(section, &mut settings.impersonation);
     classifier(section, settings);
     rule::read_class_actions(section, &mut settings.class_actions, lists);

@@ -196,10 +196,10 @@ fn wrong_domains_are_refused_in_words() {
             with("[domain.settings]\nnotice.from = \"nobody\"\n"),
             "notice.from: is not a mail address",
         ),
-        (with("[domain.settings]\nnotice.virus = [\"all\"]\n"), "`all` is not one of"),
+        (with("[domain.settings]\nnotice.virus = [\"all\"]\n"), "notice.virus: expected sender"),
         (
-            with("[[domain.settings.notice.lists]]\nname = \"x\"\n"),
-            "notice.lists.addresses: is missing or empty",
+            with("[domain.settings]\nnotice.virus = [\"list:nobody\"]\n"),
+            "notice.virus: expected sender",
         ),
         (with("[domain.settings]\nstamp.signed = \"seal\"\n"), "`seal` is not one of"),
         ("[[domain]]\nprofile = \"tmem\"\n".into(), "`tmem` is not one of"),
@@ -215,9 +215,9 @@ fn wrong_domains_are_refused_in_words() {
 fn iij_85_notices_and_their_lists_are_read() {
     let text = "[[domain]]\nname = \"a.example\"\nprofile = \"tmems\"\n[domain.settings]\n\
                 stamp.signed = \"stamp_and_seal\"\n[domain.settings.notice]\nlanguage = \"ja\"\n\
-                from = \"no-reply@a.example\"\nvirus = [\"recipient\", \"administrator\"]\n\
+                from = \"no-reply@a.example\"\nvirus = [\"recipient\", \"administrator\", \"list:security\"]\n\
                 administrators = [\"x@a.example\"]\naddress_hourly_max = 5\n\
-                [[domain.settings.notice.lists]]\nname = \"security\"\n\
+                [[domain.named_list]]\nname = \"security\"\n\
                 addresses = [\"s@a.example\", \"t@b.example\"]\n";
     let (domains, _) = parse_domains(text, "domains.toml", &[]).expect("no mistakes");
     let settings = &domains[0].settings;
@@ -225,15 +225,20 @@ fn iij_85_notices_and_their_lists_are_read() {
     let notice = &settings.notice;
     assert_eq!(notice.language, Language::Ja);
     assert_eq!(&*notice.from, "no-reply@a.example");
-    assert_eq!(notice.virus, [NoticeTo::Recipient, NoticeTo::Administrator]);
+    let security = NoticeTo::List("security".into());
+    let virus = [NoticeTo::Recipient, NoticeTo::Administrator, security.clone()];
+    assert_eq!(notice.virus, virus);
     assert_eq!(notice.administrators, ["x@a.example".into()]);
     assert_eq!((notice.address_hourly_max, notice.domain_hourly_max), (5, 500));
-    assert_eq!(notice.lists[0].addresses.len(), 2);
+    assert_eq!(settings.notify_lists[0].mailboxes.len(), 2);
     // A virus is told of, spam is not.
     let decision = super::decided(&[super::virus()], settings, ListDecision::None);
     let told: Vec<_> = decision.notices.iter().map(|ask| (&ask.to, &*ask.template)).collect();
-    let expected =
-        [(&NoticeTo::Recipient, "virus"), (&NoticeTo::Administrator, "virus_administrator")];
+    let expected = [
+        (&NoticeTo::Recipient, "virus"),
+        (&NoticeTo::Administrator, "virus_administrator"),
+        (&security, "virus_administrator"),
+    ];
     assert_eq!(told, expected);
     assert!(super::decided(&[super::spam()], settings, ListDecision::None).notices.is_empty());
 }
