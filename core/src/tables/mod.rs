@@ -50,7 +50,7 @@ mod tokens;
 
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
-pub use build::{Progress, Report, build_generation};
+pub use build::{Progress, Report, TableReport, build_generation};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;
 pub use domains::DomainRef;

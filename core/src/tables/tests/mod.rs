@@ -8,6 +8,7 @@
 mod broken;
 mod changes;
 mod directories;
+mod models;
 mod properties;
 mod stretches;
 
