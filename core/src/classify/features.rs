@@ -36,6 +36,8 @@ pub(super) enum Place {
     Author,
     /// Something about a header field.
     Header,
+    /// Four octets of the header section: how a mailer writes.
+    Letters,
     /// A host, or a word of a path, of a link.
     Link,
     /// The structure of the mail.
@@ -51,7 +53,7 @@ impl Place {
             Self::Word | Self::Pair | Self::Gap | Self::Gram => "",
             Self::Subject => "subject:",
             Self::Author => "author:",
-            Self::Header => "header:",
+            Self::Header | Self::Letters => "header:",
             Self::Link => "link:",
             Self::Shape => "shape:",
             Self::Markup => "html:",
@@ -62,7 +64,7 @@ impl Place {
     /// words, 3 pairs of words.
     fn mark(self, feature: u32) -> u32 {
         let class = match self {
-            Self::Header => 0,
+            Self::Header | Self::Letters => 0,
             Self::Subject | Self::Author | Self::Link | Self::Shape | Self::Markup => 1,
             Self::Word | Self::Gram => 2,
             Self::Pair | Self::Gap => 3,
@@ -83,6 +85,7 @@ impl Place {
             Self::Link => 8,
             Self::Shape => 9,
             Self::Markup => 10,
+            Self::Letters => 11,
         }
     }
 }

@@ -8,11 +8,18 @@ use crate::message::{Field, View};
 
 /// Fields that are looked at.
 const FIELDS_MAX: usize = 100;
+/// Octets of the header section that are read letter by letter.
+const WRITTEN_BYTES_MAX: usize = 2048;
 /// Characters of a value.
 const VALUE_CHARS_MAX: usize = 100;
 
 /// Fields that the way of a mail or its archive wrote, not its author; whole names.
-const TRACE: [&str; 41] = [
+const TRACE: [&str; 46] = [
+    "sender",
+    "errors-to",
+    "precedence",
+    "mailing-list",
+    "x-beenthere",
     "received",
     "return-path",
     "delivered-to",
@@ -56,7 +63,10 @@ const TRACE: [&str; 41] = [
     "old-return-path",
 ];
 /// The same; beginnings of names: what other filters and mail readers leave.
-const TRACE_PREFIXES: [&str; 20] = [
+const TRACE_PREFIXES: [&str; 23] = [
+    "list-",
+    "x-list",
+    "x-mailman",
     "arc-",
     "x-spam",
     "x-virus",
@@ -86,7 +96,7 @@ pub(super) fn is_trace(name: &str) -> bool {
 
 /// Features of `view`'s own header section.
 pub(super) fn gather(view: &View<'_>, out: &mut impl Gather) {
-    let mut before = String::new();
+    let (mut before, mut written) = (String::new(), String::new());
     for field in view.fields.iter().take(FIELDS_MAX) {
         let name = field.name.to_ascii_lowercase();
         if name.len() > 40 || is_trace(&name) {
@@ -96,8 +106,29 @@ pub(super) fn gather(view: &View<'_>, out: &mut impl Gather) {
         out.one(Place::Header, &format!("{before} {name}"));
         before.clone_from(&name);
         value(&name, field, out);
+        if !matches!(name.as_str(), "to" | "cc") && written.len() < WRITTEN_BYTES_MAX {
+            written.push_str(&name);
+            written.push(':');
+            written.extend(field.value.chars().take(2 * VALUE_CHARS_MAX).map(plain));
+            written.push('\n');
+        }
     }
+    letters(&written, out);
     addresses(view, out);
+}
+
+/// Numbers are dates and counters.
+fn plain(c: char) -> char {
+    if c.is_ascii_digit() { '0' } else { c }
+}
+
+/// Every four octets: names, punctuation and quoting of a mailer, and words whatever is done to them.
+fn letters(written: &str, out: &mut impl Gather) {
+    for (at, _) in written.char_indices() {
+        if let Some(four) = written.get(at..written.ceil_char_boundary(at + 4)) {
+            out.one(Place::Letters, four);
+        }
+    }
 }
 
 /// What a value says, field by field.

@@ -44,7 +44,7 @@ impl<'m> Models<'m> {
     #[must_use]
     pub fn loudest(&self) -> Option<Model<'m>> {
         let speaks = |model: &Model<'_>| voice(model) > 0;
-        self.domain.filter(speaks).or(self.gateway.filter(speaks)).or(self.base)
+        self.domain.filter(speaks).or_else(|| self.gateway.filter(speaks)).or(self.base)
     }
 }
 

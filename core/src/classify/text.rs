@@ -267,8 +267,8 @@ pub(super) fn structure(view: &View<'_>, out: &mut impl Gather) {
             out.one(Place::Shape, "script");
         }
     }
-    if marked > 0 {
-        out.one(Place::Shape, &format!("text in html {}", shown * 10 / marked));
+    if let Some(tenths) = (shown * 10).checked_div(marked) {
+        out.one(Place::Shape, &format!("text in html {tenths}"));
     }
     figures(view, out);
 }

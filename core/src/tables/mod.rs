@@ -51,7 +51,7 @@ mod tokens;
 
 pub use crate::config::{Route, RouteTls};
 pub use adopt::Generation;
-pub use build::{Progress, Report, build_generation};
+pub use build::{Progress, Report, TableReport, build_generation};
 pub use bypass::{BYPASS_DAYS_MAX, BYPASSES_MAX, Bypass, Bypasses};
 pub use current::{Counts, Current, Snapshot};
 pub use delta::Change;

@@ -119,7 +119,7 @@ impl Corpus {
     }
 
     /// Joins mails that are copies of one another, directly or through others.
-    fn find_copies(&mut self) {
+    pub(super) fn find_copies(&mut self) {
         let sketches: Vec<Likeness> =
             self.mails.iter().map(|mail| Likeness::of(&mail.features.list)).collect();
         let mut first: Vec<usize> = (0..self.mails.len()).collect();

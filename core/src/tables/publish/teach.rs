@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::file::{self, Kind};
 use super::super::manifest::{CHANGES, CONFIG, Manifest, REPORT};
 use super::super::tokens::{TokensRow, TokensTable};
-use super::super::{PublishError, disk};
+use super::super::{PublishError, Report, TableReport, disk};
 use super::io_at;
 
 /// Name of a domain, or empty for the gateway, and the octets of its model.
@@ -38,15 +38,24 @@ pub(super) fn teach(
         }
         disk::sync_dir(&sources).map_err(io_at(&sources))?;
     }
-    [CONFIG, CHANGES, REPORT].into_iter().try_for_each(link)?;
+    [CONFIG, CHANGES].into_iter().try_for_each(link)?;
+    let mut row = None;
     let rows = models.into_iter().map(|(scope, octets)| TokensRow { scope, octets });
     let mut table = TokensTable { models: rows.collect() };
     table.models.sort_by(|a, b| a.scope.cmp(&b.scope));
     if !table.models.is_empty() {
         let path = dir.join(format!("{}.table", Kind::Tokens.name()));
         let written = file::write(&path, Kind::Tokens, &table).map_err(io_at(&path))?;
+        row = Some(TableReport {
+            name: Kind::Tokens.name().to_owned(),
+            entries: table.models.len() as u64,
+            bytes: written.bytes,
+            hash: written.name.clone(),
+        });
         manifest.tables.insert(Kind::Tokens.name().to_owned(), written.into());
     }
+    let report = report(from)?;
+    write_report(dir, report, row)?;
     manifest.write(dir).map_err(io_at(dir))
 }
 
@@ -58,5 +67,29 @@ pub(super) fn carry_models(from: &Path, dir: &Path) -> Result<(), PublishError> 
     let name = format!("{}.table", Kind::Tokens.name());
     let path = dir.join(&name);
     fs::hard_link(from.join(&name), &path).map_err(io_at(&path))?;
+    let row = report(from)?.tables.into_iter().find(|row| row.name == Kind::Tokens.name());
+    let own = report(dir)?;
+    let path = dir.join(REPORT);
+    fs::remove_file(&path).map_err(io_at(&path))?;
+    write_report(dir, own, row)?;
     Manifest::add_table(dir, Kind::Tokens.name(), table).map_err(io_at(dir))
+}
+
+fn report(dir: &Path) -> Result<Report, PublishError> {
+    let path = dir.join(REPORT);
+    let text = disk::read(&path, 1 << 30).map_err(io_at(&path))?;
+    Ok(serde_json::from_slice(&text).unwrap_or_default())
+}
+
+/// Writes the report of a generation with another row for the models.
+fn write_report(
+    dir: &Path,
+    mut report: Report,
+    row: Option<TableReport>,
+) -> Result<(), PublishError> {
+    report.tables.retain(|row| row.name != Kind::Tokens.name());
+    report.tables.extend(row);
+    let path = dir.join(REPORT);
+    let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
+    disk::write_new(&path, &text).map_err(io_at(&path))
 }

@@ -9,6 +9,7 @@ mod broken;
 mod bypasses;
 mod changes;
 mod directories;
+mod models;
 mod properties;
 mod stretches;
 
