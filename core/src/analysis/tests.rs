@@ -137,7 +137,10 @@ async fn after(pause: Duration) {
 }
 
 fn mail() -> Content {
-    Content::from_octets(&b"Subject: x\r\nFrom: a@b.example\r\n\r\nhello http://a.example/\r\n"[..])
+    Content::from_octets(
+        &b"Subject: x\r\nFrom: Anna <a@b.example>\r\nTo: c@d.example\r\nMessage-ID: <1@b.example>\r\n\
+           Date: Mon, 06 Jul 2026 09:00:00 +0900\r\n\r\nhello http://a.example/\r\n"[..],
+    )
 }
 
 #[test]
@@ -146,6 +149,10 @@ fn a_content_is_examined_in_a_worker_and_the_worker_is_kept() {
     for _ in 0..3 {
         let seen = examine(&pool, mail()).unwrap();
         assert_eq!((&*seen.facts.subject, seen.findings.len()), ("x", 0));
+        let sender = &seen.facts.sender;
+        let author = sender.authors.first().map(|author| (&*author.name, &*author.address));
+        assert_eq!(author, Some(("Anna", "a@b.example")));
+        assert_eq!(sender.link_hosts, ["a.example".into()]);
     }
     assert_eq!(pool.counters(), PoolCounters { examined: 3, deaths: 0, full: 0 });
 }

@@ -212,7 +212,7 @@ fn a_mail_to_many_causes_a_bounded_number_of_notices() {
         recipient,
         domain: "example.jp",
         settings: &settings,
-        lists: &lists,
+        lists: &[],
         primary_contact: "admin@example.jp",
         asks: &asks,
         action: Action::Drop,

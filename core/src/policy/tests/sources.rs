@@ -262,3 +262,43 @@ proptest! {
         fuzz_domains(&octets);
     }
 }
+
+/// TM-09: whom mail must not pose as is a setting of the domain, and every mistake in it is told.
+#[test]
+fn tm_09_impersonation_is_read_and_mistakes_are_told() {
+    let text = r#"
+[[domain]]
+name = "example.co.jp"
+profile = "tmems"
+[domain.settings.impersonation]
+own_domains = ["example.com", "例え.jp"]
+protected_domains = ["supplier.example"]
+points = { person = 4.5 }
+[[domain.settings.impersonation.persons]]
+name = "山田 太郎"
+addresses = ["Taro@Home.example"]
+[[domain.settings.impersonation.brands]]
+names = ["みどり信用組合"]
+domains = ["midori.example"]
+"#;
+    let all = domains(text);
+    let read = &all[0].settings.impersonation;
+    assert!(read.enabled);
+    assert_eq!(read.own_domains, ["example.com".into(), "xn--r8jz45g.jp".into()]);
+    assert_eq!((read.points.person, read.points.own_domain), (4_500, 3_000));
+    assert_eq!(&*read.persons[0].addresses[0], "taro@home.example");
+    assert_eq!(&*read.brands[0].domains[0], "midori.example");
+    let copy: DomainSettings =
+        serde_json::from_str(&serde_json::to_string(&all[0].settings).unwrap()).unwrap();
+    assert_eq!(copy, all[0].settings);
+    for (wrong, right) in [
+        ("addresses = [\"nobody\"]", "addresses = [\"Taro@Home.example\"]"),
+        ("own_domains = [\"example\"]", "own_domains = [\"example.com\", \"例え.jp\"]"),
+        ("name = \"x\"", "name = \"山田 太郎\""),
+        ("domains = []", "domains = [\"midori.example\"]"),
+    ] {
+        let broken = text.replace(right, wrong);
+        assert_ne!(broken, text);
+        assert!(parse_domains(&broken, "domains.toml", &[]).is_err(), "{wrong}");
+    }
+}

@@ -156,7 +156,7 @@ pub(in crate::scan) const HTML_ATTACHED: Sign =
 pub(in crate::scan) const HTML_SCRIPT_ATTACHED: Sign = sign(
     "HTML_SCRIPT_ATTACHED",
     Phishing,
-    2_500,
+    2_000,
     "An attached page with scripts",
     "スクリプトを含む添付HTML",
 );

@@ -36,6 +36,44 @@ fn corpus_mail(path: &Path) -> Vec<u8> {
     octets[start..].to_vec()
 }
 
+/// A bad host counts wherever it stands: behind a redirector, inside a percent-encoded parameter, in a form. A bad page
+/// counts with what its path begins with, and no other page of its host does.
+#[test]
+fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
+    let url_host = |key: &str| {
+        let bad = ["evil.test", "shared.test/bad", "shared.test/one?id=1"].contains(&key);
+        HostFlags { bad, ..HostFlags::default() }
+    };
+    let tables = ScanTables {
+        patterns: None,
+        hash: None,
+        url_host: Some(&url_host),
+        classify: false,
+        content: &[],
+    };
+    for (link, expected) in [
+        ("https://www.google.com/url?q=https%3A%2F%2Fevil.test%2Fa", true),
+        ("https://nam01.safelinks.protection.outlook.com/?url=http%3A%2F%2Fevil.test", true),
+        ("https://good.test/login?next=https://evil.test/", true),
+        ("https://evil%2etest/", true),
+        ("https://amazon.co.jp@evil.test/", true),
+        ("https://shared.test/bad/page?x=1#y", true),
+        ("https://shared.test/one?id=1", true),
+        ("https://shared.test/one?id=12", false),
+        ("https://shared.test/badly", false),
+        ("https://good.test/", false),
+    ] {
+        let raw = format!(
+            "Content-Type: text/html\r\n\r\n<form action=\"{link}\"></form><a href=\"{link}\">x</a>\r\n"
+        );
+        let view = View::build(raw.as_bytes(), &ViewLimits::shard());
+        let seen = look_whole(&view, &tables);
+        let found = seen.findings.iter().filter(|found| &*found.rule == "URL_BAD_HOST");
+        let points: MilliPoints = found.map(|found| found.points).max().unwrap_or(0);
+        assert_eq!(points >= 5_000, expected, "{link}");
+    }
+}
+
 /// Ordinary mail of another decade: our signs together stay far below suspicion. Newsletters and offers rarely come near.
 /// With `--nocapture` this prints how often each sign is found in each folder.
 #[test]
