@@ -171,6 +171,9 @@ pub struct Authentication {
     pub reverse: ReverseCheck,
     /// Not asked: switched off, or the mail was not from outside.
     pub left_out: bool,
+    /// Its reader broke on the mail: nobody knows who sent it, and that is the mail's own fault.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unreadable: bool,
 }
 
 impl Authentication {
@@ -188,6 +191,12 @@ impl Authentication {
         all.dmarc.result = AuthResult::TempError;
         all.reverse.result = AuthResult::TempError;
         all
+    }
+
+    /// The reader of signatures broke on it.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        Self { unreadable: true, ..Self::unanswered() }
     }
 
     /// Believes these forwarders (lower case): where DMARC fails here and the chain of seals holds, what one of them saw

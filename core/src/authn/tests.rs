@@ -166,3 +166,10 @@ fn what_cannot_be_sealed_truly_is_not_sealed() {
     let many = sealed(&many, AuthResult::None).expect("a set");
     assert!(many.len() < 8_000 && many.lines().all(|line| line.len() < 500), "{}", many.len());
 }
+
+#[test]
+fn a_mail_that_breaks_the_reader_is_not_taken_for_a_silent_dns() {
+    let broken = threads::guarded(async { panic!("a reader that breaks") });
+    let found = futures_lite::future::block_on(broken);
+    assert!(found.unreadable && !Authentication::unanswered().unreadable);
+}

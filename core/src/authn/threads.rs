@@ -6,11 +6,13 @@
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_lite::FutureExt as _;
 use hickory_resolver::TokioResolver;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -285,7 +287,7 @@ async fn answer(shared: &Shared, request: Request) {
             if answer.is_disconnected() {
                 return;
             }
-            let checks = message(shared, &subject, &content, spf).await;
+            let checks = guarded(message(shared, &subject, &content, spf)).await;
             let _ = answer.try_send(checks);
         }
         // Whoever asked waits for a while only, and then it is too late.
@@ -294,6 +296,12 @@ async fn answer(shared: &Shared, request: Request) {
         }
         Request::Seal { .. } => {}
     }
+}
+
+/// A sender who has found a mail that breaks the reader must not pass for one about whom the DNS did not answer.
+pub(super) async fn guarded(checks: impl Future<Output = Authentication>) -> Authentication {
+    let checked = AssertUnwindSafe(checks).catch_unwind().await;
+    checked.unwrap_or_else(|_| Authentication::unreadable())
 }
 
 async fn message(

@@ -520,7 +520,8 @@ fn decoded_octets<'o>(
 
 /// Whether octets under the name of base64 are something else: more than one in twenty is not of its alphabet, line
 /// ends left out. What a mail gateway on the way adds to base64 (a footer in clear) is rarer, and is found by `overlooked`.
-fn is_prose(source: &[u8]) -> bool {
+#[must_use]
+pub fn is_prose(source: &[u8]) -> bool {
     let source = source.get(..PROSE_SAMPLE_BYTES).unwrap_or(source);
     let foreign = |octet: &&u8| {
         !(octet.is_ascii_alphanumeric() || matches!(**octet, b'+' | b'/' | b'=' | b'\r' | b'\n'))

@@ -57,12 +57,24 @@ impl Message {
         let mut findings = self.examination.findings.clone();
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
         findings.extend(self.network_findings());
+        findings.extend(self.unreadable());
         findings.extend(self.impersonation(accepted));
         findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
         let decision = self.decide_within(accepted, &verdict, (&auth, scope));
         Judged { verdict: Rc::new(verdict), decision }
+    }
+
+    /// A mail that breaks the reader of signatures is judged as one that breaks another reader.
+    fn unreadable(&self) -> Option<Finding> {
+        self.authentication.unreadable.then(|| Finding {
+            kind: FindingKind::Malformed,
+            rule: "AUTH_UNREADABLE".into(),
+            points: 0,
+            detail: "signatures that their reader cannot bear".into(),
+            log_only: false,
+        })
     }
 
     /// Whom the mail poses as, for a recipient of this domain.

@@ -48,7 +48,7 @@ pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
     let text = lines(stamps);
     let mut places = Vec::new();
     find(header, body, 0, DEPTH_MAX, &mut places);
-    if places.iter().any(|place| place.has_pgp(body)) {
+    if places.iter().any(|place| place.has_pgp(body) || place.is_mislabelled(body)) {
         return Plan::fields(stamps);
     }
     let inserts: Vec<(usize, Vec<u8>)> = places
@@ -92,6 +92,11 @@ struct Place {
 impl Place {
     fn octets<'b>(&self, body: &'b [u8]) -> &'b [u8] {
         body.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// A text that only says that it is base64: a client that shows it as it is would show the stamp in base64.
+    fn is_mislabelled(&self, body: &[u8]) -> bool {
+        self.entity.encoding == "base64" && message::is_prose(self.octets(body))
     }
 
     /// Signed or encrypted by hand, inside the text. In quoted-printable the line stands as it is.

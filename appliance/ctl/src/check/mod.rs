@@ -208,23 +208,12 @@ impl<'s> Judge<'s> {
         let (mut times, mut watch) = (Times::default(), Stopwatch::start());
         let mut view = View::build(&canonical, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
-        let archives = self.archives.clone();
-        scan::expand(&mut view, &archives);
+        scan::expand(&mut view, &self.archives);
         times.parse = watch.lap();
         let checked = self.world.check(&sender, &content);
         times.sender = watch.lap();
         let mut examination = self.examine(&view, &sender).map_err(fail)?;
-        let cleaning = Cleaning {
-            malware: self.settings.actions.virus == policy::Action::Clean,
-            active: self.settings.actions.active_content == policy::Action::Clean,
-        };
-        for unwanted in cleaning.wanted(&examination) {
-            let cuts = self.cuts(&canonical, unwanted, &archives).map_err(fail)?;
-            match unwanted {
-                Unwanted::Malware => examination.cuts = cuts,
-                Unwanted::Active => examination.active_cuts = cuts,
-            }
-        }
+        self.clean(&mut examination, &canonical).map_err(fail)?;
         self.ask_engines(&mut examination, &content).map_err(fail)?;
         times.content = watch.lap();
         let mut network = self.network_findings(&sender);
@@ -273,6 +262,23 @@ impl<'s> Judge<'s> {
             checked,
             times,
         })
+    }
+
+    /// Finds what can be taken out, where the domain cleans.
+    fn clean(&mut self, examination: &mut Examination, raw: &[u8]) -> Result<(), String> {
+        let archives = self.archives.clone();
+        let cleaning = Cleaning {
+            malware: self.settings.actions.virus == policy::Action::Clean,
+            active: self.settings.actions.active_content == policy::Action::Clean,
+        };
+        for unwanted in cleaning.wanted(examination) {
+            let cuts = self.cuts(raw, unwanted, &archives)?;
+            match unwanted {
+                Unwanted::Malware => examination.cuts = cuts,
+                Unwanted::Active => examination.active_cuts = cuts,
+            }
+        }
+        Ok(())
     }
 
     /// All that a mail is judged by, but for the classifier: for `eval`, which has models of its own.

@@ -70,7 +70,7 @@ impl World {
         // The engine may serve the same zone at the address that the configuration names.
         config.dns.zone_address.set_port(0);
         let (mut zone, mut authenticators) = (None, None);
-        let file = place.map_or(Path::new(""), |place| &place.config);
+        let file = place.map_or_else(|| Path::new(""), |place| &place.config);
         if asks {
             let (served, dns) = names(file, &config).map_err(|error| fail(&error))?;
             let deadline = Duration::from_millis(config.authentication.deadline_ms);
