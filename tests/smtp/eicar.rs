@@ -41,6 +41,7 @@ pub(crate) fn mail(subject: &str, parts: &[&str]) -> Vec<u8> {
     let parts: String = parts.iter().map(|part| format!("\r\n--bnd\r\n{part}")).collect();
     format!(
         "From: a@client.example\r\nTo: b@demo.test\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n\
+         Date: Thu, 26 Nov 2026 09:00:00 +0900\r\nMessage-ID: <1@client.example>\r\n\
          Content-Type: multipart/mixed; boundary=bnd\r\n\r\npreamble{parts}\r\n--bnd--\r\nepilogue\r\n"
     )
     .into_bytes()

@@ -78,6 +78,13 @@ fn row(gateway: &Gateway, condition: &str) -> Value {
     })
 }
 
+/// What the rule of this name found, as the row of a mail says.
+fn detail(row: &Value, rule: &str) -> String {
+    let rules = row["rules"].as_array().unwrap();
+    let found = rules.iter().find(|one| one["name"] == rule);
+    found.unwrap_or_else(|| panic!("no {rule} in {row}"))["detail"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn what_only_the_other_scanner_finds_is_held_by_its_name_and_not_released_unseen() {
     let (address, _) = clamd();
@@ -101,8 +108,7 @@ fn what_only_the_other_scanner_finds_is_held_by_its_name_and_not_released_unseen
     let row = row(&gateway, "subject=2");
     assert_eq!(row["status"], "held");
     assert_eq!(row["classification"], "Virus");
-    assert_eq!(row["rules"][0]["name"], "Test.Word-1");
-    assert_eq!(row["rules"][0]["detail"], "engine:clamav");
+    assert_eq!(detail(&row, "Test.Word-1"), "engine:clamav");
     assert_eq!(row["engines"][0]["said"], "found Test.Word-1");
     let stages: Vec<_> =
         row["times"].as_array().unwrap().iter().map(|one| one["stage"].as_str().unwrap()).collect();
@@ -167,7 +173,7 @@ fn a_scanner_that_does_not_answer_gives_451_or_nothing_or_a_held_mail_and_an_ala
     }
     let held = row(&gateway, "status=held");
     assert_eq!(held["reason"], "scan_exception");
-    assert_eq!(held["rules"][0]["name"], "SCANNER_FAILED");
+    assert!(!detail(&held, "SCANNER_FAILED").is_empty());
 }
 
 #[test]

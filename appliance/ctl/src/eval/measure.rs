@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sekisho_core::classify::{Model, Models, findings};
 use sekisho_core::scan::finding::MilliPoints;
-use sekisho_core::verdict::{self, MainClass, Verdict, Weights};
+use sekisho_core::verdict::{self, MainClass, Reason, Verdict, Weights};
 
 use super::corpus::{Corpus, Mail};
 
@@ -16,14 +16,15 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// Held as spam by the presets: the class is at least Spam.
+    /// Held as spam by the presets: the class is at least Spam, and not for being bulk mail that was asked for.
     pub(crate) fn caught(&self) -> bool {
-        is_caught(self.verdict.main_class)
+        let bad = [MainClass::Spam, MainClass::Phish, MainClass::Virus, MainClass::Blacklisted];
+        bad.contains(&self.verdict.main_class) && !self.is_graymail()
     }
-}
 
-fn is_caught(class: MainClass) -> bool {
-    matches!(class, MainClass::Spam | MainClass::Phish | MainClass::Virus | MainClass::Blacklisted)
+    fn is_graymail(&self) -> bool {
+        self.verdict.reason == Some(Reason::Graymail)
+    }
 }
 
 /// Judges some mails with a model of the domain and without the shipped one, which may have been made
@@ -51,6 +52,7 @@ pub(crate) struct Row {
     pub(crate) mails: u32,
     pub(crate) caught: u32,
     pub(crate) unsure: u32,
+    pub(crate) graymail: u32,
     pub(crate) passed: u32,
 }
 
@@ -61,10 +63,14 @@ pub(crate) fn matrix(corpus: &Corpus, judged: &[Judged]) -> Vec<Row> {
         let folder = corpus.mails.get(one.mail).map_or(0, |mail| mail.folder);
         let Some(row) = rows.get_mut(folder) else { continue };
         row.mails += 1;
-        match one.verdict.main_class {
-            class if is_caught(class) => row.caught += 1,
-            MainClass::Unsure => row.unsure += 1,
-            _ => row.passed += 1,
+        if one.caught() {
+            row.caught += 1;
+        } else if one.is_graymail() {
+            row.graymail += 1;
+        } else if one.verdict.main_class == MainClass::Unsure {
+            row.unsure += 1;
+        } else {
+            row.passed += 1;
         }
     }
     rows

@@ -144,12 +144,16 @@ fn show_matrix(title: &str, corpus: &Corpus, judged: &[Judged], folds: usize) {
             row.mails.to_string(),
             row.passed.to_string(),
             row.unsure.to_string(),
+            row.graymail.to_string(),
             row.caught.to_string(),
             format!("{what} {}", measure::rate(row.caught, row.mails)),
         ]
     };
     let rows = corpus.folders.iter().zip(measure::matrix(corpus, judged)).map(row).collect();
-    output::table(&["folder", "mails", "not spam", "unsure", "spam", "rate (95 %)"], rows);
+    output::table(
+        &["folder", "mails", "not spam", "unsure", "graymail", "spam", "rate (95 %)"],
+        rows,
+    );
 }
 
 /// The area under the curve, and what other thresholds would do.
@@ -241,7 +245,7 @@ fn to_json(corpus: &Corpus, judged: &[Judged], later: &[Judged], curve: &[Point]
             .map(|((name, spam), row)| {
                 json!({
                     "folder": name, "label": label(*spam), "mails": row.mails,
-                    "spam": row.caught, "unsure": row.unsure, "not_spam": row.passed,
+                    "spam": row.caught, "unsure": row.unsure, "graymail": row.graymail, "not_spam": row.passed,
                     "interval": measure::interval(row.caught, row.mails),
                 })
             })

@@ -84,12 +84,16 @@ fn decision(
     let own = events.iter().filter(|event| event.address == row.address);
     let mut asked: Option<&EventRow> = None;
     for event in own.filter(|event| event.by.is_empty()) {
-        let (name, action, reason) = (&event.condition, &event.action, &event.action_details);
+        // The memo names the rule or setting, the condition says what it saw (IIJ-74).
+        let (name, action, reason) = (&event.memo, &event.action, &event.action_details);
+        let saw = if event.condition == *name { "" } else { &event.condition };
         told.line(lang.of(
-            format!("`{name}` asks for {action}, reason {reason} {}", event.memo).trim_end(),
-            format!("「{name}」の動作: {action}、理由: {reason} {}", event.memo).trim_end(),
+            format!("`{name}` asks for {action}, reason {reason}; {saw}").trim_end_matches("; "),
+            format!("「{name}」の動作: {action}、理由: {reason}; {saw}").trim_end_matches("; "),
         ));
-        let decides = event.memo.is_empty() && *reason == row.reason;
+        let without_effect = name.ends_with("(log only)") || name.contains(" (bypassed by ");
+        let same = reason.split(' ').next() == Some(&row.reason);
+        let decides = !without_effect && same;
         if decides && asked.is_none() {
             asked = Some(event);
         }
@@ -114,7 +118,7 @@ fn decision(
         action,
         delivers: row.action == "Deliver",
         class,
-        asked_by: asked.map_or("", |event| &event.condition),
+        asked_by: asked.map_or("", |event| &event.memo),
         rule: first.map_or("", |one| &one.name),
         detail: first.map_or("", |one| &one.detail),
         entry: row.list_entry.split_once(": ").map_or("", |(_, entry)| entry),
@@ -150,7 +154,8 @@ mod tests {
         };
         let event = |address: &str| EventRow {
             address: address.into(),
-            condition: "virus.in".into(),
+            memo: "virus.in".into(),
+            condition: "A".into(),
             action: "quarantine".into(),
             action_details: "malware".into(),
             ..EventRow::default()

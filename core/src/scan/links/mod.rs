@@ -83,7 +83,9 @@ pub(super) fn gather(
         let clickable = match uri.source {
             UriSource::Attribute => clicked.contains(&*uri.written),
             UriSource::Document => true,
-            UriSource::Text | UriSource::Defanged => !only_shown.contains(&uri.host),
+            UriSource::Text | UriSource::Defanged => {
+                !only_shown.contains(&uri.host) && !is_file_name(uri)
+            }
         };
         links.clickable += usize::from(clickable);
         if clickable {
@@ -122,6 +124,16 @@ pub(super) fn gather(
     }
     hosts(&links, out);
     links
+}
+
+/// Top-level domains that end names of files, too.
+const FILE_SUFFIXES: [&str; 12] =
+    ["zip", "mov", "sh", "py", "pl", "rs", "md", "ps", "so", "ai", "app", "cab"];
+
+/// `report.zip` in a text is a file, and no mail reader makes a link of it.
+fn is_file_name(uri: &Uri) -> bool {
+    let suffix = uri.host.rsplit('.').next().unwrap_or_default();
+    FILE_SUFFIXES.contains(&suffix) && !uri.written.contains("://") && !uri.written.contains('/')
 }
 
 /// Targets of all anchors and forms, as [`Uri::written`] has them.

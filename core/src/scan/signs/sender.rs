@@ -179,9 +179,9 @@ pub(in crate::scan) const SUBJECT_ENCODED_FOR_NOTHING: Sign = sign(
     "ASCIIだけの件名や名前をbase64符号化",
 );
 pub(in crate::scan) const NO_DATE: Sign =
-    sign("NO_DATE", Spam, 500, "No Date field", "Date欄がない");
+    sign("NO_DATE", Spam, 300, "No Date field", "Date欄がない");
 pub(in crate::scan) const NO_MESSAGE_ID: Sign =
-    sign("NO_MESSAGE_ID", Spam, 400, "No Message-ID field", "Message-ID欄がない");
+    sign("NO_MESSAGE_ID", Spam, 300, "No Message-ID field", "Message-ID欄がない");
 pub(in crate::scan) const NO_TO: Sign =
     sign("NO_TO", Spam, 300, "Addressed to nobody", "宛先欄がない");
 pub(in crate::scan) const TO_UNDISCLOSED: Sign =
