@@ -44,7 +44,7 @@ pub use filetype::{FileType, detect, zip_end};
 pub use html::{Anchor, HtmlText, html_text};
 pub use normalise::{disguised_words, is_invisible, normalise};
 pub use part::{Hashes, Part, PartOrigin, Span};
-pub use structure::{entities_of, is_prose, structure_cost};
+pub use structure::{entities_of, first_strange_line, is_prose, structure_cost};
 pub use text::{RawUnits, TextUnits};
 pub use uri::{Uri, UriSource};
 pub use view::{View, ViewLimits};

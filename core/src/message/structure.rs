@@ -464,11 +464,15 @@ fn header_bytes(octets: &[u8]) -> usize {
 
 /// Where the first line of a header section begins that is neither a field nor goes on with one; an mbox delimiter as the
 /// first line is none.
-fn first_strange_line(section: &[u8]) -> Option<usize> {
+#[must_use]
+pub fn first_strange_line(section: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     for line in section.split_inclusive(|&octet| octet == b'\n') {
-        let (start, end) = (at, at + line.len());
-        at = end;
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+        let start = at;
+        at += line.len();
         let goes_on = matches!(line.first(), Some(b' ' | b'\t')) && start > 0;
         let mbox = start == 0 && (line.starts_with(b"From ") || line.starts_with(b">From "));
         if !goes_on && !mbox && !line.contains(&b':') {

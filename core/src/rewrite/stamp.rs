@@ -39,10 +39,11 @@ pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
     if stamps.is_empty() {
         return Plan::default();
     }
-    // For some readers a header section ends at a line of blanks, for others it does not: where the text is cannot be said.
+    // For some readers a header section ends at a line of blanks, or at one that is no field, for others it does not: where the
+    // text is cannot be said.
     let blank = |line: &[u8]| line.len() > 1 && line.trim_ascii().is_empty();
     let mut lines_of = header.split(|octet| *octet == b'\n');
-    if lines_of.any(blank) {
+    if lines_of.any(blank) || message::first_strange_line(header).is_some() {
         return Plan::fields(stamps);
     }
     let text = lines(stamps);

@@ -214,6 +214,10 @@ fn every_mail_of_the_corpus_still_reads_when_stamped_and_its_other_parts_are_the
     let mut wrong = Vec::new();
     for file in files {
         let mail = canonical(&std::fs::read(&file).expect("a mail"));
+        // A body without a header section is a decoded part of the corpus, and no mail.
+        if memchr::memmem::find(&mail, b"\r\n\r\n").is_none() {
+            continue;
+        }
         let (octets, count) = stamped(&mail, STAMP);
         let limits = ViewLimits::worker();
         let (before, after) = (View::build(&mail, &limits), View::build(&octets, &limits));
