@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::finding::{Finding, MilliPoints};
 use super::letter::Letter;
@@ -131,7 +131,9 @@ const TRANSACTIONS: [&str; 40] = [
 ];
 
 fn finder(words: &[&str]) -> AhoCorasick {
-    let built = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+    // Half the time of the automaton that the library would choose, for a few KiB.
+    let mut builder = AhoCorasick::builder();
+    let built = builder.kind(Some(AhoCorasickKind::DFA)).ascii_case_insensitive(true).build(words);
     built.unwrap_or_else(|error| unreachable!("short words: {error}"))
 }
 

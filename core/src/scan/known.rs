@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use ahash::{AHashMap, AHashSet};
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 use smallvec::SmallVec;
 
@@ -312,6 +312,7 @@ impl Known {
 fn finder(patterns: &[Box<str>]) -> AhoCorasick {
     let patterns = patterns.iter().map(|pattern| &**pattern);
     let mut builder = AhoCorasick::builder();
+    builder.kind(Some(AhoCorasickKind::DFA));
     let built =
         builder.match_kind(MatchKind::LeftmostLongest).ascii_case_insensitive(true).build(patterns);
     built.unwrap_or_else(|_| empty_names())

@@ -156,6 +156,9 @@ impl Seen<'_, '_> {
 
     fn text(&mut self, octets: &[u8]) {
         sheet::binary(octets, self);
+        if is_binary(octets) && !self.has_ending(&TEXT_ENDINGS) {
+            return;
+        }
         let text = text_of(octets);
         let begin = text.trim_start_matches('\u{FEFF}').trim_start();
         if begin.starts_with('<') {
@@ -195,6 +198,21 @@ impl Seen<'_, '_> {
             self.mark("ACTIVE_VBA_AUTORUN", format!("runs by {}", seen.autorun.join(", ")));
         }
     }
+}
+
+/// Names under which a program reads text, whatever is in it.
+const TEXT_ENDINGS: [&str; 24] = [
+    "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct", "csv", "tsv",
+    "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm",
+];
+/// Octets in which a NUL shows that a part is no text.
+const BINARY_SAMPLE_BYTES: usize = 1024;
+
+/// No text of any encoding that is read here: a tenth of what an attachment costs went into reading pictures as text.
+fn is_binary(octets: &[u8]) -> bool {
+    let sample = octets.get(..BINARY_SAMPLE_BYTES).unwrap_or(octets);
+    let wide = [&b"\xFF\xFE"[..], b"\xFE\xFF", b"<\0?\0", b"\0<\0?"];
+    memchr::memchr(0, sample).is_some() && !wide.iter().any(|mark| octets.starts_with(mark))
 }
 
 /// Octets as text: UTF-16 where they say so, else UTF-8 as far as it goes.
