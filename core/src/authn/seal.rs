@@ -79,7 +79,7 @@ pub enum Unsealed {
     /// RFC 8617 section 5.1.2: nobody seals after that.
     #[error("the chain was sealed as failed already")]
     Ended,
-    /// It has [`SETS_MAX`] sets.
+    /// It has `SETS_MAX` sets.
     #[error("the chain is full")]
     Full,
     /// The DNS did not answer about it: neither "pass" nor "fail" would be true, and a seal is for ever.

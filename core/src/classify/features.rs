@@ -199,7 +199,7 @@ impl Features {
     /// The features of `view`.
     ///
     /// Members of archives are none of them, so a mail has the same features whether it was read on a
-    /// shard or in a worker. Time is linear in [`OBSERVED_MAX`] and in the octets of the text that is
+    /// shard or in a worker. Time is linear in `OBSERVED_MAX` and in the octets of the text that is
     /// read for it.
     #[must_use]
     pub fn of(view: &View<'_>) -> Self {

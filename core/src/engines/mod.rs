@@ -5,8 +5,8 @@
 //! about is `on_error` of its table: 451, nothing, or a scan exception.
 //!
 //! A scanner is somebody else's program: it may hang, lie, or send for ever. Each has threads of its own
-//! (`connections_max`), which block so that no shard does ([`lane`]); everything between question and answer has one
-//! deadline ([`wire`]); what it sends is bounded (`clamd::REPLY_BYTES_MAX`, `icap::HEAD_BYTES_MAX`, the message's own
+//! (`connections_max`), which block so that no shard does (`lane`); everything between question and answer has one
+//! deadline (`wire`); what it sends is bounded (`clamd::REPLY_BYTES_MAX`, `icap::HEAD_BYTES_MAX`, the message's own
 //! length and a little more); after `lane::FAILURES_MAX` failures in a row it is left alone for some seconds, and then
 //! asked with one mail. What does not fit into its queue is answered at once. A mail that waits for a scanner waits in
 //! its session, as for an analysis worker. Memory: a chunk of 64 KiB for each thread.

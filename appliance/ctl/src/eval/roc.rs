@@ -62,9 +62,10 @@ pub(crate) fn svg(curve: &[Point], threshold: i32) -> String {
     let _ = writeln!(
         out,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">ham that is held</text>\
-         <text x=\"16\" y=\"{MARGIN}\">spam that is caught; the dot: the threshold</text></svg>",
+         <text x=\"16\" y=\"{:.1}\">spam that is caught; the dot: the threshold</text></svg>",
         WIDTH / 2.0,
-        HEIGHT - 14.0
+        HEIGHT - 14.0,
+        MARGIN / 2.0
     );
     out
 }
