@@ -98,10 +98,10 @@ fn decision(
             asked = Some(event);
         }
     }
-    told.line(lang.of(
-        format!("outcome: {} {}", row.status, row.reply).trim_end(),
-        format!("結果: {} {}", row.status, row.reply).trim_end(),
-    ));
+    // "held as ..." says it already.
+    let status = if row.reply.starts_with(&row.status) { "" } else { &row.status };
+    let outcome = format!("{status} {}", row.reply);
+    told.line(lang.of(format!("outcome: {}", outcome.trim()), format!("結果: {}", outcome.trim())));
     let mut heaviest: Vec<(&str, i32)> =
         row.rules.iter().filter(|one| one.points > 0).map(|one| (&*one.name, one.points)).collect();
     heaviest.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
