@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use num_bigint::BigUint;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::Ed25519KeyPair;
-use sekisho_core::authn::Sealer;
+use sekisho_core::authn::{Sealer, der};
 
 use crate::arguments::{KeyAlgorithm, KeyArguments, KeyCommand};
 use crate::outcome::{Failure, Outcome, Ran};
@@ -200,22 +200,6 @@ fn integer(number: &BigUint) -> Vec<u8> {
         octets.insert(0, 0);
     }
     der(0x02, &octets)
-}
-
-/// Tag, length, value.
-fn der(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    match u8::try_from(value.len()) {
-        Ok(short) if short < 0x80 => out.push(short),
-        _ => {
-            let length: Vec<u8> =
-                value.len().to_be_bytes().into_iter().skip_while(|octet| *octet == 0).collect();
-            out.push(0x80 | u8::try_from(length.len()).unwrap_or(0));
-            out.extend(length);
-        }
-    }
-    out.extend_from_slice(value);
-    out
 }
 
 /// RFC 7468.

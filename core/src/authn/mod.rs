@@ -25,7 +25,7 @@ pub use result::{
     ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy,
     ReverseCheck, SpfCheck,
 };
-pub use seal::{Sealer, Sealing, Unsealed};
+pub use seal::{Sealer, Sealing, Unsealed, der};
 pub use spf::{Identity, check as check_spf, fuzz_spf};
 pub use threads::{
     Authenticators, Pending, PendingListed, PendingSeal, Settings, SpfChecks, Subject,

@@ -406,8 +406,9 @@ fn subject_public_key(key: &[u8]) -> Vec<u8> {
     der(0x30, &inner)
 }
 
-/// Tag, length, value.
-fn der(tag: u8, value: &[u8]) -> Vec<u8> {
+/// Tag, length and value in DER (X.690), for keys.
+#[must_use]
+pub fn der(tag: u8, value: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     match u8::try_from(value.len()) {
         Ok(short) if short < 0x80 => out.push(short),

@@ -4,6 +4,7 @@ use mail_parser::{Address, HeaderValue, MessageParser};
 
 use serde::{Deserialize, Serialize};
 
+use super::View;
 use super::field::{Field, decode_field};
 use crate::envelope::Mailbox;
 
@@ -31,6 +32,18 @@ impl NamedMailbox {
     pub fn domain(&self) -> &str {
         self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
+}
+
+/// The mailboxes of all fields of this name, without the names.
+#[must_use]
+pub fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
+    let mut section = Vec::new();
+    for field in view.fields_named(name) {
+        section.extend_from_slice(b"From:");
+        section.extend_from_slice(&field.raw_value);
+        section.extend_from_slice(b"\r\n");
+    }
+    if section.is_empty() { Vec::new() } else { authors(&section) }
 }
 
 /// The mailboxes of an address field (RFC 5322 section 3.4) with their names, at most 20. What has no address is left

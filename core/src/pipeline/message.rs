@@ -86,7 +86,8 @@ impl Head {
             .map(|field| (field.name.to_string(), field.value.to_string()))
             .collect();
         let hops = trace::hop_count(view);
-        let (authors, reply_to) = (mailboxes(view, "from"), mailboxes(view, "reply-to"));
+        let (authors, reply_to) =
+            (message::mailboxes(view, "from"), message::mailboxes(view, "reply-to"));
         Self { fields, authors, reply_to, hops, header_bytes, front }
     }
 
@@ -411,17 +412,6 @@ impl Pipeline {
         }
         Ok(any)
     }
-}
-
-/// The mailboxes of all fields of this name.
-fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
-    let mut section = Vec::new();
-    for field in view.fields_named(name) {
-        section.extend_from_slice(b"From:");
-        section.extend_from_slice(&field.raw_value);
-        section.extend_from_slice(b"\r\n");
-    }
-    if section.is_empty() { Vec::new() } else { message::authors(&section) }
 }
 
 /// The octets of a message that a shard may parse itself: in memory, and of linear cost.

@@ -2,7 +2,7 @@
 
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
-use sekisho_core::message::{View, authors};
+use sekisho_core::message::{View, mailboxes};
 use sekisho_core::pipeline::judge::bypassed;
 use sekisho_core::policy::{
     self, AttachmentFact, Bypassed, Decision, Facts, MatchedRule, ScopeMask, high_risk,
@@ -68,17 +68,6 @@ impl Judge<'_> {
         };
         policy::decide(verdict, &self.settings, &facts)
     }
-}
-
-/// The mailboxes of all fields of this name.
-fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
-    let mut section = Vec::new();
-    for field in view.fields_named(name) {
-        section.extend_from_slice(b"From:");
-        section.extend_from_slice(&field.raw_value);
-        section.extend_from_slice(b"\r\n");
-    }
-    authors(&section)
 }
 
 /// A rule or setting that matched, in words: what it asks for, its name, and what of the mail it was.
