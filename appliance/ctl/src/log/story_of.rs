@@ -82,20 +82,25 @@ fn decision(
         format!("分類 {class}、スコア {total}、確度 {}", row.likelihood),
     ));
     let own = events.iter().filter(|event| event.address == row.address);
-    let mut asked: Option<&EventRow> = None;
+    let mut asked: Option<(&EventRow, &str)> = None;
     for event in own.filter(|event| event.by.is_empty()) {
-        // The memo names the rule or setting, the condition says what it saw (IIJ-74).
-        let (name, action, reason) = (&event.memo, &event.action, &event.action_details);
-        let saw = if event.condition == *name { "" } else { &event.condition };
+        // The memo names the rule, the condition says what it saw (IIJ-74); a standard rule is the name of a setting.
+        let (rule, action) = (&event.memo, &event.action);
+        let (reason, setting) =
+            event.action_details.split_once(" by ").unwrap_or((&event.action_details, ""));
+        let name = if setting.is_empty() { rule } else { setting };
+        let mut saw = String::new();
+        for more in [rule, &event.condition].into_iter().filter(|more| **more != name) {
+            saw.push_str(&format!("; {more}"));
+        }
         told.line(lang.of(
-            format!("`{name}` asks for {action}, reason {reason}; {saw}").trim_end_matches("; "),
-            format!("「{name}」の動作: {action}、理由: {reason}; {saw}").trim_end_matches("; "),
+            format!("`{name}` asks for {action}, reason {reason}{saw}"),
+            format!("「{name}」の動作: {action}、理由: {reason}{saw}"),
         ));
-        let without_effect = name.ends_with("(log only)") || name.contains(" (bypassed by ");
-        let same = reason.split(' ').next() == Some(&row.reason);
-        let decides = !without_effect && same;
+        let without_effect = rule.ends_with("(log only)") || rule.contains(" (bypassed by ");
+        let decides = !without_effect && reason == row.reason;
         if decides && asked.is_none() {
-            asked = Some(event);
+            asked = Some((event, name));
         }
     }
     // "held as ..." says it already.
@@ -107,7 +112,7 @@ fn decision(
     heaviest.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
     heaviest.truncate(HEAVIEST_MAX);
     let first = row.rules.first();
-    let action = match (row.status_class.as_str(), asked.map(|event| event.action.as_str())) {
+    let action = match (row.status_class.as_str(), asked.map(|(event, _)| event.action.as_str())) {
         (_, Some(action)) => action,
         ("held", None) => "quarantine",
         ("dropped", None) => "drop",
@@ -118,7 +123,7 @@ fn decision(
         action,
         delivers: row.action == "Deliver",
         class,
-        asked_by: asked.map_or("", |event| &event.memo),
+        asked_by: asked.map_or("", |(_, name)| name),
         rule: first.map_or("", |one| &one.name),
         detail: first.map_or("", |one| &one.detail),
         entry: row.list_entry.split_once(": ").map_or("", |(_, entry)| entry),
