@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("authn", &["resolve"]),
     ("engines", &["config", "scan"]),
     ("greylist", &[]),
-    ("verdict", &["authn", "config", "policy", "scan"]),
+    ("verdict", &["authn", "config", "scan"]),
     ("policy", &["config", "scan", "tables", "verdict"]),
     ("notice", &["policy"]),
     ("rewrite", &["authn", "message", "policy", "verdict"]),

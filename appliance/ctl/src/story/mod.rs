@@ -3,9 +3,11 @@
 
 mod sentence;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
+use sekisho_core::scan::SIGNS;
 use serde_json::{Value, json};
 
 use crate::output::{self, shown};
@@ -182,6 +184,15 @@ pub(crate) struct Hit<'h> {
     pub(crate) excerpt: Option<(&'h str, &'h str)>,
 }
 
+/// What a sign found: it is logged in English, and each has a text in Japanese.
+fn in_language<'d>(lang: Lang, rule: &str, detail: &'d str) -> Cow<'d, str> {
+    let sign = SIGNS.iter().find(|sign| lang == Lang::Ja && sign.name == rule);
+    match sign.and_then(|sign| Some((sign.ja, detail.strip_prefix(sign.en)?))) {
+        Some((told, found)) => format!("{told}{found}").into(),
+        None => detail.into(),
+    }
+}
+
 /// One rule in a sentence.
 pub(crate) fn hit(lang: Lang, hit: &Hit<'_>) -> String {
     let mut text = hit.rule.to_owned();
@@ -191,7 +202,7 @@ pub(crate) fn hit(lang: Lang, hit: &Hit<'_>) -> String {
             write!(text, "{}", lang.of(format!(" ({points} points)"), format!("（{points} 点）")));
     }
     if !hit.detail.is_empty() {
-        let _ = write!(text, ": {}", hit.detail);
+        let _ = write!(text, ": {}", in_language(lang, hit.rule, hit.detail));
     }
     if let Some((place, found)) = hit.excerpt {
         let found = lang.of(
@@ -224,6 +235,14 @@ pub(crate) fn took(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sign_is_told_in_the_language_of_the_story() {
+        let told = |lang| in_language(lang, "NO_DATE", "No Date field: x").into_owned();
+        assert_eq!(told(Lang::En), "No Date field: x");
+        assert_eq!(told(Lang::Ja), "Date欄がない: x");
+        assert_eq!(in_language(Lang::Ja, "OTHER", "No Date field"), "No Date field");
+    }
 
     #[test]
     fn stages_stand_in_the_order_of_the_mails_way_and_lines_have_a_bound() {
