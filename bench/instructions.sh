@@ -2,11 +2,12 @@
 # Instructions for each mail of the 16 KiB mix, counted by valgrind: the same on a busy machine as on a quiet
 # one, so a change of one percent is a change.
 #
-#   bench/instructions.sh            view, scan, session
+#   bench/instructions.sh            view, scan, session, signs, classify
 #   bench/instructions.sh view       one of them
 #
 # `view`: structure and all texts of a mail; `scan`: the same, and the starter rules over it; `session`: the SMTP
-# dialogue with the mail. Each is a run of ROUNDS (2) rounds over 50 mails less a run of none, which takes starting
+# dialogue with the mail; `signs`: `view`, and all that looks at a mail but rules; `classify`: `view`, features and the
+# shipped model. Each is a run of ROUNDS (2) rounds over 50 mails less a run of none, which takes starting
 # out. Rules are compiled once, outside of valgrind, and kept in target/ for the next time: which tier takes a rule is
 # chosen by time, and two runs compare only with the same choice. RULES names another file
 # of them, PROGRAM a build of the example. Needs valgrind. `scan` is left out where libhs compiled the rules for more
@@ -28,7 +29,7 @@ counted() { # WORK ROUNDS
     { cat "$dir/stderr" >&2; exit 2; }
   awk '/^totals:|^summary:/ { print $2; exit }' "$dir/out"
 }
-read -ra works <<< "${*:-view scan session}"
+read -ra works <<< "${*:-view scan session signs classify}"
 for work in "${works[@]}"; do
   none=$(counted "$work" 0)
   if reason=$(grep '^left out' "$dir/stdout"); then

@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! cargo run --release -p sekisho-bench --example instructions -- rules PAYLOAD
-//! cargo run --release -p sekisho-bench --example instructions -- view|scan|session ROUNDS PAYLOAD
+//! cargo run --release -p sekisho-bench --example instructions -- view|scan|session|signs|classify ROUNDS PAYLOAD
 //! ```
 //!
 //! Every round works on the same mails of the load generator's mix. `scan` makes the view and runs the starter
-//! rules over it, as a message passes through. `rules` compiles them, outside of valgrind: which tier takes a rule
+//! rules over it, as a message passes through; `signs` runs all that looks at a mail but rules, `classify` gathers
+//! features and asks the shipped model. `rules` compiles them, outside of valgrind: which tier takes a rule
 //! is chosen by time, and time under valgrind is another. Where the processor has more than valgrind shows (AVX-512),
 //! what was compiled for it cannot be opened there, and `scan` says that it is left out.
 
@@ -23,12 +24,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
+use sekisho_core::classify::{Features, Models, base, findings};
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::{Client, Recipient};
 use sekisho_core::message::{View, ViewLimits};
 use sekisho_core::scan::patterns::{
+    Scratch,
     BuildReport, Fields, PatternSource, Patterns, SourceFormat, build,
 };
+use sekisho_core::scan::{ScanTables, examine};
 use sekisho_core::session::{Answer, ForwardPath, Session, SessionConfig, Step, Xclient};
 use sekisho_loadgen::mix::Mix;
 use sekisho_loadgen::random::Random;
@@ -44,8 +48,10 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (work, rounds, payload) = match words.as_slice() {
         ["rules", payload] => return std::fs::write(payload, starter_rules()).unwrap(),
-        [work @ ("view" | "scan" | "session"), rounds, payload] => (*work, *rounds, *payload),
-        _ => return println!("rules PAYLOAD | view|scan|session ROUNDS PAYLOAD"),
+        [work @ ("view" | "scan" | "session" | "signs" | "classify"), rounds, payload] => {
+            (*work, *rounds, *payload)
+        }
+        _ => return println!("rules PAYLOAD | view|scan|session|signs|classify ROUNDS PAYLOAD"),
     };
     let rounds: usize = rounds.parse().unwrap();
     let mix = Mix::generated(1);
@@ -55,6 +61,8 @@ fn main() {
     match work {
         "view" => view(rounds, &mails),
         "scan" => scan(rounds, &mails, &std::fs::read(payload).unwrap()),
+        "signs" => signs(rounds, &mails),
+        "classify" => classify(rounds, &mails),
         _ => session(rounds, &mails),
     }
     println!("mails {}", rounds * MAILS);
@@ -94,6 +102,27 @@ fn scan(rounds: usize, mails: &[Vec<u8>], payload: &[u8]) {
         let view = View::build(mail, &ViewLimits::shard());
         let fields = Fields::of_view(&view, None, patterns.wanted());
         black_box(block_on(patterns.run_fields(&mut scratch, &fields, &async || {})).unwrap());
+    }
+}
+
+/// All that looks at a mail where the generation has neither rules nor hashes, and no model is asked.
+fn signs(rounds: usize, mails: &[Vec<u8>]) {
+    let tables =
+        ScanTables { patterns: None, hash: None, url_host: None, classify: false, content: &[] };
+    let mut scratch = Scratch::default();
+    for mail in mails.iter().cycle().take(rounds * MAILS) {
+        let view = View::build(mail, &ViewLimits::shard());
+        let found = examine(&view, &tables, &mut scratch, Some(b"a@example.org"), &async || {});
+        black_box(block_on(found).unwrap());
+    }
+}
+
+/// Features and what the shipped model says of them.
+fn classify(rounds: usize, mails: &[Vec<u8>]) {
+    let models = Models { base: base(), ..Models::default() };
+    for mail in mails.iter().cycle().take(rounds * MAILS) {
+        let view = View::build(mail, &ViewLimits::shard());
+        black_box(findings(&Features::of(&view), &models, 3_000));
     }
 }
 
