@@ -136,7 +136,8 @@ pub struct EngineSaid {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StageTime {
-    /// `read`, `content`, `sender`, `verdict`.
+    /// `connect` (from MAIL to the end of the content), `read`, `content`, `sender`, `verdict`, `delivery` (until the next hop
+    /// answered or the copies are durable).
     pub stage: String,
     /// How long.
     pub micros: u64,
@@ -170,6 +171,8 @@ pub struct EventRow {
     pub address: String,
     /// Reverse-path.
     pub from: String,
+    /// `From:` header field, decoded: an event of a policy shows both senders (TM-03). Empty where the mail was not seen.
+    pub author: String,
     /// Client's address.
     pub source_address: Option<IpAddr>,
     /// Who did it, for commands.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Accepted;
 use super::authenticate::evidence;
-use super::entries::sender_entries;
+use super::entries::Who;
 use super::message::{Judged, Message};
 use crate::classify::{self, Models};
 use crate::policy::{self, AttachmentFact, Bypassed, Decision, Facts, ListDecision, ScopeMask};
@@ -56,14 +56,16 @@ impl Message {
         let settings = accepted.settings();
         let mut findings = self.examination.findings.clone();
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
-        findings.extend(self.network_findings());
+        let client = self.transaction.client;
+        let listed = self.transaction.client_class();
+        findings.extend(listed.and_then(|class| super::client::finding(class, client)));
         findings.extend(self.unreadable());
         findings.extend(self.impersonation(accepted));
         findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
         let decision = self.decide_within(accepted, &verdict, (&auth, scope));
-        Judged { verdict: Rc::new(verdict), decision }
+        Judged { verdict: Rc::new(verdict), found: Rc::new(findings), decision }
     }
 
     /// A mail that breaks the reader of signatures is judged as one that breaks another reader.
@@ -169,36 +171,15 @@ impl Message {
         if matches!(accepted.list, ListDecision::Bypass) || self.head.authors.is_empty() {
             return accepted.list.clone();
         }
-        let now = self.transaction.begun.unix;
-        let tables = &self.transaction.snapshot;
-        let recipient = &accepted.recipient.resolved;
-        let mut envelope =
-            super::entries::client_entries(tables, recipient, self.transaction.client, now);
-        if let Some(sender) = &self.transaction.reverse_path {
-            envelope.extend(sender_entries(tables, recipient, sender, now));
-        }
-        let header: Vec<_> = self
-            .head
-            .authors
-            .iter()
-            .flat_map(|author| sender_entries(tables, recipient, author, now))
-            .collect();
-        policy::lists::choose(&envelope, &header, &accepted.settings().lists, now)
-    }
-
-    fn network_findings(&self) -> impl Iterator<Item = Finding> + '_ {
-        let finding = |kind, list: &str| Finding {
-            kind,
-            rule: list.into(),
-            points: 0,
-            detail: self.transaction.client.to_string().into(),
-            log_only: false,
+        let who = Who {
+            client: Some(self.transaction.client),
+            sender: self.transaction.reverse_path.as_ref(),
+            authors: &self.head.authors,
         };
-        let bad = self.transaction.bad();
-        let suspect = self.transaction.suspect();
-        bad.map(|list| finding(FindingKind::NetworkPositive, list))
-            .into_iter()
-            .chain(suspect.map(move |list| finding(FindingKind::NetworkSuspect, list)))
+        let tables = &self.transaction.snapshot;
+        let settings = &accepted.settings().lists;
+        let now = self.transaction.begun.unix;
+        who.decision(tables, &accepted.recipient.resolved, settings, now)
     }
 }
 

@@ -280,6 +280,7 @@ impl Pipeline {
             to: text(recipient.map(|one| &one.original)),
             address: text(recipient.map(|one| &one.resolved)),
             from: path_text(&held.envelope.reverse_path),
+            author: held.author.to_string(),
             source_address: Some(held.client.address.ip()),
             by: OPERATOR.to_owned(),
             ..EventRow::default()

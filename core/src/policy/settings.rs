@@ -15,7 +15,7 @@ use crate::verdict::{
 use super::action::{Action, HeaderSet, HoldReply, MixedReply, StampSigned};
 use super::lists::{MatchOn, PatternKind, Precedence};
 use super::notice::NoticeSettings;
-use super::rules::{ClassAction, PolicyRule, RuleDirection};
+use super::rules::{ClassAction, PolicyRule, RuleDirection, StandardSetting};
 
 /// The five profiles: presets of the settings, as data in `core/data/profiles`.
 #[derive(
@@ -442,6 +442,17 @@ pub struct DomainSettings {
 }
 
 impl DomainSettings {
+    /// Whether malware is taken out for somebody: by the setting, or by one of several rules that are its names.
+    #[must_use]
+    pub fn cleans_malware(&self) -> bool {
+        let cleans = |rule: &PolicyRule| {
+            rule.enabled
+                && rule.sets == Some(StandardSetting::Virus)
+                && rule.action == Action::Clean
+        };
+        self.actions.virus == Action::Clean || self.rules.iter().any(cleans)
+    }
+
     /// What its rules look for in texts: nothing is searched for the others.
     #[must_use]
     pub fn content_expressions(&self) -> Vec<&Expression> {

@@ -268,7 +268,7 @@ impl<'s> Judge<'s> {
     fn clean(&mut self, examination: &mut Examination, raw: &[u8]) -> Result<(), String> {
         let archives = self.archives.clone();
         let cleaning = Cleaning {
-            malware: self.settings.actions.virus == policy::Action::Clean,
+            malware: self.settings.cleans_malware(),
             active: self.settings.actions.active_content == policy::Action::Clean,
         };
         for unwanted in cleaning.wanted(examination) {

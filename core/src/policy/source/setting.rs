@@ -49,6 +49,7 @@ pub(super) fn with_lists(
     weights.highrisk = settings.actions.highrisk != Action::Deliver;
     weights.active_content = settings.actions.active_content != Action::Deliver;
     weights.content = settings.actions.content != Action::Deliver;
+    weights.graymail = settings.actions.graymail != Action::Deliver;
     weights.auth = settings.auth.weights();
 }
 
