@@ -20,6 +20,7 @@
 //! | the message's own fault (limits, malformed, kills workers) | finding, judged by policy, held by default |
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
+pub mod about;
 mod answer;
 mod authenticate;
 mod clean;

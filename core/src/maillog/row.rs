@@ -165,6 +165,8 @@ pub struct EventRow {
     pub action: String,
     /// Action details.
     pub action_details: String,
+    /// Main class that the mail has by it (SM-60): False-positive, False-negative; of a release that of the held item.
+    pub classification: String,
     /// Forward-path as the client named it.
     pub to: String,
     /// Recipient's mailbox.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::message::Message;
 use super::{Pipeline, Transaction, rows};
 use crate::authn::{
-    AuthResult, Authentication, DnsLists, Listed, ListedAs, Pending, PendingListed, SpfChecks, Subject,
+    AuthResult, Authentication, DnsLists, Listed, ListedAs, Pending, PendingListed, SpfChecks,
+    Subject,
 };
 use crate::clock::Now;
 use crate::content::Content;
@@ -38,7 +39,6 @@ impl Reputation {
             let _ = self.answer.set(listed);
         }
     }
-
 }
 
 impl Transaction {

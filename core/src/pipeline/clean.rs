@@ -22,9 +22,8 @@ pub(super) fn cleaning(transaction: &Transaction) -> Cleaning {
 /// leaves of one tree, so that two of them are the same or apart.
 pub(super) fn cuts(examination: &Examination, decision: &Decision) -> Vec<Cut> {
     let cleans = |name: &str| {
-        let asked = |rule: &MatchedRule| {
-            rule.acts() && rule.action == Action::Clean && &*rule.name == name
-        };
+        let asked =
+            |rule: &MatchedRule| rule.acts() && rule.action == Action::Clean && &*rule.name == name;
         decision.matched.iter().any(asked)
     };
     let mut out = Vec::new();

@@ -41,7 +41,11 @@ impl ClientLists {
     /// (`reputation.positive_weight`), and is added to what DNS lists weigh: one that speaks for the client can
     /// outweigh it. An own list that refuses cannot be outweighed.
     #[must_use]
-    pub fn class<'l>(&'l self, listed: Option<&'l Listed>, weights: &DnsLists) -> Option<(ListedAs, &'l str)> {
+    pub fn class<'l>(
+        &'l self,
+        listed: Option<&'l Listed>,
+        weights: &DnsLists,
+    ) -> Option<(ListedAs, &'l str)> {
         if self.allowed {
             return None;
         }
@@ -88,11 +92,8 @@ mod tests {
         let table = ClientLists { positive: Some("table".into()), ..ClientLists::default() };
         let denied = ClientLists { denied: Some("own".into()), ..ClientLists::default() };
         let allowed = ClientLists { allowed: true, ..table.clone() };
-        let says = |weight, list: &str| Listed {
-            class: weights.class(weight),
-            list: list.into(),
-            weight,
-        };
+        let says =
+            |weight, list: &str| Listed { class: weights.class(weight), list: list.into(), weight };
         let good = says(-1_000, "");
         let bad = says(1_000, "dnsbl");
         use ListedAs::{Positive, Suspect};

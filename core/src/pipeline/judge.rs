@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Accepted;
+use super::about::About;
 use super::authenticate::evidence;
 use super::entries::Who;
 use super::message::{Judged, Message};
 use crate::classify::{self, Models};
-use crate::policy::{self, AttachmentFact, Bypassed, Decision, Facts, ListDecision, ScopeMask};
+use crate::policy::{Bypassed, Decision, ListDecision, ScopeMask};
 use crate::scan::finding::{Finding, FindingKind};
 use crate::tables::Bypass;
 use crate::verdict::{self, AuthEvidence, Verdict};
@@ -130,38 +131,21 @@ impl Message {
     ) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let seen = &self.examination.facts;
-        let attachments: Vec<AttachmentFact> =
-            seen.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> =
-            seen.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
-        let at = self.transaction.begun.unix;
-        let snapshot = &self.transaction.snapshot;
-        let bypasses: Vec<Bypassed<'_>> =
-            snapshot.bypasses().of(&accepted.domain.name, at).map(bypassed).collect();
-        let facts = Facts {
+        let about = About {
+            examination: &self.examination,
+            headers: &headers,
             message_bytes: self.received.bytes,
             recipients: self.named,
-            attachments: &attachments,
-            attachments_count: seen.attachments_count,
-            headers: &headers,
-            unread_names: &unread,
-            cleaned: !self.examination.cuts.is_empty(),
-            active_cleaned: !self.examination.active_cuts.is_empty(),
-            body_blank: seen.body_blank,
-            high_risk: policy::high_risk(&self.examination.findings),
             sender: self.transaction.reverse_path.as_ref(),
             authors: &self.head.authors,
             reply_to: &self.head.reply_to,
             client: Some(self.transaction.client),
             auth,
-            content: &self.examination.content,
-            content_cut: self.examination.content_cut,
-            at,
+            at: self.transaction.begun.unix,
             scope,
-            bypasses: &bypasses,
         };
-        let mut decision = policy::decide(verdict, accepted.settings(), &facts);
+        let domain = (&*self.transaction.snapshot, &*accepted.domain.name);
+        let mut decision = about.decide(verdict, accepted.settings(), domain);
         self.settle_redirect(accepted, &mut decision);
         decision
     }

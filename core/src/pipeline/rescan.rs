@@ -67,10 +67,7 @@ impl Pipeline {
         match judged.decision.action {
             Action::Deliver | Action::Header | Action::Stamp | Action::Tag => Ok(None),
             // What the tables of now would take out is still in the copy: the next release is by somebody who knows.
-            Action::Clean
-            | Action::Quarantine
-            | Action::QuarantineHidden
-            | Action::Reject => {
+            Action::Clean | Action::Quarantine | Action::QuarantineHidden | Action::Reject => {
                 let hidden = judged.decision.action == Action::QuarantineHidden;
                 let reason = judged.decision.reason.or(judged.verdict.reason);
                 Ok(Some(Came::HeldAgain(Box::new(Again {

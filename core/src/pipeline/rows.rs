@@ -408,6 +408,7 @@ fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
             delivery_action: judged.decision.action.log_name().to_owned(),
             action: matched.action.key().to_owned(),
             action_details,
+            classification: String::new(),
             to: recipient.map(|one| one.recipient.original.to_string()).unwrap_or_default(),
             address: recipient.map(|one| one.recipient.resolved.to_string()).unwrap_or_default(),
             from: path_text(&message.transaction.reverse_path),

@@ -107,8 +107,7 @@ pub enum Scanned {
 pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Rewritten {
     let header_bytes = header::section_bytes(front);
     let (header, body) = front.split_at_checked(header_bytes).unwrap_or((front, &[]));
-    let removed: &[Removed<'_>] =
-        if job.decision.cleans() { job.removed } else { &[] };
+    let removed: &[Removed<'_>] = if job.decision.cleans() { job.removed } else { &[] };
     let goes_on = job.decision.action.delivers() || job.decision.action.holds();
     let signed = (job.decision.stamp_signed, job.sealer);
     let mut stamps = match job.decision.stamps.as_slice() {

@@ -154,6 +154,43 @@ impl AuthEvidence {
         Some(Self { method, outcome: *outcome })
     }
 
+    /// What it says, in English and in Japanese.
+    #[must_use]
+    pub fn told(self) -> [String; 2] {
+        use AuthOutcome as O;
+        let (en, ja) = match self.method {
+            AuthMethod::SenderIpMatch => ("addresses of the sender", "送信元アドレスの照合"),
+            AuthMethod::Dmarc => ("DMARC", "DMARC"),
+            AuthMethod::Spf => ("SPF", "SPF"),
+            AuthMethod::Dkim => ("DKIM", "DKIM"),
+            AuthMethod::Arc => ("ARC", "ARC"),
+            AuthMethod::Reverse => ("name of the client's address", "接続元アドレスの逆引き"),
+        };
+        let (said, result) = match self.outcome {
+            O::Reject => ("failed; the domain asks for rejection", "失敗（ドメインは拒否を要求）"),
+            O::Quarantine => {
+                ("failed; the domain asks for suspicion", "失敗（ドメインは隔離を要求）")
+            }
+            O::Fail => ("failed", "失敗"),
+            O::SoftFail => ("failed softly", "弱い失敗"),
+            O::PermError => ("what is published is wrong", "公開情報の誤り"),
+            O::TempError => ("no answer of the DNS", "DNS の応答なし"),
+            O::Neutral => ("says nothing", "判断なし"),
+            O::None => ("there is none", "なし"),
+            O::Pass => ("passed", "成功"),
+        };
+        [format!("{en}: {said}"), format!("{ja}: {result}")]
+    }
+
+    /// What [`Self::rule`] wrote.
+    #[must_use]
+    pub fn from_rule(rule: &str) -> Option<Self> {
+        let all = AuthMethod::ALL.into_iter().flat_map(|method| {
+            method.outcomes().iter().map(move |outcome| Self { method, outcome: *outcome })
+        });
+        all.into_iter().find(|one| *one.rule() == *rule)
+    }
+
     /// Its name in scores: `DMARC_REJECT`.
     #[must_use]
     pub fn rule(self) -> Box<str> {

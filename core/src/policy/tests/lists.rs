@@ -155,6 +155,10 @@ fn an_allow_entry_holds_for_several_authors_only_if_each_is_allowed() {
     let (allow, block) = (entry(Polarity::Allow), entry(Polarity::Block));
     assert!(matches!(of(vec![vec![allow.clone()]]), ListDecision::Allow(_)));
     assert!(matches!(of(vec![vec![allow.clone()], vec![allow.clone()]]), ListDecision::Allow(_)));
-    assert_eq!(of(vec![vec![allow.clone()], vec![]]), ListDecision::None, "one stranger beside him");
+    assert_eq!(
+        of(vec![vec![allow.clone()], vec![]]),
+        ListDecision::None,
+        "one stranger beside him"
+    );
     assert!(matches!(of(vec![vec![allow], vec![block]]), ListDecision::Block(_)));
 }

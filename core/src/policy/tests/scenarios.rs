@@ -224,7 +224,12 @@ fn graymail_that_nothing_is_done_about_is_not_spam_sm_63() {
     assert_eq!(word(&decision), "delivered", "the newsletter has no tag");
     // A rule of the administrator can still ask for it.
     let when = Conditions { reasons: vec![Reason::Graymail], ..Conditions::default() };
-    let rule = PolicyRule { name: "bulk".into(), enabled: true, conditions: when, ..PolicyRule::default() };
+    let rule = PolicyRule {
+        name: "bulk".into(),
+        enabled: true,
+        conditions: when,
+        ..PolicyRule::default()
+    };
     settings.rules = vec![PolicyRule { action: Action::Quarantine, ..rule }];
     assert!(decide(&judged, &settings, &Facts::default()).action.holds());
     let tmems = preset(Profile::Tmems);
@@ -275,7 +280,12 @@ fn stage_8_a_result_that_speaks_for_the_sender_has_an_action_and_names_no_class(
     let settings = domains.remove(0).settings;
     let by = |key: &str| {
         let auth = [AuthEvidence::from_key(key).expect(key)];
-        let verdict = judge(&[finding(FindingKind::Spam, 2_000)], &auth, &settings.weights, ListDecision::None);
+        let verdict = judge(
+            &[finding(FindingKind::Spam, 2_000)],
+            &auth,
+            &settings.weights,
+            ListDecision::None,
+        );
         let decision = decide(&verdict, &settings, &Facts { auth: &auth, ..Facts::default() });
         (verdict.main_class, verdict.points, decision.action)
     };

@@ -123,8 +123,9 @@ fn standard_rules_for_different_people_are_each_for_their_own() {
     let rule = |name: &str, more: &str| {
         format!("[[domain.settings.rules]]\nname = \"{name}\"\nsets = \"spam.action\"\n{more}\n")
     };
-    let text = rule("spam A", "action = \"tag\"\ntag = \"[A]\"\nscope.recipients = [\"a@a.example\"]")
-        + &rule("spam B", "action = \"quarantine\"\nscope.recipients = [\"b@a.example\"]");
+    let text =
+        rule("spam A", "action = \"tag\"\ntag = \"[A]\"\nscope.recipients = [\"a@a.example\"]")
+            + &rule("spam B", "action = \"quarantine\"\nscope.recipients = [\"b@a.example\"]");
     let settings = domain("securemail", &format!("rules_replace = true\n{text}"));
     let to = |who: &str| {
         let recipient = crate::envelope::Mailbox::new(who, "a.example");

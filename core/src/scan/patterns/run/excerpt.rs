@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use crate::message::View;
 use crate::scan::finding::{FOUND_IN, Finding, FindingKind, MilliPoints};
-use crate::scan::patterns::hits::Hits;
 use crate::scan::patterns::confirm::Confirm;
 use crate::scan::patterns::fields::{Fields, Wanted};
+use crate::scan::patterns::hits::Hits;
 use crate::scan::patterns::open::Patterns;
 use crate::scan::patterns::rule::{Field, RuleIndex, Test};
 
@@ -73,10 +73,8 @@ impl Patterns {
         if points < TOLD_POINTS_MIN && !findings.iter().any(|found| acts(found.kind)) {
             return;
         }
-        let mut told: Vec<&mut Finding> = findings
-            .iter_mut()
-            .filter(|found| acts(found.kind) || found.points > 0)
-            .collect();
+        let mut told: Vec<&mut Finding> =
+            findings.iter_mut().filter(|found| acts(found.kind) || found.points > 0).collect();
         told.sort_by_key(|found| (!acts(found.kind), std::cmp::Reverse(found.points)));
         told.truncate(TOLD_MAX);
         let fields = Fields::of_view(view, envelope_from, self.wanted());
