@@ -386,3 +386,70 @@ fn check_lets_an_own_list_clear_the_clients_address_as_the_engine_does() {
     assert!(points("192.0.2.8"));
     assert!(!points("192.0.2.9"), "it stands on a list of ours");
 }
+
+#[test]
+fn a_rescan_that_would_clean_holds_again_until_somebody_knows() {
+    let hop = Hop::start();
+    let mut setup = setup(&hop, "virus.in = \"clean\"\nquarantine.rescan = true\n");
+    setup.files.clear();
+    setup.settings += "[[domain.settings.rules]]\nname = \"wait\"\naction = \"quarantine\"\n\
+        when.header = [{ name = \"Subject\", matches = \"invoice\" }]\n";
+    let gateway = Gateway::start(&setup);
+    let infected = mail_of("invoice", &[TEXT, &attachment("invoice.com", &eicar())]);
+    assert_eq!(gateway.send("a@example.com", &["user@demo.test"], &infected).reply.code, 250);
+    let id = item(&gateway, "user@demo.test")["item"].as_str().unwrap().to_owned();
+    // The signature comes after the mail.
+    for (name, text) in starter_rules() {
+        gateway.write(&name, &text);
+    }
+    assert!(gateway.sekisho(&["tables", "build"]).status.success());
+    let release = || gateway.sekisho(&["quarantine", "release", &id, "--yes"]);
+    let again = release();
+    assert!(words(&again).contains("held again: malware (virus.in)"), "{}", words(&again));
+    assert!(got(&hop, "user@demo.test").is_empty());
+    let knowingly = release();
+    assert!(knowingly.status.success(), "{}", words(&knowingly));
+    assert_eq!(got(&hop, "user@demo.test").len(), 1);
+}
+
+#[test]
+fn eval_knows_of_the_sender_what_a_zone_says_and_tells_rules_and_weights_to_machines() {
+    let hop = Hop::start();
+    let mut setup = setup(&hop, "");
+    let zone = "good.test. 300 IN TXT \"v=spf1 ip4:192.0.2.9 -all\"\n";
+    setup.files.push(("names.zone".to_owned(), zone.to_owned()));
+    let gateway = Gateway::prepare(&setup);
+    let folder = |name: &str, client: &str, body: &str| {
+        let dir = gateway.data().join("mails").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        for number in 0..6 {
+            let text = format!(
+                "Return-Path: <a@good.test>\r\nReceived: from x.test (x.test [{client}]) by in.test\r\n\
+                 From: <a@good.test>\r\nDate: Thu, 26 Nov 2026 10:0{number}:00 +0900\r\n\
+                 Subject: {body} {number}\r\n\r\n{body} number {number} of {name}\r\n"
+            );
+            std::fs::write(dir.join(format!("{number}.eml")), text).unwrap();
+        }
+    };
+    folder("ham", "192.0.2.9", "minutes");
+    folder("spam", "192.0.2.66", "offer");
+    let (dir, zone) = (gateway.data().join("mails"), gateway.etc().join("names.zone"));
+    let arguments = [
+        "eval",
+        dir.to_str().unwrap(),
+        "--zone",
+        zone.to_str().unwrap(),
+        "--trusted-hop",
+        "10.0.0.0/8",
+        "--folds",
+        "2",
+        "--to",
+        "user@demo.test",
+        "--fit",
+    ];
+    let all = &gateway.sekisho_json(&arguments)[0];
+    let rules = all["rules"].as_array().expect("the table of rules");
+    let failed = rules.iter().find(|one| one["rule"] == "SPF_FAIL").expect("SPF was asked for");
+    assert_eq!((&failed["ham"], &failed["spam"]), (&0.into(), &6.into()), "{all}");
+    assert!(all["fitted"]["weights"].as_array().is_some_and(|all| !all.is_empty()), "{all}");
+}

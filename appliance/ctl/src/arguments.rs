@@ -311,7 +311,7 @@ impl EvalArguments {
             to: self.to.clone(),
             trusted_hop: self.trusted_hop.clone(),
             dns: self.dns,
-            zone: None,
+            zone: self.zone.clone(),
             lang: Lang::default(),
         }
     }

@@ -2,8 +2,9 @@
 //! and log are the box's own, and generations are built again from their sources.
 //!
 //! The file is a zstd-compressed tar with the paths `config/sekisho.toml`, `config/...` (sources beside
-//! it), `secrets/...`, `training/...` (reported mails as features: they stand nowhere else) and `changes.json`: the single changes of `list` and `recipient`, which stand in
-//! no source. Sources elsewhere on the disk (a package's rules) are named and left out.
+//! it), `secrets/...`, `training/...` (reported mails as features: they stand nowhere else) and
+//! `changes.json`: the single changes of `list` and `recipient`, which stand in no source. Sources
+//! elsewhere on the disk (a package's rules) are named and left out.
 //! It is made with mode 0600, for it holds private keys.
 
 use std::fs::{self, File};

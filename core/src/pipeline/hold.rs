@@ -173,3 +173,46 @@ impl Pipeline {
 pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::policy::{Facts, Profile, decide, preset};
+    use crate::scan::finding::FindingKind;
+
+    fn finding(kind: FindingKind, rule: &str, points: i32, detail: &str) -> Finding {
+        Finding { kind, rule: rule.into(), points, detail: detail.into(), log_only: false }
+    }
+
+    fn kept(found: Vec<Finding>) -> Vec<MatchedRule> {
+        let settings = preset(Profile::Securemail);
+        let verdict = verdict::judge(&found, &[], &settings.weights, ListDecision::None);
+        let decision = decide(&verdict, &settings, &Facts::default());
+        rules(&Judged { verdict: Rc::new(verdict), found: Rc::new(found), decision })
+    }
+
+    #[test]
+    fn what_decided_is_kept_whatever_it_weighs_among_many_rules() {
+        let mut found: Vec<Finding> =
+            (0..90).map(|n| finding(FindingKind::Spam, &format!("R{n:02}"), 10 + n, "")).collect();
+        found.push(finding(FindingKind::Malware, "Bad.File", 0, "a.exe"));
+        found.push(finding(FindingKind::LimitReached, "SCAN_LIMIT", 0, "2: too deep"));
+        let kept = kept(found);
+        assert_eq!(kept.len(), RULES_MAX);
+        let of = |name: &str| kept.iter().find(|one| &*one.name == name);
+        let virus = of("Bad.File").expect("what decided");
+        assert_eq!((&*virus.stage, &*virus.detail), ("virus", "a.exe"));
+        assert!(of("SCAN_LIMIT").is_some() && of("R89").is_some() && of("R00").is_none());
+        assert_eq!(&*kept[0].name, "R89", "the weightiest first");
+    }
+
+    #[test]
+    fn two_findings_of_one_rule_keep_each_its_own_text() {
+        let one = |detail| finding(FindingKind::Attachment, "ATTACH_DANGEROUS", 0, detail);
+        let kept = kept(vec![one("x.exe"), one("y.exe")]);
+        let details: Vec<&str> = kept.iter().map(|one| &*one.detail).collect();
+        assert_eq!(details, ["x.exe", "y.exe"]);
+    }
+}

@@ -254,7 +254,8 @@ fn rules_json(corpus: &Corpus, judged: &[Judged], weights: &Weights) -> Value {
 
 /// What fitting proposes.
 fn fitted_json(fitted: &weights::Fitted) -> Value {
-    let rule = |(rule, hits, now, proposed): &(String, usize, f64, f64)| json!({"rule": rule, "hits": hits, "now": now, "proposed": proposed});
+    type Rule = (String, usize, f64, f64);
+    let rule = |(rule, hits, now, proposed): &Rule| json!({"rule": rule, "hits": hits, "now": now, "proposed": proposed});
     let counts = |(ham, spam): (u32, u32)| json!({"ham_held": ham, "spam_caught": spam});
     json!({
         "now": counts(fitted.now), "other_folds": counts(fitted.then),
