@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sekisho_core::analysis::Cleaning;
-use sekisho_core::classify::{self, Models, features_with_texts};
+use sekisho_core::classify::{self, Models, Reading, features_with_texts};
 use sekisho_core::clock::{Now, Stopwatch};
 use sekisho_core::config::Config;
 use sekisho_core::content::Content;
@@ -407,7 +407,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: None,
-            classify: false,
+            reading: Reading::Nothing,
             content: &[],
         };
         let limits = ViewLimits::worker();
@@ -424,11 +424,15 @@ impl<'s> Judge<'s> {
             let set = Cache::set(&self.content, &expressions, &async || ());
             content.push(futures_lite::future::block_on(set));
         }
+        let reading = match self.settings.classifier.enabled {
+            true => snapshot.generation().reading(&self.domain),
+            false => Reading::Nothing,
+        };
         let tables = ScanTables {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: Some(&|host| snapshot.url_host(host)),
-            classify: true,
+            reading,
             content: &content,
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
