@@ -30,6 +30,7 @@ mod worker;
 pub use account::{Account, AccountError, WorkerUser, worker_user};
 pub use pool::{Pool, PoolCounters, PoolSettings};
 pub use sandbox::SandboxError;
+pub use wire::fuzz_wire;
 pub use worker::{WorkerArguments, worker_main};
 
 use crate::classify::Reading;

@@ -199,6 +199,22 @@ impl Read for Until<'_> {
     }
 }
 
+/// Fuzz entry: any octets as what a worker answers, and as what it is asked. 1 if they are one of them.
+///
+/// # Panics
+/// When an answer cannot be written again.
+pub fn fuzz_wire(octets: &[u8]) -> usize {
+    let answer: Option<Answer> = serde_json::from_slice(octets).ok();
+    let request: Option<Request> = serde_json::from_slice(octets).ok();
+    assert!(answer.as_ref().is_none_or(|answer| serde_json::to_vec(answer).is_ok()));
+    let mut source = octets;
+    let mut length = [0; 4];
+    if source.read_exact(&mut length).is_ok() {
+        let _ = read_body(&mut source, length, 64 * 1024);
+    }
+    usize::from(answer.is_some() || request.is_some())
+}
+
 fn read_body(source: &mut impl Read, length: [u8; 4], bytes_max: usize) -> io::Result<Vec<u8>> {
     let bytes = u32::from_le_bytes(length) as usize;
     if bytes > bytes_max {

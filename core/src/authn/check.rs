@@ -344,13 +344,21 @@ pub(super) fn ascii(domain: &str) -> String {
     idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_owned())
 }
 
+/// Any record of the DNS is a key, a policy or none, and says so without a panic. 1 if it is one.
+pub fn fuzz_record(record: &[u8]) -> usize {
+    use mail_auth::common::parse::TxtRecordParser as _;
+    let key = mail_auth::common::verify::DomainKey::parse(record).is_ok();
+    usize::from(key | mail_auth::dmarc::Dmarc::parse(record).is_ok())
+}
+
 /// Any message is read for its signatures, of which there are never too many, and any field for what it says of DMARC.
-pub fn fuzz_signed(data: &[u8]) {
+/// Number of signatures.
+pub fn fuzz_signed(data: &[u8]) -> usize {
     super::seal::fuzz(data);
-    if let Some(message) = read(data, 1_500_000_000) {
-        assert!(message.dkim_headers.len() <= SIGNATURES_MAX);
-        for (_, value) in &message.headers {
-            let _ = stated_dmarc(value);
-        }
+    let Some(message) = read(data, 1_500_000_000) else { return 0 };
+    assert!(message.dkim_headers.len() <= SIGNATURES_MAX);
+    for (_, value) in &message.headers {
+        let _ = stated_dmarc(value);
     }
+    message.dkim_headers.len() + message.as_headers.len()
 }

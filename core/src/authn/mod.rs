@@ -18,7 +18,7 @@ mod spf;
 mod tests;
 mod threads;
 
-pub use check::fuzz_signed;
+pub use check::{fuzz_record, fuzz_signed};
 pub use listed::{Code, DnsList, DnsLists, Listed, ListedAs, SharedLists, Weight};
 pub use names::{Answer, Names};
 pub use result::{

@@ -14,6 +14,7 @@
 
 mod features;
 mod fit;
+mod fuzz;
 mod headers;
 mod judge;
 mod likeness;
@@ -24,6 +25,7 @@ mod text;
 
 pub use features::{FEATURES_MAX, Features, Reading, features_with_texts};
 pub use fit::{FitOptions, Sample, fit};
+pub use fuzz::{fuzz_features, fuzz_model};
 pub use judge::{Models, SAMPLES_FULL, findings};
 pub use likeness::Likeness;
 pub use model::{Like, Model};

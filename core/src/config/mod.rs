@@ -164,12 +164,14 @@ fn set<T>(slot: &mut T, read: Option<T>) {
     }
 }
 
-/// Any octets are read or refused with places inside the text; never a panic.
-pub fn fuzz_config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(problems) = Config::parse(text, "fuzz.toml") {
+/// Any octets are read or refused with places inside the text; never a panic. Number of mistakes, or 1.
+pub fn fuzz_config(data: &[u8]) -> usize {
+    let Ok(text) = std::str::from_utf8(data) else { return 0 };
+    let parsed = Config::parse(text, "fuzz.toml");
+    if let Err(problems) = &parsed {
         assert!(!problems.is_empty(), "a refusal without a reason");
         let lines = text.split('\n').count();
         assert!(problems.iter().all(|p| (1..=lines).contains(&p.line) && p.column >= 1));
     }
+    parsed.map_or_else(|problems| problems.len(), |_| 1)
 }

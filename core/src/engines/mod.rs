@@ -31,12 +31,13 @@ pub use report::{Answer, Report, findings};
 
 use lane::{Asked, Lane};
 
-/// Any reply of a scanner is understood or refused, without a panic.
-pub fn fuzz_replies(data: &[u8]) {
-    if let Ok(Answer::Found(name)) = clamd::understood(data) {
+/// Any reply of a scanner is understood or refused, without a panic. 1 if it is understood.
+pub fn fuzz_replies(data: &[u8]) -> usize {
+    let understood = clamd::understood(data);
+    if let Ok(Answer::Found(name)) = &understood {
         assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() || c == ' '));
     }
-    icap::fuzz_head(data);
+    usize::from(icap::fuzz_head(data) || understood.is_ok())
 }
 
 /// All scanners of the box. Cheap to clone; the threads end when the last clone is dropped.

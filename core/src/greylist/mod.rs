@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use crate::clock::UnixMillis;
 
+pub use store::fuzz_file;
+
 /// Places that one key may stand in.
 const NEIGHBOURHOOD: usize = 16;
 /// Prefixes of networks whose hosts take turns in sending one mail.

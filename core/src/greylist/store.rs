@@ -75,11 +75,15 @@ impl Greylist {
 type Stored = (u64, Vec<(u64, u64)>);
 
 fn read(path: &Path) -> io::Result<Stored> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     #[expect(clippy::disallowed_methods, reason = "before the shards run")]
     let file = std::fs::File::open(path)?;
     let mut octets = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut octets)?;
+    parse(&octets)
+}
+
+fn parse(octets: &[u8]) -> io::Result<Stored> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let (body, checksum) =
         octets.split_last_chunk::<4>().ok_or_else(|| wrong("it is too short"))?;
     if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
@@ -94,4 +98,16 @@ fn read(path: &Path) -> io::Result<Stored> {
         Some((word(key), word(times))).filter(|(key, _)| *key != 0)
     });
     Ok((u64::from_le_bytes(*seed), entries.collect()))
+}
+
+/// Fuzz entry: any octets as a file, with its own checksum and with the right one. Number of entries.
+pub fn fuzz_file(octets: &[u8]) -> usize {
+    let _ = parse(octets);
+    let whole = [octets, &crc32c::crc32c(octets).to_le_bytes()].concat();
+    let Ok((seed, stored)) = parse(&whole) else { return 0 };
+    let table = Greylist::new(64, seed);
+    for (key, times) in &stored {
+        table.insert(*key, Times::read(*times), 1_700_000_000);
+    }
+    stored.len()
 }

@@ -146,6 +146,34 @@ fn rows_of(place: &Place, query: &Query) -> Result<Vec<Row>, SpoolError> {
     Ok(rows)
 }
 
+/// Fuzz entry: any octets as the rows of a record, each asked for its own values. Number of rows.
+///
+/// # Panics
+/// When a row that can be read cannot be written.
+pub fn fuzz_rows(octets: &[u8]) -> usize {
+    let conditions: Vec<Condition> = [("any", Extent::Part, "a"), ("status", Extent::Whole, "")]
+        .map(|(field, extent, text)| Condition { field: field.into(), extent, text: text.into() })
+        .into();
+    let tests: Vec<Test<'_>> = conditions.iter().map(Test::new).collect();
+    let mut rows = Vec::new();
+    for line in octets.split(|octet| *octet == b'\n') {
+        let Ok(value) = serde_json::from_slice::<Value>(line) else { continue };
+        for test in &tests {
+            // We escape no letter.
+            let passed_over = test.cannot_hold(line) && test.holds(&value);
+            assert!(!passed_over || line.contains(&b'\\'), "a row passed over");
+        }
+        if let Ok(row) = serde_json::from_slice::<Row>(line) {
+            assert!(serde_json::to_vec(&row).is_ok());
+            rows.push(row);
+        }
+    }
+    let count = rows.len();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.at()));
+    merge(&mut rows, Vec::new());
+    count
+}
+
 /// A condition made ready for millions of rows.
 struct Test<'q> {
     condition: &'q Condition,

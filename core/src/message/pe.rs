@@ -158,9 +158,9 @@ fn u32_at(octets: &[u8], at: usize) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(four)).ok()
 }
 
-/// Any octets are read without a panic, and what is found lies in them.
-pub fn fuzz_pe(data: &[u8]) {
-    let Some(pe) = Pe::read(data) else { return };
+/// Any octets are read without a panic, and what is found lies in them. Number of sections, and 1 for a program.
+pub fn fuzz_pe(data: &[u8]) -> usize {
+    let Some(pe) = Pe::read(data) else { return 0 };
     assert!(pe.sections.len() <= SECTIONS_MAX);
     for section in &pe.sections {
         assert!(section.start <= section.end && section.end <= data.len());
@@ -168,6 +168,7 @@ pub fn fuzz_pe(data: &[u8]) {
     assert!(pe.entry.is_none_or(|entry| entry < data.len()));
     let _ = pe.imports(data);
     let _ = Pe::version(data);
+    1 + pe.sections.len()
 }
 
 #[cfg(test)]

@@ -102,6 +102,54 @@ pub fn to_content(
     Content::from_octets(octets)
 }
 
+/// Fuzz entry: words of a stranger, apart by lines of their own, in every place where a notice tells of a mail, and as
+/// an operator's template. Octets of the notice.
+///
+/// # Panics
+/// When a word of the stranger's ends a field, or a line is none.
+pub fn fuzz_notice(words: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(words);
+    let mut pieces = text.split("\n--\n");
+    let mut piece = || pieces.next().unwrap_or_default();
+    // An address has none: its grammar does not allow them.
+    let plain = |text: &str| text.replace(char::is_control, "_");
+    let own = [(Tongue::En, "own", piece())];
+    let templates = Templates::new(own).or_else(|_| Templates::new([]));
+    let Ok(templates) = templates else { return 0 };
+    let told = Told {
+        to: crate::envelope::Mailbox::new(&plain(piece()), "own.example"),
+        template: "own".into(),
+        language: Language::Both,
+        from: "".into(),
+        domain: piece().into(),
+        rules: vec![piece().into()],
+        recipients: vec![piece().to_owned()],
+        actions: vec![Action::Tag, Action::Reject],
+        reasons: vec!["virus".into()],
+        hourly_max: (1, 1),
+    };
+    let facts = Facts {
+        viruses: vec![piece()],
+        files: vec![piece(), piece()],
+        sender: piece().to_owned(),
+        author: piece(),
+        subject: piece(),
+        message_id: piece(),
+        host_name: "mx.example.net",
+        ..Facts::default()
+    };
+    let id = MailId::from_parts(UnixMillis(1_600_000_000_000), [7; 10]);
+    let numbered = Numbered { id, now: UnixMillis(1_600_000_000_000), left_out: 3 };
+    let content = to_content(&told, &templates, &facts, &numbered);
+    let octets = content.as_memory().map(|octets| octets.to_vec()).unwrap_or_default();
+    let end = memchr::memmem::find(&octets, b"\r\n\r\n").unwrap_or(octets.len());
+    let section = String::from_utf8_lossy(octets.get(..end).unwrap_or_default()).into_owned();
+    let names = section.split("\r\n").filter(|line| !line.starts_with([' ', '\t']));
+    let names: Vec<&str> = names.map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert!(names.len() <= 11 && !section.replace("\r\n", "").contains(['\r', '\n']), "{names:?}");
+    octets.len()
+}
+
 /// What stands for a token.
 fn value(token: &str, tongue: Tongue, told: &Told, about: (&Facts<'_>, &Numbered)) -> String {
     let (facts, numbered) = about;

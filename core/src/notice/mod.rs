@@ -19,7 +19,7 @@ mod template;
 mod tests;
 
 pub use limits::{Allowed, Limits};
-pub use mail::{Facts, Numbered, to_content};
+pub use mail::{Facts, Numbered, fuzz_notice, to_content};
 pub use plan::{About, Planned, Sender, TOLD_MAX, Told, plan};
 pub use template::{Templates, Tongue};
 

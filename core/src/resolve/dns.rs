@@ -318,6 +318,24 @@ fn read(octets: &[u8], id: u16, query: &Query) -> Option<Answer> {
     }
 }
 
+/// Fuzz entry: any datagram is an answer to the question, or none. 1 if it is one.
+///
+/// # Panics
+/// When an answer to another question counts.
+pub fn fuzz_answer(datagram: &[u8]) -> usize {
+    let query = Query::query(Name::root(), RecordType::MX);
+    match read(datagram, 0x1234, &query) {
+        Some(Answer::Whole(message)) => {
+            assert_eq!(message.metadata.id, 0x1234, "an answer to somebody else");
+            let own = message.answers.iter().filter(|one| is_of(one, &query.name)).count();
+            let _ = (is_referral(&message), no_for(&message));
+            1 + own
+        }
+        Some(Answer::CutOff) => 1,
+        None => 0,
+    }
+}
+
 fn is_of(record: &Record, name: &Name) -> bool {
     record.name == *name && record.dns_class == DNSClass::IN
 }

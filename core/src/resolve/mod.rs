@@ -19,7 +19,7 @@ mod servers;
 mod tests;
 pub mod zone;
 
-pub use dns::{DnsClient, DnsSettings};
+pub use dns::{DnsClient, DnsSettings, fuzz_answer};
 pub use error::ResolveError;
 pub use mail_hosts::{MailHost, MailHosts};
 pub use resolver::{Lookup, Resolver, ResolverThreads, system_lookup, zone_lookup};

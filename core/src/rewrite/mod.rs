@@ -184,12 +184,28 @@ fn append(to: &mut Content, from: &Content, range: std::ops::Range<u64>) {
     }
 }
 
-/// Any message and any decision: nothing is lost below our fields, nothing panics.
-pub fn fuzz_rewrite(data: &[u8]) {
+/// Any message: nothing panics, what is written before it is whole lines, and stamps stand in order and inside. Number of
+/// stamps in the body.
+pub fn fuzz_rewrite(data: &[u8]) -> usize {
     let header_bytes = header::section_bytes(data);
     let (header, body) = data.split_at_checked(header_bytes).unwrap_or((data, &[]));
     let plan = stamp::plan(header, body, &["stamp".into(), "検査できません".into()]);
     assert!(plan.inserts.is_sorted_by_key(|(offset, _)| *offset));
     assert!(plan.inserts.iter().all(|(offset, _)| *offset <= body.len()));
-    let _ = subject::tagged(header, "[SPAM]");
+    let tagged = subject::tagged(header, "[SPAM]");
+    let name = String::from_utf8_lossy(data);
+    for why in [Why::Virus(&name), Why::Active(&name), Why::Rule(&name)] {
+        let removed = Removed { start: 0, end: 1, name: &name, bytes: 1, why };
+        let text = clean::stand_in(&removed, Language::Both);
+        let text = text.split(|octet| *octet == b'\n').map(<[u8]>::len);
+        assert!(text.max().is_some_and(|longest| longest < 999), "a line too long in a stand-in");
+    }
+    let check = crate::authn::DkimCheck {
+        result: crate::authn::AuthResult::Pass,
+        domain: "a.test".into(),
+        ..Default::default()
+    };
+    let _ =
+        signed::keeps_body(header, &[check], (crate::policy::StampSigned::Header, Sealer::None));
+    plan.inserts.len() + usize::from(tagged)
 }

@@ -14,10 +14,12 @@ mod active;
 mod archive;
 mod attachment;
 mod brand;
+mod cipher;
 pub mod content;
 mod cut;
 mod examine;
 pub mod finding;
+mod fuzz;
 mod graymail;
 mod hash;
 mod hidden;
@@ -41,6 +43,7 @@ pub use cut::{Cut, STAND_IN, Unwanted, cuts};
 pub use examine::{
     Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
 };
+pub use fuzz::{fuzz_filters, fuzz_links, fuzz_mail, fuzz_protected, fuzz_streams};
 pub use known::passes_for;
 pub use letter::{Sender, fold};
 pub use names::{NAMES, Named};

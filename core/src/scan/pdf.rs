@@ -12,6 +12,7 @@ use filter::{Lzw, RunLength, from_base85};
 
 pub(super) use filter::from_hex;
 
+mod crypt;
 mod filter;
 
 /// Streams of one PDF that are looked into.
@@ -23,11 +24,11 @@ const GUESSED_BYTES_MIN: usize = 16;
 /// What the streams hold.
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let mut out = Vec::new();
-    if memmem::find(octets, b"/Encrypt").is_some() {
-        // The word may stand in a comment of a file that is not encrypted at all: go on.
-        budget.note(ExceptionKind::Encrypted, place, "encrypted PDF");
+    let opened = crypt::open(octets, place, budget);
+    match &opened {
+        Some(opened) => active::pdf::look(&opened.objects(octets), place, budget),
+        None => active::pdf::look(octets, place, budget),
     }
-    active::pdf::look(octets, place, budget);
     let named = Named::of(octets);
     let mut count = 0_usize;
     for at in memmem::find_iter(octets, b"stream") {
@@ -42,7 +43,13 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         let rest = octets.get(at + 6..).unwrap_or_default();
         let data = rest.strip_prefix(b"\r").unwrap_or(rest);
         let data = data.strip_prefix(b"\n").unwrap_or(data);
-        for content in contents(data, named, place, budget) {
+        let mut found = contents(data, named, place, budget);
+        // Not every stream of an encrypted file is encrypted, and which ones are is not believed.
+        if let Some(plain) = opened.as_ref().and_then(|opened| opened.stream(octets, at, data)) {
+            budget.used_input(plain.len() as u64);
+            found.append(&mut contents(&plain, named, place, budget));
+        }
+        for content in found {
             if holds_objects(&content) {
                 active::pdf::look(&content, place, budget);
             }
@@ -148,12 +155,16 @@ fn unfold(data: &[u8], place: &str, budget: &mut Budget<'_>) -> Option<Vec<u8>> 
         data.iter().copied().filter(|o| !o.is_ascii_whitespace()).take(16).collect();
     let hex = |octet: &u8| octet.is_ascii_hexdigit() || *octet == b'>';
     let base85 = |octet: &u8| (b'!'..=b'u').contains(octet) || matches!(octet, b'z' | b'~');
+    // Where the end of a text is looked for in vain, that costs as much as where it is found.
+    let within = |end: Option<usize>, budget: &mut Budget<'_>| {
+        budget.used_input(end.unwrap_or(data.len()) as u64);
+        data.get(..end?)
+    };
     let text = if head.iter().all(hex) {
-        let end = memchr::memchr(b'>', data)?;
-        from_hex(data.get(..end)?)
+        from_hex(within(memchr::memchr(b'>', data), budget)?)
     } else if head.iter().all(base85) {
-        let end = memmem::find(data, b"~>").filter(|end| !passes_end(data, *end))?;
-        from_base85(data.get(..end)?)
+        let text = within(memmem::find(data, b"~>"), budget)?;
+        from_base85(Some(text).filter(|text| memmem::find(text, b"endstream").is_none())?)
     } else {
         // Not filtered: worth a part of its own only if it is a file that is opened further.
         let end = memmem::find(data, b"endstream").unwrap_or(data.len());
@@ -162,13 +173,7 @@ fn unfold(data: &[u8], place: &str, budget: &mut Budget<'_>) -> Option<Vec<u8>> 
         let kind = detect(plain);
         return (kind.is_container() || kind.is_program()).then(|| plain.to_vec());
     };
-    budget.used_input(data.len().min(text.len() * 2) as u64);
     Some(text)
-}
-
-/// Whether the stream ended before `end`.
-fn passes_end(data: &[u8], end: usize) -> bool {
-    data.get(..end).is_some_and(|inside| memmem::find(inside, b"endstream").is_some())
 }
 
 /// The two octets of a zlib header: method 8, check sum divisible by 31. RFC 1950 section 2.2.
@@ -189,6 +194,16 @@ fn holds_objects(content: &[u8]) -> bool {
     let head = content.get(..64).unwrap_or(content).trim_ascii_start();
     head.first().is_some_and(u8::is_ascii_digit) && memmem::find(content, b"<<").is_some()
         || head.starts_with(b"<<")
+}
+
+/// Fuzz entry: any octets behind every filter. Number of readings.
+pub(super) fn fuzz_filters(data: &[u8], budget: &mut Budget<'_>) -> usize {
+    let named = Named { run_length: true, lzw: true, late_change: true };
+    let readings = contents(data, named, "1", budget);
+    for content in &readings {
+        active::pdf::look(content, "1", budget);
+    }
+    readings.iter().filter(|content| !content.is_empty()).count() + crypt::fuzz(data)
 }
 
 /// Content of a stream that is worth a part of its own.

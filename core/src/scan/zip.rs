@@ -2,14 +2,14 @@
 //! headers in front of the data. Where the two differ, something is hidden from somebody: it is said
 //! (`Malformed`), and both readings are followed.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use flate2::read::DeflateDecoder;
 use memchr::memmem;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::archive::{Budget, Member};
+use super::archive::{Budget, MEMORY_KIB_MAX, Member};
 use crate::message::ExceptionKind;
 
 /// Signature of a local header, and its length without name and extra field.
@@ -17,6 +17,10 @@ const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_BYTES: usize = 30;
 /// The number that stands for encryption by AES instead of the method.
 const AES: u16 = 99;
+/// Methods that ask for as much memory as the sender says: LZMA, XZ, PPMd. APPNOTE.TXT sections 5.8 and 5.10.
+const LZMA: u16 = 14;
+const XZ: u16 = 95;
+const PPMD: u16 = 98;
 /// A size that is in the extra field instead. APPNOTE.TXT section 4.5.3.
 const IN_EXTRA_FIELD: usize = 0xFFFF_FFFF;
 
@@ -112,7 +116,11 @@ impl<'z> Reading<'z, '_, '_> {
             self.covered.push((start, local.data.saturating_add(bytes)));
         }
         let aes = local.as_ref().is_some_and(|local| local.method == AES);
-        let opened = if encrypted { self.opened(archive, index, (aes, bytes_in)) } else { None };
+        // What such a method asks for stands behind the encryption, where it cannot be looked at before.
+        let opened = match encrypted && !matches!(method, Some(LZMA | XZ | PPMD)) {
+            true => self.opened(archive, index, (aes, bytes_in)),
+            false => None,
+        };
         let unread = encrypted && opened.is_none();
         if unread || !encrypted && local.as_ref().is_some_and(|local| local.encrypted) {
             self.encrypted();
@@ -134,9 +142,15 @@ impl<'z> Reading<'z, '_, '_> {
         if method.is_none() {
             return self.not_read(name, compression);
         }
-        match archive.by_index(index) {
+        if memory_kib(archive, index, method) > MEMORY_KIB_MAX {
+            let detail = "zip member that needs too much memory";
+            self.budget.note(ExceptionKind::LimitReached, self.place, detail);
+            self.out.push(Member { name, octets: Vec::new() });
+            return;
+        }
+        match member_at(archive, index, method) {
             Ok(mut member) => {
-                let (content, whole) = self.budget.read(&mut member, bytes_in, self.place);
+                let (content, whole) = self.budget.read(&mut *member, bytes_in, self.place);
                 if !whole {
                     self.malformed("zip member that cannot be read");
                 }
@@ -273,6 +287,36 @@ impl<'z> Reading<'z, '_, '_> {
     }
 }
 
+/// A member unpacked. XZ, whose blocks each say anew how much memory they want, by a reader that has a bound for it.
+fn member_at<'a>(
+    archive: &'a mut ZipArchive<Cursor<&[u8]>>,
+    index: usize,
+    method: Option<u16>,
+) -> Result<Box<dyn Read + 'a>, ZipError> {
+    if method == Some(XZ) {
+        let raw = archive.by_index_raw(index)?;
+        return Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(raw, false, MEMORY_KIB_MAX)));
+    }
+    Ok(Box::new(archive.by_index(index)?))
+}
+
+/// Memory that the data of a member ask for in front of them.
+fn memory_kib(archive: &mut ZipArchive<Cursor<&[u8]>>, index: usize, method: Option<u16>) -> u32 {
+    let mut head = [0_u8; 9];
+    if !matches!(method, Some(LZMA | PPMD))
+        || !archive.by_index_raw(index).is_ok_and(|mut raw| raw.read_exact(&mut head).is_ok())
+    {
+        return 0;
+    }
+    let [first, second, _, _, _, a, b, c, d] = head;
+    match method {
+        // Version and size of the properties, the properties, the dictionary.
+        Some(LZMA) => u32::from_le_bytes([a, b, c, d]) / 1024,
+        // Four bits of order, eight of mebibytes.
+        _ => ((u32::from(u16::from_le_bytes([first, second])) >> 4 & 0xFF) + 1) * 1024,
+    }
+}
+
 /// The method's number (APPNOTE.TXT section 4.4.5), of those that are read.
 fn method_number(compression: zip::CompressionMethod) -> Option<u16> {
     use zip::CompressionMethod as Method;
@@ -281,10 +325,10 @@ fn method_number(compression: zip::CompressionMethod) -> Option<u16> {
         Method::Deflated => 8,
         Method::Deflate64 => 9,
         Method::Bzip2 => 12,
-        Method::Lzma => 14,
+        Method::Lzma => LZMA,
         Method::Zstd => 93,
-        Method::Xz => 95,
-        Method::Ppmd => 98,
+        Method::Xz => XZ,
+        Method::Ppmd => PPMD,
         _ => return None,
     })
 }

@@ -35,29 +35,33 @@ pub fn fuzz_table(data: &[u8]) {
     }
 }
 
-/// Calls `each` with every line, as a build does; every mistake has a place in the file.
-fn lines(data: &[u8], each: &mut dyn FnMut(u64, &str) -> Result<(), LineError>) {
+/// Calls `each` with every line, as a build does; every mistake has a place in the file. Number of lines that are right.
+fn lines(data: &[u8], each: &mut dyn FnMut(u64, &str) -> Result<(), LineError>) -> usize {
     let mut errors = Errors::default();
-    let count = each_line_of(data, Path::new("fuzz"), &mut errors, each);
+    let mut right = 0;
+    let count = each_line_of(data, Path::new("fuzz"), &mut errors, &mut |number, line| {
+        each(number, line).inspect(|()| right += 1)
+    });
     for error in errors.into_list(&[]) {
         assert!((1..=count.max(1)).contains(&error.line), "{error}");
         assert!(!error.text.is_empty(), "a refusal without a reason");
     }
+    right
 }
 
-/// rbldnsd zones of addresses and of names.
-pub fn fuzz_rbldnsd(data: &[u8]) {
+/// rbldnsd zones of addresses and of names. Number of lines that are right.
+pub fn fuzz_rbldnsd(data: &[u8]) -> usize {
     let (mut networks, mut hosts) = (Zone::default(), Zone::default());
-    lines(data, &mut |_, line| networks.network(line).map(drop));
-    lines(data, &mut |_, line| hosts.host(line).map(drop));
+    lines(data, &mut |_, line| networks.network(line).map(drop))
+        + lines(data, &mut |_, line| hosts.host(line).map(drop))
 }
 
-/// CSV, plain items and ClamAV hash signatures.
-pub fn fuzz_csv(data: &[u8]) {
-    lines(data, &mut |_, line| csv::entry(line).map(drop));
-    lines(data, &mut |_, line| csv::recipient(line).map(drop));
-    lines(data, &mut |_, line| signature(line, Shape::WholeFile).map(drop));
-    lines(data, &mut |_, line| signature(line, Shape::Section).map(drop));
+/// CSV, plain items and ClamAV hash signatures. Number of lines that are right.
+pub fn fuzz_csv(data: &[u8]) -> usize {
+    let right = lines(data, &mut |_, line| csv::entry(line).map(drop))
+        + lines(data, &mut |_, line| csv::recipient(line).map(drop))
+        + lines(data, &mut |_, line| signature(line, Shape::WholeFile).map(drop))
+        + lines(data, &mut |_, line| signature(line, Shape::Section).map(drop));
     lines(data, &mut |_, line| {
         // What is canonical stays as it is.
         if let Ok(pattern) = item::pattern(line) {
@@ -65,4 +69,5 @@ pub fn fuzz_csv(data: &[u8]) {
         }
         Ok(())
     });
+    right
 }

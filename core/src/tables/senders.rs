@@ -143,10 +143,17 @@ impl Pattern {
     }
 }
 
+/// An address as it may be written into a list: keys have no quotes.
+fn shown_address(key: &str) -> String {
+    let parts = key.rsplit_once('@');
+    parts.map_or_else(|| key.to_owned(), |(local, domain)| Mailbox::new(local, domain).to_path())
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(text) | Self::Domain(text) => f.write_str(text),
+            Self::Address(text) => f.write_str(&shown_address(text)),
+            Self::Domain(text) => f.write_str(text),
             Self::AnyAtDomain(domain) => write!(f, "*@{domain}"),
             Self::Subdomains(domain) => write!(f, "*@*.{domain}"),
             Self::Network(net) if net.prefix_len() == net.max_prefix_len() => {

@@ -165,6 +165,39 @@ impl Zone {
     }
 }
 
+/// Fuzz entry: any text is a zone file or none. Number of names.
+pub fn fuzz_zone(text: &[u8]) -> usize {
+    let Ok(zone) = Zone::parse(&String::from_utf8_lossy(text), None) else { return 0 };
+    for name in zone.names.keys().take(20) {
+        for kind in [RecordType::ANY, RecordType::A] {
+            let mut query = Message::query();
+            query.add_query(Query::query(Name::from(name.clone()), kind));
+            if let Some(answer) = zone.answer(&query) {
+                let _ = answer.to_vec();
+            }
+        }
+    }
+    zone.names.len()
+}
+
+/// Fuzz entry: any datagram is a question to a zone or none, and the answer can be written. 1 if it is one.
+///
+/// # Panics
+/// When an answer cannot be read.
+pub fn fuzz_question(datagram: &[u8]) -> usize {
+    const ZONE: &str = "$ORIGIN example.\n$TTL 60\n@ IN SOA a b 1 2 3 4 5\n@ IN MX 1 a\n\
+                        a IN CNAME b\nb IN CNAME a\n*.w IN A 192.0.2.1\n";
+    let (Some(query), Ok(zone)) = (server::query(datagram), Zone::parse(ZONE, None)) else {
+        return 0;
+    };
+    for answer in [zone.answer(&query), Some(no_such_name(&query))].into_iter().flatten() {
+        if let Ok(octets) = answer.to_vec() {
+            assert!(Message::from_vec(&octets).is_ok(), "an answer that cannot be read");
+        }
+    }
+    1
+}
+
 /// What a zone knows of a name.
 enum Found<'z> {
     Records(&'z [Record]),

@@ -195,7 +195,7 @@ fn talk(mut stream: TcpStream, zone: &ArcSwap<Zone>, beyond: &Beyond) -> io::Res
 }
 
 /// A question, and nothing else.
-fn query(octets: &[u8]) -> Option<Message> {
+pub(super) fn query(octets: &[u8]) -> Option<Message> {
     let message = Message::from_vec(octets).ok()?;
     let one = message.metadata.message_type == MessageType::Query && message.queries.len() == 1;
     one.then_some(message)

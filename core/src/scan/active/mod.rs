@@ -320,25 +320,27 @@ fn is_remote(target: &str) -> bool {
     }
 }
 
-/// Fuzz entry: any octets, under names that lead to every check.
-pub fn fuzz_active(octets: &[u8]) {
+/// Fuzz entry: any octets, under names that lead to every check. Number of marks and addresses.
+pub fn fuzz_active(octets: &[u8]) -> usize {
+    let mut marks = Vec::new();
     for name in
         ["a.csv", "a.slk", "x/word/document.xml", "xl/externalLinks/externalLink1.bin", "a.html"]
     {
         let octets = Cow::Borrowed(octets);
         let part = Part::of_octets("1".into(), PartOrigin::Member, name, octets);
-        look(&part, &mut Vec::new());
+        look(&part, &mut marks);
     }
-    let _ = web_links(&String::from_utf8_lossy(octets));
+    marks.len() + web_links(&String::from_utf8_lossy(octets)).len() + xml::links(octets).len()
 }
 
-/// Fuzz entry: any octets as RTF.
+/// Fuzz entry: any octets as RTF. Number of members and marks.
 ///
 /// # Panics
 /// When more is made of it than the bounds allow.
-pub fn fuzz_rtf(octets: &[u8]) {
+pub fn fuzz_rtf(octets: &[u8]) -> usize {
     let limits = super::ArchiveLimits { members_max: 50, ..Default::default() };
     let mut budget = super::archive::Budget::new(&limits);
     let members = rtf::members(octets, "1", &mut budget);
     assert!(members.len() <= 50, "more members than allowed");
+    members.len() + super::archive::found(&budget)
 }

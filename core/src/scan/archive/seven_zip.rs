@@ -1,5 +1,7 @@
 //! 7z. Its coders may ask for gigabytes of dictionary, so what they ask for is looked at before they are made.
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{Cursor, Read};
 
 use sevenz_rust2::{Archive, ArchiveEntry, Block, BlockDecoder, Error, Password};
@@ -19,6 +21,10 @@ const ROUND_BYTES: u64 = 8;
 
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let empty = Password::empty();
+    if header_kib(octets) > u64::from(MEMORY_KIB_MAX) {
+        budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        return Vec::new();
+    }
     let archive = Archive::read(&mut Cursor::new(octets), &empty);
     let locked = match &archive {
         Ok(archive) => archive.blocks.iter().any(is_encrypted),
@@ -108,15 +114,16 @@ fn unpack(
     let mut out = Vec::new();
     if archive.blocks.iter().any(|block| memory_kib(block) > u64::from(MEMORY_KIB_MAX)) {
         budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
-        return (names(archive, place, budget), true);
+        return (names(archive, &HashSet::new(), place, budget), true);
     }
     let mut source = Cursor::new(octets);
-    let mut all = true;
+    let (mut all, full, abandoned) = (true, Cell::new(false), Cell::new(false));
     let mut each = |entry: &ArchiveEntry, source: &mut dyn Read| {
         if entry.is_directory() && !entry.has_stream() {
             return Ok(true);
         }
         if !budget.admits_member(place) {
+            full.set(true);
             return Ok(false);
         }
         // A solid block is unpacked for all of its members; the size of one says nothing of the ratio.
@@ -125,23 +132,35 @@ fn unpack(
             all = false;
             budget.note(ExceptionKind::Malformed, place, "7z member that cannot be read");
         }
+        // Before the next member the library reads what is left of this one: of a bomb that has no end, and a decoder that
+        // has failed once, and is asked again, may turn in a circle (found by the fuzzer).
+        let left = (content.len() as u64) < entry.size();
+        full.set(budget.is_full());
+        abandoned.set(abandoned.get() || left);
         out.push(Member { name: entry.name().as_bytes().to_vec(), octets: content });
-        Ok(!budget.is_full())
+        Ok(!left && !full.get())
     };
     // Block by block and with one thread: the library's own reader asks the system how many cores there are, which the
-    // sandbox answers with death.
-    let blocks = 0..archive.blocks.len();
-    let done = blocks
-        .map(|block| {
-            let decoder = BlockDecoder::new(1, block, archive, password, &mut source);
-            decoder.for_each_entries(&mut each)
-        })
-        .find(|more| !matches!(more, Ok(true)));
-    if let Some(Err(error)) = done {
+    // sandbox answers with death. One that fails hides nothing of the others.
+    let mut failed = None;
+    for block in 0..archive.blocks.len() {
+        let decoder = BlockDecoder::new(1, block, archive, password, &mut source);
+        if let Err(error) = decoder.for_each_entries(&mut each) {
+            failed = failed.or(Some(error));
+        }
+        if full.get() {
+            break;
+        }
+    }
+    if let Some(error) = failed {
         all = false;
+        abandoned.set(true);
         say(&error, place, budget);
-        let seen = out.len();
-        out.extend(names(archive, place, budget).into_iter().skip(seen));
+    }
+    if abandoned.get() && !full.get() {
+        let seen = out.iter().map(|member| member.name.as_slice()).collect();
+        let mut rest = names(archive, &seen, place, budget);
+        out.append(&mut rest);
     }
     (out, all)
 }
@@ -150,9 +169,16 @@ fn encrypted(place: &str, budget: &mut Budget<'_>) {
     budget.note(ExceptionKind::Encrypted, place, "password-protected 7z");
 }
 
-/// Names are worth a look by the attachment rules, whatever is inside.
-fn names(archive: &Archive, place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    let files = archive.files.iter().filter(|file| !file.is_directory());
+/// Names that were not seen are worth a look by the attachment rules, whatever is inside.
+fn names(
+    archive: &Archive,
+    seen: &HashSet<&[u8]>,
+    place: &str,
+    budget: &mut Budget<'_>,
+) -> Vec<Member> {
+    let unseen =
+        |file: &&ArchiveEntry| !file.is_directory() && !seen.contains(file.name().as_bytes());
+    let files = archive.files.iter().filter(unseen);
     let mut out = Vec::new();
     for file in files {
         if !budget.admits_member(place) {
@@ -177,6 +203,37 @@ fn say(error: &Error, place: &str, budget: &mut Budget<'_>) {
         }
         _ => budget.note(ExceptionKind::Malformed, place, "7z that cannot be read"),
     }
+}
+
+/// Memory that a packed header asks for. The library unpacks it without a bound, so its coders are looked at where they
+/// stand: in the header that the first one leads to, or, where that one has no check sum, anywhere near the end, where the
+/// library looks for it then.
+fn header_kib(octets: &[u8]) -> u64 {
+    const PACKED: u8 = 0x17;
+    let word = |at: usize| {
+        let field = octets.get(at..at + 8).and_then(|field| field.try_into().ok());
+        field.map(u64::from_le_bytes).and_then(|value| usize::try_from(value).ok())
+    };
+    let header = match octets.get(8..12) {
+        Some([0, 0, 0, 0]) => octets.get(octets.len().saturating_sub(1 << 20)..),
+        _ => {
+            let start = word(12).and_then(|offset| offset.checked_add(32));
+            let end = start.zip(word(20)).and_then(|(start, bytes)| start.checked_add(bytes));
+            let header = start.zip(end).and_then(|(start, end)| octets.get(start..end));
+            header.filter(|header| header.first() == Some(&PACKED))
+        }
+    };
+    let header = header.unwrap_or_default();
+    // Behind the coder's number: the length of its properties, then these.
+    let lzma = memchr::memmem::find_iter(header, b"\x03\x01\x01\x05").filter_map(|at| {
+        let field = header.get(at + 5..at + 9)?.try_into().ok()?;
+        Some(u64::from(u32::from_le_bytes(field)))
+    });
+    let lzma2 = memchr::memmem::find_iter(header, b"\x21\x21\x01").filter_map(|at| {
+        let bits = *header.get(at + 3)?;
+        (bits <= 40).then(|| u64::from(2 | bits & 1) << (bits / 2 + 11))
+    });
+    lzma.chain(lzma2).max().unwrap_or(0) / 1024
 }
 
 /// Memory that the coders of a block ask for.

@@ -70,6 +70,10 @@ pub(super) fn members(
             Err(_) => None,
         },
         _ if octets.starts_with(b"LZIP") => {
+            if lzip_kib(octets) > MEMORY_KIB_MAX {
+                budget.note(ExceptionKind::LimitReached, place, "lzip that needs too much memory");
+                return Vec::new();
+            }
             one(&mut lzma_rust2::LzipReader::new(octets), bytes_in, place, budget)
         }
         // LZMA has no mark of its own: it is what the others are not.
@@ -94,6 +98,13 @@ pub(super) fn members(
     }
     let name = if own_name.is_empty() { without_ending(name).into_bytes() } else { own_name };
     vec![Member { name, octets: content }]
+}
+
+/// Memory that the members of an lzip ask for: each has a head of its own, and its reader has no bound for it.
+fn lzip_kib(octets: &[u8]) -> u32 {
+    let heads = memchr::memmem::find_iter(octets, b"LZIP\x01");
+    let codes = heads.filter_map(|at| octets.get(at + 5));
+    codes.map(|code| 1_u32 << (code & 0x1F)).max().unwrap_or(0) / 1024
 }
 
 fn one(

@@ -113,11 +113,8 @@ impl Cache {
     }
 }
 
-/// Fuzz entry: any octets as a mail, and as the text that is searched for every kind of thing.
-///
-/// # Panics
-/// When a hit has no count or shows more of a number than it should.
-pub fn fuzz_content(octets: &[u8]) {
+/// What is looked for in a text when anything is, and what it was compiled to.
+fn of_every_kind() -> (Vec<Expression>, Rc<ContentSet>) {
     let words = |how, all| Needle::Words {
         words: vec!["a".into(), "aa".into(), "漢字".into(), "secret".into()],
         how,
@@ -138,10 +135,24 @@ pub fn fuzz_content(octets: &[u8]) {
         expressions.push(Expression { near: Some(near), distinct: true, ..plain }.identified());
     }
     let all: Vec<&Expression> = expressions.iter().collect();
+    let set = futures_lite::future::block_on(ContentSet::compile(&all, &async || ()));
+    (expressions, Rc::new(set))
+}
+
+/// Fuzz entry: any octets as a mail, and as the text that is searched for every kind of thing. Number of hits.
+///
+/// # Panics
+/// When a hit has no count or shows more of a number than it should.
+pub fn fuzz_content(octets: &[u8]) -> usize {
+    thread_local! {
+        // Compiled once: it is the texts that are anything.
+        static KINDS: (Vec<Expression>, Rc<ContentSet>) = of_every_kind();
+    }
+    let (expressions, set) = KINDS.with(Clone::clone);
     let text = String::from_utf8_lossy(octets);
     let mail = format!("Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}");
     let looked = async {
-        let set = Rc::new(ContentSet::compile(&all, &async || ()).await);
+        let mut hits = 0;
         for raw in [octets, mail.as_bytes()] {
             let view = View::build(raw, &crate::message::ViewLimits::shard());
             let found = look(&view, &[Rc::clone(&set)], &async || ()).await;
@@ -151,8 +162,10 @@ pub fn fuzz_content(octets: &[u8]) {
                 let shown = hit.excerpt.chars().filter(|c| c.is_alphanumeric()).count();
                 assert!(!number || shown <= 4, "an excerpt shows {}", hit.excerpt);
             }
+            hits += found.hits.len();
         }
+        hits
     };
-    futures_lite::future::block_on(looked);
     let _ = text::xml_text(&text);
+    futures_lite::future::block_on(looked)
 }

@@ -38,6 +38,35 @@ pub(super) fn is_encrypted(stream: &[u8]) -> bool {
     records(stream).take(200).any(|(kind, _)| kind == FILEPASS)
 }
 
+/// What follows in the record of encryption, if it is RC4. MS-XLS section 2.4.117.
+pub(super) fn file_pass(stream: &[u8]) -> Option<Vec<u8>> {
+    let (_, data) = records(stream).take(200).find(|(kind, _)| *kind == FILEPASS)?;
+    if half(data, 0)? == 1 { data.get(2..).map(<[u8]>::to_vec) } else { None }
+}
+
+/// Puts back what is in clear in an encrypted workbook: heads of records, and whole records without which it could not be
+/// opened (MS-XLS section 2.2.10). The record of encryption itself becomes one that says nothing.
+pub(super) fn restore(encrypted: &[u8], plain: &mut [u8]) {
+    let mut at = 0_usize;
+    for (kind, data) in records(encrypted) {
+        let clear = match kind {
+            BOF | FILEPASS | 0x00E1 | 0x0138 | 0x0194..=0x0196 => data.len(),
+            BOUNDSHEET => 4.min(data.len()),
+            _ => 0,
+        };
+        let range = at..at + 4 + clear;
+        if let (Some(to), Some(from)) = (plain.get_mut(range.clone()), encrypted.get(range)) {
+            to.copy_from_slice(from);
+        }
+        if kind == FILEPASS
+            && let Some(kind) = plain.get_mut(at..at + 2)
+        {
+            kind.fill(0);
+        }
+        at += 4 + data.len();
+    }
+}
+
 /// Notes what acts in a workbook.
 pub(super) fn look(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
     // Records of an encrypted workbook keep their heads, and their data are noise.

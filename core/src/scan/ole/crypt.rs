@@ -4,7 +4,6 @@
 //! Agile (section 2.3.4.10) and standard encryption (section 2.3.4.5) with AES. Trying a password
 //! costs what the document asks for (its spin count), and is paid from the message's budget of work.
 
-use aes::cipher::{Array, BlockCipherDecrypt, KeyInit};
 use md5::Md5;
 use memchr::memmem;
 use sha1::Sha1;
@@ -14,11 +13,11 @@ use super::compound::{Compound, word};
 use crate::message::ExceptionKind;
 use crate::scan::active::xml;
 use crate::scan::archive::{Budget, Member};
+use crate::scan::cipher::{BLOCK_BYTES, aes_undone as decrypt};
 
 /// Excel opens what has this password without a question: it hides from scanners, not from readers.
-const STANDING: &str = "VelvetSweatshop";
+pub(super) const STANDING: &str = "VelvetSweatshop";
 const SEGMENT_BYTES: usize = 4096;
-const BLOCK_BYTES: usize = 16;
 const SPINS_OF_STANDARD: u64 = 50_000;
 
 /// Keys for the uses of a password. MS-OFFCRYPTO section 2.3.4.13.
@@ -35,16 +34,13 @@ pub(super) fn members(file: &Compound<'_>, place: &str, budget: &mut Budget<'_>)
         budget.note(ExceptionKind::Encrypted, place, "password-protected");
         return Vec::new();
     };
-    let opened = open(&scheme, budget);
+    let key = |password: &str| scheme.key(password);
+    let opened = first_that_fits(scheme.cost(), Some(STANDING), budget, key);
     let Some((password, key)) = opened else {
         budget.note(ExceptionKind::Encrypted, place, "password-protected");
         return Vec::new();
     };
-    if &*password == STANDING {
-        budget.note(ExceptionKind::Encrypted, place, "encrypted with Excel's own password");
-    } else {
-        budget.note(ExceptionKind::Opened, place, "opened with a password of the mail");
-    }
+    say(&password, place, budget);
     let package = stream("EncryptedPackage", super::STREAM_BYTES_MAX).unwrap_or_default();
     let Some(plain) = scheme.package(&key, &package).filter(|_| budget.admits_member(place)) else {
         return Vec::new();
@@ -54,23 +50,53 @@ pub(super) fn members(file: &Compound<'_>, place: &str, budget: &mut Budget<'_>)
     vec![Member { name: b"package".to_vec(), octets }]
 }
 
-/// The first password that fits, and the key that it gives.
-fn open(scheme: &Scheme, budget: &mut Budget<'_>) -> Option<(std::rc::Rc<str>, Vec<u8>)> {
-    let cost = scheme.cost();
-    if budget.passwords.pay(cost)
-        && let Some(key) = scheme.key(STANDING)
+/// Says with what a document was opened.
+pub(super) fn say(password: &str, place: &str, budget: &mut Budget<'_>) {
+    if password == STANDING {
+        budget.note(ExceptionKind::Encrypted, place, "encrypted with Excel's own password");
+    } else {
+        budget.note(ExceptionKind::Opened, place, "opened with a password of the mail");
+    }
+}
+
+/// The first password that fits, and the key that it gives; first of all the one that everybody knows.
+pub(in crate::scan) fn first_that_fits<K>(
+    cost: u64,
+    standing: Option<&str>,
+    budget: &mut Budget<'_>,
+    key: impl Fn(&str) -> Option<K>,
+) -> Option<(std::rc::Rc<str>, K)> {
+    if let Some(standing) = standing
+        && budget.passwords.pay(cost)
+        && let Some(key) = key(standing)
     {
-        return Some((STANDING.into(), key));
+        return Some((standing.into(), key));
     }
     let mut number = 0;
     while let Some(password) = budget.passwords.candidate(number, cost) {
         number += 1;
-        if let Some(key) = scheme.key(&password) {
+        if let Some(key) = key(&password) {
             budget.passwords.fits(&password);
             return Some((password, key));
         }
     }
     None
+}
+
+/// Fuzz entry: the information about the encryption, up to a line of its own, then the package. Number of members.
+pub(super) fn fuzz(data: &[u8], place: &str, budget: &mut Budget<'_>) -> usize {
+    const BETWEEN: &[u8] = b"\n--\n";
+    let at = memmem::find(data, BETWEEN).unwrap_or(data.len());
+    let (info, package) = data.split_at_checked(at).unwrap_or((data, &[]));
+    let package = package.get(BETWEEN.len()..).unwrap_or_default();
+    let Some(scheme) = Scheme::read(info) else { return 0 };
+    // What a try costs is the document's to say, and ours to refuse.
+    if scheme.cost() <= 200 || budget.passwords.pay(scheme.cost() * 40) {
+        let _ = scheme.key("secret");
+    }
+    let plain = scheme.package(&[7; 16], package).filter(|_| budget.admits_member(place));
+    assert!(plain.as_ref().is_none_or(|plain| plain.len() <= package.len()), "more than there was");
+    1 + usize::from(plain.is_some())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +180,7 @@ impl Scheme {
         let verifier = info.get(12_usize.checked_add(head)?..)?;
         Some(Self::Standard {
             salt: verifier.get(4..20)?.to_vec(),
-            key_bytes: usize::try_from(bits / 8).ok()?,
+            key_bytes: key_bytes(bits)?,
             input: verifier.get(20..36)?.to_vec(),
             value: verifier.get(40..72)?.to_vec(),
         })
@@ -236,7 +262,7 @@ impl Agile {
         Some(Self {
             hash: Hash::named(&key.attribute("hashAlgorithm")?)?,
             spins: key.attribute("spinCount")?.parse().ok()?,
-            key_bytes: key.attribute("keyBits")?.parse::<usize>().ok()? / 8,
+            key_bytes: key_bytes(key.attribute("keyBits")?.parse().ok()?)?,
             salt: octets(&key, "saltValue")?,
             input: octets(&key, "encryptedVerifierHashInput")?,
             value: octets(&key, "encryptedVerifierHashValue")?,
@@ -263,32 +289,12 @@ impl Agile {
     }
 }
 
-/// AES of whole blocks: chained behind `iv`, or each by itself.
-fn decrypt(key: &[u8], iv: Option<&[u8]>, data: &[u8]) -> Option<Vec<u8>> {
-    fn run<C: BlockCipherDecrypt<BlockSize = aes::cipher::consts::U16>>(
-        cipher: &C,
-        iv: Option<&[u8]>,
-        data: &[u8],
-    ) -> Vec<u8> {
-        let mut before = [0x36_u8; BLOCK_BYTES];
-        before.iter_mut().zip(iv.unwrap_or_default()).for_each(|(to, from)| *to = *from);
-        let mut out = Vec::with_capacity(data.len());
-        for chunk in data.chunks_exact(BLOCK_BYTES) {
-            let mut block = Array::from([0_u8; BLOCK_BYTES]);
-            block.copy_from_slice(chunk);
-            cipher.decrypt_block(&mut block);
-            if iv.is_some() {
-                block.iter_mut().zip(before).for_each(|(octet, other)| *octet ^= other);
-                before.copy_from_slice(chunk);
-            }
-            out.extend_from_slice(&block);
-        }
-        out
+/// Octets of a key of AES. Any other number is the sender's, and memory would be made for it.
+fn key_bytes(bits: u32) -> Option<usize> {
+    match bits {
+        128 => Some(16),
+        192 => Some(24),
+        256 => Some(32),
+        _ => None,
     }
-    Some(match key.len() {
-        16 => run(&aes::Aes128::new_from_slice(key).ok()?, iv, data),
-        24 => run(&aes::Aes192::new_from_slice(key).ok()?, iv, data),
-        32 => run(&aes::Aes256::new_from_slice(key).ok()?, iv, data),
-        _ => return None,
-    })
 }

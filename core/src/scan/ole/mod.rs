@@ -7,7 +7,9 @@
 mod biff;
 mod compound;
 mod crypt;
+mod fuzz;
 mod msg;
+mod old_crypt;
 mod package;
 mod powerpoint;
 pub(super) mod vba;
@@ -20,6 +22,8 @@ use crate::message::{ExceptionKind, FileType, detect};
 use compound::{Compound, Entry, Kind};
 
 pub(super) use compound::half;
+pub(super) use crypt::first_that_fits;
+pub(super) use fuzz::fuzz_stream;
 pub use msg::msg_to_mail;
 pub(super) use package::native_files;
 
@@ -53,9 +57,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
     {
         return crypt::members(&file, place, budget);
     }
-    if is_encrypted(&file) {
-        budget.note(ExceptionKind::Encrypted, place, "password-protected document");
-    }
+    let opened = if is_encrypted(&file) { old_crypt::open(&file, place, budget) } else { None };
     for entry in &file.entries {
         // The storage of the project is there, whatever became of its streams.
         if matches!(entry.name.as_str(), "_VBA_PROJECT" | "_VBA_PROJECT_CUR")
@@ -71,6 +73,17 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         }
         let stream = file.stream(entry, STREAM_BYTES_MAX);
         budget.used_input(stream.len() as u64);
+        if let Some(plain) = opened.as_ref().and_then(|opened| opened.stream(&entry.name, &stream))
+        {
+            look(entry, &plain, &mut project, (place, budget), &mut out);
+            // As a file of its own, so that signatures and rules see it.
+            if budget.admits_member(place) {
+                let mut source = plain.as_slice();
+                let (octets, _) = budget.read(&mut source, plain.len() as u64, place);
+                out.push(Member { name: entry.name.clone().into_bytes(), octets });
+            }
+            continue;
+        }
         look(entry, &stream, &mut project, (place, budget), &mut out);
     }
     say(&project, place, budget);
@@ -252,14 +265,15 @@ fn linked(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
     }
 }
 
-/// Fuzz entry: any octets as a compound file, and as a message of Outlook.
+/// Fuzz entry: any octets as a compound file, and as a message of Outlook. Number of members.
 ///
 /// # Panics
 /// When more is made of it than the bounds allow.
-pub fn fuzz_ole(octets: &[u8]) {
+pub fn fuzz_ole(octets: &[u8]) -> usize {
     let limits = super::ArchiveLimits { members_max: 50, ..Default::default() };
     let mut budget = Budget::new(&limits);
     let members = members(octets, "1", &mut budget);
     assert!(members.len() <= 50, "more members than allowed");
-    let _ = msg_to_mail(octets);
+    let mail = msg_to_mail(octets);
+    members.len() + usize::from(mail.is_some()) + super::archive::found(&budget)
 }

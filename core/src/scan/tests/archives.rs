@@ -37,7 +37,7 @@ fn word(out: &mut Vec<u8>, values: &[usize]) {
 /// A local header with data, and the size of the data.
 fn local(entry: &Entry<'_>) -> (Vec<u8>, usize) {
     // The data are in the way of the method that is read (the other header lies).
-    let stored = entry.methods.contains(&0) && !entry.methods.contains(&8);
+    let stored = !entry.methods.contains(&8);
     let data = if stored { entry.octets.clone() } else { deflate(&entry.octets) };
     let mut out = b"PK\x03\x04".to_vec();
     half(&mut out, &[20, entry.flags[0], entry.methods[0], 0, 0x21]);
@@ -299,4 +299,88 @@ fn a_decoder_that_panics_costs_its_members_and_not_the_worker() {
     let found = kinds("a.cab", &cab);
     let said = [FindingKind::Malformed, FindingKind::NotScanned];
     assert!(found.iter().any(|kind| said.contains(kind)), "{found:?}");
+}
+
+/// A cabinet of these members, stored, in one folder.
+fn cabinet(members: &[(&str, &[u8])]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut builder = ::cab::CabinetBuilder::new();
+    let folder = builder.add_folder(::cab::CompressionType::None);
+    for (name, _) in members {
+        folder.add_file(*name);
+    }
+    let mut writer = builder.build(std::io::Cursor::new(Vec::new())).unwrap();
+    let mut contents = members.iter();
+    while let Some(mut file) = writer.next_file().unwrap() {
+        file.write_all(contents.next().unwrap().1).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Found by the fuzz target `cab`: one member that its reader cannot bear hid all the others.
+#[test]
+fn a_member_behind_the_end_of_its_cabinet_hides_no_other() {
+    let mut cab = cabinet(&[("a.txt", b"harmless"), ("e.com", &eicar())]);
+    // The first entry begins behind the header of 36 octets and one folder of 8: size, then offset.
+    cab[48..52].copy_from_slice(&0x7000_0000_u32.to_le_bytes());
+    let found = kinds("a.cab", &cab);
+    assert!(found.contains(&FindingKind::Malware), "{found:?}");
+    assert!(found.contains(&FindingKind::Malformed), "{found:?}");
+}
+
+#[test]
+fn members_of_a_cabinet_with_one_name_are_not_clean() {
+    let found = kinds("a.cab", &cabinet(&[("a.txt", b"harmless"), ("a.txt", &eicar())]));
+    assert!(found.contains(&FindingKind::NotScanned), "{found:?}");
+}
+
+/// Found by the fuzz targets `zip`, `streams` and `7z`: a decoder made as much memory as the sender said, and the worker
+/// died of it.
+#[test]
+fn memory_is_not_made_because_a_sender_says_so() {
+    let lzip = [b"LZIP\x01\x1d".as_slice(), &[0; 30]].concat();
+    assert!(kinds("a.lz", &lzip).contains(&FindingKind::LimitReached));
+    // A second member that is hungry behind one that is not.
+    let second = [b"LZIP\x01\x0c".as_slice(), &[0; 30], b"LZIP\x01\x1d", &[0; 30]].concat();
+    assert!(kinds("a.lz", &second).contains(&FindingKind::LimitReached));
+    let member = |method: u16, head: &[u8]| {
+        let entry = Entry { methods: [method; 2], ..Entry::new(b"a.txt", b"") };
+        let mut octets = head.to_vec();
+        octets.resize(40, 0);
+        archive(&[Entry { octets, ..entry }])
+    };
+    // LZMA: version, length of the properties, properties, a dictionary of nearly 4 GiB.
+    let lzma = member(14, b"\x09\x14\x05\0\x5d\xf0\xff\xff\xff");
+    assert!(kinds("a.zip", &lzma).contains(&FindingKind::LimitReached));
+    // PPMd: 256 MiB.
+    let ppmd = member(98, &0x0FF5_u16.to_le_bytes());
+    assert!(kinds("a.zip", &ppmd).contains(&FindingKind::LimitReached));
+    // 7z: a packed header by LZMA with a dictionary of nearly 4 GiB.
+    let coder = b"\x17\x06\x00\x01\x09\x10\x00\x07\x0b\x01\x00\x01\x23\x03\x01\x01\x05\x5d\xf0\xff\xff\xff\x0c\x20\0\0";
+    let sum = |octets: &[u8]| {
+        let mut sum = flate2::Crc::new();
+        sum.update(octets);
+        sum.sum().to_le_bytes()
+    };
+    let start =
+        [&16_u64.to_le_bytes()[..], &(coder.len() as u64).to_le_bytes(), &sum(coder)].concat();
+    let head = [b"7z\xbc\xaf\x27\x1c\0\x04".as_slice(), &sum(&start), &start].concat();
+    let seven = [head.as_slice(), &[0; 16], coder].concat();
+    assert!(kinds("a.7z", &seven).contains(&FindingKind::LimitReached));
+}
+
+/// Found by the fuzz target `7z`: two members in one block whose data cannot be unpacked. The library passed over the first
+/// one's rest by asking the decoder that had failed, which turned in a circle: the worker was killed, twice.
+#[test]
+fn a_block_of_7z_that_is_broken_ends() {
+    let digits = "377abcaf271c000447a09b113b000000000000003400000000000000fd3d46a6e000350033dd003a1a08ce766495b8ac935e\
+                ac5a67dfce8297064cc2a919f7d2f2699361eb2ebf449fbc9078baf9e0d0895fef94f2d2ee4a6940000104060001093b0007\
+                0b010001212101000c3600080d0209170a01ebd3fdc17787a62d0000050211090061000000620000000000";
+    let octets: Vec<u8> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+        .collect();
+    let found = kinds("a.7z", &octets);
+    assert!(found.contains(&FindingKind::Malformed), "{found:?}");
 }

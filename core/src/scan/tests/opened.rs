@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::active::{rules, seen};
+use super::active::{compound, rules, seen};
 use super::{corpus, eicar, files_below, look, mail_with, no_tables};
 use crate::message::{View, ViewLimits};
 use crate::scan::finding::FindingKind;
@@ -94,6 +94,75 @@ fn office_documents_are_opened_with_a_password_of_the_mail() {
         let opened = rules(&seen).contains(&"SCAN_OPENED");
         assert_eq!(opened, !password.is_empty(), "{name}: {:?}", rules(&seen));
         assert_eq!(seen.facts.encrypted, password.is_empty(), "{name}");
+    }
+}
+
+/// Found when the fuzz target `ole-streams` was written: memory was made for a key of as many bits as the document says.
+#[test]
+fn a_key_of_a_length_that_no_cipher_has_is_no_key() {
+    for bits in ["80000000000", "18446744073709551615", "136", "0"] {
+        let info = format!(
+            "\u{4}\0\u{4}\0\u{40}\0\0\0<encryption><keyData keyBits='128' cipherAlgorithm='AES' cipherChaining='ChainingModeCBC' \
+             hashAlgorithm='SHA1' saltValue='AAAAAAAAAAAAAAAAAAAAAA=='/><p:encryptedKey spinCount='1' keyBits='{bits}' \
+             hashAlgorithm='SHA1' saltValue='AAAAAAAAAAAAAAAAAAAAAA==' encryptedVerifierHashInput='AAAAAAAAAAAAAAAAAAAAAA==' \
+             encryptedVerifierHashValue='AAAAAAAAAAAAAAAAAAAAAA==' encryptedKeyValue='AAAAAAAAAAAAAAAAAAAAAA=='/></encryption>"
+        );
+        let file = compound(&[("EncryptionInfo", info.as_bytes()), ("EncryptedPackage", b"x")]);
+        let seen = seen(&mail_saying("Password: secret", "a.docx", &file));
+        assert!(seen.facts.encrypted, "{bits}");
+        assert!(!rules(&seen).contains(&"SCAN_MALFORMED"), "{bits}: {:?}", rules(&seen));
+    }
+}
+
+#[test]
+fn old_workbooks_are_opened_with_excels_own_password_and_with_one_of_the_mail() {
+    let Some(folder) = corpus("docs") else { return };
+    let folder = folder.join("office/oletools-encrypted");
+    let of = |name: &str, text: &str| {
+        let octets = std::fs::read(folder.join(name)).unwrap();
+        seen(&mail_saying(text, "a.bin", &octets))
+    };
+    // Excel's own password: it is encrypted, and what acts in it is seen.
+    for (name, rule) in [
+        ("autostart-encrypt-standardpassword.xls", "ACTIVE_VBA"),
+        ("dde-test-encrypt-standardpassword.xls", "ACTIVE_DDE"),
+    ] {
+        let seen = of(name, "look at this");
+        assert!(rules(&seen).contains(&rule), "{name}: {:?}", rules(&seen));
+        assert!(seen.facts.encrypted && !rules(&seen).contains(&"SCAN_OPENED"), "{name}");
+    }
+    for name in ["encrypted.xls", "encrypted.doc"] {
+        let closed = of(name, "Password: other");
+        assert!(closed.facts.encrypted, "{name}");
+        let opened = of(name, "Password: encrypted");
+        assert!(rules(&opened).contains(&"SCAN_OPENED"), "{name}: {:?}", rules(&opened));
+        assert!(!opened.facts.encrypted, "{name}");
+    }
+}
+
+#[test]
+fn encrypted_pdfs_are_opened_without_a_password_and_with_one_of_the_mail() {
+    let Some(folder) = corpus("docs") else { return };
+    // Revision 6 (AES of 256 bits) and 4 (AES of 128) with no password, 6 with one: members and "encrypted" after no
+    // password, after another one, after the right one.
+    for (name, password, members) in [
+        ("empty_protected.pdf", "", [3, 3, 3]),
+        ("issue9972-1.pdf", "", [2, 2, 2]),
+        ("pr6531_1.pdf", "asdfasdf", [0, 0, 2]),
+    ] {
+        let octets = std::fs::read(folder.join("pdf").join(name)).unwrap();
+        for (text, wanted) in ["text", "Password: other", "Password: asdfasdf"].iter().zip(members)
+        {
+            let raw = mail_saying(text, "a.pdf", &octets);
+            let seen = seen(&raw);
+            let right = !password.is_empty() && text.ends_with(password);
+            assert_eq!(seen.facts.encrypted, !right, "{name} {text}");
+            assert_eq!(rules(&seen).contains(&"SCAN_OPENED"), right, "{name} {text}");
+            let mut view = View::build(&raw, &ViewLimits::worker());
+            let own = view.parts.len();
+            expand(&mut view, &ArchiveLimits::default());
+            assert_eq!(view.parts.len() - own, wanted, "{name} {text}");
+        }
     }
 }
 

@@ -347,17 +347,50 @@ pub(crate) fn encode<'a>(
     head
 }
 
-/// Fuzz entry: any octets as a segment, as an index and as notes. Must not panic, and what it
-/// finds lies within the input.
-pub fn fuzz_segment(octets: &[u8]) {
-    for found in walk(octets, 1) {
-        match found {
-            Found::Record(head, payload) => {
-                assert!(offset(head.block) + head.record_bytes() <= octets.len() as u64);
-                let _ = (parse_index(payload.body), Note::parse_all(payload.body));
+/// Fuzz entry: any octets as a segment, as an index and as notes; then as metadata and body of a record, which is found as
+/// it was written, and after damage not at all or as it was. Number of records.
+///
+/// # Panics
+/// When what it finds does not lie within the input, or is not what was written.
+pub fn fuzz_segment(octets: &[u8]) -> usize {
+    let mut records = 0;
+    let mut look = |segment: &[u8]| {
+        for found in walk(segment, 1) {
+            match found {
+                Found::Record(head, payload) => {
+                    assert!(offset(head.block) + head.record_bytes() <= segment.len() as u64);
+                    let _ = (parse_index(payload.body), Note::parse_all(payload.body));
+                    records += 1;
+                }
+                Found::Gap { offset, bytes, .. } => assert!(offset + bytes <= segment.len() as u64),
             }
-            Found::Gap { offset, bytes, .. } => assert!(offset + bytes <= octets.len() as u64),
         }
-    }
+    };
+    look(octets);
     let _ = (Trailer::parse(octets, 1), parse_index(octets), Note::parse_all(octets));
+    let (meta, body) = octets.split_at_checked(octets.len() / 3).unwrap_or((octets, &[]));
+    let id = CopyId::from_octets([7; 18]);
+    let place = Place {
+        kind: kind::QUEUED,
+        flags: 0,
+        segment: 1,
+        block: 0,
+        salt: 3,
+        flushed: 0,
+        stamp: 5,
+        id,
+    };
+    let mut segment = Vec::new();
+    encode(&mut segment, place, meta, b"", std::iter::once(body));
+    assert!(matches!(
+        walk(&segment, 1).next(),
+        Some(Found::Record(_, payload)) if payload.meta == meta && payload.body == body
+    ));
+    let at = octets.iter().fold(0_usize, |at, octet| at.wrapping_mul(31) + usize::from(*octet));
+    let at = at % segment.len();
+    if let Some(place) = segment.get_mut(at) {
+        *place ^= octets.first().copied().unwrap_or(1) | 1;
+    }
+    look(&segment);
+    records
 }

@@ -383,3 +383,17 @@ fn items_are_made_canonical_or_refused() {
         assert!(item::address(wrong).is_err(), "{wrong}");
     }
 }
+
+/// Found by the fuzz target `csv`: what a list shows of an entry is what the entry is removed by.
+#[test]
+fn an_address_is_shown_as_it_may_be_written() {
+    for (written, shown) in [
+        ("\"x y\"@a.example", "\"x y\"@a.example"),
+        ("\"A.b\"@A.example", "a.b@a.example"),
+        ("\"q\\\"\\\\@\"@a.example", "\"q\\\"\\\\@\"@a.example"),
+    ] {
+        let pattern = item::pattern(written).unwrap();
+        assert_eq!(pattern.to_string(), shown);
+        assert_eq!(item::pattern(shown), Ok(pattern));
+    }
+}
