@@ -35,7 +35,7 @@ pub fn fuzz_mail(raw: &[u8]) -> usize {
         patterns: None,
         hash: None,
         url_host: Some(&known),
-        classify: true,
+        reading: crate::classify::Reading::Whole,
         content: &[],
     };
     let mut scratch = Scratch::default();
