@@ -29,8 +29,7 @@ use sekisho_core::clock::Now;
 use sekisho_core::envelope::{Client, Recipient};
 use sekisho_core::message::{View, ViewLimits};
 use sekisho_core::scan::patterns::{
-    Scratch,
-    BuildReport, Fields, PatternSource, Patterns, SourceFormat, build,
+    BuildReport, Fields, PatternSource, Patterns, Scratch, SourceFormat, build,
 };
 use sekisho_core::scan::{ScanTables, examine};
 use sekisho_core::session::{Answer, ForwardPath, Session, SessionConfig, Step, Xclient};

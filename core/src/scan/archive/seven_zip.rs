@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use sevenz_rust2::{Archive, ArchiveEntry, Block, BlockDecoder, Error, Password};
 
 use super::{Budget, MEMORY_KIB_MAX, Member};
-use crate::message::ExceptionKind;
+use crate::message::{ExceptionKind, Limit};
 
 const LZMA: &[u8] = &[3, 1, 1];
 const LZMA2: &[u8] = &[0x21];
@@ -107,7 +107,7 @@ fn unpack(
 ) -> (Vec<Member>, bool) {
     let mut out = Vec::new();
     if archive.blocks.iter().any(|block| memory_kib(block) > u64::from(MEMORY_KIB_MAX)) {
-        budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        budget.limit(Limit::Memory, place, "7z that needs too much memory");
         return (names(archive, place, budget), true);
     }
     let mut source = Cursor::new(octets);
@@ -125,7 +125,7 @@ fn unpack(
             all = false;
             budget.note(ExceptionKind::Malformed, place, "7z member that cannot be read");
         }
-        out.push(Member { name: entry.name().as_bytes().to_vec(), octets: content });
+        out.push(Member::new(entry.name().as_bytes().to_vec(), content));
         Ok(!budget.is_full())
     };
     // Block by block and with one thread: the library's own reader asks the system how many cores there are, which the
@@ -153,12 +153,13 @@ fn encrypted(place: &str, budget: &mut Budget<'_>) {
 /// Names are worth a look by the attachment rules, whatever is inside.
 fn names(archive: &Archive, place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let files = archive.files.iter().filter(|file| !file.is_directory());
+    let locked = archive.blocks.iter().any(is_encrypted);
     let mut out = Vec::new();
     for file in files {
         if !budget.admits_member(place) {
             break;
         }
-        out.push(Member { name: file.name().as_bytes().to_vec(), octets: Vec::new() });
+        out.push(Member::unread(file.name().as_bytes().to_vec(), file.size(), locked));
     }
     out
 }
@@ -173,7 +174,7 @@ fn say(error: &Error, place: &str, budget: &mut Budget<'_>) {
             budget.note(ExceptionKind::NotScanned, place, "7z of a kind that is not read here");
         }
         Error::MaxMemLimited { .. } => {
-            budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+            budget.limit(Limit::Memory, place, "7z that needs too much memory");
         }
         _ => budget.note(ExceptionKind::Malformed, place, "7z that cannot be read"),
     }

@@ -93,7 +93,7 @@ pub(super) fn members(
         budget.note(ExceptionKind::Malformed, place, detail);
     }
     let name = if own_name.is_empty() { without_ending(name).into_bytes() } else { own_name };
-    vec![Member { name, octets: content }]
+    vec![Member::new(name, content)]
 }
 
 fn one(

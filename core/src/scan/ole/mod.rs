@@ -10,6 +10,8 @@ mod crypt;
 mod msg;
 mod package;
 mod powerpoint;
+mod strings;
+mod text;
 pub(super) mod vba;
 mod visio;
 
@@ -19,8 +21,9 @@ use super::archive::{Budget, Member};
 use crate::message::{ExceptionKind, FileType, detect};
 use compound::{Compound, Entry, Kind};
 
-pub(super) use compound::half;
+pub(super) use compound::{half, word};
 pub use msg::msg_to_mail;
+pub(super) use msg::unpacked_rtf;
 pub(super) use package::native_files;
 
 /// Fields of one document that are looked at.
@@ -55,6 +58,8 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
     }
     if is_encrypted(&file) {
         budget.note(ExceptionKind::Encrypted, place, "password-protected document");
+    } else {
+        out.extend(budget.text(text::of(&file), place));
     }
     for entry in &file.entries {
         // The storage of the project is there, whatever became of its streams.
@@ -113,7 +118,7 @@ fn look(
         project.embedded += 1;
         let mut source = stream;
         let (octets, _) = budget.read(&mut source, stream.len() as u64, place);
-        out.push(Member { name: entry.name.clone().into_bytes(), octets });
+        out.push(Member::new(entry.name.clone().into_bytes(), octets));
     }
     if entry.name == "VisioDocument" {
         out.extend(visio::project(stream, place, budget));
@@ -156,7 +161,7 @@ fn macros(
         }
         let mut unpacked = source.as_slice();
         let (octets, _) = budget.read(&mut unpacked, stream.len() as u64, place);
-        out.push(Member { name: format!("{name}.vba").into_bytes(), octets });
+        out.push(Member::new(format!("{name}.vba").into_bytes(), octets));
     }
     if name == "_VBA_PROJECT" || name == "__SRP_0" {
         project.present = true;
@@ -235,7 +240,7 @@ fn word_fields(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
 
 /// An object that is linked, not embedded: flag 1, and where it leads. MS-OLEDS section 2.3.3.
 fn linked(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
-    if compound::word(stream, 4).is_none_or(|flags| flags & 1 == 0) {
+    if word(stream, 4).is_none_or(|flags| flags & 1 == 0) {
         return;
     }
     let mut narrow = stream.to_vec();
