@@ -27,11 +27,13 @@ pub(super) fn archives(
     names: &[Box<str>],
 ) -> Vec<(usize, FileType)> {
     let program = matches!(kind, FileType::Pe | FileType::DosExe | FileType::Elf | FileType::MachO);
+    let ends = |name: &[u8], ending: &str| {
+        let at = name.len().checked_sub(ending.len());
+        let tail = at.and_then(|at| name.get(at..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending.as_bytes()))
+    };
     let promised = |endings: &[&str]| {
-        names.iter().any(|name| {
-            let name = name.to_ascii_lowercase();
-            endings.iter().any(|ending| name.ends_with(ending))
-        })
+        names.iter().any(|name| endings.iter().any(|ending| ends(name.as_bytes(), ending)))
     };
     let behind = if program { overlay(octets) } else { octets.len() };
     let mut out = Vec::new();

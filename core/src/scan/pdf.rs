@@ -43,7 +43,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
     active::pdf::look(octets, place, budget);
     let named = Named::of(octets);
     let mut pages = Pages::of_file(octets);
-    let mut count = 0_usize;
+    let (mut count, mut broken) = (0_usize, false);
     for at in memmem::find_iter(octets, b"stream") {
         if octets.get(..at).is_some_and(|before| before.ends_with(b"end")) {
             continue;
@@ -57,7 +57,10 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         let head = Head::before(octets.get(..at).unwrap_or_default());
         let (unfolded, failed) = contents(data, named, place, budget);
         let failed = failed.or_else(|| if is_zlib(data) { None } else { Some(0) });
-        if !encrypted && head.deflated && failed.is_some_and(|used| is_broken(data, used)) {
+        if let Some(used) = failed.filter(|_| !encrypted && head.deflated && !broken) {
+            broken = is_broken(data, used, budget);
+        }
+        if broken {
             let detail = "a stream of a PDF that cannot be read to its end";
             budget.note(ExceptionKind::Malformed, place, detail);
         }
@@ -128,8 +131,9 @@ impl Head {
 /// Whether data that should be deflated are not, before the stream ends. `used`: octets behind which they cannot be unfolded.
 /// What is missing at the very end (the check sum, the mark of the last block) is missing in files of honest writers, too, and
 /// every reader shows all the rest.
-fn is_broken(data: &[u8], used: u64) -> bool {
+fn is_broken(data: &[u8], used: u64, budget: &mut Budget<'_>) -> bool {
     let end = memmem::find(data, b"endstream").unwrap_or(data.len());
+    budget.used_input(end as u64);
     let used = usize::try_from(used).unwrap_or(usize::MAX);
     let left = data.get(..end).and_then(|data| data.get(used..)).unwrap_or_default();
     left.trim_ascii().len() > SLACK_BYTES || used == 0 && !left.trim_ascii().is_empty()
