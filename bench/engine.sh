@@ -9,7 +9,7 @@
 # Everything is delivered, whatever it is judged to be: peers do the same.
 # PROGRAMS names the directory of the programs (default: target/release), MODE through or spool,
 # AUTHENTICATION whether senders are checked (false), SPAM what becomes of spam (default: header; quarantine holds it), SHARDS how many there are (1), SETTINGS more
-# sections of the configuration, RECIPIENTS a file of addresses: all others of the domain are then refused.
+# sections of the configuration, DOMAIN_SETTINGS more settings of the domain (`classifier.enabled = false`), RECIPIENTS a file of addresses: all others of the domain are then refused.
 set -euo pipefail
 listen=$1 hop=$2 state=$3 domain=$4
 shift 4
@@ -59,6 +59,7 @@ recipient.verify = "$verify"
 quarantine.reply = "accept"
 spam.action = "${SPAM:-header}"
 scan_exception.action = "deliver"
+${DOMAIN_SETTINGS:-}
 TOML
 [ -d "$state/generations" ] || "$programs/sekisho" --data "$state" tables build > "$state/build.log" 2>&1 ||
   { cat "$state/build.log" >&2; exit 2; }

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use sekisho_core::classify::{Features, Models, base, findings};
+use sekisho_core::classify::{Features, Models, Reading, base, findings};
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::{Client, Recipient};
 use sekisho_core::message::{View, ViewLimits};
@@ -106,8 +106,13 @@ fn scan(rounds: usize, mails: &[Vec<u8>], payload: &[u8]) {
 
 /// All that looks at a mail where the generation has neither rules nor hashes, and no model is asked.
 fn signs(rounds: usize, mails: &[Vec<u8>]) {
-    let tables =
-        ScanTables { patterns: None, hash: None, url_host: None, classify: false, content: &[] };
+    let tables = ScanTables {
+        patterns: None,
+        hash: None,
+        url_host: None,
+        reading: Reading::Nothing,
+        content: &[],
+    };
     let mut scratch = Scratch::default();
     for mail in mails.iter().cycle().take(rounds * MAILS) {
         let view = View::build(mail, &ViewLimits::shard());
@@ -121,7 +126,7 @@ fn classify(rounds: usize, mails: &[Vec<u8>]) {
     let models = Models { base: base(), ..Models::default() };
     for mail in mails.iter().cycle().take(rounds * MAILS) {
         let view = View::build(mail, &ViewLimits::shard());
-        black_box(findings(&Features::of(&view), &models, 3_000));
+        black_box(findings(&Features::read(&view, Reading::Shipped), &models, 3_000));
     }
 }
 

@@ -32,6 +32,7 @@ pub use pool::{Pool, PoolCounters, PoolSettings};
 pub use sandbox::SandboxError;
 pub use worker::{WorkerArguments, worker_main};
 
+use crate::classify::Reading;
 use crate::message::{View, structure_cost};
 pub use crate::scan::Examination;
 use crate::scan::Unwanted;
@@ -75,6 +76,8 @@ pub struct Asked {
     pub cleaning: Cleaning,
     /// What the administrators of the recipients' domains look for: the expressions of each domain.
     pub content: Vec<Vec<Expression>>,
+    /// What the classifiers need that will be asked.
+    pub reading: Reading,
 }
 
 /// Why there is no examination. Always our own fault and temporary: 451.

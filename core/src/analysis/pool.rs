@@ -17,6 +17,7 @@ use super::deaths::{DEATHS_MAX, Deaths, End, hash_of};
 use super::wire::{Answer, Request, lay_out, receive_answer, send_request};
 use super::worker::WorkerArguments;
 use super::{AnalysisError, Asked, Cleaning, Examination, WORKER_ARGUMENT, now};
+use crate::classify::Reading;
 use crate::content::Content;
 use crate::scan::content::Expression;
 use crate::scan::finding::{Finding, FindingKind};
@@ -119,6 +120,7 @@ pub(super) struct Task {
     pub(super) generation: Option<Arc<PathBuf>>,
     pub(super) cleaning: Cleaning,
     pub(super) expressions: Vec<Vec<Expression>>,
+    pub(super) reading: Reading,
     #[cfg(test)]
     pub(super) misbehave: Option<String>,
 }
@@ -193,6 +195,7 @@ impl Pool {
             generation: Some(Arc::new(directory)),
             cleaning: asked.cleaning,
             expressions: asked.content,
+            reading: asked.reading,
             #[cfg(test)]
             misbehave: None,
         };
@@ -395,6 +398,7 @@ impl Slot {
             envelope_from: asked.envelope_from.clone(),
             cleaning: asked.cleaning,
             content: asked.expressions.clone(),
+            reading: asked.reading,
             #[cfg(test)]
             misbehave: asked.misbehave.clone(),
         };

@@ -16,6 +16,7 @@ use futures_lite::future::{block_on, pending};
 
 use super::pool::Task;
 use super::*;
+use crate::classify::Reading;
 use crate::content::Content;
 use crate::scan::finding::FindingKind;
 
@@ -108,6 +109,7 @@ fn asked(content: Content, misbehave: Option<&str>) -> Task {
         generation: None,
         cleaning: Cleaning::default(),
         expressions: Vec::new(),
+        reading: Reading::default(),
         misbehave,
     }
 }

@@ -16,6 +16,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::{ANSWER_BYTES_MAX, Cleaning, now};
+use crate::classify::Reading;
 use crate::content::{Content, Piece};
 use crate::scan::Examination;
 use crate::scan::content::Expression;
@@ -43,6 +44,8 @@ pub(super) struct Request {
     /// What the administrators of the recipients' domains look for: the expressions of each domain.
     #[serde(default)]
     pub(super) content: Vec<Vec<Expression>>,
+    /// What the classifiers need that will be asked.
+    pub(super) reading: Reading,
     /// Only in tests: what the worker shall do instead.
     #[cfg(test)]
     #[serde(default)]

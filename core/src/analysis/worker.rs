@@ -190,8 +190,7 @@ impl Worker {
             patterns: self.patterns.as_deref(),
             hash: generation.has_hashes().then_some(&hash),
             url_host: Some(&|host| generation.url_host(host)),
-            // A small part of what handing the mail over costs.
-            classify: true,
+            reading: request.reading,
             content: &content,
         };
         let from = request.envelope_from.as_deref();

@@ -18,6 +18,22 @@ use crate::message::View;
 pub const FEATURES_MAX: usize = 4096;
 /// Observations that are hashed before duplicates are dropped: the bound on time.
 const OBSERVED_MAX: usize = 8192;
+/// Octets of the text that are read for the shipped model alone. Its words are of 2002; what it has to say it says by the
+/// header section and the first of them.
+const SHIPPED_BYTES_MAX: usize = 4 * 1024;
+
+/// How much of a mail the classifier reads, by who will be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reading {
+    /// Nothing: nobody asks.
+    #[default]
+    Nothing,
+    /// For the shipped model alone, which has few points to give: the beginning of the text, and nothing of
+    /// Japanese mail, about which it is silent.
+    Shipped,
+    /// For a model that was trained here.
+    Whole,
+}
 
 /// Where a feature stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,12 +107,16 @@ impl Place {
 }
 
 /// What is done with features: counted by number, or kept with their texts.
-trait Sink {
+pub(super) trait Sink {
+    /// Texts are wanted, too.
+    const TEXTS: bool;
     fn put(&mut self, feature: u32, text: impl FnOnce() -> String);
     fn observed(&self) -> usize;
 }
 
 impl Sink for Vec<u32> {
+    const TEXTS: bool = false;
+
     fn put(&mut self, feature: u32, _: impl FnOnce() -> String) {
         self.push(feature);
     }
@@ -113,6 +133,8 @@ struct Texts {
 }
 
 impl Sink for Texts {
+    const TEXTS: bool = true;
+
     fn put(&mut self, feature: u32, text: impl FnOnce() -> String) {
         self.observed += 1;
         self.known.entry(feature).or_insert_with(text);
@@ -124,58 +146,114 @@ impl Sink for Texts {
 }
 
 /// Takes features in.
-pub(super) trait Gather {
-    /// One feature; nothing once the bound is reached.
-    fn one(&mut self, place: Place, text: &str);
-    /// One feature of two texts whose hashes are known.
-    fn two(&mut self, place: Place, first: &Hashed, second: &Hashed);
-    /// No more is taken.
-    fn is_full(&self) -> bool;
+pub(super) struct Gather<S> {
+    sink: S,
+    /// A text that is put together: one for all, since there are hundreds in each mail.
+    joined: Vec<u8>,
 }
 
 /// A text with its hash.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hashed {
-    text: String,
+    text: Vec<u8>,
     hash: u64,
+    filled: bool,
 }
 
 impl Hashed {
-    /// Takes `text` in the place of what was there.
-    pub(super) fn set(&mut self, text: &str) {
-        self.text.clear();
-        self.text.push_str(text);
-        self.hash = xxh3_64_with_seed(text.as_bytes(), 0);
-    }
-
     /// Whether anything is in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        !self.filled
     }
 }
 
-impl<S: Sink> Gather for S {
-    fn one(&mut self, place: Place, text: &str) {
+impl<S: Sink> Gather<S> {
+    fn new(sink: S) -> Self {
+        Self { sink, joined: Vec::with_capacity(256) }
+    }
+
+    /// One feature; nothing once the bound is reached.
+    pub(super) fn one(&mut self, place: Place, text: &[u8]) {
         if !self.is_full() {
-            let hash = xxh3_64_with_seed(text.as_bytes(), place.seed());
-            self.put(place.mark(upper(hash)), || format!("{}{text}", place.name()));
+            let hash = xxh3_64_with_seed(text, place.seed());
+            self.sink.put(place.mark(upper(hash)), || name(place, text));
         }
     }
 
-    fn two(&mut self, place: Place, first: &Hashed, second: &Hashed) {
+    /// One feature whose text is made of `pieces`.
+    pub(super) fn joined(&mut self, place: Place, pieces: &[&str]) {
+        self.built(place, |text| join(text, pieces));
+    }
+
+    /// The same, ASCII letters made small.
+    pub(super) fn lower(&mut self, place: Place, pieces: &[&str]) {
+        self.built(place, |text| {
+            join(text, pieces);
+            text.make_ascii_lowercase();
+        });
+    }
+
+    /// One feature whose text `build` writes.
+    pub(super) fn built(&mut self, place: Place, build: impl FnOnce(&mut Vec<u8>)) {
+        let mut text = std::mem::take(&mut self.joined);
+        text.clear();
+        build(&mut text);
+        self.one(place, &text);
+        self.joined = text;
+    }
+
+    /// One feature: what `head` says of a number.
+    pub(super) fn number(&mut self, place: Place, head: &str, number: usize) {
+        let mut digits = [0_u8; 20];
+        let mut from = digits.len();
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            from -= 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        let digits = digits.get(from..).and_then(|digits| std::str::from_utf8(digits).ok());
+        self.joined(place, &[head, digits.unwrap_or_default()]);
+    }
+
+    /// Takes `text` into `place`, for [`Self::two`].
+    pub(super) fn hash(place: &mut Hashed, text: &[u8]) {
+        if S::TEXTS {
+            place.text.clear();
+            place.text.extend_from_slice(text);
+        }
+        place.hash = xxh3_64_with_seed(text, 0);
+        place.filled = true;
+    }
+
+    /// One feature of two texts whose hashes are known.
+    pub(super) fn two(&mut self, place: Place, first: &Hashed, second: &Hashed) {
         if !self.is_full() {
             let mixed = first.hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ second.hash;
             let mixed = (mixed ^ place.seed()).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-            let between = if place == Place::Gap { " .. " } else { " " };
-            self.put(place.mark(upper(mixed)), || {
-                format!("{}{}{between}{}", place.name(), first.text, second.text)
+            let between: &[u8] = if place == Place::Gap { b" .. " } else { b" " };
+            self.sink.put(place.mark(upper(mixed)), || {
+                name(place, &[&first.text, between, &second.text].concat())
             });
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.observed() >= OBSERVED_MAX
+    /// No more is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.sink.observed() >= OBSERVED_MAX
     }
+}
+
+fn join(text: &mut Vec<u8>, pieces: &[&str]) {
+    pieces.iter().for_each(|piece| text.extend_from_slice(piece.as_bytes()));
+}
+
+/// A feature as it is told to an operator.
+fn name(place: Place, text: &[u8]) -> String {
+    format!("{}{}", place.name(), String::from_utf8_lossy(text))
 }
 
 /// The better half of a hash.
@@ -203,14 +281,29 @@ impl Features {
     /// read for it.
     #[must_use]
     pub fn of(view: &View<'_>) -> Self {
-        let mut list: Vec<u32> = Vec::with_capacity(2048);
-        gather(view, &mut list);
-        list.sort_unstable();
+        Self::read(view, Reading::Whole)
+    }
+
+    /// The same, as much of them as who is asked needs.
+    #[must_use]
+    pub fn read(view: &View<'_>, reading: Reading) -> Self {
+        let texts = match reading {
+            Reading::Nothing => return Self::default(),
+            Reading::Shipped => text::Texts::of(view, SHIPPED_BYTES_MAX),
+            Reading::Whole => text::Texts::of(view, text::TEXT_BYTES_MAX),
+        };
+        if reading == Reading::Shipped && texts.is_japanese() {
+            return Self { list: Vec::new(), author: headers::author(view), japanese: true };
+        }
+        let mut out = Gather::new(Vec::with_capacity(4096));
+        gather(view, &texts, &mut out);
+        let mut list: Vec<u32> = out.sink;
+        radsort::sort(&mut list);
         list.dedup();
         // Of a longer mail a part that its hashes choose: the same one of the same words each time, and
         // a sender cannot choose what is left out.
         list.truncate(FEATURES_MAX);
-        Self { list, author: headers::author(view), japanese: text::is_japanese(view) }
+        Self { list, author: headers::author(view), japanese: texts.is_japanese() }
     }
 
     /// Whether nothing was gathered.
@@ -265,20 +358,22 @@ impl TryFrom<String> for Features {
 /// The same with the text of each, for explaining.
 #[must_use]
 pub fn features_with_texts(view: &View<'_>) -> Vec<(u32, String)> {
-    let mut found = Texts::default();
-    gather(view, &mut found);
-    found.known.into_iter().take(FEATURES_MAX).collect()
+    let mut out = Gather::new(Texts::default());
+    gather(view, &text::Texts::of(view, text::TEXT_BYTES_MAX), &mut out);
+    out.sink.known.into_iter().take(FEATURES_MAX).collect()
 }
 
 /// Header section, links and structure first: they are few, and a long text must not crowd them out.
-fn gather(view: &View<'_>, out: &mut impl Gather) {
+fn gather<S: Sink>(view: &View<'_>, texts: &text::Texts<'_>, out: &mut Gather<S>) {
     headers::gather(view, out);
-    text::structure(view, out);
+    text::structure(view, texts, out);
     text::links(view, out);
     text::markup(view, out);
     let mut words = Words::of_text();
-    text::visible(view, |piece| {
+    for piece in texts.pieces() {
         words.take(piece, out);
-        !out.is_full()
-    });
+        if out.is_full() {
+            return;
+        }
+    }
 }

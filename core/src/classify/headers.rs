@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::features::{Gather, Place, upper};
-use super::text::Words;
+use super::features::{Gather, Place, Sink, upper};
+use super::text::{Words, head};
 use crate::message::{Field, View};
 
 /// Fields that are looked at.
@@ -95,65 +95,69 @@ pub(super) fn is_trace(name: &str) -> bool {
 }
 
 /// Features of `view`'s own header section.
-pub(super) fn gather(view: &View<'_>, out: &mut impl Gather) {
-    let (mut before, mut written) = (String::new(), String::new());
+pub(super) fn gather<S: Sink>(view: &View<'_>, out: &mut Gather<S>) {
+    let (mut before, mut name, mut written) = (String::new(), String::new(), Vec::new());
     for field in view.fields.iter().take(FIELDS_MAX) {
-        let name = field.name.to_ascii_lowercase();
+        name.clear();
+        name.push_str(&field.name);
+        name.make_ascii_lowercase();
         if name.len() > 40 || is_trace(&name) {
             continue;
         }
-        out.one(Place::Header, &name);
-        out.one(Place::Header, &format!("{before} {name}"));
-        before.clone_from(&name);
+        out.one(Place::Header, name.as_bytes());
+        out.joined(Place::Header, &[&before, " ", &name]);
         value(&name, field, out);
         if !matches!(name.as_str(), "to" | "cc") && written.len() < WRITTEN_BYTES_MAX {
-            written.push_str(&name);
-            written.push(':');
-            written.extend(field.value.chars().take(2 * VALUE_CHARS_MAX).map(plain));
-            written.push('\n');
+            written.extend_from_slice(name.as_bytes());
+            written.push(b':');
+            written.extend(head(&field.value, 2 * VALUE_CHARS_MAX).bytes().map(without_number));
+            written.push(b'\n');
         }
+        std::mem::swap(&mut before, &mut name);
     }
     letters(&written, out);
     addresses(view, out);
 }
 
 /// Numbers are dates and counters.
-fn plain(c: char) -> char {
-    if c.is_ascii_digit() { '0' } else { c }
+fn without_number(octet: u8) -> u8 {
+    if octet.is_ascii_digit() { b'0' } else { octet }
 }
 
-/// Every four octets: names, punctuation and quoting of a mailer, and words whatever is done to them.
-fn letters(written: &str, out: &mut impl Gather) {
-    for (at, _) in written.char_indices() {
-        if let Some(four) = written.get(at..written.ceil_char_boundary(at + 4)) {
-            out.one(Place::Letters, four);
-        }
+/// Every four octets, and the rest of a character that they cut: names, punctuation and quoting of a mailer, and words
+/// whatever is done to them.
+fn letters<S: Sink>(written: &[u8], out: &mut Gather<S>) {
+    let is_inside = |octet: &u8| octet & 0xC0 == 0x80;
+    for at in 0..written.len() {
+        let Some(rest) = written.get(at..).filter(|rest| !rest.first().is_some_and(is_inside))
+        else {
+            continue;
+        };
+        let behind = rest.get(4..).unwrap_or_default();
+        let end = 4 + behind.iter().take_while(|octet| is_inside(octet)).count();
+        out.one(Place::Letters, rest.get(..end.min(rest.len())).unwrap_or_default());
     }
 }
 
 /// What a value says, field by field.
-fn value(name: &str, field: &Field<'_>, out: &mut impl Gather) {
-    let value: String = field.value.chars().take(VALUE_CHARS_MAX).collect();
+fn value<S: Sink>(name: &str, field: &Field<'_>, out: &mut Gather<S>) {
+    let value = head(&field.value, VALUE_CHARS_MAX);
     match name {
         "subject" => {
-            Words::single(Place::Subject)
-                .take(&field.value.chars().take(300).collect::<String>(), out);
+            Words::single(Place::Subject).take(head(&field.value, 300), out);
             subject(&field.value, out);
         }
         "from" | "to" | "cc" | "reply-to" | "sender" | "errors-to" => {}
         "in-reply-to" | "references" | "message-id" => {
-            out.one(
-                Place::Header,
-                &format!("{name} {}", shape(value.split('@').next().unwrap_or(""))),
-            );
+            shaped(name, value.split('@').next().unwrap_or(""), out);
         }
         "content-type" => content_type(field, out),
         "x-mailer" | "user-agent" | "x-mimeole" => {
             let words = value.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
             for word in words.take(8) {
-                out.one(Place::Header, &format!("mailer {}", word.to_lowercase()));
+                out.joined(Place::Header, &["mailer ", &word.to_lowercase()]);
             }
-            out.one(Place::Header, &format!("mailer {}", shape(&value)));
+            shaped("mailer", value, out);
         }
         _ if name.starts_with("list-") => {}
         "mime-version"
@@ -165,40 +169,48 @@ fn value(name: &str, field: &Field<'_>, out: &mut impl Gather) {
         | "x-msmail-priority"
         | "content-disposition"
         | "content-class" => {
-            out.one(Place::Header, &format!("{name} {}", value.to_lowercase()));
+            out.joined(Place::Header, &[name, " ", &value.to_lowercase()]);
         }
-        _ => out.one(Place::Header, &format!("{name} {}", shape(&value))),
+        _ => shaped(name, value, out),
     }
 }
 
+/// What a value looks like.
+fn shaped<S: Sink>(name: &str, value: &str, out: &mut Gather<S>) {
+    out.built(Place::Header, |text| {
+        text.extend_from_slice(name.as_bytes());
+        text.push(b' ');
+        shape(value, text);
+    });
+}
+
 /// How the Subject looks, whatever it says.
-fn subject(value: &str, out: &mut impl Gather) {
+fn subject<S: Sink>(value: &str, out: &mut Gather<S>) {
     let letters = value.chars().filter(|c| c.is_alphabetic()).count();
     let capitals = value.chars().filter(|c| c.is_uppercase()).count();
     if letters > 4 {
-        out.one(Place::Subject, &format!("capitals {}", capitals * 5 / letters));
+        out.number(Place::Subject, "capitals ", capitals * 5 / letters);
     }
     if value.contains("    ") {
-        out.one(Place::Subject, "wide gap");
+        out.one(Place::Subject, b"wide gap");
     }
     if value.trim_end().ends_with('!') {
-        out.one(Place::Subject, "ends with !");
+        out.one(Place::Subject, b"ends with !");
     }
     if value.trim_end().ends_with('?') {
-        out.one(Place::Subject, "ends with ?");
+        out.one(Place::Subject, b"ends with ?");
     }
-    let head: String = value.chars().take(4).flat_map(char::to_lowercase).collect();
-    if head.starts_with("re:") {
-        out.one(Place::Subject, "answer");
+    if value.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("re:")) {
+        out.one(Place::Subject, b"answer");
     }
 }
 
 /// The type, its charset, and what a boundary is made of: each mailer has its own way.
-fn content_type(field: &Field<'_>, out: &mut impl Gather) {
-    let value: String = field.value.chars().take(300).collect();
+fn content_type<S: Sink>(field: &Field<'_>, out: &mut Gather<S>) {
+    let value = head(&field.value, 300);
     let mut pieces = value.split(';').map(str::trim);
     let kind = pieces.next().unwrap_or_default().to_lowercase();
-    out.one(Place::Header, &format!("content-type {kind}"));
+    out.joined(Place::Header, &["content-type ", &kind]);
     let mut names = String::new();
     for piece in pieces.take(8) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
@@ -206,24 +218,24 @@ fn content_type(field: &Field<'_>, out: &mut impl Gather) {
         let quoted = if value.starts_with('"') { "quoted" } else { "bare" };
         match name.as_str() {
             "boundary" => {
-                let boundary = shape(value.trim_matches('"'));
-                out.one(Place::Header, &format!("boundary {boundary}"));
+                shaped("boundary", value.trim_matches('"'), out);
             }
             "charset" => {
                 let charset = value.trim_matches('"').to_lowercase();
-                out.one(Place::Header, &format!("charset {quoted} {charset}"));
+                out.joined(Place::Header, &["charset ", quoted, " ", &charset]);
             }
             _ => {}
         }
         names.push(' ');
         names.push_str(&name);
     }
-    out.one(Place::Header, &format!("content-type with{names}"));
+    out.joined(Place::Header, &["content-type with", &names]);
 }
 
-/// Runs of capitals, small letters, digits and hexadecimal digits as one letter each: `<A0a0@`.
-fn shape(value: &str) -> String {
-    let mut out = String::with_capacity(32);
+/// Runs of capitals, small letters, digits and hexadecimal digits as one letter each: `<A0a0@`; to 32 octets and the
+/// rest of a character.
+fn shape(value: &str, out: &mut Vec<u8>) {
+    let from = out.len();
     let mut last = '\0';
     for c in value.chars() {
         let class = match c {
@@ -235,54 +247,52 @@ fn shape(value: &str) -> String {
             c => c,
         };
         if class != last {
-            out.push(class);
-            if out.len() >= 32 {
+            out.extend_from_slice(class.encode_utf8(&mut [0; 4]).as_bytes());
+            if out.len() >= from + 32 {
                 break;
             }
         }
         last = class;
     }
-    out
 }
 
 /// Who writes to whom: of the receiving side only its form, since a gateway's recipients are its own.
-fn addresses(view: &View<'_>, out: &mut impl Gather) {
+fn addresses<S: Sink>(view: &View<'_>, out: &mut Gather<S>) {
     let first = |name: &'static str| view.fields_named(name).next().map(|field| &*field.value);
     let from = first("from").unwrap_or_default();
     let (name, address) = name_and_address(from);
-    Words::single(Place::Author).take(&name.chars().take(VALUE_CHARS_MAX).collect::<String>(), out);
-    out.one(Place::Author, if name.is_empty() { "without a name" } else { "with a name" });
+    Words::single(Place::Author).take(head(name, VALUE_CHARS_MAX), out);
+    out.joined(Place::Author, &[if name.is_empty() { "without a name" } else { "with a name" }]);
     if name.contains('@') {
-        out.one(Place::Author, "address as a name");
+        out.one(Place::Author, b"address as a name");
     }
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     let domain = domain.to_lowercase();
-    out.one(Place::Author, &format!("local-part {}", shape(local)));
-    out.one(Place::Author, &format!("@{domain}"));
+    out.built(Place::Author, |text| {
+        text.extend_from_slice(b"local-part ");
+        shape(local, text);
+    });
+    out.joined(Place::Author, &["@", &domain]);
     let registered = psl::domain_str(&domain).unwrap_or_default();
-    out.one(Place::Author, &format!("@@{registered}"));
+    out.joined(Place::Author, &["@@", registered]);
     if let Some((_, top)) = domain.rsplit_once('.') {
-        out.one(Place::Author, &format!("@.{top}"));
+        out.joined(Place::Author, &["@.", top]);
     }
     if let Some(id) = first("message-id") {
         let host = id.rsplit_once('@').map_or("", |(_, host)| host.trim_end_matches('>'));
         let same = psl::domain_str(&host.to_lowercase()).unwrap_or_default() == registered;
-        out.one(
-            Place::Header,
-            if same { "message-id of the author" } else { "message-id of another" },
-        );
+        let who = if same { "the author" } else { "another" };
+        out.joined(Place::Header, &["message-id of ", who]);
     }
     if let Some(reply) = first("reply-to") {
         let (_, reply) = name_and_address(reply);
         let reply = reply.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase();
-        out.one(
-            Place::Header,
-            if reply == domain { "reply to the author" } else { "reply to another" },
-        );
+        let who = if reply == domain { "the author" } else { "another" };
+        out.joined(Place::Header, &["reply to ", who]);
     }
     for field in ["to", "cc"] {
         let form = first(field).map_or_else(|| "absent".to_owned(), |value| form(value, address));
-        out.one(Place::Header, &format!("{field} {form}"));
+        out.joined(Place::Header, &[field, " ", &form]);
     }
 }
 

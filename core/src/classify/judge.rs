@@ -119,6 +119,9 @@ fn rule(points: MilliPoints) -> Option<&'static str> {
 
 /// A mail like one that somebody reported counts from the first report on.
 fn likeness(features: &Features, models: &Models<'_>) -> Option<Finding> {
+    if models.domain.is_none() && models.gateway.is_none() {
+        return None;
+    }
     let own = Likeness::of(&features.list);
     let find = |model: Option<Model<'_>>| {
         let like = model?.like(&own, features.author)?;

@@ -22,7 +22,7 @@ mod model;
 mod tests;
 mod text;
 
-pub use features::{FEATURES_MAX, Features, features_with_texts};
+pub use features::{FEATURES_MAX, Features, Reading, features_with_texts};
 pub use fit::{FitOptions, Sample, fit};
 pub use judge::{Models, SAMPLES_FULL, findings};
 pub use likeness::Likeness;

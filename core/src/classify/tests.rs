@@ -1,5 +1,5 @@
 use super::judge::{Models, findings};
-use super::{Features, FitOptions, Model, Sample, base, features_with_texts, fit};
+use super::{Features, FitOptions, Model, Reading, Sample, base, features_with_texts, fit};
 use crate::message::{View, ViewLimits};
 use crate::policy::{Profile, preset};
 
@@ -240,4 +240,40 @@ fn a_mail_of_any_size_has_a_bounded_number_of_features() {
     let text = format!("From: a@b.example\nContent-Type: text/plain; charset=utf-8\n\n{grams}");
     assert!(view(&text).list.len() <= super::FEATURES_MAX);
     assert!(view("").list.len() < 50);
+}
+
+/// Models that a site trained, and the shipped one, hold numbers of features: a mail must have the same ones after an
+/// upgrade. Who changes them on purpose fits the shipped model anew and raises the version of the table.
+#[test]
+fn features_keep_their_numbers() {
+    let text = "From: \"T. Sender\" <t.sender@mail.example.org>\r\nTo: a@example.com, b@example.com\r\n\
+        Subject: =?utf-8?B?44GK55+l44KJ44Gb?= RE: 50% OFF!!\r\nMessage-ID: <AB12-cd.34@other.example>\r\n\
+        Reply-To: x@elsewhere.example\r\nX-Mailer: The Bat! (v1.52f)\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=\"----=_Part_01\"\r\n\r\n------=_Part_01\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\r\nDon't miss 'it', $100 for a-b-c! \
+        Donaudampfschifffahrtsgesellschaftskapit\u{e4}n \u{c9}t\u{e9} \u{304b}\u{306a}\u{6f22}\u{5b57}\u{3002}\u{30ab}\u{30ca}\r\n\
+        ------=_Part_01\r\nContent-Type: text/html\r\n\r\n<p ALIGN=center>See <a href=\"http://u@www.example.net:8080/p/Q12?r=7\">\
+        <font color='#FF0000'>here</font></a><span style=\"display:none\">hidden</span></p>\r\n------=_Part_01--\r\n";
+    let view = View::build(text.as_bytes(), &ViewLimits::shard());
+    let (whole, shipped) = (Features::of(&view), Features::read(&view, Reading::Shipped));
+    let hex = |features: &Features| -> String {
+        features.id().iter().map(|octet| format!("{octet:02x}")).collect()
+    };
+    assert!(whole.japanese && shipped.japanese && shipped.is_empty());
+    assert_eq!(Features::read(&view, Reading::Nothing), Features::default());
+    assert_eq!((whole.list.len(), hex(&whole).as_str()), (332, "13127426b428ad1734410ce3cdb1cde4"));
+}
+
+#[test]
+fn the_shipped_model_alone_is_given_the_beginning_of_a_text() {
+    let text = format!("Subject: x\n\n{}", "one two three four five\n".repeat(10));
+    let letter = |number: u32| char::from_u32(97 + number % 26).unwrap();
+    let words = (0..2_000).map(|n| format!("{}{}{} ", letter(n), letter(n / 26), letter(n / 676)));
+    let long = format!("{text}{}", words.collect::<String>());
+    let read = |text: &str, reading| {
+        Features::read(&View::build(text.as_bytes(), &ViewLimits::shard()), reading)
+    };
+    assert_eq!(read(&text, Reading::Shipped), read(&text, Reading::Whole));
+    let (part, all) = (read(&long, Reading::Shipped), read(&long, Reading::Whole));
+    assert!(!part.is_empty() && part.list.len() < all.list.len());
 }

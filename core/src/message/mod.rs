@@ -43,7 +43,7 @@ pub use encoded::blocks_of;
 pub use field::{Field, decode_field};
 pub use filetype::{FileType, detect, zip_end};
 pub use html::{Anchor, HtmlText, html_text};
-pub use normalise::{disguised_words, is_invisible, normalise};
+pub use normalise::{disguised_words, is_invisible, next_octet, normalise};
 pub use part::{Hashes, Part, PartOrigin, Span, Unread};
 pub use structure::{entities_of, first_strange_line, is_prose, structure_cost};
 pub use text::{RawUnits, TextUnits};

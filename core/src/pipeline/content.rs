@@ -4,7 +4,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::recipient::Accepted;
 use super::{Pipeline, Transaction};
+use crate::classify::Reading;
 use crate::policy::DomainSettings;
 use crate::scan::content::{Cache, ContentSet, Expression, Needle};
 
@@ -18,15 +20,22 @@ pub(super) struct Wanted {
     settings: Vec<Arc<DomainSettings>>,
     /// There were more.
     pub(super) cut: bool,
+    /// What the classifiers need that some domain asks.
+    pub(super) reading: Reading,
 }
 
 impl Wanted {
     pub(super) fn of(transaction: &Transaction) -> Self {
         let mut wanted = Self::default();
         let mut last: Option<&Arc<DomainSettings>> = None;
+        let mut domain: Option<&str> = None;
         let mut bytes = 0_usize;
         for accepted in &transaction.recipients {
             let settings = accepted.settings();
+            if domain.is_none_or(|domain| *domain != *accepted.domain.name) {
+                domain = Some(&accepted.domain.name);
+                wanted.reading = wanted.reading.max(reading(transaction, accepted));
+            }
             // Most mails have one domain, and most domains look for nothing.
             if last.is_some_and(|last| Arc::ptr_eq(last, settings)) {
                 continue;
@@ -54,6 +63,17 @@ impl Wanted {
             settings.content_expressions().into_iter().cloned().collect()
         };
         self.settings.iter().map(own).collect()
+    }
+}
+
+/// What the classifier of this recipient's domain needs.
+fn reading(transaction: &Transaction, accepted: &Accepted) -> Reading {
+    let generation = transaction.snapshot.generation();
+    let trained = |scope: &str| generation.model(scope).is_some();
+    match accepted.settings().classifier.enabled {
+        false => Reading::Nothing,
+        true if trained("") || trained(&accepted.domain.name) => Reading::Whole,
+        true => Reading::Shipped,
     }
 }
 

@@ -244,7 +244,7 @@ impl Pipeline {
         let number = transaction.snapshot.number().to_string();
         let tables = shared.data.join("generations").join(number);
         let content = content.clone();
-        let asked = Asked { cleaning, content: wanted.expressions() };
+        let asked = Asked { cleaning, content: wanted.expressions(), reading: wanted.reading };
         let examined = shared.analysis.examine_by(content, envelope_from, tables, asked).await;
         let examined = examined.map(|mut seen| {
             seen.content_cut |= wanted.cut;
@@ -278,7 +278,7 @@ impl Pipeline {
             patterns: patterns.map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
-            classify: transaction.recipients.iter().any(|one| one.settings().classifier.enabled),
+            reading: wanted.reading,
             content: &content,
         };
         let _stage = stages::enter(Stage::ScanRest);

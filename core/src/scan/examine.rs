@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::Features;
+use crate::classify::{Features, Reading};
 use crate::message::{Active, ExceptionKind, Limit, Part, PartOrigin, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
@@ -41,8 +41,8 @@ pub struct ScanTables<'t> {
     pub hash: Option<HashLookUp<'t>>,
     /// What is known of a host, or of a page (`host/path`); `None` where the generation knows none.
     pub url_host: Option<&'t dyn Fn(&str) -> HostFlags>,
-    /// Whether some recipient's domain asks the classifier, so that features are not gathered for nothing.
-    pub classify: bool,
+    /// How much the classifiers that recipients' domains ask need, so that features are not gathered for nothing.
+    pub reading: Reading,
     /// What the administrators of the recipients' domains look for in texts.
     pub content: &'t [Rc<ContentSet>],
 }
@@ -187,7 +187,7 @@ pub async fn examine(
     findings.append(&mut signs_found);
     let mut facts = facts(view, url_hosts, &findings, &marks);
     facts.sender = sender;
-    let features = if tables.classify { Features::of(view) } else { Features::default() };
+    let features = Features::read(view, tables.reading);
     let found = content::look(view, tables.content, pause).await;
     let (content, content_cut) = (found.hits, found.cut);
     Ok(Examination { findings, facts, features, content, content_cut, ..Examination::default() })

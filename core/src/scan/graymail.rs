@@ -14,8 +14,8 @@ use super::links::Links;
 use super::signs::{self, add};
 
 /// Octets at both ends of a text in which words are looked for.
-const HEAD_BYTES_MAX: usize = 4 * 1024;
-const TAIL_BYTES_MAX: usize = 16 * 1024;
+const HEAD_BYTES_MAX: usize = 2 * 1024;
+const TAIL_BYTES_MAX: usize = 8 * 1024;
 /// Links and pictures of a page that is made for many.
 const PAGE_LINKS_MIN: usize = 8;
 const PAGE_PICTURES_MIN: u32 = 4;

@@ -238,6 +238,9 @@ fn is_inside(address: IpAddr) -> bool {
 
 /// Something to click that is no address of a page.
 fn scheme(uri: &Uri, out: &mut Vec<Finding>) {
+    if uri.written.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("http")) {
+        return;
+    }
     let head: String =
         uri.written.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(20).collect();
     let head = head.to_ascii_lowercase();
@@ -260,6 +263,9 @@ fn has_mark(canonical: &str) -> bool {
 
 /// Whether a redirector belongs to a brand and leads out of it. Gates that check links for their customers do so, too.
 fn leaves_brand(outer: &Uri, end: &Uri) -> bool {
+    if outer.host == end.host {
+        return false;
+    }
     let brands = known().brands_of(&outer.host);
     let is_gate =
         ["safelinks", "safelink.", "trendmicro"].iter().any(|gate| outer.host.contains(gate));

@@ -1,6 +1,7 @@
 //! Which parts can be taken out, and when none can.
 
 use super::{base64, eicar, zip_of};
+use crate::classify::Reading;
 use crate::message::ViewLimits;
 use crate::scan::{ArchiveLimits, Cut, ScanTables, Unwanted, cuts, patterns};
 use crate::tables::Digest;
@@ -19,7 +20,7 @@ fn found(raw: &[u8]) -> Vec<Cut> {
         patterns: None,
         hash: Some(&hash),
         url_host: None,
-        classify: false,
+        reading: Reading::Nothing,
         content: &[],
     };
     let limits = (&ViewLimits::worker(), &ArchiveLimits::default());

@@ -5,6 +5,7 @@ use sha1::Sha1;
 
 use super::patterns::{BuildReport, Outcome, PatternSource, SourceFormat, build};
 use super::*;
+use crate::classify::Reading;
 use crate::message::pe::tests::program;
 use crate::tables::Digest;
 
@@ -61,7 +62,7 @@ fn signatures_of_octets_are_not_believed_of_a_file_that_is_known_to_be_good() {
             patterns: Some(&patterns),
             hash: Some(&hash),
             url_host: None,
-            classify: false,
+            reading: Reading::Nothing,
             content: &[],
         };
         let mut scratch = patterns.scratch().unwrap();

@@ -24,6 +24,7 @@ mod tiers;
 
 use super::finding::FindingKind;
 use super::*;
+use crate::classify::Reading;
 use crate::message::{View, ViewLimits};
 use crate::tables::HostFlags;
 
@@ -33,7 +34,13 @@ fn eicar() -> Vec<u8> {
 }
 
 fn no_tables() -> ScanTables<'static> {
-    ScanTables { patterns: None, hash: None, url_host: None, classify: false, content: &[] }
+    ScanTables {
+        patterns: None,
+        hash: None,
+        url_host: None,
+        reading: Reading::Nothing,
+        content: &[],
+    }
 }
 
 /// What is found, the signs of senders and structure left out: mails of tests have few fields.
@@ -225,7 +232,7 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         patterns: None,
         hash: Some(&hash),
         url_host: Some(&url_host),
-        classify: false,
+        reading: Reading::Nothing,
         content: &[],
     };
     let seen = look(&view, &tables);

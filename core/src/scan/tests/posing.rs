@@ -5,6 +5,7 @@
 //! who forges a brand's own domain is vouched for by nobody.
 
 use super::*;
+use crate::classify::Reading;
 use crate::scan::finding::Finding;
 use crate::scan::patterns::{BuildReport, PatternSource, Patterns, SourceFormat, build};
 use crate::verdict::{
@@ -125,7 +126,7 @@ impl Judge {
             patterns: Some(&self.patterns),
             hash: None,
             url_host: None,
-            classify: false,
+            reading: Reading::Nothing,
             content: &[],
         };
         let look = examine(&view, &tables, &mut self.scratch, None, &async || ());

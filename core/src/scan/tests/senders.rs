@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::classify::Reading;
 use crate::scan::finding::MilliPoints;
 
 fn signs_of(raw: &[u8]) -> Examination {
@@ -48,7 +49,7 @@ fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
         patterns: None,
         hash: None,
         url_host: Some(&url_host),
-        classify: false,
+        reading: Reading::Nothing,
         content: &[],
     };
     for (link, expected) in [
