@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use sekisho_core::classify::Reading;
 use sekisho_core::message::{View, ViewLimits, normalise};
 use sekisho_core::scan::patterns::{BuildReport, PatternSource, Patterns, SourceFormat, build};
 use sekisho_core::scan::{ScanTables, examine};
@@ -155,7 +156,7 @@ fn a_word_of_each_mail_is_found_whatever_its_charset() {
         patterns: Some(&patterns),
         hash: None,
         url_host: None,
-        classify: false,
+        reading: Reading::Nothing,
         content: &[],
     };
     let (mut found, mut reported, mut without) = (0, 0, 0);
