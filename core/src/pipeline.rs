@@ -20,9 +20,11 @@
 //! | the message's own fault (limits, malformed, kills workers) | finding, judged by policy, held by default |
 //! | copy neither delivered nor durable | 4xx; the client keeps the mail |
 
+pub mod about;
 mod answer;
 mod authenticate;
 mod clean;
+pub mod client;
 mod content;
 mod copies;
 mod engines;
@@ -88,10 +90,8 @@ pub struct Transaction {
     pub reverse_path: ReversePath,
     /// SIZE, if declared.
     pub declared_bytes: Option<u64>,
-    /// List that calls the client address bad.
-    pub bad_network: Option<Box<str>>,
-    /// List that suspects the client address.
-    pub suspect_network: Option<Box<str>>,
+    /// What tables of networks say of the client's address.
+    pub networks: client::ClientLists,
     /// What DNS lists say of it.
     listed: authenticate::Reputation,
     /// SPF, once a recipient asked for it.

@@ -22,6 +22,7 @@ mod clients;
 mod content;
 mod control_plane;
 mod damaged;
+mod decision;
 mod disk_full;
 mod dns;
 mod drain;

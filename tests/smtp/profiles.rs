@@ -116,7 +116,12 @@ impl Gate {
 
     fn delivered(&self, to: &str) -> Vec<StoredMail> {
         let mails = self.hop.mails();
-        mails.into_iter().filter(|mail| mail.envelope.rcpt_to == [to]).collect()
+        // A notice to him comes when it comes.
+        let is_notice = |mail: &StoredMail| {
+            String::from_utf8_lossy(&mail.content).contains("\r\nX-Sekisho-Notice: ")
+        };
+        let to_him = |mail: &StoredMail| mail.envelope.rcpt_to == [to] && !is_notice(mail);
+        mails.into_iter().filter(to_him).collect()
     }
 
     fn held(&self, to: &str) -> Vec<Value> {

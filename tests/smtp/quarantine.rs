@@ -95,7 +95,7 @@ fn a_held_mail_is_shown_exported_released_byte_for_byte_and_another_deleted_for_
     wait_for("the deleted item leaves the list", || {
         held(&gateway).iter().all(|item| item["item"] != delete.as_str()).then_some(())
     });
-    match gateway.control(Request::QuarantineRelease { items: vec![delete] }) {
+    match gateway.control(Request::QuarantineRelease { items: vec![delete], ham: false }) {
         Response::Items { items } => assert!(!items[0].done, "deleted is final: {items:?}"),
         Response::Refused { .. } => {}
         other => panic!("{other:?}"),
@@ -152,7 +152,8 @@ fn a_release_that_takes_long_is_said_to_be_under_way_and_repeating_it_delivers_o
     hop.behave(Behaviour { slow: Duration::from_secs(9), ..Behaviour::default() });
     let gateway = Gateway::start(&setup(&hop));
     let id = hold_one(&gateway, "slow-1@demo.test");
-    let ask = || gateway.control(Request::QuarantineRelease { items: vec![id.clone()] });
+    let ask =
+        || gateway.control(Request::QuarantineRelease { items: vec![id.clone()], ham: false });
     let first = outcome(ask());
     assert!(!first.done && first.under_way, "a truthful answer in time: {first:?}");
     assert!(first.why.contains("quarantine show"), "{first:?}");
@@ -174,7 +175,9 @@ fn a_release_that_a_kill_cut_off_is_done_by_asking_again() {
     hop.behave(Behaviour { slow: Duration::from_secs(30), ..Behaviour::default() });
     let mut gateway = Gateway::start(&setup(&hop));
     let id = hold_one(&gateway, "slow-1@demo.test");
-    let first = outcome(gateway.control(Request::QuarantineRelease { items: vec![id.clone()] }));
+    let first = outcome(
+        gateway.control(Request::QuarantineRelease { items: vec![id.clone()], ham: false }),
+    );
     assert!(first.under_way, "{first:?}");
     gateway.kill();
     hop.behave(Behaviour { slow: Duration::ZERO, ..Behaviour::default() });

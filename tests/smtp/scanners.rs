@@ -112,7 +112,7 @@ fn what_only_the_other_scanner_finds_is_held_by_its_name_and_not_released_unseen
     assert_eq!(row["engines"][0]["said"], "found Test.Word-1");
     let stages: Vec<_> =
         row["times"].as_array().unwrap().iter().map(|one| one["stage"].as_str().unwrap()).collect();
-    assert_eq!(stages, ["read", "content", "sender", "verdict"]);
+    assert_eq!(stages, ["connect", "read", "content", "sender", "verdict", "delivery"]);
 
     let figures = &gateway.status()["scanners"]["clamav"];
     assert_eq!((&figures["asked"], &figures["found"]), (&2.into(), &1.into()), "{figures}");

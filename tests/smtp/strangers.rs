@@ -45,7 +45,7 @@ fn ntt_10_a_refusal_names_address_and_list_and_an_approved_sender_passes() {
     let gateway = Gateway::start(&setup(&hop, NOT_CHECKED, &list("bad.test", ""), settings));
     let reply = rcpt(&gateway, "a@example.com");
     assert!(reply.starts_with("550"), "{reply}");
-    assert!(reply.contains("127.0.0.1") && reply.contains("list of bad.test"), "{reply}");
+    assert!(reply.contains("Mail from 127.0.0.1 blocked using list of bad.test"), "{reply}");
     let added =
         gateway.sekisho(&["list", "add", "allow", "a@example.com", "--owner", "domain:demo.test"]);
     assert!(added.status.success(), "{added:?}");
@@ -79,7 +79,7 @@ fn its_01_weights_and_codes_say_which_class_an_address_has() {
 }
 
 #[test]
-fn strangers_come_again_are_let_in_and_are_known_after_a_restart() {
+fn sm_64_strangers_come_again_are_let_in_and_are_known_after_a_restart() {
     let hop = Hop::start();
     let settings = "greylist.enabled = true\ngreylist.delay_seconds = 1\n";
     let mut gateway = Gateway::start(&setup(&hop, CHECKED, "", settings));
@@ -100,8 +100,64 @@ fn strangers_come_again_are_let_in_and_are_known_after_a_restart() {
         let rows = gateway.sekisho_json(&["log", "search", "classification=Greylist"]);
         (rows.len() >= 2).then_some(())
     });
+    let held = gateway.sekisho_json(&["quarantine", "list", "--all"]);
+    assert!(
+        held.is_empty(),
+        "SM-64: what is refused for now is in the log, not in quarantine: {held:?}"
+    );
     gateway.drain();
     gateway.up();
     let reply = rcpt(&gateway, "c@example.com");
     assert!(reply.starts_with("250"), "known after a restart: {reply}");
+}
+
+/// The table is written each ten seconds (ARCHITECTURE.md, Files): a kill takes what came since, and nothing else.
+#[test]
+fn a_kill_takes_no_more_of_the_greylist_than_its_last_ten_seconds() {
+    let hop = Hop::start();
+    let settings = "greylist.enabled = true\ngreylist.delay_seconds = 1\n";
+    let mut gateway = Gateway::start(&setup(&hop, CHECKED, "", settings));
+    assert!(rcpt(&gateway, "a@example.com").starts_with("451"));
+    sekisho_tests::wait::wait_for("the second attempt is let in", || {
+        rcpt(&gateway, "a@example.com").starts_with("250").then_some(())
+    });
+    let known = std::time::SystemTime::now();
+    let file = gateway.data().join("engine/greylist");
+    let patience = std::time::Duration::from_secs(60);
+    sekisho_tests::wait::wait_longer("the table is written", patience, || {
+        let written = std::fs::metadata(&file).and_then(|file| file.modified()).ok()?;
+        (written > known).then_some(())
+    });
+    // A stranger of just now: whether he is remembered depends on when the table was written last.
+    assert!(rcpt(&gateway, "a@friend.test").starts_with("451"));
+    gateway.kill();
+    // A kill in the middle of writing leaves the unfinished file beside the whole one.
+    std::fs::write(file.with_extension("new"), b"SKSHGRL1 torn").unwrap();
+    gateway.up();
+    let reply = rcpt(&gateway, "b@example.com");
+    assert!(reply.starts_with("250"), "known before the last ten seconds: {reply}");
+    let reply = rcpt(&gateway, "a@friend.test");
+    assert!(reply.starts_with("451"), "a stranger is asked to come again: {reply}");
+    sekisho_tests::wait::wait_for("and let in when he does", || {
+        rcpt(&gateway, "a@friend.test").starts_with("250").then_some(())
+    });
+}
+
+#[test]
+fn ntt_10_where_the_address_is_judged_with_the_content_the_refusal_names_it_too() {
+    let hop = Hop::start();
+    let settings =
+        "ip.action = \"reject\"\nip.reject_at = \"data\"\nlists.allow_skips = [\"spam\", \"ip\"]\n";
+    let gateway = Gateway::start(&setup(&hop, NOT_CHECKED, &list("bad.test", ""), settings));
+    let content = b"From: <a@example.com>\r\nSubject: a\r\n\r\nb\r\n";
+    let reply = gateway.send("bounce@lists.example", &["user@demo.test"], content).reply;
+    assert_eq!(reply.code, 550);
+    let text = reply.text();
+    assert!(text.contains("Mail from 127.0.0.1 blocked using list of bad.test"), "{text}");
+    assert!(hop.mails().is_empty());
+    // An allow entry for the author saves it: that is what waiting for the content is for.
+    let allow = ["list", "add", "allow", "a@example.com", "--owner", "domain:demo.test"];
+    assert!(gateway.sekisho(&allow).status.success());
+    let reply = gateway.send("bounce@lists.example", &["user@demo.test"], content).reply;
+    assert_eq!(reply.code, 250, "{}", reply.text());
 }

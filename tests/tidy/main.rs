@@ -14,4 +14,5 @@
 mod documents;
 mod files;
 mod licences;
+mod names;
 mod rooms;

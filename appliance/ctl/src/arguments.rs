@@ -285,6 +285,12 @@ pub(crate) struct EvalArguments {
     /// Write the curve of caught spam over held ham as SVG.
     #[arg(long)]
     pub(crate) roc: Option<PathBuf>,
+    /// Ask the DNS about the senders; without it and `--zone` nothing is known of them.
+    #[arg(long)]
+    pub(crate) dns: bool,
+    /// Answer look-ups about the senders from this zone file.
+    #[arg(long)]
+    pub(crate) zone: Option<PathBuf>,
     /// Write fold, label, points and class of each mail, separated by tabs.
     #[arg(long)]
     pub(crate) scores: Option<PathBuf>,
@@ -304,8 +310,8 @@ impl EvalArguments {
             from: None,
             to: self.to.clone(),
             trusted_hop: self.trusted_hop.clone(),
-            dns: false,
-            zone: None,
+            dns: self.dns,
+            zone: self.zone.clone(),
             lang: Lang::default(),
         }
     }
@@ -521,6 +527,13 @@ pub(crate) enum QuarantineCommand {
         /// Do it; without this it only says what it would do.
         #[arg(long)]
         yes: bool,
+    },
+    /// Put the senders of items on the allow lists of their recipients, as far as the domain lets them (Always Allow). Releases nothing.
+    #[command(after_help = examples::QUARANTINE_ALLOW)]
+    Allow {
+        /// Their ids.
+        #[arg(required = true)]
+        items: Vec<String>,
     },
     /// Delete items; their octets leave the disk within 24 hours.
     #[command(after_help = examples::QUARANTINE_DELETE)]

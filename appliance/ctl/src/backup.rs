@@ -1,9 +1,10 @@
-//! `backup` and `restore`: configuration, sources of tables, secrets. Not mail: spool, quarantine
+//! `backup` and `restore`: configuration, sources of tables, secrets, training. Not mail: spool, quarantine
 //! and log are the box's own, and generations are built again from their sources.
 //!
 //! The file is a zstd-compressed tar with the paths `config/sekisho.toml`, `config/...` (sources beside
-//! it), `secrets/...` and `changes.json`: the single changes of `list` and `recipient`, which stand in
-//! no source. Sources elsewhere on the disk (a package's rules) are named and left out.
+//! it), `secrets/...`, `training/...` (reported mails as features: they stand nowhere else) and
+//! `changes.json`: the single changes of `list` and `recipient`, which stand in no source. Sources
+//! elsewhere on the disk (a package's rules) are named and left out.
 //! It is made with mode 0600, for it holds private keys.
 
 use std::fs::{self, File};
@@ -21,8 +22,9 @@ use crate::publish::{self, position, progress_bar};
 const CONFIG_NAME: &str = "config/sekisho.toml";
 /// Sources that lie beside the configuration.
 const CONFIG_DIR: &str = "config";
-/// The directory of the data directory that is saved.
+/// The directories of the data directory that are saved.
 const SECRETS: &str = "secrets";
+const TRAINING: &str = "training";
 /// Texts of notices, beside the configuration.
 const NOTICES: &str = "notices";
 
@@ -123,6 +125,7 @@ fn files(place: &Place) -> Vec<(PathBuf, PathBuf)> {
     }
     tree(&place.etc().join(NOTICES), &Path::new(CONFIG_DIR).join(NOTICES), &mut files);
     tree(&place.data.join(SECRETS), Path::new(SECRETS), &mut files);
+    tree(&place.data.join(TRAINING), Path::new(TRAINING), &mut files);
     files
 }
 
@@ -219,8 +222,9 @@ fn target(place: &Place, name: &Path) -> Option<PathBuf> {
     if let Ok(source) = name.strip_prefix(CONFIG_DIR) {
         return (source != Path::new("")).then(|| place.etc().join(source));
     }
-    let is_secret = name.starts_with(SECRETS) && name != Path::new(SECRETS);
-    is_secret.then(|| place.data.join(name))
+    let mut saved = [SECRETS, TRAINING].into_iter().map(Path::new);
+    let is_saved = saved.any(|one| name.starts_with(one) && name != one);
+    is_saved.then(|| place.data.join(name))
 }
 
 /// Writes under another name first: a half-restored file never has the real name.
@@ -262,6 +266,8 @@ mod tests {
         fs::create_dir_all(from.etc().join("notices/ja")).unwrap();
         fs::write(from.etc().join("notices/ja/virus.txt"), "n\n").unwrap();
         fs::write(from.data.join("spool/mail"), "m\n").unwrap();
+        fs::create_dir_all(from.data.join("training")).unwrap();
+        fs::write(from.data.join("training/journal"), "t\n").unwrap();
         let file = dir.path().join("backup.tar.zst");
         assert_eq!(backup(&from, true, &file, false), Ok(Outcome::Done));
         assert_eq!(backup(&from, true, &file, false), Ok(Outcome::No), "it is there already");
@@ -277,6 +283,8 @@ mod tests {
         assert_eq!(fs::read_to_string(to.etc().join("domains.toml")).unwrap(), "d\n");
         assert_eq!(fs::read_to_string(to.data.join("secrets/key.pem")).unwrap(), "k\n");
         assert_eq!(fs::read_to_string(to.etc().join("notices/ja/virus.txt")).unwrap(), "n\n");
+        let training = fs::read_to_string(to.data.join("training/journal")).unwrap();
+        assert_eq!(training, "t\n", "what was reported is nowhere else");
         assert!(!to.data.join("spool").exists(), "mail is not part of a backup");
     }
 

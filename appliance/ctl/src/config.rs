@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use sekisho_core::analysis::worker_user;
 use sekisho_core::config::{Config, DEFAULT_TEXT, TableKind};
 use sekisho_core::control::{Request, Response};
-use sekisho_core::policy::source::parse_domains;
+use sekisho_core::notice::Templates;
+use sekisho_core::policy::source::{parse_domains, unknown_templates};
 use sekisho_core::shard::written;
 
 use crate::arguments::ConfigCommand;
@@ -58,7 +59,9 @@ fn check(place: &Place, named: Option<&Path>, json: bool) -> Ran {
                 mistakes.push(format!("{name}: {error}"));
             }
             mistakes.extend(written::sealer(&place.data, &config).err());
-            mistakes.extend(written::templates(file).err());
+            let templates = written::templates(file);
+            let texts = templates.as_ref().map(Templates::names).unwrap_or_default();
+            mistakes.extend(templates.err());
             let own = own_hosts(&config);
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             for path in domain_files(file, &config) {
@@ -66,7 +69,14 @@ fn check(place: &Place, named: Option<&Path>, json: bool) -> Ran {
                 match std::fs::read_to_string(&path) {
                     Ok(text) => {
                         let (found, of) = match parse_domains(&text, &name, &own) {
-                            Ok((_, found)) => (found, &mut warnings),
+                            Ok((domains, found)) => {
+                                mistakes.extend(domains.iter().flat_map(|one| {
+                                    let all = unknown_templates(&one.settings, &texts);
+                                    let place = format!("{name}:{}: domain {}", one.line, one.name);
+                                    all.into_iter().map(move |why| format!("{place}: {why}"))
+                                }));
+                                (found, &mut warnings)
+                            }
                             Err(found) => (found, &mut mistakes),
                         };
                         of.extend(found.iter().map(ToString::to_string));

@@ -165,6 +165,10 @@ Examples:
   sekisho quarantine release 0-01a217c319cc7f22894f5b1fb6b54ac5-0
   sekisho quarantine release 0-01a217c319cc7f22894f5b1fb6b54ac5-0 --yes";
 
+pub(crate) const QUARANTINE_ALLOW: &str = "\
+Examples:
+  sekisho quarantine allow 0-01a217c319cc7f22894f5b1fb6b54ac5-0";
+
 pub(crate) const QUARANTINE_DELETE: &str = "\
 Examples:
   sekisho quarantine delete 0-01a217c319cc7f22894f5b1fb6b54ac5-0

@@ -58,7 +58,7 @@ pub(crate) fn in_force(json: bool, told: &Told, from: u64) -> Ran {
 
 /// An entry to add, with what the settings of its owner's domain say where the command does not: what
 /// addresses are compared with (C26), and for a mailbox user's list from when it works (C28).
-fn added(place: &Place, arguments: &EntryArguments) -> Result<Entry, Failure> {
+pub(crate) fn added(place: &Place, arguments: &EntryArguments) -> Result<Entry, Failure> {
     let mut entry = entry("list add", arguments)?;
     let (name, is_account) = match &entry.owner {
         Owner::Gateway | Owner::Tenant(_) => return Ok(entry),

@@ -13,7 +13,8 @@ use crate::output::{self, shown, time};
 use crate::period;
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
-use crate::story::Lang;
+use crate::story::{Descriptions, Lang};
+use crate::tables;
 
 /// Runs one `log` command.
 pub(crate) fn run(place: &Place, json: bool, command: &LogCommand) -> Ran {
@@ -96,8 +97,11 @@ fn story(place: &Place, json: bool, mail: &str, lang: Lang) -> Ran {
     if deliveries.is_empty() {
         output::words("no row of that mail");
     }
+    // What rules say of themselves is in the tables; without them their findings are told in English.
+    let tables = (lang == Lang::Ja).then(|| tables::in_force(place).ok()).flatten();
+    let described = tables.map(|tables| Descriptions::of(&tables, lang)).unwrap_or_default();
     for row in &deliveries {
-        let told = story_of::row(row, &events, lang);
+        let told = story_of::row(row, &events, (lang, &described));
         if json {
             output::json(&serde_json::json!({ "to": row.to, "story": told.to_json() }));
         } else {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_core::config::Config;
 use sekisho_core::control::{Request, Response};
+use sekisho_core::shard::written;
 use sekisho_core::tables::publish::Publisher;
 use sekisho_core::tables::{Change, PublishError, Report, Sources};
 
@@ -61,8 +62,12 @@ pub(crate) fn read_config(place: &Place) -> Result<(String, Config), Failure> {
 
 /// The sources that a configuration names, directories opened; mistakes go to stderr, all of them.
 pub(crate) fn sources(place: &Place, text: &str, config: &Config) -> Result<Sources, Failure> {
-    Sources::of_config(config, text.to_owned(), &place.etc(), own_hosts(config))
-        .map_err(|mistakes| failed(place, "tables build", &PublishError::Sources(mistakes)))
+    let templates = written::templates(&place.config);
+    let templates = templates.map_err(|why| Failure::new("tables build", why))?;
+    let mut sources = Sources::of_config(config, text.to_owned(), &place.etc(), own_hosts(config))
+        .map_err(|mistakes| failed(place, "tables build", &PublishError::Sources(mistakes)))?;
+    sources.notices = templates.names();
+    Ok(sources)
 }
 
 /// Our own names and addresses, which cannot be next hops (SM-10).

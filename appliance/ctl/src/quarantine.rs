@@ -1,5 +1,7 @@
-//! `quarantine list|show|release|delete|export`: read from the segments, with or without an engine;
+//! `quarantine list|show|release|allow|delete|export`: read from the segments, with or without an engine;
 //! released and deleted by the engine, which is the only one that writes them.
+
+mod allow;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,9 +14,10 @@ use sekisho_core::classify::Features;
 use sekisho_core::clock::Now;
 use sekisho_core::content::{Content, Piece};
 use sekisho_core::control::{Request, Response};
-use sekisho_core::quarantine::ItemId;
 use sekisho_core::quarantine::reader::{self, Filter, Listed, Listing};
+use sekisho_core::quarantine::{ItemId, ItemState};
 use sekisho_core::spool::Damage;
+use sekisho_core::verdict::MainClass;
 use serde_json::{Value, json};
 
 use crate::arguments::{HeldFilter, QuarantineCommand};
@@ -45,8 +48,11 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
                 return Ok(Outcome::No);
             }
             let words = ("quarantine release", "deliver");
-            change(place, json, words, items, yes, |items| Request::QuarantineRelease { items })
+            let ham = train;
+            let request = |items| Request::QuarantineRelease { items, ham };
+            change(place, json, words, items, yes, request)
         }
+        QuarantineCommand::Allow { items } => allow::run(place, json, &items),
         QuarantineCommand::Delete { items, yes } => {
             let words = ("quarantine delete", "delete for good");
             change(place, json, words, items, yes, |items| Request::QuarantineDelete { items })
@@ -115,12 +121,20 @@ fn from(listed: &Listed) -> String {
     path.map_or_else(|| "<>".to_owned(), ToString::to_string)
 }
 
+/// Main class; of what was released and trained as not spam another one (SM-60).
+fn class(listed: &Listed) -> &str {
+    match &listed.state {
+        ItemState::Released { ham: true, .. } => MainClass::FalsePositive.name(),
+        _ => &listed.item.main_class,
+    }
+}
+
 fn row(listed: &Listed) -> Vec<String> {
     vec![
         listed.id.to_string(),
         time(listed.held.held_at.0),
         listed.state.name().to_owned(),
-        listed.item.main_class.to_string(),
+        class(listed).to_owned(),
         listed.item.reason.to_string(),
         shown(&from(listed)),
         shown(&listed.item.recipient.resolved.to_string()),
@@ -137,7 +151,7 @@ fn summary(listed: &Listed) -> Value {
         "state": listed.state.name(),
         "held_at": listed.held.held_at,
         "expires_at": listed.held.expires_at(),
-        "class": listed.item.main_class,
+        "class": class(listed),
         "sub_class": listed.item.sub_class,
         "category": listed.item.category,
         "reason": listed.item.reason,

@@ -45,8 +45,20 @@ pub struct DnsLists {
     pub suspect: Weight,
 }
 
+impl DnsLists {
+    /// The class of an address with this sum of weights.
+    #[must_use]
+    pub fn class(&self, weight: Weight) -> ListedAs {
+        match weight {
+            weight if self.positive > 0 && weight >= self.positive => ListedAs::Positive,
+            weight if self.suspect > 0 && weight >= self.suspect => ListedAs::Suspect,
+            _ => ListedAs::Normal,
+        }
+    }
+}
+
 /// Class of an address by the sum of what the lists say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListedAs {
     /// Nothing, or not enough.
     #[default]
@@ -84,11 +96,7 @@ pub(super) async fn listed<N: Names>(names: &N, address: IpAddr, lists: &DnsList
         }
     }
     let weight = found.iter().fold(0, |sum: Weight, (one, _)| sum.saturating_add(*one));
-    let class = match weight {
-        weight if lists.positive > 0 && weight >= lists.positive => ListedAs::Positive,
-        weight if lists.suspect > 0 && weight >= lists.suspect => ListedAs::Suspect,
-        _ => ListedAs::Normal,
-    };
+    let class = lists.class(weight);
     let most = found.iter().max_by_key(|(weight, _)| *weight).filter(|(weight, _)| *weight > 0);
     Listed { class, list: most.map_or("", |(_, list)| &list.name).into(), weight }
 }

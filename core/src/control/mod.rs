@@ -85,12 +85,40 @@ pub enum Request {
     QuarantineRelease {
         /// Ids as `quarantine list` shows them.
         items: Vec<String>,
+        /// They were trained as not spam: each becomes a False-positive (SM-60).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ham: bool,
+    },
+    /// Mails that came through were trained as spam, or as not spam, afterwards: the log says so (SM-60).
+    Reclassify {
+        /// Each with one of its recipients.
+        mails: Vec<Reclassified>,
     },
     /// Delete held mail; its octets leave the disk within 24 hours.
     QuarantineDelete {
         /// Ids as `quarantine list` shows them.
         items: Vec<String>,
     },
+}
+
+/// A mail that was trained after it was judged, as its row in the mail log has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reclassified {
+    /// Its id.
+    pub mail: String,
+    /// It is spam; else it is none.
+    pub spam: bool,
+    /// Reverse-path.
+    pub from: String,
+    /// `From:` header field, decoded.
+    pub author: String,
+    /// Forward-path as the client named it.
+    pub to: String,
+    /// Recipient's mailbox.
+    pub address: String,
+    /// Who trained it.
+    pub by: String,
 }
 
 /// Everything that can be answered.

@@ -136,7 +136,8 @@ pub struct EngineSaid {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StageTime {
-    /// `read`, `content`, `sender`, `verdict`.
+    /// `connect` (from MAIL to the end of the content), `read`, `content`, `sender`, `verdict`, `delivery` (until the next hop
+    /// answered or the copies are durable).
     pub stage: String,
     /// How long.
     pub micros: u64,
@@ -164,12 +165,16 @@ pub struct EventRow {
     pub action: String,
     /// Action details.
     pub action_details: String,
+    /// Main class that the mail has by it (SM-60): False-positive, False-negative; of a release that of the held item.
+    pub classification: String,
     /// Forward-path as the client named it.
     pub to: String,
     /// Recipient's mailbox.
     pub address: String,
     /// Reverse-path.
     pub from: String,
+    /// `From:` header field, decoded: an event of a policy shows both senders (TM-03). Empty where the mail was not seen.
+    pub author: String,
     /// Client's address.
     pub source_address: Option<IpAddr>,
     /// Who did it, for commands.

@@ -27,7 +27,7 @@ impl Tongue {
 
 /// Octets of a template.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
-/// The template for asks that name one that does not exist.
+/// The template for asks that name none, or one whose file is gone.
 const DEFAULT: &str = "policy";
 /// Tokens that a template may have.
 pub(super) const TOKENS: &[&str] = &[
@@ -97,6 +97,15 @@ impl Templates {
             all.insert((tongue, name.into()), template);
         }
         Ok(Self(all))
+    }
+
+    /// Names of all of them.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.keys().map(|(_, name)| name.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The text of that name; one that is in the other language only is better than none.

@@ -2,11 +2,13 @@
 //! for at RCPT where a domain greylists; everything else begins with the message and is waited for when it has been looked at.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::message::Message;
 use super::{Pipeline, Transaction, rows};
 use crate::authn::{
-    AuthResult, Authentication, Listed, ListedAs, Pending, PendingListed, SpfChecks, Subject,
+    AuthResult, Authentication, DnsLists, Listed, ListedAs, Pending, PendingListed, SpfChecks,
+    Subject,
 };
 use crate::clock::Now;
 use crate::content::Content;
@@ -22,6 +24,8 @@ use crate::verdict::{AuthEvidence, sender_ip_evidence};
 pub(super) struct Reputation {
     pending: Option<PendingListed>,
     answer: OnceCell<Listed>,
+    /// The lists that are asked, and what makes an address bad.
+    lists: Arc<DnsLists>,
 }
 
 impl Reputation {
@@ -35,22 +39,18 @@ impl Reputation {
             let _ = self.answer.set(listed);
         }
     }
-
-    /// The list that gives the address this class, if it was waited for.
-    pub(super) fn list(&self, class: ListedAs) -> Option<&str> {
-        self.answer.get().filter(|listed| listed.class == class).map(|listed| &*listed.list)
-    }
 }
 
 impl Transaction {
-    /// The list that calls the client's address bad.
-    pub(super) fn bad(&self) -> Option<&str> {
-        self.bad_network.as_deref().or_else(|| self.listed.list(ListedAs::Positive))
+    /// The class that tables and DNS lists, as far as they were waited for, give the client's address, and the list.
+    pub(super) fn client_class(&self) -> Option<(ListedAs, &str)> {
+        self.networks.class(self.listed.answer.get(), &self.listed.lists)
     }
 
-    /// The list that suspects it.
-    pub(super) fn suspect(&self) -> Option<&str> {
-        self.suspect_network.as_deref().or_else(|| self.listed.list(ListedAs::Suspect))
+    /// The list that calls the client's address bad.
+    pub(super) fn bad(&self) -> Option<&str> {
+        let bad = self.client_class().filter(|(class, _)| *class == ListedAs::Positive);
+        bad.map(|(_, list)| list)
     }
 }
 
@@ -60,8 +60,8 @@ impl Pipeline {
         let shared = &self.rooms().shared;
         let lists = shared.dns_lists.load_full();
         let asks = !allowed && !lists.lists.is_empty();
-        let pending = asks.then(|| shared.authenticators.listed(client, lists));
-        Reputation { pending, answer: OnceCell::new() }
+        let pending = asks.then(|| shared.authenticators.listed(client, Arc::clone(&lists)));
+        Reputation { pending, answer: OnceCell::new(), lists }
     }
 
     fn subject(&self, transaction: &Transaction) -> Subject {
@@ -140,7 +140,7 @@ impl Pipeline {
     }
 }
 
-/// Everything that does not speak for the sender, for a recipient of a domain with these settings.
+/// What the checks of the sender came to, for a recipient of a domain with these settings.
 pub(super) fn evidence(message: &Message, settings: &DomainSettings) -> Vec<AuthEvidence> {
     let sender = message.transaction.reverse_path.iter();
     let domains = sender.chain(&message.head.authors).map(|mailbox| &*mailbox.domain);

@@ -3,26 +3,27 @@
 use super::Transaction;
 use super::message::{Judged, Message};
 use crate::analysis::Cleaning;
-use crate::policy::{Action, ActionSettings, Decision, MatchedRule, RemovedByRule};
+use crate::policy::{Action, Decision, DomainSettings, MatchedRule, RemovedByRule};
 use crate::rewrite::{Removed, Why};
 use crate::scan::{Cut, Examination};
 
 /// What the domain of some recipient takes out.
 pub(super) fn cleaning(transaction: &Transaction) -> Cleaning {
-    let wants = |wanted: fn(&ActionSettings) -> Action| {
-        transaction.recipients.iter().any(|one| wanted(&one.settings().actions) == Action::Clean)
+    let wants = |wanted: fn(&DomainSettings) -> bool| {
+        transaction.recipients.iter().any(|one| wanted(one.settings()))
     };
     Cleaning {
-        malware: wants(|actions| actions.virus),
-        active: wants(|actions| actions.active_content),
+        malware: wants(DomainSettings::cleans_malware),
+        active: wants(|settings| settings.actions.active_content == Action::Clean),
     }
 }
 
-/// What is cut out of the copies of this decision: for each setting that cleans, its own parts. They are
+/// What is cut out of the copies of this decision, held ones too: for each setting that cleans, its own parts. They are
 /// leaves of one tree, so that two of them are the same or apart.
 pub(super) fn cuts(examination: &Examination, decision: &Decision) -> Vec<Cut> {
     let cleans = |name: &str| {
-        let asked = |rule: &MatchedRule| rule.action == Action::Clean && &*rule.name == name;
+        let asked =
+            |rule: &MatchedRule| rule.acts() && rule.action == Action::Clean && &*rule.name == name;
         decision.matched.iter().any(asked)
     };
     let mut out = Vec::new();
@@ -64,7 +65,7 @@ pub(super) fn removed<'m>(cuts: &'m [Cut], decision: &'m Decision) -> Vec<Remove
 
 /// What was taken out of this recipient's copy, for the log.
 pub(super) fn told(message: &Message, judged: &Judged) -> Vec<String> {
-    if judged.decision.action != Action::Clean {
+    if !judged.decision.cleans() {
         return Vec::new();
     }
     let told = |part: Removed<'_>| {

@@ -68,12 +68,10 @@ impl Wanted {
 
 /// What the classifier of this recipient's domain needs.
 fn reading(transaction: &Transaction, accepted: &Accepted) -> Reading {
-    let generation = transaction.snapshot.generation();
-    let trained = |scope: &str| generation.model(scope).is_some();
-    match accepted.settings().classifier.enabled {
-        false => Reading::Nothing,
-        true if trained("") || trained(&accepted.domain.name) => Reading::Whole,
-        true => Reading::Shipped,
+    if accepted.settings().classifier.enabled {
+        transaction.snapshot.generation().reading(&accepted.domain.name)
+    } else {
+        Reading::Nothing
     }
 }
 

@@ -109,7 +109,7 @@ impl Message {
     ) {
         let Some(first) = group.first().copied() else { return };
         let Some(accepted) = self.transaction.recipients.get(usize::from(first)) else { return };
-        let Some(Judged { verdict, decision }) = judged.get(usize::from(first)) else { return };
+        let Some(Judged { verdict, decision, .. }) = judged.get(usize::from(first)) else { return };
         let smtputf8 = self.received.envelope.smtputf8;
         let mut needs = Needs::of(self.head.section(), content, smtputf8);
         needs.eight_bit |= self.received.traits.eight_bit;

@@ -4,8 +4,40 @@ use std::net::IpAddr;
 
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
-use crate::policy::{self, ListEntry};
+use crate::policy::{self, ListDecision, ListEntry, ListSettings};
 use crate::tables::{self, SenderEntry, Snapshot};
+
+/// Whom a mail is from, as far as that is known: what sender lists are asked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'m> {
+    /// Address of the client.
+    pub client: Option<IpAddr>,
+    /// Reverse-path.
+    pub sender: Option<&'m Mailbox>,
+    /// Mailboxes of the From field; none before the header is known.
+    pub authors: &'m [Mailbox],
+}
+
+impl Who<'_> {
+    /// What the sender lists of a recipient say.
+    #[must_use]
+    pub fn decision(
+        self,
+        tables: &Snapshot,
+        recipient: &Mailbox,
+        settings: &ListSettings,
+        now: UnixMillis,
+    ) -> ListDecision {
+        let client = self.client.map(|client| client_entries(tables, recipient, client, now));
+        let mut envelope = client.unwrap_or_default();
+        if let Some(sender) = self.sender {
+            envelope.extend(sender_entries(tables, recipient, sender, now));
+        }
+        let entries = |author| sender_entries(tables, recipient, author, now);
+        let header = policy::lists::of_authors(self.authors.iter().map(entries), settings, now);
+        policy::lists::choose(&envelope, &header, settings, now)
+    }
+}
 
 /// Entries for `recipient` that match the mailbox `sender`.
 #[must_use]

@@ -21,6 +21,8 @@ const JOBS_MAX: usize = 100_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Doing {
     Release,
+    /// It was trained as not spam, too.
+    ReleaseAsHam,
     Delete,
 }
 
@@ -102,7 +104,7 @@ impl Jobs {
 
     fn lane(&mut self, doing: Doing) -> &mut Lane {
         match doing {
-            Doing::Release => &mut self.releases,
+            Doing::Release | Doing::ReleaseAsHam => &mut self.releases,
             Doing::Delete => &mut self.deletions,
         }
     }

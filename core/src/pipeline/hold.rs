@@ -1,13 +1,12 @@
 //! What is stored of a held mail: the fields of `HeldMail` from everything that is known.
 
-use std::collections::HashMap;
-
 use super::Pipeline;
 use super::message::{Judged, Message};
 use super::rescan::RULE;
 use crate::policy::{self, Action, Decision, DomainSettings};
 use crate::quarantine::{Attachment, HeldItem, HeldMail, MatchedRule};
-use crate::verdict::{Contribution, ListDecision, Verdict};
+use crate::scan::finding::Finding;
+use crate::verdict::{self, Contribution, ListDecision};
 
 /// Rules that are kept of one verdict, the weightiest first.
 const RULES_MAX: usize = 50;
@@ -15,6 +14,8 @@ const RULES_MAX: usize = 50;
 /// its own: what is kept here is written as often as the mail has recipients.
 const ATTACHMENTS_MAX: usize = 50;
 const NAME_BYTES_MAX: usize = 255;
+/// Octets of what a rule found, with the place.
+const DETAIL_BYTES_MAX: usize = 400;
 
 /// The record of a held copy for the recipients of `group`.
 pub(super) fn held_mail(
@@ -74,21 +75,41 @@ pub(super) fn attachments(message: &Message) -> Vec<Attachment> {
         .collect()
 }
 
-/// Contributions of a verdict, largest first.
-pub(super) fn rules(message: &Message, verdict: &Verdict) -> Vec<MatchedRule> {
-    let mut heaviest: Vec<&Contribution> = verdict.contributions.iter().collect();
-    heaviest.sort_by(|a, b| b.points.abs().cmp(&a.points.abs()).then(a.rule.cmp(&b.rule)));
-    heaviest.truncate(RULES_MAX);
-    let examination = &message.examination;
-    let findings = examination.findings.iter().chain(&examination.engine_findings).rev();
-    let details: HashMap<&str, &str> =
-        findings.map(|finding| (&*finding.rule, &*finding.detail)).collect();
-    let rule = |one: &Contribution| MatchedRule {
+/// Contributions of a verdict, largest first; what decided is among them, whatever it weighs.
+pub(super) fn rules(judged: &Judged) -> Vec<MatchedRule> {
+    let verdict = &judged.verdict;
+    let found = verdict::ordered(&judged.found);
+    let mut all: Vec<(&Contribution, Option<&Finding>)> = verdict
+        .contributions
+        .iter()
+        .enumerate()
+        .map(|(at, one)| (one, found.get(at).copied()))
+        .collect();
+    let weight = |one: &Contribution| std::cmp::Reverse(one.points.unsigned_abs());
+    if all.len() > RULES_MAX {
+        let decided = |rule: &str| verdict.detections.iter().any(|known| *known.rule == *rule);
+        all.sort_by_key(|(one, _)| (!decided(&one.rule), weight(one)));
+        all.truncate(RULES_MAX);
+    }
+    all.sort_by(|(a, _), (b, _)| weight(a).cmp(&weight(b)).then(a.rule.cmp(&b.rule)));
+    let rule = |(one, found): (&Contribution, Option<&Finding>)| MatchedRule {
         name: one.rule.clone(),
         points: one.points,
-        detail: clip(details.get(&*one.rule).copied().unwrap_or_default(), NAME_BYTES_MAX).into(),
+        detail: clip(found.map_or("", |found| &found.detail), DETAIL_BYTES_MAX).into(),
+        stage: match found.map(|found| found.kind.stage()) {
+            // What is no finding is a result about the sender.
+            None => "sender".into(),
+            Some("spam") => "".into(),
+            Some(stage) => stage.into(),
+        },
+        not_counted: !one.counted,
     };
-    heaviest.into_iter().map(rule).collect()
+    all.into_iter().map(rule).collect()
+}
+
+/// A client's address that is in a list, as a rule that matched.
+pub(super) fn client_rule(list: &str, client: std::net::IpAddr) -> MatchedRule {
+    MatchedRule { name: list.into(), detail: client.to_string().into(), ..MatchedRule::default() }
 }
 
 /// The list entry that was judged with, in words.
@@ -118,7 +139,7 @@ pub(super) fn decided_by(decision: &Decision, settings: &DomainSettings) -> Box<
 }
 
 fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
-    let one @ Judged { verdict, decision } = judged.get(usize::from(index))?;
+    let one @ Judged { verdict, decision, .. } = judged.get(usize::from(index))?;
     let (class, sub_class) = one.class();
     let accepted = message.transaction.recipients.get(usize::from(index))?;
     let reason = decision.reason.or(verdict.reason);
@@ -135,7 +156,7 @@ fn item(message: &Message, judged: &[Judged], index: u16) -> Option<HeldItem> {
         likelihood: verdict.likelihood.name().into(),
         points: verdict.points,
         list_entry: list_entry(&verdict.list).into(),
-        rules: rules(message, verdict),
+        rules: rules(one),
         action: decision.action.key().into(),
         reply: None,
     })
@@ -151,4 +172,47 @@ impl Pipeline {
 /// The beginning of `text`, at most `bytes_max` octets.
 pub(super) fn clip(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::policy::{Facts, Profile, decide, preset};
+    use crate::scan::finding::FindingKind;
+
+    fn finding(kind: FindingKind, rule: &str, points: i32, detail: &str) -> Finding {
+        Finding { kind, rule: rule.into(), points, detail: detail.into(), log_only: false }
+    }
+
+    fn kept(found: Vec<Finding>) -> Vec<MatchedRule> {
+        let settings = preset(Profile::Securemail);
+        let verdict = verdict::judge(&found, &[], &settings.weights, ListDecision::None);
+        let decision = decide(&verdict, &settings, &Facts::default());
+        rules(&Judged { verdict: Rc::new(verdict), found: Rc::new(found), decision })
+    }
+
+    #[test]
+    fn what_decided_is_kept_whatever_it_weighs_among_many_rules() {
+        let mut found: Vec<Finding> =
+            (0..90).map(|n| finding(FindingKind::Spam, &format!("R{n:02}"), 10 + n, "")).collect();
+        found.push(finding(FindingKind::Malware, "Bad.File", 0, "a.exe"));
+        found.push(finding(FindingKind::LimitReached, "SCAN_LIMIT", 0, "2: too deep"));
+        let kept = kept(found);
+        assert_eq!(kept.len(), RULES_MAX);
+        let of = |name: &str| kept.iter().find(|one| &*one.name == name);
+        let virus = of("Bad.File").expect("what decided");
+        assert_eq!((&*virus.stage, &*virus.detail), ("virus", "a.exe"));
+        assert!(of("SCAN_LIMIT").is_some() && of("R89").is_some() && of("R00").is_none());
+        assert_eq!(&*kept[0].name, "R89", "the weightiest first");
+    }
+
+    #[test]
+    fn two_findings_of_one_rule_keep_each_its_own_text() {
+        let one = |detail| finding(FindingKind::Attachment, "ATTACH_DANGEROUS", 0, detail);
+        let kept = kept(vec![one("x.exe"), one("y.exe")]);
+        let details: Vec<&str> = kept.iter().map(|one| &*one.detail).collect();
+        assert_eq!(details, ["x.exe", "y.exe"]);
+    }
 }

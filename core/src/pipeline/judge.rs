@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Accepted;
+use super::about::About;
 use super::authenticate::evidence;
-use super::entries::sender_entries;
+use super::entries::Who;
 use super::message::{Judged, Message};
 use crate::classify::{self, Models};
-use crate::policy::{self, AttachmentFact, Bypassed, Decision, Facts, ListDecision, ScopeMask};
+use crate::policy::{Bypassed, Decision, ListDecision, ScopeMask};
 use crate::scan::finding::{Finding, FindingKind};
 use crate::tables::Bypass;
 use crate::verdict::{self, AuthEvidence, Verdict};
@@ -56,14 +57,16 @@ impl Message {
         let settings = accepted.settings();
         let mut findings = self.examination.findings.clone();
         findings.extend_from_slice(self.engine_findings(settings.actions.engines));
-        findings.extend(self.network_findings());
+        let client = self.transaction.client;
+        let listed = self.transaction.client_class();
+        findings.extend(listed.and_then(|class| super::client::finding(class, client)));
         findings.extend(self.unreadable());
         findings.extend(self.impersonation(accepted));
         findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
         let verdict = verdict::judge(&findings, &auth, &settings.weights, list);
         let decision = self.decide_within(accepted, &verdict, (&auth, scope));
-        Judged { verdict: Rc::new(verdict), decision }
+        Judged { verdict: Rc::new(verdict), found: Rc::new(findings), decision }
     }
 
     /// A mail that breaks the reader of signatures is judged as one that breaks another reader.
@@ -128,38 +131,21 @@ impl Message {
     ) -> Decision {
         let headers: Vec<(&str, &str)> =
             self.head.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let seen = &self.examination.facts;
-        let attachments: Vec<AttachmentFact> =
-            seen.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> =
-            seen.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
-        let at = self.transaction.begun.unix;
-        let snapshot = &self.transaction.snapshot;
-        let bypasses: Vec<Bypassed<'_>> =
-            snapshot.bypasses().of(&accepted.domain.name, at).map(bypassed).collect();
-        let facts = Facts {
+        let about = About {
+            examination: &self.examination,
+            headers: &headers,
             message_bytes: self.received.bytes,
             recipients: self.named,
-            attachments: &attachments,
-            attachments_count: seen.attachments_count,
-            headers: &headers,
-            unread_names: &unread,
-            cleaned: !self.examination.cuts.is_empty(),
-            active_cleaned: !self.examination.active_cuts.is_empty(),
-            body_blank: seen.body_blank,
-            high_risk: policy::high_risk(&self.examination.findings),
             sender: self.transaction.reverse_path.as_ref(),
             authors: &self.head.authors,
             reply_to: &self.head.reply_to,
             client: Some(self.transaction.client),
             auth,
-            content: &self.examination.content,
-            content_cut: self.examination.content_cut,
-            at,
+            at: self.transaction.begun.unix,
             scope,
-            bypasses: &bypasses,
         };
-        let mut decision = policy::decide(verdict, accepted.settings(), &facts);
+        let domain = (&*self.transaction.snapshot, &*accepted.domain.name);
+        let mut decision = about.decide(verdict, accepted.settings(), domain);
         self.settle_redirect(accepted, &mut decision);
         decision
     }
@@ -169,36 +155,15 @@ impl Message {
         if matches!(accepted.list, ListDecision::Bypass) || self.head.authors.is_empty() {
             return accepted.list.clone();
         }
-        let now = self.transaction.begun.unix;
-        let tables = &self.transaction.snapshot;
-        let recipient = &accepted.recipient.resolved;
-        let mut envelope =
-            super::entries::client_entries(tables, recipient, self.transaction.client, now);
-        if let Some(sender) = &self.transaction.reverse_path {
-            envelope.extend(sender_entries(tables, recipient, sender, now));
-        }
-        let header: Vec<_> = self
-            .head
-            .authors
-            .iter()
-            .flat_map(|author| sender_entries(tables, recipient, author, now))
-            .collect();
-        policy::lists::choose(&envelope, &header, &accepted.settings().lists, now)
-    }
-
-    fn network_findings(&self) -> impl Iterator<Item = Finding> + '_ {
-        let finding = |kind, list: &str| Finding {
-            kind,
-            rule: list.into(),
-            points: 0,
-            detail: self.transaction.client.to_string().into(),
-            log_only: false,
+        let who = Who {
+            client: Some(self.transaction.client),
+            sender: self.transaction.reverse_path.as_ref(),
+            authors: &self.head.authors,
         };
-        let bad = self.transaction.bad();
-        let suspect = self.transaction.suspect();
-        bad.map(|list| finding(FindingKind::NetworkPositive, list))
-            .into_iter()
-            .chain(suspect.map(move |list| finding(FindingKind::NetworkSuspect, list)))
+        let tables = &self.transaction.snapshot;
+        let settings = &accepted.settings().lists;
+        let now = self.transaction.begun.unix;
+        who.decision(tables, &accepted.recipient.resolved, settings, now)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::envelope::{Client, Mailbox};
 use crate::message::{self, View, ViewLimits, trace};
 use crate::policy::{self, Action, Decision, GroupReply};
 use crate::reply::{Enhanced, Reply};
+use crate::scan::finding::Finding;
 use crate::scan::{self, Examination, ScanTables};
 use crate::session::Received;
 use crate::shard::counters::Counter;
@@ -108,6 +109,8 @@ impl Head {
 pub(super) struct Judged {
     /// Shared by the recipients that it is the same for.
     pub(super) verdict: Rc<Verdict>,
+    /// What the verdict was given on, that of this recipient's domain among it: where the log has its details from.
+    pub(super) found: Rc<Vec<Finding>>,
     pub(super) decision: Decision,
 }
 
@@ -171,6 +174,7 @@ impl Pipeline {
         times.lap("sender");
         let auth_evidence = verdict::auth_evidence(&authentication);
         let at = Now::read();
+        times.before("connect", at.mono.since(transaction.begun.mono));
         let address = client.address.ip().to_canonical();
         let known_client = self.rooms.shared.senders.knows(address, at.mono);
         let named = u32::try_from(transaction.recipients.len()).unwrap_or(u32::MAX);
@@ -196,7 +200,7 @@ impl Pipeline {
         for (judged, decision) in judged.iter_mut().zip(decisions) {
             judged.decision = decision;
         }
-        self.carry_out(&message, &judged, group, content).await
+        self.carry_out(message, &judged, group, content).await
     }
 
     pub(super) async fn head(&self, content: &Content) -> Result<Head, Reply> {
@@ -306,17 +310,17 @@ impl Pipeline {
     /// the first final dot is.
     async fn carry_out(
         &self,
-        message: &Message,
+        mut message: Message,
         judged: &[Judged],
         group: GroupReply,
         content: &Content,
     ) -> Reply {
         let mut outcomes: Vec<Outcome> = vec![Outcome::Open; judged.len()];
-        let held = match self.hold_all(message, judged, content, &mut outcomes).await {
+        let held = match self.hold_all(&message, judged, content, &mut outcomes).await {
             Ok(held) => held,
             Err(reply) => {
                 self.log(
-                    message,
+                    &message,
                     judged,
                     &rows::all(judged.len(), &Outcome::Refused(reply.clone())),
                 );
@@ -333,20 +337,23 @@ impl Pipeline {
                 }
                 Action::Reject => {
                     self.rooms.count(Counter::RecipientsRejected);
-                    *outcome = Outcome::Refused(rejection(judged));
+                    *outcome = Outcome::Refused(rejection(&message, judged));
                 }
                 _ => {}
             }
         }
-        if dropped && let Err(reply) = self.log_drops(message, judged, &outcomes).await {
+        if dropped && let Err(reply) = self.log_drops(&message, judged, &outcomes).await {
             return reply;
         }
-        let outgoing = self.outgoing(message, judged, content).await;
+        let outgoing = self.outgoing(&message, judged, content).await;
         let mut others_got = Vec::new();
         let reply = if outgoing.copies.is_empty() {
             match group {
-                GroupReply::Accept => accepted(message),
-                GroupReply::Reject => judged.first().map_or_else(|| accepted(message), rejection),
+                GroupReply::Accept => accepted(&message),
+                GroupReply::Reject => {
+                    let refused = |first| rejection(&message, first);
+                    judged.first().map_or_else(|| accepted(&message), refused)
+                }
             }
         } else {
             let others = if held || dropped { Others::Durable } else { Others::None };
@@ -361,6 +368,8 @@ impl Pipeline {
             }
             settled.reply
         };
+        message.times.lap("delivery");
+        let message = &message;
         self.remember_sender(message, judged, &reply);
         self.send_notices(message, judged, &reply).await;
         self.log(message, judged, &outcomes);

@@ -9,7 +9,6 @@ use super::message::{Judged, Message};
 use super::rows;
 use crate::authn::AuthResult;
 use crate::notice::{self, About, Allowed, Facts, Numbered, Sender, Told};
-use crate::policy::Action;
 use crate::reply::Reply;
 use crate::scan::finding::Finding;
 use crate::shard::counters::Counter;
@@ -108,12 +107,21 @@ fn facts<'m>(message: &'m Message, judged: &[Judged], host_name: &'m str) -> Fac
         examination.findings.iter().filter(counts).map(|found| &*found.rule).collect();
     viruses.sort_unstable();
     viruses.dedup();
-    // What was taken out is what it is about, if anything was.
-    let cleaned = judged.iter().any(|judged| judged.decision.action == Action::Clean);
-    let files: Vec<&str> = match cleaned {
-        true => examination.cuts.iter().map(|cut| &*cut.name).collect(),
-        false => examination.facts.attachments.iter().map(|one| &*one.name).collect(),
+    // What was taken out is what it is about, if anything was; else the attachments that malware was found in, as far as
+    // somebody says where. An engine of others does not.
+    let cleaned = judged.iter().any(|judged| judged.decision.cleans());
+    let all = || examination.facts.attachments.iter().map(|one| &*one.name);
+    let infected = |name: &&str| {
+        !name.is_empty()
+            && examination.findings.iter().filter(counts).any(|found| found.detail.contains(*name))
     };
+    let mut files: Vec<&str> = match cleaned && !examination.cuts.is_empty() {
+        true => examination.cuts.iter().map(|cut| &*cut.name).collect(),
+        false => all().filter(infected).collect(),
+    };
+    if files.is_empty() {
+        files = all().collect();
+    }
     Facts {
         viruses,
         files,

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use super::answer;
+use super::client::ClientLists;
 use super::entries::{client_entries, sender_entries};
-use super::{Pipeline, Transaction};
+use super::{Pipeline, Transaction, hold};
 use crate::clock::Now;
 use crate::deliver::Callout;
 use crate::envelope::{Client, Envelope, Mailbox, Recipient};
@@ -15,7 +17,8 @@ use crate::policy::{self, Action, DomainSettings, ListDecision, RejectAt, Verify
 use crate::reply::{Enhanced, Reply};
 use crate::session::{Answer, ForwardPath, RcptTo, grammar};
 use crate::stages::{self, Stage};
-use crate::tables::{DomainRef, NetworkClass, Resolution};
+use crate::tables::{DomainRef, Resolution};
+use crate::verdict::{MainClass, Reason};
 
 /// A recipient that was accepted at RCPT, with what was found out about it then.
 #[derive(Clone, Debug)]
@@ -61,6 +64,19 @@ impl Pipeline {
                     Logged::No => {}
                     Logged::Yes => {
                         self.log_refused_recipient(transaction, &asked, &reply, now.unix)
+                    }
+                    Logged::Blocked(list) => {
+                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
+                            row.classification = MainClass::Blacklisted.name().to_owned();
+                            row.reason = Reason::BlockList.key().to_owned();
+                            row.list_entry = hold::list_entry(&list);
+                        });
+                    }
+                    Logged::Client(list) => {
+                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
+                            row.reason = Reason::WebReputation.key().to_owned();
+                            row.rules = vec![hold::client_rule(&list, transaction.client)];
+                        });
                     }
                     Logged::Greylisted => {
                         self.log_greylisted(transaction, &asked, &reply, now.unix);
@@ -193,7 +209,7 @@ impl Pipeline {
         // TM-38, SM-56: a block entry whose action is reject answers here.
         if policy::block_at_rcpt(settings, list) == Some(Action::Reject) {
             let text = "Sender is blocked by the recipient";
-            return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Yes));
+            return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Blocked(list.clone())));
         }
         // h: NTT-10, the reply names address and list.
         if !policy::network_refusal(settings, list, RejectAt::Rcpt) {
@@ -201,9 +217,8 @@ impl Pipeline {
         }
         transaction.listed.wait().await;
         if let Some(bad) = transaction.bad() {
-            let text = format!("Client address {} is listed in {bad}", transaction.client);
-            let reply = Reply::new(550, Enhanced(5, 7, 1), text);
-            return Err(Refused { reply, log: Logged::Yes });
+            let reply = answer::bad_client(transaction.client, bad);
+            return Err(Refused { reply, log: Logged::Client(bad.into()) });
         }
         Ok(())
     }
@@ -260,17 +275,7 @@ pub(super) fn begin(
     };
     let snapshot = current.load();
     let address = client.address.ip();
-    let (mut bad, mut suspect, mut allowed) = (None, None, false);
-    for hit in snapshot.network(address) {
-        match hit.class {
-            NetworkClass::Allow => allowed = true,
-            NetworkClass::Deny | NetworkClass::Positive => bad = Some(hit.list.into()),
-            NetworkClass::Suspect => suspect = Some(hit.list.into()),
-        }
-    }
-    if allowed {
-        (bad, suspect) = (None, None);
-    }
+    let networks = ClientLists::of(&snapshot, address);
     Ok(Transaction {
         mail: pipeline.rooms().new_mail_id(now.unix),
         begun: now,
@@ -279,9 +284,8 @@ pub(super) fn begin(
         helo: client.helo.to_string().into(),
         reverse_path: envelope.reverse_path.clone(),
         declared_bytes: envelope.size,
-        bad_network: bad,
-        suspect_network: suspect,
-        listed: pipeline.begin_lists(address, allowed),
+        listed: pipeline.begin_lists(address, networks.allowed),
+        networks,
         spf: std::cell::OnceCell::new(),
         recipients: Vec::new(),
         mailboxes: Vec::new(),
@@ -289,10 +293,14 @@ pub(super) fn begin(
 }
 
 /// Whether a refusal gets a row in the mail log (C02, SM-51).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Logged {
     No,
     Yes,
+    /// With the block entry that refuses.
+    Blocked(ListDecision),
+    /// With the list that the client's address is in.
+    Client(Box<str>),
     /// As many as a minute may have.
     Relaying,
     /// The same.

@@ -16,7 +16,7 @@ use super::Pipeline;
 use super::held_jobs::{Doing, Ended, Job};
 use super::rows::path_text;
 use crate::clock::Now;
-use crate::control::{ItemOutcome, Request, Response};
+use crate::control::{ItemOutcome, Reclassified, Request, Response};
 use crate::deliver::{Accepted, Copy, Disposition, Needs, Others};
 use crate::envelope::{Envelope, MailId, Mailbox, Recipient};
 use crate::maillog::{EventRow, Row};
@@ -25,6 +25,7 @@ use crate::shard::counters::Counter;
 use crate::spool::SpoolError;
 use crate::spool::disk::GlommioDisk;
 use crate::tables::Resolution;
+use crate::verdict::MainClass;
 
 /// Who the log names for calls of the control socket: its peer is root or the operator.
 const OPERATOR: &str = "operator";
@@ -68,7 +69,13 @@ impl Pipeline {
                 },
                 Err(error) => Response::Refused { why: format!("`{mail}`: {error}") },
             },
-            Request::QuarantineRelease { items } => self.each(items, Doing::Release).await,
+            Request::QuarantineRelease { items, ham: false } => {
+                self.each(items, Doing::Release).await
+            }
+            Request::QuarantineRelease { items, ham: true } => {
+                self.each(items, Doing::ReleaseAsHam).await
+            }
+            Request::Reclassify { mails } => self.reclassify(mails),
             Request::QuarantineDelete { items } => self.each(items, Doing::Delete).await,
             Request::Ping
             | Request::Status
@@ -140,7 +147,8 @@ impl Pipeline {
             return Ended::not("the engine is ending: not begun");
         }
         match job.doing {
-            Doing::Release => self.release(job.item).await,
+            Doing::Release => self.release(job.item, false).await,
+            Doing::ReleaseAsHam => self.release(job.item, true).await,
             Doing::Delete => self.delete(job.item).await,
         }
     }
@@ -156,7 +164,7 @@ impl Pipeline {
         }
     }
 
-    async fn release(&self, id: ItemId) -> Ended {
+    async fn release(&self, id: ItemId, ham: bool) -> Ended {
         let now = Now::read();
         let quarantine = &self.rooms().quarantine;
         let releasing = match quarantine.begin_release(id, OPERATOR, now.unix).await {
@@ -171,7 +179,7 @@ impl Pipeline {
         let (state, ended) = match came {
             Came::Delivered(detail) => {
                 self.rooms().count(Counter::Released);
-                let state = ItemState::Released { by: OPERATOR.into(), at: now.unix };
+                let state = ItemState::Released { by: OPERATOR.into(), at: now.unix, ham };
                 (state, Ended::done(detail))
             }
             Came::HeldAgain(again) => {
@@ -185,7 +193,8 @@ impl Pipeline {
             }
             Came::Nothing(why) => (releasing.before.held(), Ended::not(why)),
         };
-        self.log_event((id, &releasing.held), "release", &ended.words, now);
+        let action = if ham && ended.done { "release and train" } else { "release" };
+        self.log_event((id, &releasing.held), action, &ended.words, now);
         match releasing.end(state, now.unix).await {
             Ok(()) => ended,
             Err(error) => {
@@ -269,6 +278,10 @@ impl Pipeline {
 
     fn log_event(&self, (id, held): (ItemId, &HeldMail), action: &str, details: &str, now: Now) {
         let recipient = held.items.iter().find(|item| item.index == id.recipient);
+        let class = match action {
+            "release and train" => MainClass::FalsePositive.name(),
+            _ => recipient.map_or("", |item| &item.main_class),
+        };
         let recipient = recipient.map(|item| &item.recipient);
         let text = |mailbox: Option<&Mailbox>| mailbox.map(ToString::to_string).unwrap_or_default();
         let row = EventRow {
@@ -276,15 +289,45 @@ impl Pipeline {
             mail: Some(id.mail),
             filter_type: "Operator".to_owned(),
             action: action.to_owned(),
+            classification: class.to_owned(),
             action_details: format!("{id} {details}").trim_end().to_owned(),
             to: text(recipient.map(|one| &one.original)),
             address: text(recipient.map(|one| &one.resolved)),
             from: path_text(&held.envelope.reverse_path),
+            author: held.author.to_string(),
             source_address: Some(held.client.address.ip()),
             by: OPERATOR.to_owned(),
             ..EventRow::default()
         };
         self.rooms().maillog.write(&[Row::Event(Box::new(row))], now.unix);
+    }
+}
+
+impl Pipeline {
+    /// SM-60: what was trained as spam afterwards is a False-negative, what was trained as none a False-positive.
+    fn reclassify(&self, mails: Vec<Reclassified>) -> Response {
+        let now = Now::read().unix;
+        let row = |one: Reclassified| {
+            let class = if one.spam { MainClass::FalseNegative } else { MainClass::FalsePositive };
+            let row = EventRow {
+                at: now,
+                mail: one.mail.parse().ok(),
+                filter_type: "Operator".to_owned(),
+                action: "train".to_owned(),
+                action_details: if one.spam { "spam" } else { "ham" }.to_owned(),
+                classification: class.name().to_owned(),
+                from: one.from,
+                author: one.author,
+                to: one.to,
+                address: one.address,
+                by: one.by,
+                ..EventRow::default()
+            };
+            Row::Event(Box::new(row))
+        };
+        let rows: Vec<Row> = mails.into_iter().map(row).collect();
+        self.rooms().maillog.write(&rows, now);
+        Response::Done
     }
 }
 

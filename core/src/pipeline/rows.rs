@@ -51,12 +51,12 @@ impl Outcome {
 pub(super) struct Evidence(Option<(Rc<Verdict>, Vec<MatchedRule>)>);
 
 impl Evidence {
-    fn rules(&mut self, message: &Message, verdict: &Rc<Verdict>) -> Vec<MatchedRule> {
+    fn rules(&mut self, judged: &Judged) -> Vec<MatchedRule> {
         match &self.0 {
-            Some((last, rules)) if Rc::ptr_eq(last, verdict) => rules.clone(),
+            Some((last, rules)) if Rc::ptr_eq(last, &judged.verdict) => rules.clone(),
             _ => {
-                let rules = hold::rules(message, verdict);
-                self.0 = Some((Rc::clone(verdict), rules.clone()));
+                let rules = hold::rules(judged);
+                self.0 = Some((Rc::clone(&judged.verdict), rules.clone()));
                 rules
             }
         }
@@ -156,7 +156,7 @@ impl Pipeline {
             points: verdict.points,
             action: judged.decision.action.log_name().to_owned(),
             list_entry: hold::list_entry(&verdict.list),
-            rules: evidence.rules(message, verdict),
+            rules: evidence.rules(judged),
             attachments: hold::attachments(message),
             removed: clean::told(message, judged),
             auth: super::authenticate::results(&message.authentication),
@@ -233,7 +233,19 @@ impl Pipeline {
         reply: &Reply,
         now: UnixMillis,
     ) {
-        let row = self.refused_row(transaction, asked, reply, now);
+        self.log_refused_for(transaction, (asked, reply), now, |_| {});
+    }
+
+    /// The same, with what is known of why.
+    pub(super) fn log_refused_for(
+        &self,
+        transaction: &Transaction,
+        (asked, reply): (&Mailbox, &Reply),
+        now: UnixMillis,
+        why: impl FnOnce(&mut DeliveryRow),
+    ) {
+        let mut row = self.refused_row(transaction, asked, reply, now);
+        why(&mut row);
         self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
     }
 
@@ -255,7 +267,7 @@ impl Pipeline {
             status_class: status_class(reply).to_owned(),
             dsn: reply.enhanced,
             reply: reply.to_string(),
-            classification: "Unknown".to_owned(),
+            classification: MainClass::Unknown.name().to_owned(),
             action: "Rejected".to_owned(),
             ..DeliveryRow::default()
         }
@@ -396,9 +408,11 @@ fn events(message: &Message, index: u16, judged: &Judged, rows: &mut Vec<Row>) {
             delivery_action: judged.decision.action.log_name().to_owned(),
             action: matched.action.key().to_owned(),
             action_details,
+            classification: String::new(),
             to: recipient.map(|one| one.recipient.original.to_string()).unwrap_or_default(),
             address: recipient.map(|one| one.recipient.resolved.to_string()).unwrap_or_default(),
             from: path_text(&message.transaction.reverse_path),
+            author: message.head.excerpt("from").to_owned(),
             source_address: Some(message.transaction.client),
             by: String::new(),
         })));

@@ -141,6 +141,14 @@ pub struct MatchedRule {
     pub bypassed: Box<str>,
 }
 
+impl MatchedRule {
+    /// Whether it has an effect: it is neither reported only nor bypassed.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        !self.log_only && self.bypassed.is_empty()
+    }
+}
+
 /// A part that a rule takes out of the mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedByRule {
@@ -208,16 +216,19 @@ pub struct Decision {
     /// Who is told of it by mail.
     #[serde(default)]
     pub notices: Vec<NoticeAsk>,
-    /// Parts that rules take out, if it is delivered: in order and apart.
+    /// Parts that rules take out, if it is delivered or held: in order and apart.
     #[serde(default)]
     pub removed: Vec<RemovedByRule>,
 }
 
 impl Decision {
-    /// Whether the octets below our added header fields change.
+    /// Whether parts are taken out of the copy. Of a held one, too, if something asked for it and something stronger holds
+    /// the mail: a release delivers what is held, and must not bring what cleaning would have kept away.
     #[must_use]
-    pub fn modifies_body(&self) -> bool {
-        !self.stamps.is_empty() || self.action == Action::Clean
+    pub fn cleans(&self) -> bool {
+        let asked = |rule: &MatchedRule| rule.acts() && rule.action == Action::Clean;
+        self.action == Action::Clean
+            || self.action.holds() && (!self.removed.is_empty() || self.matched.iter().any(asked))
     }
 }
 

@@ -108,8 +108,9 @@ pub fn decide(verdict: &Verdict, settings: &DomainSettings, facts: &Facts<'_>) -
             asks.push(ask.bypassed(facts, Spared::No));
         }
         None => {
-            let found = verdict.detections.iter();
-            asks.extend(found.filter_map(|found| of_setting(found, verdict, settings, facts)));
+            for found in &verdict.detections {
+                of_setting(&mut asks, found, (verdict, settings, facts));
+            }
         }
     }
     if facts.message_bytes > settings.size.limit_bytes()
@@ -163,15 +164,13 @@ fn of_rules<'s>(
     asks
 }
 
-/// What a setting asks for, given its evidence, under the name and within the bounds of its standard
-/// rule, if it has one.
+/// Adds what a setting asks for, given its evidence. Where standard rules are its names, they are the setting: each that is
+/// for this mail asks under its own name, and what none of them is for is not touched.
 fn of_setting<'s>(
+    asks: &mut Vec<Ask<'s>>,
     found: &Detection,
-    verdict: &Verdict,
-    settings: &'s DomainSettings,
-    facts: &Facts<'_>,
-) -> Option<Ask<'s>> {
-    let plain = plain_setting(found, verdict, settings, facts)?;
+    (verdict, settings, facts): (&Verdict, &'s DomainSettings, &Facts<'_>),
+) {
     let spared = match found.kind {
         DetectionKind::Virus | DetectionKind::Blocked | DetectionKind::Exception => Spared::Yes,
         DetectionKind::Phish
@@ -188,53 +187,70 @@ fn of_setting<'s>(
         | DetectionKind::NetworkSuspect => Spared::No,
     };
     let setting = StandardSetting::of(found.kind);
-    let named = settings.rules.iter().enumerate().find(|(_, rule)| {
-        rule.enabled
-            && rule.sets.is_some()
-            && rule.sets == setting
-            && rule.conditions.matches(verdict, facts).is_some()
-    });
-    let Some((index, rule)) = named else { return Some(plain.bypassed(facts, spared)) };
-    // What it is not for is not touched by the setting either: the rule is the setting.
-    rule.matches(index, verdict, facts)?;
-    let mut ask = Ask { side: Some(&rule.side), ..plain };
-    ask.matched.memo = rule.name.clone();
-    ask.matched.log_only = rule.log_only;
-    Some(ask.bypassed(facts, spared))
+    let names = || {
+        settings.rules.iter().enumerate().filter(|(_, rule)| {
+            rule.sets.is_some() && rule.sets == setting && rule.is_of(verdict.likelihood)
+        })
+    };
+    // One name has what the setting has; of several each says its own.
+    let several = names().nth(1).is_some();
+    let mut is_named = false;
+    for (index, rule) in names().filter(|(_, rule)| rule.enabled) {
+        is_named = true;
+        if rule.matches(index, verdict, facts).is_none() {
+            continue;
+        }
+        let named = several.then_some(rule.action);
+        let plain = plain_setting(found, verdict, settings, (facts, named));
+        let Some(mut ask) = plain else { continue };
+        if several && !rule.tag.is_empty() {
+            ask.tag = &rule.tag;
+        }
+        ask.side = Some(&rule.side);
+        ask.matched.memo = rule.name.clone();
+        ask.matched.log_only = rule.log_only;
+        asks.push(ask.bypassed(facts, spared));
+    }
+    if !is_named {
+        let plain = plain_setting(found, verdict, settings, (facts, None));
+        asks.extend(plain.map(|ask| ask.bypassed(facts, spared)));
+    }
 }
 
+/// What a setting asks for; `named`: the action of the standard rule that it is asked by.
 fn plain_setting<'s>(
     found: &Detection,
     verdict: &Verdict,
     settings: &'s DomainSettings,
-    facts: &Facts<'_>,
+    (facts, named): (&Facts<'_>, Option<Action>),
 ) -> Option<Ask<'s>> {
     let actions = &settings.actions;
+    let or = |action: Action| named.unwrap_or(action);
     let ask = |name: &str, action| Ask::new(name, action, found.reason).because(&*found.rule);
     let likelihood = verdict.likelihood.name();
     Some(match found.kind {
-        DetectionKind::Virus if actions.virus == Action::Clean && !facts.cleaned => {
+        DetectionKind::Virus if or(actions.virus) == Action::Clean && !facts.cleaned => {
             ask("virus.in", actions.virus_uncleanable)
         }
-        DetectionKind::Virus => ask("virus.in", actions.virus),
+        DetectionKind::Virus => ask("virus.in", or(actions.virus)),
         DetectionKind::Blocked => {
             ask("lists.block_action", block_action(settings.lists.block_action))
         }
         DetectionKind::Phish | DetectionKind::Spam => {
-            ask("spam.action", actions.spam).tagged(&actions.spam_tag).because(likelihood)
+            ask("spam.action", or(actions.spam)).tagged(&actions.spam_tag).because(likelihood)
         }
-        DetectionKind::Suspect => ask("suspect.action", suspect_action(verdict, settings))
+        DetectionKind::Suspect => ask("suspect.action", or(suspect_action(verdict, settings)))
             .tagged(&actions.suspect_tag)
             .because(likelihood),
         DetectionKind::Graymail => {
-            ask("graymail.action", actions.graymail).tagged(&actions.suspect_tag)
+            ask("graymail.action", or(actions.graymail)).tagged(&actions.suspect_tag)
         }
         DetectionKind::Auth(method, outcome) => {
             let name = format!("auth.{}.{}", method.key(), outcome.key());
             ask(&name, settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
         }
-        DetectionKind::Exception => ask("scan_exception.action", actions.scan_exception),
-        DetectionKind::Content => ask("content.action", actions.content),
+        DetectionKind::Exception => ask("scan_exception.action", or(actions.scan_exception)),
+        DetectionKind::Content => ask("content.action", or(actions.content)),
         DetectionKind::ActiveContent
             if actions.active_content == Action::Clean && !facts.active_cleaned =>
         {
@@ -243,10 +259,10 @@ fn plain_setting<'s>(
         DetectionKind::ActiveContent => {
             ask("active_content.action", actions.active_content).tagged(&actions.suspect_tag)
         }
-        DetectionKind::Attachment => ask("highrisk.in", actions.highrisk),
+        DetectionKind::Attachment => ask("highrisk.in", or(actions.highrisk)),
         DetectionKind::Encrypted => {
             let stamp = &actions.encrypted_stamp;
-            Ask { stamp, ..ask("encrypted.action", actions.encrypted) }
+            Ask { stamp, ..ask("encrypted.action", or(actions.encrypted)) }
         }
         DetectionKind::NotScanned => ask("not_scanned.action", actions.not_scanned),
         DetectionKind::NetworkPositive if settings.weights.ip_action == IpAction::Reject => {
@@ -290,7 +306,11 @@ fn settle(
         matched: Vec::new(),
         mixed_reply: settings.quarantine.mixed_reply,
         mixed_days: settings.quarantine.days,
-        class: strongest.and_then(|ask| class_of(ask, action, verdict)),
+        class: match action {
+            // Section 4.1: held, and not for the user to release. What it is besides says the sub class.
+            Action::QuarantineHidden => Some((MainClass::Locked, locked_for(verdict, strongest))),
+            _ => strongest.and_then(|ask| class_of(ask, action, verdict)),
+        },
         fields: Vec::new(),
         redirect: None,
         bcc: Vec::new(),
@@ -425,6 +445,14 @@ fn class_of(ask: &Ask<'_>, action: Action, verdict: &Verdict) -> Option<(MainCla
             | MainClass::Error => None,
         },
         _ => None,
+    }
+}
+
+/// Sub class of a mail that is held out of sight.
+fn locked_for(verdict: &Verdict, strongest: Option<&Ask<'_>>) -> Box<str> {
+    match &verdict.sub_class {
+        Some(sub) => sub.clone(),
+        None => strongest.map_or("", |ask| ask.matched.reason.key()).into(),
     }
 }
 

@@ -81,6 +81,42 @@ pub enum Precedence {
     AllowFirst,
 }
 
+impl ListEntry {
+    fn applies(&self, at: MatchOn, settings: &ListSettings, now: UnixMillis) -> bool {
+        let match_on = match (self.match_on, self.polarity) {
+            (MatchOn::Setting, Polarity::Allow) => settings.match_on,
+            (MatchOn::Setting, Polarity::Block) => settings.block_match_on,
+            (named, _) => named,
+        };
+        // An address of a client is never a header field; such an entry counts where it is found.
+        let side = match_on == at || match_on == MatchOn::Both || self.pattern == PatternKind::Ip;
+        side && self.active_from <= now
+    }
+}
+
+/// Entries that match the authors of a mail: those of each, in turn. With several authors an allow entry holds only if
+/// each of them is allowed: else whoever writes a known name beside his own would be let in.
+#[must_use]
+pub fn of_authors(
+    authors: impl ExactSizeIterator<Item = Vec<ListEntry>>,
+    settings: &ListSettings,
+    now: UnixMillis,
+) -> Vec<ListEntry> {
+    let several = authors.len() > 1;
+    let (mut all, mut all_allowed) = (Vec::new(), true);
+    for entries in authors {
+        let allows = |entry: &ListEntry| {
+            entry.polarity == Polarity::Allow && entry.applies(MatchOn::Header, settings, now)
+        };
+        all_allowed &= !several || entries.iter().any(allows);
+        all.extend(entries);
+    }
+    if !all_allowed {
+        all.retain(|entry| entry.polarity == Polarity::Block);
+    }
+    all
+}
+
 /// Chooses the entry that applies. `envelope`: entries that match the reverse-path or the client's
 /// address; `header`: entries that match an author address (empty before the header is known).
 /// Entries whose `active_from` is later than `now` have no effect.
@@ -91,20 +127,10 @@ pub fn choose(
     settings: &ListSettings,
     now: UnixMillis,
 ) -> ListDecision {
-    let applies = |entry: &&ListEntry, at: MatchOn| {
-        let match_on = match (entry.match_on, entry.polarity) {
-            (MatchOn::Setting, Polarity::Allow) => settings.match_on,
-            (MatchOn::Setting, Polarity::Block) => settings.block_match_on,
-            (named, _) => named,
-        };
-        // An address of a client is never a header field; such an entry counts where it is found.
-        let side = match_on == at || match_on == MatchOn::Both || entry.pattern == PatternKind::Ip;
-        side && entry.active_from <= now
-    };
     let candidates = envelope
         .iter()
-        .filter(|entry| applies(entry, MatchOn::Envelope))
-        .chain(header.iter().filter(|entry| applies(entry, MatchOn::Header)));
+        .filter(|entry| entry.applies(MatchOn::Envelope, settings, now))
+        .chain(header.iter().filter(|entry| entry.applies(MatchOn::Header, settings, now)));
     let block_first = |entry: &ListEntry| entry.polarity == Polarity::Allow;
     let winner = match settings.precedence {
         // `false` sorts first: block before allow where all else is equal.

@@ -38,7 +38,7 @@ pub use rules::{
     StandardSetting, TimeOfDay, glob, high_risk, is_setting,
 };
 pub use settings::{
-    ActionSettings, AliasKind, AuthRule, AuthSettings, BlockAction, ClassifierSettings,
-    DomainSettings, GreylistSettings, ListSettings, NamedList, Profile, QuarantineSettings,
-    RecipientSettings, RejectAt, SizeSettings, SuspectActions, Verify,
+    ActionSettings, AddRequires, AliasKind, AuthRule, AuthSettings, BlockAction,
+    ClassifierSettings, DomainSettings, GreylistSettings, ListSettings, NamedList, Profile,
+    QuarantineSettings, RecipientSettings, RejectAt, SizeSettings, SuspectActions, Verify,
 };

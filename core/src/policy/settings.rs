@@ -1,21 +1,22 @@
 //! The settings of one domain that concern inbound mail: unified model, section 6. The names of
 //! fields are the names of settings there (`lists.precedence` is `lists.precedence`).
 //!
-//! Settings of the console, of digests and of outbound mail (C04 to C13, C29, C30, C33 to C35, C46,
+//! Settings of the console, of digests and of outbound mail (C04 to C13, C29, C30, C34, C35, C46,
 //! C51, C63 to C90, C92 to C94) come with the rooms that use them; adding a field is not a change of the format.
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Mailbox;
 use crate::scan::content::Expression;
 use crate::scan::finding::MilliPoints;
 use crate::verdict::{
-    AuthMethod, AuthOutcome, AuthWeight, ImpersonationSettings, SenderNetworks, Weights,
+    AuthMethod, AuthOutcome, AuthWeight, Category, ImpersonationSettings, SenderNetworks, Weights,
 };
 
 use super::action::{Action, HeaderSet, HoldReply, MixedReply, StampSigned};
 use super::lists::{MatchOn, PatternKind, Precedence};
 use super::notice::NoticeSettings;
-use super::rules::{ClassAction, PolicyRule, RuleDirection};
+use super::rules::{Addresses, ClassAction, PolicyRule, RuleDirection, StandardSetting};
 
 /// The five profiles: presets of the settings, as data in `core/data/profiles`.
 #[derive(
@@ -123,6 +124,50 @@ pub struct ListSettings {
     pub delay_seconds: u32,
     /// C31: the customer may add recipient block entries (SM-58).
     pub recipient_block: bool,
+    /// C33: what has to hold for an entry to be added from a held mail.
+    #[serde(default)]
+    pub add_requires: AddRequires,
+    /// Accounts whose user filter is "Threat Email Filter" (IIJ-53).
+    #[serde(default)]
+    pub threat_filter: Addresses,
+    /// Accounts whose user filter is another one.
+    #[serde(default)]
+    pub other_filter: Addresses,
+}
+
+/// `lists.add_requires` (C33). A list that is full takes nothing anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddRequires {
+    /// Nothing else.
+    #[default]
+    None,
+    /// The account's user filter is "Threat Email Filter" (IIJ-53).
+    ThreatFilter,
+    /// The mail is held for a reason of the spam category (TM-08).
+    SpamCategory,
+}
+
+impl ListSettings {
+    /// IIJ-53, C33: whether the sender of a mail that is held for this account and this category may be put on its list.
+    ///
+    /// # Errors
+    /// Why not, for whoever asked.
+    pub fn may_add(&self, account: &Mailbox, category: &str) -> Result<(), &'static str> {
+        if !self.user_allow {
+            return Err("accounts of this domain have no allow list (lists.user_lists)");
+        }
+        match self.add_requires {
+            AddRequires::None => Ok(()),
+            AddRequires::ThreatFilter if self.threat_filter.contains(account) => Ok(()),
+            AddRequires::ThreatFilter if self.other_filter.contains(account) => {
+                Err("the account's user filter is not \"Threat Email Filter\"")
+            }
+            AddRequires::ThreatFilter => Err("the account has no user filter"),
+            AddRequires::SpamCategory if category == Category::Spam.key() => Ok(()),
+            AddRequires::SpamCategory => Err("it is not held for a reason of the spam category"),
+        }
+    }
 }
 
 impl Default for ListSettings {
@@ -139,6 +184,9 @@ impl Default for ListSettings {
             cross_duplicate: true,
             delay_seconds: 0,
             recipient_block: false,
+            add_requires: AddRequires::None,
+            threat_filter: Addresses::default(),
+            other_filter: Addresses::default(),
         }
     }
 }
@@ -442,6 +490,17 @@ pub struct DomainSettings {
 }
 
 impl DomainSettings {
+    /// Whether malware is taken out for somebody: by the setting, or by one of several rules that are its names.
+    #[must_use]
+    pub fn cleans_malware(&self) -> bool {
+        let cleans = |rule: &PolicyRule| {
+            rule.enabled
+                && rule.sets == Some(StandardSetting::Virus)
+                && rule.action == Action::Clean
+        };
+        self.actions.virus == Action::Clean || self.rules.iter().any(cleans)
+    }
+
     /// What its rules look for in texts: nothing is searched for the others.
     #[must_use]
     pub fn content_expressions(&self) -> Vec<&Expression> {

@@ -101,6 +101,9 @@ pub enum ItemState {
         by: Box<str>,
         /// When.
         at: UnixMillis,
+        /// It was trained as not spam with it: its class is False-positive (SM-60).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ham: bool,
     },
     /// Deleted on request, or dropped by a rule when it was released; final. Its octets leave the disk within 24
     /// hours of the last item's.

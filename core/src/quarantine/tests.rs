@@ -94,7 +94,7 @@ fn by(state: &str) -> ItemState {
         "held" => ItemState::Held,
         "held again" => ItemState::HeldAgain(Box::default()),
         "releasing" => ItemState::Releasing { by, at, again: None },
-        "released" => ItemState::Released { by, at },
+        "released" => ItemState::Released { by, at, ham: false },
         "deleted" => ItemState::Deleted { by, at },
         other => panic!("no state {other}"),
     }

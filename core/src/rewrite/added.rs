@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::policy::HeaderSet;
-use crate::verdict::{ClientMark, DetectionKind, ListDecision, Verdict};
+use crate::verdict::{ClientMark, ListDecision, Verdict};
 
 use super::{Rewriting, Scanned, subject};
 
@@ -69,9 +69,11 @@ fn itscom(out: &mut Vec<u8>, job: &Rewriting<'_>) {
             out.extend_from_slice(b"X-SLBL-Result: SAFE-LISTED\r\n");
         }
     }
-    if job.scanned == Scanned::Yes {
+    if job.scanned == Scanned::Yes && !verdict.scan.is_missing {
         out.extend_from_slice(b"X-Spam-Filtered: true\r\n");
         let _ = write!(out, "X-Spam-Result: {}\r\n", opaque(verdict));
+    }
+    if job.scanned == Scanned::Yes {
         let _ = write!(out, "X-AV-Result: {}\r\n", av_result(verdict));
     }
     if job.decision.judged_spam {
@@ -81,12 +83,9 @@ fn itscom(out: &mut Vec<u8>, job: &Rewriting<'_>) {
 
 /// What the virus engine says, whatever an allow entry made of it.
 fn av_result(verdict: &Verdict) -> &'static str {
-    if verdict.has(DetectionKind::Virus) {
+    if verdict.scan.has_virus {
         "infected"
-    } else if verdict.has(DetectionKind::Encrypted)
-        || verdict.has(DetectionKind::Exception)
-        || verdict.has(DetectionKind::NotScanned)
-    {
+    } else if verdict.scan.is_partial {
         "not-scanned"
     } else {
         "clean"

@@ -33,7 +33,7 @@ use crate::authn::Authentication;
 use crate::clock::UnixMillis;
 use crate::content::{Content, Piece};
 use crate::envelope::{Client, MailId, Mailbox};
-use crate::policy::{Action, Decision, Language};
+use crate::policy::{Decision, Language};
 use crate::verdict::Verdict;
 
 /// Everything that the added fields tell.
@@ -60,7 +60,7 @@ pub struct Rewriting<'m> {
     pub scanned: Scanned,
     /// Who sent it, as far as that was checked.
     pub authentication: &'m Authentication,
-    /// Parts that are taken out if the decision is [`Action::Clean`], in order and apart.
+    /// Parts that are taken out if the decision cleans, in order and apart.
     pub removed: &'m [Removed<'m>],
     /// Language of what stands in their place.
     pub language: Language,
@@ -107,8 +107,7 @@ pub enum Scanned {
 pub fn apply(content: &Content, front: &[u8], job: &Rewriting<'_>) -> Rewritten {
     let header_bytes = header::section_bytes(front);
     let (header, body) = front.split_at_checked(header_bytes).unwrap_or((front, &[]));
-    let removed: &[Removed<'_>] =
-        if job.decision.action == Action::Clean { job.removed } else { &[] };
+    let removed: &[Removed<'_>] = if job.decision.cleans() { job.removed } else { &[] };
     let goes_on = job.decision.action.delivers() || job.decision.action.holds();
     let signed = (job.decision.stamp_signed, job.sealer);
     let mut stamps = match job.decision.stamps.as_slice() {

@@ -161,6 +161,26 @@ fn the_itscom_set_follows_its_02_to_its_07() {
 }
 
 #[test]
+fn its_05_its_07_nothing_is_called_filtered_or_clean_that_was_not_looked_at() {
+    let of = |kind, list| {
+        let found = [finding(kind, 0)];
+        text(rewritten(PLAIN.as_bytes(), Profile::ItscomSpamScan, &found, list, |_| {}))
+    };
+    let died = of(FindingKind::WorkerDied, ListDecision::None);
+    assert!(!died.contains("X-Spam-Filtered") && !died.contains("X-Spam-Result"), "{died}");
+    assert!(died.contains("X-AV-Result: not-scanned\r\n"), "{died}");
+    let limit = of(FindingKind::LimitReached, ListDecision::None);
+    assert!(limit.contains("X-Spam-Filtered: true") && limit.contains("not-scanned"), "{limit}");
+    // Whatever a list makes of it.
+    let mut settings = preset(Profile::ItscomSpamScan);
+    settings.weights.allow_skips = vec![crate::verdict::Stage::Virus];
+    let entry = AppliedEntry { owner: Owner::Account, text: "x".into() };
+    let found = [finding(FindingKind::Malware, 0)];
+    let verdict = judge(&found, &[], &settings.weights, ListDecision::Allow(entry));
+    assert!(verdict.detections.is_empty() && verdict.scan.has_virus);
+}
+
+#[test]
 fn a_tag_goes_before_the_subject_once_in_every_encoding() {
     // hello | UTF-8 B | ISO-2022-JP B | raw ISO-2022-JP | none at all
     let subjects: [&[u8]; 5] = [

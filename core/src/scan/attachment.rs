@@ -6,7 +6,8 @@ use crate::message::{FileType, Part, PartOrigin, View};
 use super::finding::{Finding, FindingKind, MilliPoints};
 
 /// What each check adds to the score, where a name alone adds nothing for it in the rules. A program that is called a document
-/// is held by itself, as one with two extensions is by the rules: no sender does that unknowingly. Documents of one kind under the name of another are sent by mistake, too.
+/// is held by itself, as one with two extensions is by the rules: no sender does that unknowingly. Documents of one kind under
+/// the name of another are sent by mistake, too.
 const POINTS: &[(&str, MilliPoints)] = &[
     ("ATTACH_DISGUISED_PROGRAM", 6_500),
     ("ATTACH_PROGRAM_UNNAMED", 1_500),

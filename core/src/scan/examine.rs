@@ -168,7 +168,10 @@ pub async fn examine(
     }
     let mut findings = match tables.patterns {
         Some(patterns) => {
-            patterns.run(scratch, view, envelope_from, pause).await?.findings(patterns)
+            let hits = patterns.run(scratch, view, envelope_from, pause).await?;
+            let mut findings = hits.findings(patterns);
+            patterns.tell_places(&hits, view, envelope_from, &mut findings, pause).await;
+            findings
         }
         None => Vec::new(),
     };

@@ -14,14 +14,49 @@ pub struct Finding {
     pub rule: Box<str>,
     /// Its contribution to the spam score.
     pub points: MilliPoints,
-    /// What was found, for logs and the console: escaped where shown, at most 200 characters.
+    /// What was found, for logs and the console: escaped where shown, at most 200 characters, and behind [`FOUND_IN`] where
+    /// the rule matched, at most 120 more.
     pub detail: Box<str>,
     /// The rule is set to "log only": reported, never judged by.
     #[serde(default)]
     pub log_only: bool,
 }
 
+/// Between what a rule says and where it matched, in the detail of a finding.
+pub const FOUND_IN: &str = "; found in ";
+
+/// A detail without the place where its rule matched, and that place with the text there.
+#[must_use]
+pub fn split_place(detail: &str) -> (&str, Option<(&str, &str)>) {
+    let Some((before, found)) = detail.rsplit_once(FOUND_IN) else { return (detail, None) };
+    match found.split_once(": ") {
+        Some(place) => (before, Some(place)),
+        None => (detail, None),
+    }
+}
+
 impl FindingKind {
+    /// Key of the stage of unified model 3.1 that finds it.
+    #[must_use]
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Spam | Self::Phishing | Self::Bec | Self::Graymail | Self::WebReputation => {
+                "spam"
+            }
+            Self::Malware
+            | Self::Ransomware
+            | Self::TargetedAttack
+            | Self::SuspiciousObject
+            | Self::Encrypted
+            | Self::LimitReached
+            | Self::Malformed
+            | Self::WorkerDied
+            | Self::NotScanned => "virus",
+            Self::Content | Self::Attachment | Self::ActiveContent => "content",
+            Self::NetworkPositive | Self::NetworkSuspect => "connect",
+        }
+    }
+
     /// Whether it makes a mail class Virus: what has it must not be delivered as it is.
     #[must_use]
     pub fn is_virus(self) -> bool {

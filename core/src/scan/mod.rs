@@ -24,6 +24,7 @@ mod hidden;
 mod known;
 mod letter;
 mod links;
+mod names;
 mod ole;
 mod passwords;
 pub mod patterns;
@@ -42,5 +43,6 @@ pub use examine::{
 };
 pub use known::passes_for;
 pub use letter::{Sender, fold};
+pub use names::{NAMES, Named};
 pub use ole::{fuzz_ole, msg_to_mail};
 pub use signs::{SIGNS, Sign};

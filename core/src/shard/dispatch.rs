@@ -54,8 +54,12 @@ fn answer(
         | Request::QueueFlush { .. }
         | Request::QueueRetry { .. }
         | Request::QueueRemove { .. } => any_done(ask_all(inboxes, &request)),
-        Request::QuarantineRelease { items } => {
-            by_shard(inboxes, items, |items| Request::QuarantineRelease { items })
+        Request::QuarantineRelease { items, ham } => {
+            by_shard(inboxes, items, |items| Request::QuarantineRelease { items, ham })
+        }
+        // Any shard has a log to write it to.
+        Request::Reclassify { .. } => {
+            any_done(ask_all(inboxes.get(..1).unwrap_or_default(), &request))
         }
         Request::QuarantineDelete { items } => {
             by_shard(inboxes, items, |items| Request::QuarantineDelete { items })

@@ -62,6 +62,12 @@ pub struct MatchedRule {
     /// What was found; escaped where shown.
     #[serde(default)]
     pub detail: Box<str>,
+    /// Key of the stage that found it (`virus`, `content`, `sender`, `connect`); empty: the spam filter, or a record of before.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub stage: Box<str>,
+    /// Reported only: an allow entry skipped its stage, or it only logs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_counted: bool,
 }
 
 /// One recipient of a held copy: unified model, "Recipient verdict" and "Quarantine item".

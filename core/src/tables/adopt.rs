@@ -20,7 +20,7 @@ use super::networks::NetworksTable;
 use super::senders::{ArchivedSendersTable, SendersTable};
 use super::tokens::TokensTable;
 use super::{AdoptError, Digest, DomainRef, HostFlags, NetworkHit, disk, file, hashes};
-use crate::classify::Model;
+use crate::classify::{Model, Reading};
 use crate::limits::BLOCK_BYTES;
 use crate::scan::patterns::{self, OpenError, Patterns};
 
@@ -217,6 +217,13 @@ impl Generation {
     #[must_use]
     pub fn model(&self, scope: &str) -> Option<Model<'_>> {
         self.tokens.as_ref()?.get().find(scope)
+    }
+
+    /// How much of a mail to a domain the classifier reads, where the domain asks it.
+    #[must_use]
+    pub fn reading(&self, domain: &str) -> Reading {
+        let trained = self.model("").or_else(|| self.model(domain)).is_some();
+        if trained { Reading::Whole } else { Reading::Shipped }
     }
 
     /// The compiled patterns; none if the generation has no pattern source.

@@ -20,14 +20,16 @@ pub enum AuthMethod {
     Spf,
     /// The best of all DKIM signatures.
     Dkim,
+    /// The chain of those who passed the mail on.
+    Arc,
     /// Whether the client's address has a name that leads back to it.
     Reverse,
 }
 
 impl AuthMethod {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::SenderIpMatch, Self::Dmarc, Self::Spf, Self::Dkim, Self::Reverse];
+    pub const ALL: [Self; 6] =
+        [Self::SenderIpMatch, Self::Dmarc, Self::Spf, Self::Dkim, Self::Arc, Self::Reverse];
 
     /// The key in settings (`auth.spf`).
     #[must_use]
@@ -37,18 +39,19 @@ impl AuthMethod {
             Self::Dmarc => "dmarc",
             Self::Spf => "spf",
             Self::Dkim => "dkim",
+            Self::Arc => "arc",
             Self::Reverse => "reverse",
         }
     }
 
-    /// The reason of a mail that is held for it. A client's name is part of its reputation.
+    /// The reason of a mail that is held for it. A client's name is part of its reputation; a chain is one of signatures.
     #[must_use]
     pub fn reason(self) -> Reason {
         match self {
             Self::SenderIpMatch => Reason::SenderIpMatch,
             Self::Dmarc => Reason::Dmarc,
             Self::Spf => Reason::Spf,
-            Self::Dkim => Reason::Dkim,
+            Self::Dkim | Self::Arc => Reason::Dkim,
             Self::Reverse => Reason::WebReputation,
         }
     }
@@ -58,13 +61,16 @@ impl AuthMethod {
     pub fn outcomes(self) -> &'static [AuthOutcome] {
         use AuthOutcome as O;
         match self {
-            Self::SenderIpMatch => &[O::Fail],
+            Self::SenderIpMatch => &[O::Pass, O::Fail],
             Self::Dmarc => {
-                &[O::None, O::Fail, O::Quarantine, O::Reject, O::TempError, O::PermError]
+                &[O::Pass, O::None, O::Fail, O::Quarantine, O::Reject, O::TempError, O::PermError]
             }
-            Self::Spf => &[O::None, O::Neutral, O::Fail, O::SoftFail, O::TempError, O::PermError],
-            Self::Dkim => &[O::None, O::Neutral, O::Fail, O::TempError, O::PermError],
-            Self::Reverse => &[O::None, O::Fail, O::TempError],
+            Self::Spf => {
+                &[O::Pass, O::None, O::Neutral, O::Fail, O::SoftFail, O::TempError, O::PermError]
+            }
+            Self::Dkim => &[O::Pass, O::None, O::Neutral, O::Fail, O::TempError, O::PermError],
+            Self::Arc => &[O::Pass, O::None, O::Fail, O::TempError, O::PermError],
+            Self::Reverse => &[O::Pass, O::None, O::Fail, O::TempError],
         }
     }
 }
@@ -89,6 +95,8 @@ pub enum AuthOutcome {
     Neutral,
     /// Nothing is published, signed, or named.
     None,
+    /// It speaks for the sender.
+    Pass,
 }
 
 impl AuthOutcome {
@@ -104,24 +112,24 @@ impl AuthOutcome {
             Self::TempError => "temperror",
             Self::Neutral => "neutral",
             Self::None => "none",
+            Self::Pass => "pass",
         }
     }
 
-    /// `None` for what speaks for the sender: it is evidence of nothing.
-    fn of(result: AuthResult) -> Option<Self> {
-        Some(match result {
-            AuthResult::Pass => return None,
+    fn of(result: AuthResult) -> Self {
+        match result {
+            AuthResult::Pass => Self::Pass,
             AuthResult::None => Self::None,
             AuthResult::Neutral | AuthResult::Policy => Self::Neutral,
             AuthResult::Fail => Self::Fail,
             AuthResult::SoftFail => Self::SoftFail,
             AuthResult::TempError => Self::TempError,
             AuthResult::PermError => Self::PermError,
-        })
+        }
     }
 }
 
-/// One result that does not speak for the sender.
+/// One result of a check of the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthEvidence {
     /// The check.
@@ -144,6 +152,43 @@ impl AuthEvidence {
         let method = AuthMethod::ALL.into_iter().find(|one| one.key() == method)?;
         let outcome = method.outcomes().iter().find(|one| one.key() == outcome)?;
         Some(Self { method, outcome: *outcome })
+    }
+
+    /// What it says, in English and in Japanese.
+    #[must_use]
+    pub fn told(self) -> [String; 2] {
+        use AuthOutcome as O;
+        let (en, ja) = match self.method {
+            AuthMethod::SenderIpMatch => ("addresses of the sender", "送信元アドレスの照合"),
+            AuthMethod::Dmarc => ("DMARC", "DMARC"),
+            AuthMethod::Spf => ("SPF", "SPF"),
+            AuthMethod::Dkim => ("DKIM", "DKIM"),
+            AuthMethod::Arc => ("ARC", "ARC"),
+            AuthMethod::Reverse => ("name of the client's address", "接続元アドレスの逆引き"),
+        };
+        let (said, result) = match self.outcome {
+            O::Reject => ("failed; the domain asks for rejection", "失敗（ドメインは拒否を要求）"),
+            O::Quarantine => {
+                ("failed; the domain asks for suspicion", "失敗（ドメインは隔離を要求）")
+            }
+            O::Fail => ("failed", "失敗"),
+            O::SoftFail => ("failed softly", "弱い失敗"),
+            O::PermError => ("what is published is wrong", "公開情報の誤り"),
+            O::TempError => ("no answer of the DNS", "DNS の応答なし"),
+            O::Neutral => ("says nothing", "判断なし"),
+            O::None => ("there is none", "なし"),
+            O::Pass => ("passed", "成功"),
+        };
+        [format!("{en}: {said}"), format!("{ja}: {result}")]
+    }
+
+    /// What [`Self::rule`] wrote.
+    #[must_use]
+    pub fn from_rule(rule: &str) -> Option<Self> {
+        let all = AuthMethod::ALL.into_iter().flat_map(|method| {
+            method.outcomes().iter().map(move |outcome| Self { method, outcome: *outcome })
+        });
+        all.into_iter().find(|one| *one.rule() == *rule)
     }
 
     /// Its name in scores: `DMARC_REJECT`.
@@ -185,7 +230,7 @@ impl SenderNetworks {
     }
 }
 
-/// Everything in the checks that does not speak for the sender.
+/// What each check came to. A DMARC failure that a trusted sealer vouches for is nothing.
 #[must_use]
 pub fn auth_evidence(found: &Authentication) -> Vec<AuthEvidence> {
     if found.left_out {
@@ -195,9 +240,10 @@ pub fn auth_evidence(found: &Authentication) -> Vec<AuthEvidence> {
         (AuthResult::Fail, _) if found.dmarc.by_arc.is_some() => None,
         (AuthResult::Fail, DmarcPolicy::Reject) => Some(AuthOutcome::Reject),
         (AuthResult::Fail, DmarcPolicy::Quarantine) => Some(AuthOutcome::Quarantine),
-        (result, _) => AuthOutcome::of(result),
+        (result, _) => Some(AuthOutcome::of(result)),
     };
     let reverse = match found.reverse.result {
+        AuthResult::Pass => Some(AuthOutcome::Pass),
         AuthResult::PermError => Some(AuthOutcome::None),
         AuthResult::Fail => Some(AuthOutcome::Fail),
         AuthResult::TempError => Some(AuthOutcome::TempError),
@@ -205,29 +251,35 @@ pub fn auth_evidence(found: &Authentication) -> Vec<AuthEvidence> {
     };
     let all = [
         (AuthMethod::Dmarc, dmarc),
-        (AuthMethod::Spf, AuthOutcome::of(found.spf.result)),
-        (AuthMethod::Dkim, AuthOutcome::of(found.dkim_result())),
+        (AuthMethod::Spf, Some(AuthOutcome::of(found.spf.result))),
+        (AuthMethod::Dkim, Some(AuthOutcome::of(found.dkim_result()))),
+        (AuthMethod::Arc, Some(AuthOutcome::of(found.arc.result))),
         (AuthMethod::Reverse, reverse),
     ];
     let present = all.into_iter().filter_map(|(method, outcome)| Some((method, outcome?)));
     present.map(|(method, outcome)| AuthEvidence { method, outcome }).collect()
 }
 
-/// Sender IP match (TM-08): a client that is not one of those that the domain's mail comes from. `domains`: of the
-/// reverse-path and of the authors.
+/// Sender IP match (TM-08): whether the client is one of those that the domain's mail comes from, for domains that are
+/// listed. `domains`: of the reverse-path and of the authors.
 #[must_use]
 pub fn sender_ip_evidence<'d>(
     client: IpAddr,
-    mut domains: impl Iterator<Item = &'d str>,
+    domains: impl Iterator<Item = &'d str>,
     listed: &[SenderNetworks],
 ) -> Option<AuthEvidence> {
     if listed.is_empty() {
         return None;
     }
-    let elsewhere = |domain: &str| {
-        let entry = listed.iter().find(|entry| entry.domain.eq_ignore_ascii_case(domain));
-        entry.is_some_and(|entry| !entry.has(client))
-    };
-    let evidence = AuthEvidence { method: AuthMethod::SenderIpMatch, outcome: AuthOutcome::Fail };
-    domains.any(elsewhere).then_some(evidence)
+    let entry =
+        |domain: &str| listed.iter().find(|entry| entry.domain.eq_ignore_ascii_case(domain));
+    let mut outcome = None;
+    for entry in domains.filter_map(entry) {
+        outcome = Some(AuthOutcome::Pass);
+        if !entry.has(client) {
+            outcome = Some(AuthOutcome::Fail);
+            break;
+        }
+    }
+    Some(AuthEvidence { method: AuthMethod::SenderIpMatch, outcome: outcome? })
 }

@@ -80,7 +80,8 @@ pub struct Verdict {
     pub likelihood: Likelihood,
     /// Sum of what was counted.
     pub points: MilliPoints,
-    /// Everything that was found, by name, skipped and log-only ones included.
+    /// Everything that was found, skipped and log-only ones included: of each finding in the order of [`ordered`], then of
+    /// the checks of the sender.
     pub contributions: Vec<Contribution>,
     /// Evidence that settings answer to: worst kind first, at most one per kind and reason.
     pub detections: Vec<Detection>,
@@ -88,6 +89,34 @@ pub struct Verdict {
     pub list: ListDecision,
     /// What the client's address was found to be, whatever was skipped (ITS-02).
     pub client: ClientMark,
+    /// What the scan was worth, whatever was skipped.
+    #[serde(default)]
+    pub scan: ScanMark,
+}
+
+/// What the scan of a mail was worth (ITS-05, ITS-07).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanMark {
+    /// Malware was found.
+    pub has_virus: bool,
+    /// Some part was not scanned, or not to its end.
+    pub is_partial: bool,
+    /// Nothing of it was: workers died of it, because it is too large for them or made for that.
+    pub is_missing: bool,
+}
+
+impl ScanMark {
+    fn note(&mut self, kind: FindingKind) {
+        self.has_virus |= kind.is_virus();
+        match kind {
+            FindingKind::Encrypted
+            | FindingKind::Malformed
+            | FindingKind::NotScanned
+            | FindingKind::LimitReached => self.is_partial = true,
+            FindingKind::WorkerDied => (self.is_partial, self.is_missing) = (true, true),
+            _ => {}
+        }
+    }
 }
 
 /// Class of the client's address.
@@ -158,6 +187,14 @@ struct Sums {
     graymail_rule: Option<Box<str>>,
 }
 
+/// Findings in the order of the contributions of their verdict: that in which scanners report must not decide anything.
+#[must_use]
+pub fn ordered(findings: &[Finding]) -> Vec<&Finding> {
+    let mut ordered: Vec<&Finding> = findings.iter().collect();
+    ordered.sort_by(|a, b| a.rule.cmp(&b.rule).then(a.points.cmp(&b.points)));
+    ordered
+}
+
 /// Judges what was found in a mail, and about its sender, for one recipient.
 #[must_use]
 pub fn judge(
@@ -166,9 +203,7 @@ pub fn judge(
     weights: &Weights,
     list: ListDecision,
 ) -> Verdict {
-    // The order in which scanners report must not decide anything.
-    let mut ordered: Vec<&Finding> = findings.iter().collect();
-    ordered.sort_by(|a, b| a.rule.cmp(&b.rule).then(a.points.cmp(&b.points)));
+    let ordered = ordered(findings);
     let skipped = |stage: Stage| match &list {
         ListDecision::Bypass => stage != Stage::Size,
         ListDecision::Allow(_) => weights.allow_skips.contains(&stage),
@@ -177,7 +212,7 @@ pub fn judge(
     let mut sums = Sums::default();
     let mut detections: Vec<Detection> = Vec::new();
     let mut contributions = Vec::with_capacity(ordered.len());
-    let mut client = ClientMark::Normal;
+    let (mut client, mut scan) = (ClientMark::Normal, ScanMark::default());
     for finding in ordered {
         let (stage, direct) = meaning(finding.kind);
         let counted = !finding.log_only && !skipped(stage);
@@ -187,6 +222,9 @@ pub fn judge(
             _ => (finding.points, ClientMark::Normal),
         };
         client = client.max(mark);
+        if !finding.log_only {
+            scan.note(finding.kind);
+        }
         contributions.push(Contribution { rule: finding.rule.clone(), points, counted });
         if !counted {
             continue;
@@ -218,11 +256,13 @@ pub fn judge(
         detections.push(Detection { kind: DetectionKind::Blocked, reason, rule });
     }
     detections.sort_by(|a, b| (a.kind, a.reason, &a.rule).cmp(&(b.kind, b.reason, &b.rule)));
-    let main_class = main_class(&detections, &list);
-    let deciding = detections.first().filter(|d| names_class(d.kind));
+    let deciding = detections.iter().find(|found| names_class(found.kind, weights));
+    let main_class = main_class(deciding, &list);
+    let bulk = || detections.iter().find(|found| found.kind == DetectionKind::Graymail);
     Verdict {
         main_class,
-        sub_class: deciding.map(sub_class),
+        // Bulk mail that nothing is done about is Not Spam, and still told apart.
+        sub_class: deciding.or_else(bulk).map(sub_class),
         extra_class: deciding.map(|d| d.rule.clone()),
         reason: deciding.map(|d| d.reason),
         likelihood,
@@ -231,6 +271,7 @@ pub fn judge(
         detections,
         list,
         client,
+        scan,
     }
 }
 
@@ -341,13 +382,13 @@ fn by_score(found: &mut Vec<Detection>, sums: &Sums, points: MilliPoints, weight
     }
 }
 
-/// The class of the worst evidence. `detections` is sorted worst first.
-fn main_class(detections: &[Detection], list: &ListDecision) -> MainClass {
+/// The class of the worst evidence that names one.
+fn main_class(worst: Option<&Detection>, list: &ListDecision) -> MainClass {
     let own = match list {
         ListDecision::Bypass | ListDecision::Allow(_) => MainClass::Whitelisted,
         ListDecision::None | ListDecision::Block(_) => MainClass::NotSpam,
     };
-    let Some(worst) = detections.first() else { return own };
+    let Some(worst) = worst else { return own };
     match worst.kind {
         DetectionKind::Virus => MainClass::Virus,
         DetectionKind::Blocked => MainClass::Blacklisted,
@@ -369,11 +410,14 @@ fn main_class(detections: &[Detection], list: &ListDecision) -> MainClass {
     }
 }
 
-/// Whether evidence of this kind gives the mail its reason. A bad client address by itself is a
-/// header field and a few points, not a reason to hold.
-fn names_class(kind: DetectionKind) -> bool {
+/// Whether evidence of this kind gives the mail its class and reason. A bad client address by itself is a
+/// header field and a few points, not a reason to hold; what speaks for a sender is none either.
+fn names_class(kind: DetectionKind, weights: &Weights) -> bool {
     match kind {
-        DetectionKind::NetworkPositive | DetectionKind::NetworkSuspect => false,
+        DetectionKind::NetworkPositive
+        | DetectionKind::NetworkSuspect
+        | DetectionKind::Auth(_, AuthOutcome::Pass) => false,
+        DetectionKind::Graymail => weights.graymail,
         DetectionKind::Virus
         | DetectionKind::Blocked
         | DetectionKind::Phish
@@ -381,7 +425,6 @@ fn names_class(kind: DetectionKind) -> bool {
         | DetectionKind::Auth(..)
         | DetectionKind::Exception
         | DetectionKind::Suspect
-        | DetectionKind::Graymail
         | DetectionKind::Content
         | DetectionKind::Attachment
         | DetectionKind::ActiveContent

@@ -27,7 +27,9 @@ pub use class::{Category, Likelihood, MainClass, Reason};
 pub use impersonation::{
     ImpersonationPoints, ImpersonationSettings, Person, ProtectedBrand, Way, impersonation, vouched,
 };
-pub use judge::{ClientMark, Contribution, Detection, DetectionKind, Verdict, judge};
+pub use judge::{
+    ClientMark, Contribution, Detection, DetectionKind, ScanMark, Verdict, judge, ordered,
+};
 pub use weights::{IpAction, Stage, Weights};
 
 use serde::{Deserialize, Serialize};

@@ -48,7 +48,8 @@ fn each_kind_of_evidence_has_its_class() {
     for (given, expected, reason) in cases {
         let findings: Vec<Finding> =
             given.iter().enumerate().map(|(i, (k, p))| finding(*k, &format!("R{i}"), *p)).collect();
-        let verdict = judge(&findings, &[], &Weights::default(), ListDecision::None);
+        let weights = Weights { graymail: true, ..Weights::default() };
+        let verdict = judge(&findings, &[], &weights, ListDecision::None);
         assert_eq!(verdict.main_class, *expected, "{given:?}");
         assert_eq!(verdict.reason.map_or("", Reason::key), *reason, "{given:?}");
         assert_eq!(verdict.contributions.len(), given.len(), "every contribution is named");

@@ -63,11 +63,19 @@ pub struct Weights {
     /// `active_content.action` does something: such findings count as evidence of a class.
     #[serde(default)]
     pub active_content: bool,
+    /// `graymail.action` does something: bulk mail is of a class of its own; else it is said and no more.
+    #[serde(default = "graymail")]
+    pub graymail: bool,
     /// Stages that an allow entry skips (C21), sorted.
     pub allow_skips: Vec<Stage>,
     /// Results of sender authentication that count.
     #[serde(default)]
     pub auth: Vec<AuthWeight>,
+}
+
+/// Of tables that were made before there was the field: as they were.
+fn graymail() -> bool {
+    true
 }
 
 impl Weights {
@@ -94,6 +102,7 @@ impl Default for Weights {
             highrisk: false,
             content: false,
             active_content: false,
+            graymail: false,
             allow_skips: vec![Stage::Spam],
             auth: Vec::new(),
         }

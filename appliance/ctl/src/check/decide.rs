@@ -3,10 +3,8 @@
 use sekisho_core::clock::Now;
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, mailboxes};
-use sekisho_core::pipeline::judge::bypassed;
-use sekisho_core::policy::{
-    self, AttachmentFact, Bypassed, Decision, Facts, MatchedRule, ScopeMask, high_risk,
-};
+use sekisho_core::pipeline::about::About;
+use sekisho_core::policy::{Decision, MatchedRule, ScopeMask};
 use sekisho_core::scan::Examination;
 use sekisho_core::verdict::{AuthEvidence, Verdict};
 
@@ -18,7 +16,7 @@ pub(super) struct Seen<'m> {
     pub(super) view: &'m View<'m>,
     pub(super) examination: &'m Examination,
     pub(super) sender: &'m Sender,
-    /// What does not speak for the sender.
+    /// What the checks of the sender came to.
     pub(super) auth: &'m [AuthEvidence],
 }
 
@@ -33,40 +31,23 @@ impl Judge<'_> {
             .collect();
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let found = &seen.examination.facts;
-        let attachments: Vec<AttachmentFact> =
-            found.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> =
-            found.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
-        let at = Now::read().unix;
-        let bypasses = self.snapshot.bypasses();
-        let bypasses: Vec<Bypassed<'_>> = bypasses.of(&self.domain, at).map(bypassed).collect();
         let (authors, reply_to) = (mailboxes(seen.view, "from"), mailboxes(seen.view, "reply-to"));
         let nobody = Mailbox::new("", "invalid");
         let recipient = self.recipient.as_ref().unwrap_or(&nobody);
-        let facts = Facts {
+        let about = About {
+            examination: seen.examination,
+            headers: &headers,
             message_bytes: bytes,
             recipients: 1,
-            attachments: &attachments,
-            attachments_count: found.attachments_count,
-            headers: &headers,
-            unread_names: &unread,
-            cleaned: !seen.examination.cuts.is_empty(),
-            active_cleaned: !seen.examination.active_cuts.is_empty(),
-            body_blank: found.body_blank,
-            high_risk: high_risk(&seen.examination.findings),
             sender: seen.sender.reverse_path.as_ref(),
             authors: &authors,
             reply_to: &reply_to,
             client: seen.sender.client,
             auth: seen.auth,
-            content: &seen.examination.content,
-            content_cut: seen.examination.content_cut,
-            at,
+            at: Now::read().unix,
             scope: ScopeMask::of(&self.settings.rules, recipient),
-            bypasses: &bypasses,
         };
-        policy::decide(verdict, &self.settings, &facts)
+        about.decide(verdict, &self.settings, (self.snapshot, &self.domain))
     }
 }
 

@@ -17,21 +17,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sekisho_core::analysis::Cleaning;
-use sekisho_core::classify::{self, Models, features_with_texts};
+use sekisho_core::classify::{self, Models, Reading, features_with_texts};
 use sekisho_core::clock::{Now, Stopwatch};
 use sekisho_core::config::Config;
 use sekisho_core::content::Content;
 use sekisho_core::engines::{self, Report};
 use sekisho_core::envelope::Mailbox;
 use sekisho_core::message::{View, ViewLimits, authors};
-use sekisho_core::pipeline::entries::{client_entries, sender_entries};
+use sekisho_core::pipeline::client::{ClientLists, finding};
+use sekisho_core::pipeline::entries::Who;
 use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision};
 use sekisho_core::scan::content::Cache;
-use sekisho_core::scan::finding::{Finding, FindingKind};
+use sekisho_core::scan::finding::{Finding, split_place};
 use sekisho_core::scan::patterns::{Excerpt, Scratch};
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables, Unwanted};
-use sekisho_core::tables::{NetworkClass, Resolution, Snapshot};
-use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Owner, Verdict};
+use sekisho_core::tables::{Resolution, Snapshot};
+use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Contribution, Owner, Verdict};
 use sekisho_loadgen::mix::to_canonical;
 use serde_json::json;
 
@@ -45,7 +46,7 @@ use crate::outcome::{Failure, Outcome, Ran};
 use crate::output;
 use crate::place::Place;
 use crate::publish::{position, progress_bar};
-use crate::story::Lang;
+use crate::story::{Descriptions, Lang};
 use crate::tables;
 
 /// Rules whose places are looked for.
@@ -106,8 +107,8 @@ struct Judged {
     decision: Decision,
     /// Findings about the client's address.
     network: Vec<Finding>,
-    /// Findings that depend on who receives: whom the mail poses as, what the classifier says.
-    own: Vec<Finding>,
+    /// All findings, in the order of the contributions; those that depend on who receives among them.
+    found: Vec<Finding>,
     /// The words that moved the classifier most, with their shares in thousandths.
     words: Vec<(String, i32)>,
     checked: Checked,
@@ -117,6 +118,8 @@ struct Judged {
     settings: Arc<DomainSettings>,
     /// It would be delivered if an allow entry named its sender.
     allowed_would_deliver: bool,
+    /// What rules say of themselves.
+    described: Descriptions,
     lang: Lang,
 }
 
@@ -130,11 +133,22 @@ struct Times {
 }
 
 impl Judged {
-    /// What a rule found, whoever looked.
+    /// What a rule found, whoever looked; the first of several.
     fn finding(&self, rule: &str) -> Option<&Finding> {
-        let examination = &self.examination;
-        let all = examination.findings.iter().chain(&examination.engine_findings);
-        all.chain(&self.network).chain(&self.own).find(|finding| &*finding.rule == rule)
+        self.found.iter().find(|finding| &*finding.rule == rule)
+    }
+
+    /// Contributions, each with its finding; results about the sender have none.
+    fn parts(&self) -> impl Iterator<Item = (&Contribution, Option<&Finding>)> {
+        let contributions = self.verdict.contributions.iter().enumerate();
+        contributions.map(|(at, one)| (one, self.found.get(at)))
+    }
+
+    /// Where a rule matched: looked for afterwards, or noted by the scan.
+    fn place<'j>(&'j self, rule: &str, found: Option<&'j Finding>) -> Option<(&'j str, &'j str)> {
+        let excerpt = self.excerpts.iter().find(|(name, _)| &**name == rule);
+        let excerpt = excerpt.map(|(_, excerpt)| (&*excerpt.place, &*excerpt.text));
+        excerpt.or_else(|| split_place(&found?.detail).1)
     }
 }
 
@@ -216,8 +230,7 @@ impl<'s> Judge<'s> {
         self.clean(&mut examination, &canonical).map_err(fail)?;
         self.ask_engines(&mut examination, &content).map_err(fail)?;
         times.content = watch.lap();
-        let mut network = self.network_findings(&sender);
-        network.extend(checked.finding(&sender));
+        let network = self.network_findings(&sender, &checked);
         let evidence = self.evidence(&canonical, &sender, &checked);
         let mut own = self.impersonation(&examination, &sender, (&checked, &evidence));
         let models = self.models();
@@ -225,15 +238,11 @@ impl<'s> Judge<'s> {
             let suspect = self.settings.weights.suspect_points;
             own.extend(classify::findings(&examination.features, &models, suspect));
         }
-        let findings: Vec<Finding> = examination
-            .findings
-            .iter()
-            .chain(&examination.engine_findings)
-            .chain(&network)
-            .chain(&own)
-            .cloned()
-            .collect();
-        let judge = |list| verdict::judge(&findings, &evidence, &self.settings.weights, list);
+        let examined = examination.findings.iter().chain(&examination.engine_findings);
+        let all: Vec<Finding> = examined.chain(&network).chain(&own).cloned().collect();
+        // So that the finding of each contribution stands at its place.
+        let found: Vec<Finding> = verdict::ordered(&all).into_iter().cloned().collect();
+        let judge = |list| verdict::judge(&found, &evidence, &self.settings.weights, list);
         let bytes = canonical.len() as u64;
         let seen =
             Seen { view: &view, examination: &examination, sender: &sender, auth: &evidence };
@@ -249,10 +258,11 @@ impl<'s> Judge<'s> {
             file: file.to_owned(),
             excerpts: self.excerpts(&view, &sender, &verdict),
             words: words(&view, &models),
-            own,
+            found,
             recipient: self.recipient.clone(),
             settings: Arc::clone(&self.settings),
             allowed_would_deliver: allowed.action.delivers(),
+            described: Descriptions::of(self.snapshot, self.arguments.lang),
             lang: self.arguments.lang,
             sender,
             examination,
@@ -268,7 +278,7 @@ impl<'s> Judge<'s> {
     fn clean(&mut self, examination: &mut Examination, raw: &[u8]) -> Result<(), String> {
         let archives = self.archives.clone();
         let cleaning = Cleaning {
-            malware: self.settings.actions.virus == policy::Action::Clean,
+            malware: self.settings.cleans_malware(),
             active: self.settings.actions.active_content == policy::Action::Clean,
         };
         for unwanted in cleaning.wanted(examination) {
@@ -282,17 +292,21 @@ impl<'s> Judge<'s> {
     }
 
     /// All that a mail is judged by, but for the classifier: for `eval`, which has models of its own.
-    pub(crate) fn seen(&mut self, content: &[u8]) -> Result<(Examination, ListDecision), Failure> {
+    pub(crate) fn seen(
+        &mut self,
+        content: &[u8],
+    ) -> Result<(Examination, ListDecision, Vec<AuthEvidence>), Failure> {
         let mut view = View::build(content, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
         scan::expand(&mut view, &ArchiveLimits::default());
         let examined = self.examine(&view, &sender);
         let mut examination = examined.map_err(|why| Failure::new("eval", why))?;
-        examination.findings.extend(self.network_findings(&sender));
-        let nobody = Checked::nobody();
-        let posed = self.impersonation(&examination, &sender, (&nobody, &[]));
+        let checked = self.world.check(&sender, &Content::from_octets(content));
+        let evidence = self.evidence(content, &sender, &checked);
+        examination.findings.extend(self.network_findings(&sender, &checked));
+        let posed = self.impersonation(&examination, &sender, (&checked, &evidence));
         examination.findings.extend(posed);
-        Ok((examination, self.lists(content, &sender)))
+        Ok((examination, self.lists(content, &sender), evidence))
     }
 
     /// The models that have a say for the recipient.
@@ -373,7 +387,7 @@ impl<'s> Judge<'s> {
             return Vec::new();
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
-        let place = |one: &verdict::Contribution| {
+        let place = |one: &Contribution| {
             let found = patterns.excerpt(&one.rule, view, Some(from.as_bytes()))?;
             Some((one.rule.clone(), found))
         };
@@ -393,7 +407,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: None,
-            classify: false,
+            reading: Reading::Nothing,
             content: &[],
         };
         let limits = ViewLimits::worker();
@@ -410,11 +424,15 @@ impl<'s> Judge<'s> {
             let set = Cache::set(&self.content, &expressions, &async || ());
             content.push(futures_lite::future::block_on(set));
         }
+        let reading = match self.settings.classifier.enabled {
+            true => snapshot.generation().reading(&self.domain),
+            false => Reading::Nothing,
+        };
         let tables = ScanTables {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: Some(&|host| snapshot.url_host(host)),
-            classify: true,
+            reading,
             content: &content,
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -423,20 +441,12 @@ impl<'s> Judge<'s> {
         futures_lite::future::block_on(scan).map_err(|error| error.to_string())
     }
 
-    fn network_findings(&self, sender: &Sender) -> Vec<Finding> {
+    /// What lists say of the client's address.
+    fn network_findings(&self, sender: &Sender, checked: &Checked) -> Vec<Finding> {
         let Some(client) = sender.client else { return Vec::new() };
-        let hits = self.snapshot.network(client);
-        hits.iter()
-            .filter_map(|hit| {
-                let kind = match hit.class {
-                    NetworkClass::Positive => FindingKind::NetworkPositive,
-                    NetworkClass::Suspect => FindingKind::NetworkSuspect,
-                    NetworkClass::Allow | NetworkClass::Deny => return None,
-                };
-                let detail = client.to_string().into();
-                Some(Finding { kind, rule: hit.list.into(), points: 0, detail, log_only: false })
-            })
-            .collect()
+        let lists = ClientLists::of(self.snapshot, client);
+        let class = lists.class(Some(&checked.listed), self.world.lists());
+        class.and_then(|class| finding(class, client)).into_iter().collect()
     }
 
     fn lists(&self, content: &[u8], sender: &Sender) -> ListDecision {
@@ -447,18 +457,12 @@ impl<'s> Judge<'s> {
         if self.snapshot.recipient_allow(whose, now).is_some() {
             return ListDecision::Bypass;
         }
-        let mut envelope = Vec::new();
-        if let Some(client) = sender.client {
-            envelope.extend(client_entries(self.snapshot, whose, client, now));
-        }
-        if let Some(path) = &sender.reverse_path {
-            envelope.extend(sender_entries(self.snapshot, whose, path, now));
-        }
-        let header: Vec<_> = authors(header_section(content))
-            .iter()
-            .flat_map(|author| sender_entries(self.snapshot, whose, author, now))
-            .collect();
-        policy::lists::choose(&envelope, &header, &self.settings.lists, now)
+        let who = Who {
+            client: sender.client,
+            sender: sender.reverse_path.as_ref(),
+            authors: &authors(header_section(content)),
+        };
+        who.decision(self.snapshot, whose, &self.settings.lists, now)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `check` prints of a file: a line for each thing that scripts look for, then the story; or one object.
 
 use sekisho_core::policy::NoticeTo;
-use sekisho_core::scan::patterns::Excerpt;
+use sekisho_core::scan::finding::{Finding, split_place};
 use sekisho_core::verdict;
 use serde_json::json;
 
@@ -32,11 +32,11 @@ pub(super) fn show(judged: &Judged, json: bool) {
     for ask in &decision.notices {
         line("notice", format!("{} to {} by {}", ask.template, told(&ask.to), shown(&ask.rule)));
     }
-    let mut contributions: Vec<_> = verdict.contributions.iter().collect();
-    contributions.sort_by_key(|one| std::cmp::Reverse(one.points.abs()));
-    for one in contributions {
+    let mut parts: Vec<_> = judged.parts().collect();
+    parts.sort_by_key(|(one, _)| std::cmp::Reverse(one.points.abs()));
+    for (one, found) in parts {
         let counted = if one.counted { "" } else { " (not counted)" };
-        let detail = detail(judged, &one.rule);
+        let detail = detail(found);
         line("rule", format!("{} {}{counted} {detail}", points(one.points), one.rule));
     }
     for (text, share) in &judged.words {
@@ -70,25 +70,21 @@ fn told(to: &NoticeTo) -> String {
     }
 }
 
-fn detail(judged: &Judged, rule: &str) -> String {
-    judged.finding(rule).map(|finding| shown(&finding.detail)).unwrap_or_default()
-}
-
-fn excerpt<'j>(judged: &'j Judged, rule: &str) -> Option<&'j Excerpt> {
-    judged.excerpts.iter().find(|(name, _)| &**name == rule).map(|(_, excerpt)| excerpt)
+/// What was found, without the place.
+fn detail(found: Option<&Finding>) -> String {
+    found.map(|finding| shown(split_place(&finding.detail).0)).unwrap_or_default()
 }
 
 pub(super) fn to_json(judged: &Judged) -> serde_json::Value {
     let Judged { verdict, decision, sender, .. } = judged;
-    let contributions: Vec<_> = verdict
-        .contributions
-        .iter()
-        .map(|one| {
+    let contributions: Vec<_> = judged
+        .parts()
+        .map(|(one, found)| {
+            let place = judged.place(&one.rule, found);
             json!({
                 "rule": one.rule, "points": one.points, "counted": one.counted,
-                "detail": detail(judged, &one.rule),
-                "place": excerpt(judged, &one.rule).map(|excerpt| &excerpt.place),
-                "excerpt": excerpt(judged, &one.rule).map(|excerpt| &excerpt.text),
+                "detail": detail(found),
+                "place": place.map(|(place, _)| place), "excerpt": place.map(|(_, text)| text),
             })
         })
         .collect();

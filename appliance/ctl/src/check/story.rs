@@ -2,12 +2,12 @@
 
 use sekisho_core::authn::{AuthResult, Authentication};
 use sekisho_core::policy::{DomainSettings, ListDecision, MatchedRule};
-use sekisho_core::scan::finding::{Finding, FindingKind};
+use sekisho_core::scan::finding::{Finding, split_place};
 use sekisho_core::verdict::{Contribution, DetectionKind};
 
 use super::Judged;
 use super::world::NotAsked;
-use crate::story::{End, Hit, Lang, Stage, Story, end, hit, score};
+use crate::story::{End, Hit, Lang, Stage, Story, end, hit, score, told};
 
 /// Rules that the last sentence names.
 const HEAVIEST_MAX: usize = 3;
@@ -19,9 +19,10 @@ pub(super) fn of(judged: &Judged, lang: Lang) -> Story {
     lists(judged, &mut story);
     parse(judged, &mut story);
     sender(judged, &mut story);
-    for contribution in &judged.verdict.contributions {
-        let stage = stage_of(judged, &contribution.rule);
-        story.stage(stage, None).line(rule(judged, contribution, lang));
+    for (contribution, found) in judged.parts() {
+        // What is no finding is a result about the sender.
+        let stage = found.map_or(Stage::Sender, |found| Stage::of(found.kind.stage()));
+        story.stage(stage, None).line(rule(judged, (contribution, found), lang));
     }
     viruses(judged, &mut story);
     decision(judged, &mut story);
@@ -152,51 +153,20 @@ pub(super) fn results(found: &Authentication) -> Vec<(&'static str, &'static str
     all
 }
 
-/// The stage whose finding a contribution is.
-fn stage_of(judged: &Judged, rule: &str) -> Stage {
-    match judged.finding(rule).map(|finding| finding.kind) {
-        // What is no finding is evidence about the sender.
-        None => Stage::Sender,
-        Some(kind) => match kind {
-            FindingKind::Spam
-            | FindingKind::Phishing
-            | FindingKind::Bec
-            | FindingKind::Graymail
-            | FindingKind::WebReputation => Stage::Spam,
-            FindingKind::Malware
-            | FindingKind::Ransomware
-            | FindingKind::TargetedAttack
-            | FindingKind::SuspiciousObject
-            | FindingKind::Encrypted
-            | FindingKind::LimitReached
-            | FindingKind::Malformed
-            | FindingKind::WorkerDied
-            | FindingKind::NotScanned => Stage::Virus,
-            FindingKind::Content | FindingKind::Attachment | FindingKind::ActiveContent => {
-                Stage::Content
-            }
-            FindingKind::NetworkPositive | FindingKind::NetworkSuspect => Stage::Connect,
-        },
-    }
-}
-
-fn rule(judged: &Judged, one: &Contribution, lang: Lang) -> String {
-    let detail = judged.finding(&one.rule).map_or("", |finding| &finding.detail);
-    let excerpt = judged.excerpts.iter().find(|(rule, _)| *rule == one.rule);
-    let excerpt = excerpt.map(|(_, excerpt)| (&*excerpt.place, &*excerpt.text));
-    hit(lang, &Hit { rule: &one.rule, points: one.points, counted: one.counted, detail, excerpt })
+fn rule(judged: &Judged, (one, found): (&Contribution, Option<&Finding>), lang: Lang) -> String {
+    let detail = found.map_or("", |finding| split_place(&finding.detail).0);
+    let excerpt = judged.place(&one.rule, found);
+    let described = judged.described.of_rule(&one.rule);
+    let (rule, points, counted) = (&*one.rule, one.points, one.counted);
+    hit(lang, &Hit { rule, points, counted, detail, described, excerpt })
 }
 
 fn viruses(judged: &Judged, story: &mut Story) {
     let lang = judged.lang;
-    let examination = &judged.examination;
-    let mut all = examination.findings.iter().chain(&examination.engine_findings);
-    let found = all.any(|finding: &Finding| finding.kind.is_virus());
+    let scan = judged.verdict.scan;
     let told = story.stage(Stage::Virus, Some(judged.times.content));
-    if !found {
-        told.line(lang.of("no malware was found", "ウイルスは検出されませんでした"));
-    }
-    for one in &examination.scanned {
+    told.virus(lang, (scan.has_virus, scan.is_partial));
+    for one in &judged.examination.scanned {
         let took = crate::story::took(one.micros);
         told.line(format!("engine {}: {} ({took})", one.name, one.said));
     }
@@ -235,6 +205,7 @@ fn asked(lang: Lang, matched: &MatchedRule) -> String {
 }
 
 fn sentence(judged: &Judged) -> String {
+    let lang = judged.lang;
     let (verdict, decision) = (&judged.verdict, &judged.decision);
     let asked = decision
         .matched
@@ -246,6 +217,8 @@ fn sentence(judged: &Judged) -> String {
     let detection = verdict.detections.iter().find(|one| Some(one.reason) == reason);
     let rule = detection.map_or("", |one| &one.rule);
     let detail = judged.finding(rule).map_or("", |finding| &finding.detail);
+    let detail = told(lang, rule, detail, judged.described.of_rule(rule));
+    let detail = &*detail;
     let mut heaviest: Vec<&Contribution> =
         verdict.contributions.iter().filter(|one| one.counted && one.points > 0).collect();
     heaviest.sort_by_key(|one| std::cmp::Reverse(one.points));
@@ -270,7 +243,7 @@ fn sentence(judged: &Judged) -> String {
         heaviest: &heaviest,
         allowed_would_deliver: Some(judged.allowed_would_deliver),
     };
-    end(judged.lang, &end_of)
+    end(lang, &end_of)
 }
 
 /// The limit that the score reached, and the one that it would have to be below.

@@ -8,15 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use sekisho_core::authn::{
-    self, Authentication, Authenticators, DnsLists, Listed, ListedAs, Subject,
-};
+use sekisho_core::authn::{self, Authentication, Authenticators, DnsLists, Listed, Subject};
 use sekisho_core::clock::Now;
 use sekisho_core::config::Config;
 use sekisho_core::content::Content;
 use sekisho_core::engines::{Engines, Report};
 use sekisho_core::resolve::zone::ZoneServer;
-use sekisho_core::scan::finding::{Finding, FindingKind};
 use sekisho_core::shard::{dns_lists, names};
 
 use super::sender::Sender;
@@ -82,6 +79,11 @@ impl World {
         Ok(Self { config, authenticators, lists, engines, _zone: zone })
     }
 
+    /// The DNS lists, and what makes an address bad.
+    pub(super) fn lists(&self) -> &DnsLists {
+        &self.lists
+    }
+
     /// Asks about the sender of a mail.
     pub(super) fn check(&self, sender: &Sender, content: &Content) -> Checked {
         let nothing = |why| Checked { not_asked: Some(why), ..Checked::nobody() };
@@ -116,17 +118,5 @@ impl Checked {
             listed: Listed::default(),
             not_asked: Some(NotAsked::NoDns),
         }
-    }
-
-    /// What DNS lists say, as a finding.
-    pub(super) fn finding(&self, sender: &Sender) -> Option<Finding> {
-        let kind = match self.listed.class {
-            ListedAs::Normal => return None,
-            ListedAs::Suspect => FindingKind::NetworkSuspect,
-            ListedAs::Positive => FindingKind::NetworkPositive,
-        };
-        let detail = sender.client.map(|client| client.to_string()).unwrap_or_default().into();
-        let rule = self.listed.list.clone();
-        Some(Finding { kind, rule, points: 0, detail, log_only: false })
     }
 }

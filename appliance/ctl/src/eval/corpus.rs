@@ -9,6 +9,7 @@ use sekisho_core::message::{View, ViewLimits};
 use sekisho_core::policy::ListDecision;
 use sekisho_core::scan::finding::Finding;
 use sekisho_core::tables::Snapshot;
+use sekisho_core::verdict::AuthEvidence;
 use sekisho_loadgen::mix::to_canonical;
 
 use crate::arguments::{CheckArguments, EvalArguments};
@@ -34,6 +35,8 @@ pub(crate) struct Mail {
     /// Without the classifier's.
     pub(crate) findings: Vec<Finding>,
     pub(crate) list: ListDecision,
+    /// What the checks of the sender came to; empty where nobody was asked.
+    pub(crate) auth: Vec<AuthEvidence>,
     /// Of its Date field, where that can be read.
     pub(crate) date: Option<i64>,
     /// Mails that are copies of one another have the same; the index of the first.
@@ -173,7 +176,7 @@ fn examine(
             }
         };
         let content = to_canonical(&octets);
-        let (examination, list) = judge.seen(&content)?;
+        let (examination, list, auth) = judge.seen(&content)?;
         mails.push(Mail {
             file: file.clone(),
             folder: *folder,
@@ -181,6 +184,7 @@ fn examine(
             features: examination.features,
             findings: examination.findings,
             list,
+            auth,
             date: date(&content),
             group: 0,
         });

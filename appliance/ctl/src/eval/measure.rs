@@ -40,7 +40,7 @@ pub(crate) fn judge(
         let mail = corpus.mails.get(*index)?;
         let mut all = mail.findings.clone();
         all.extend(findings(&mail.features, &models, weights.suspect_points));
-        let verdict = verdict::judge(&all, &[], weights, mail.list.clone());
+        let verdict = verdict::judge(&all, &mail.auth, weights, mail.list.clone());
         Some(Judged { mail: *index, verdict })
     };
     mails.iter().filter_map(one).collect()

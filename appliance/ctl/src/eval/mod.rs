@@ -3,7 +3,7 @@
 //! Each mail is judged by the newest generation's rules and lists and a model that was fitted to the other folds,
 //! as a domain's own model would be. The shipped model has no say: it may have been made of the same
 //! mails. Folds are chosen by a fixed seed, and copies of one mail are in one fold. Nothing is changed
-//! and nobody is asked: no DNS, no engine.
+//! and no engine is asked; the DNS about the senders only with `--dns` or `--zone`.
 
 mod corpus;
 mod folds;
@@ -61,7 +61,12 @@ pub(crate) fn run(place: &Place, json: bool, arguments: &EvalArguments) -> Ran {
     let threshold = f64::from(weights.spam_points) / 1000.0;
     let fitted = arguments.fit.then(|| weights::fit(&corpus, &judged, &fold_of, threshold));
     if json {
-        output::json(&to_json(&corpus, &judged, &later, &curve));
+        let mut all = to_json(&corpus, &judged, &later, &curve);
+        if let Value::Object(fields) = &mut all {
+            fields.insert("rules".to_owned(), rules_json(&corpus, &judged, weights));
+            fields.insert("fitted".to_owned(), fitted.as_ref().map_or(Value::Null, fitted_json));
+        }
+        output::json(&all);
         return Ok(Outcome::Done);
     }
     output::words(format_args!(
@@ -234,6 +239,28 @@ fn show_fitted(fitted: &weights::Fitted) {
     for (rule, hits, now, proposed) in &fitted.rules {
         output::data(format_args!("{rule:?} = {proposed:.1} # {hits}, now {now:.1}"));
     }
+}
+
+/// The table of rules: hits, mean points, and the mails that each decided about.
+fn rules_json(corpus: &Corpus, judged: &[Judged], weights: &Weights) -> Value {
+    let row = |row: measure::RuleRow| {
+        json!({
+            "rule": row.rule, "ham": row.ham, "spam": row.spam, "points": row.points,
+            "ham_held_by_it": row.cost, "spam_caught_by_it": row.gain,
+        })
+    };
+    measure::rules(corpus, judged, weights).into_iter().map(row).collect()
+}
+
+/// What fitting proposes.
+fn fitted_json(fitted: &weights::Fitted) -> Value {
+    type Rule = (String, usize, f64, f64);
+    let rule = |(rule, hits, now, proposed): &Rule| json!({"rule": rule, "hits": hits, "now": now, "proposed": proposed});
+    let counts = |(ham, spam): (u32, u32)| json!({"ham_held": ham, "spam_caught": spam});
+    json!({
+        "now": counts(fitted.now), "other_folds": counts(fitted.then),
+        "weights": fitted.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
 }
 
 fn to_json(corpus: &Corpus, judged: &[Judged], later: &[Judged], curve: &[Point]) -> Value {

@@ -43,6 +43,7 @@ fn corpus(each: usize) -> Corpus {
                 features: features(text.as_bytes()).unwrap(),
                 findings: if folder == 1 && number % 2 == 0 { vec![rule] } else { Vec::new() },
                 list: ListDecision::None,
+                auth: Vec::new(),
                 date: i64::try_from(number).ok(),
                 group: 0,
             });

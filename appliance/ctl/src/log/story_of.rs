@@ -1,18 +1,25 @@
 //! The story of a row of the mail log.
 
 use sekisho_core::maillog::{DeliveryRow, EventRow};
+use sekisho_core::quarantine::MatchedRule;
+use sekisho_core::scan::finding::split_place;
 
-use crate::story::{End, Hit, Lang, Stage, Story, end, hit, score, took};
+use crate::story::told as story_told;
+use crate::story::{Descriptions, End, Hit, Lang, Stage, Story, end, hit, score, took};
 
 /// Rules that the last sentence names.
 const HEAVIEST_MAX: usize = 3;
 
 /// Tells it, with the events of the same recipient.
-pub(super) fn row(row: &DeliveryRow, events: &[&EventRow], lang: Lang) -> Story {
+pub(super) fn row(
+    row: &DeliveryRow,
+    events: &[&EventRow],
+    (lang, described): (Lang, &Descriptions),
+) -> Story {
     let mut story = Story::new(lang);
     let micros =
         |stage: &str| row.times.iter().find(|time| time.stage == stage).map(|time| time.micros);
-    let told = story.stage(Stage::Connect, None);
+    let told = story.stage(Stage::Connect, micros("connect"));
     let client = row.source_address.map_or_else(|| "?".to_owned(), |address| address.to_string());
     let (helo, from, to) = (&row.helo, &row.from, &row.to);
     told.line(lang.of(
@@ -46,34 +53,50 @@ pub(super) fn row(row: &DeliveryRow, events: &[&EventRow], lang: Lang) -> Story 
         told.line(format!("{}: {} {}", one.method, one.result, one.detail).trim_end());
     }
     let told = story.stage(Stage::Virus, micros("content"));
-    told.line(match row.classification == "Virus" {
-        true => lang.of("malware was found", "ウイルスを検出しました"),
-        false => lang.of("no malware was found", "ウイルスは検出されませんでした"),
-    });
+    told.virus(lang, scan(row));
     for one in &row.engines {
         told.line(format!("engine {}: {} ({})", one.name, one.said, took(one.micros)));
     }
     for one in &row.removed {
         told.line(lang.of(format!("taken out: {one}"), format!("取り除いた部分: {one}")));
     }
-    let told = story.stage(Stage::Spam, None);
+    story.stage(Stage::Spam, None);
     for one in &row.rules {
-        let (rule, detail, points) = (&*one.name, &*one.detail, one.points);
-        told.line(hit(lang, &Hit { rule, points, counted: true, detail, excerpt: None }));
+        let (detail, excerpt) = split_place(&one.detail);
+        let described = described.of_rule(&one.name);
+        let (rule, points, counted) = (&*one.name, one.points, !one.not_counted);
+        let line = hit(lang, &Hit { rule, points, counted, detail, described, excerpt });
+        story.stage(Stage::of(&one.stage), None).line(line);
     }
     if row.rules.is_empty() {
-        told.line(lang.of("no rule hit", "該当するルールはありません"));
+        let none = lang.of("no rule hit", "該当するルールはありません");
+        story.stage(Stage::Spam, None).line(none);
     }
-    decision(row, events, &mut story, micros("verdict"), lang);
+    let times = (micros("verdict"), micros("delivery"));
+    decision((row, events), &mut story, times, (lang, described));
     story
 }
 
+/// Whether malware was found, and whether a part of the mail could not be read.
+fn scan(row: &DeliveryRow) -> (bool, bool) {
+    let of_scan = || row.rules.iter().filter(|one| &*one.stage == "virus");
+    let unread = |one: &&MatchedRule| {
+        let marks = ["SCAN_", "SCANNER_", "AUTH_UNREADABLE", "Heuristics."];
+        marks.iter().any(|mark| one.name.starts_with(mark))
+    };
+    let has_virus = row.classification == "Virus" || of_scan().any(|one| !unread(&one));
+    // Rows of before do not say which stage a rule is of.
+    let old = ["SCAN_LIMIT", "SCAN_MALFORMED", "SCAN_ENCRYPTED", "SCAN_NOT_READ"];
+    let is_partial =
+        of_scan().any(|one| unread(&one)) || row.rules.iter().any(|one| old.contains(&&*one.name));
+    (has_virus, is_partial)
+}
+
 fn decision(
-    row: &DeliveryRow,
-    events: &[&EventRow],
+    (row, events): (&DeliveryRow, &[&EventRow]),
     story: &mut Story,
-    micros: Option<u64>,
-    lang: Lang,
+    (micros, delivery): (Option<u64>, Option<u64>),
+    (lang, described): (Lang, &Descriptions),
 ) {
     let told = story.stage(Stage::Decide, micros);
     let (class, total) = (&row.classification, score(row.points));
@@ -106,12 +129,23 @@ fn decision(
     // "held as ..." says it already.
     let status = if row.reply.starts_with(&row.status) { "" } else { &row.status };
     let outcome = format!("{status} {}", row.reply);
-    told.line(lang.of(format!("outcome: {}", outcome.trim()), format!("結果: {}", outcome.trim())));
+    let outcome = match delivery {
+        Some(micros) => format!("{} ({})", outcome.trim(), took(micros)),
+        None => outcome.trim().to_owned(),
+    };
+    told.line(lang.of(format!("outcome: {outcome}"), format!("結果: {outcome}")));
+    let counted = |one: &&MatchedRule| one.points > 0 && !one.not_counted;
     let mut heaviest: Vec<(&str, i32)> =
-        row.rules.iter().filter(|one| one.points > 0).map(|one| (&*one.name, one.points)).collect();
+        row.rules.iter().filter(counted).map(|one| (&*one.name, one.points)).collect();
     heaviest.sort_by_key(|(_, points)| std::cmp::Reverse(*points));
     heaviest.truncate(HEAVIEST_MAX);
-    let first = row.rules.first();
+    // The condition of the event is the rule that was the evidence, where it is one.
+    let evidence =
+        asked.and_then(|(event, _)| row.rules.iter().find(|one| *one.name == *event.condition));
+    let first = evidence.or_else(|| row.rules.first());
+    let rule = first.map_or("", |one| &one.name);
+    let detail = first.map_or("", |one| &one.detail);
+    let detail = story_told(lang, rule, detail, described.of_rule(rule));
     let action = match (row.status_class.as_str(), asked.map(|(event, _)| event.action.as_str())) {
         (_, Some(action)) => action,
         ("held", None) => "quarantine",
@@ -124,8 +158,8 @@ fn decision(
         delivers: row.action == "Deliver",
         class,
         asked_by: asked.map_or("", |(_, name)| name),
-        rule: first.map_or("", |one| &one.name),
-        detail: first.map_or("", |one| &one.detail),
+        rule,
+        detail: &detail,
         entry: row.list_entry.split_once(": ").map_or("", |(_, entry)| entry),
         points: row.points,
         heaviest: &heaviest,
@@ -166,12 +200,54 @@ mod tests {
             ..EventRow::default()
         };
         let (ours, other) = (event("user@demo.test"), event("other@demo.test"));
-        let told = row(&row_of, &[&other, &ours], Lang::En).to_json();
+        let told = row(&row_of, &[&other, &ours], (Lang::En, &Descriptions::default())).to_json();
         assert!(told["end"].as_str().unwrap().starts_with("Held (class Virus) because malware"));
         let text = told.to_string();
         assert!(text.contains("engine clamav: found A (900 us)"), "{text}");
         assert_eq!(text.matches("asks for quarantine").count(), 1, "of this recipient only");
-        let japanese = row(&row_of, &[&ours], Lang::Ja);
+        let japanese = row(&row_of, &[&ours], (Lang::Ja, &Descriptions::default()));
         assert!(japanese.end.starts_with("隔離されます"), "{}", japanese.end);
+    }
+
+    #[test]
+    fn rules_stand_at_their_stages_and_those_of_an_allowed_sender_are_not_told_as_if_they_counted()
+    {
+        let rule = |name: &str, stage: &str, detail: &str| MatchedRule {
+            name: name.into(),
+            stage: stage.into(),
+            detail: detail.into(),
+            ..MatchedRule::default()
+        };
+        let spam = MatchedRule {
+            points: 9_000,
+            not_counted: true,
+            ..rule("SPAMMY", "", "words; found in body: a [b] c")
+        };
+        let row_of = DeliveryRow {
+            status_class: "success".into(),
+            classification: "Whitelisted".into(),
+            action: "Deliver".into(),
+            rules: vec![
+                spam,
+                rule("SCAN_ENCRYPTED", "virus", "2: a.zip"),
+                rule("ATTACH_DANGEROUS", "content", "x.exe"),
+                rule("ATTACH_DANGEROUS", "content", "y.exe"),
+            ],
+            times: vec![StageTime { stage: "delivery".into(), micros: 2_000 }],
+            ..DeliveryRow::default()
+        };
+        let told = row(&row_of, &[], (Lang::En, &Descriptions::default())).to_json();
+        let lines = |stage: &str| {
+            let stages = told["stages"].as_array().unwrap();
+            stages.iter().find(|one| one["stage"] == stage).unwrap()["lines"].to_string()
+        };
+        assert!(
+            lines("spam")
+                .contains("SPAMMY (9 points): words; found in body: a [b] c (not counted)"),
+            "{told}"
+        );
+        assert!(lines("virus").contains("not all of it could"), "never clean: {told}");
+        assert!(lines("content").contains("x.exe") && lines("content").contains("y.exe"), "{told}");
+        assert!(lines("decide").contains("(2.0 ms)"), "{told}");
     }
 }

@@ -4,10 +4,14 @@
 mod sentence;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
-use sekisho_core::scan::SIGNS;
+use sekisho_core::scan::patterns::rule::Rule;
+use sekisho_core::scan::{NAMES, SIGNS};
+use sekisho_core::tables::Snapshot;
+use sekisho_core::verdict::AuthEvidence;
 use serde_json::{Value, json};
 
 use crate::output::{self, shown};
@@ -60,6 +64,22 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Connect,
+        Self::Lists,
+        Self::Parse,
+        Self::Sender,
+        Self::Virus,
+        Self::Spam,
+        Self::Content,
+        Self::Decide,
+    ];
+
+    /// The stage of this key; that of the spam filter for none.
+    pub(crate) fn of(key: &str) -> Self {
+        Self::ALL.into_iter().find(|stage| stage.key() == key).unwrap_or(Self::Spam)
+    }
+
     fn key(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -129,7 +149,8 @@ impl Story {
     /// For people, on stdout.
     pub(crate) fn print(&self) {
         for (number, told) in (1..).zip(&self.told) {
-            let took = told.micros.map(|micros| format!(" ({})", took(micros))).unwrap_or_default();
+            let took = told.micros.map(|micros| told.stage.took(self.lang, micros));
+            let took = took.unwrap_or_default();
             output::data(format_args!("{number}. {}{took}", told.stage.title(self.lang)));
             for line in told.all_lines(self.lang) {
                 output::data(format_args!("   - {line}"));
@@ -163,6 +184,18 @@ impl Told {
         }
     }
 
+    /// Whether malware was found. What could not be read is never called clean.
+    pub(crate) fn virus(&mut self, lang: Lang, (has_virus, is_partial): (bool, bool)) {
+        self.line(match (has_virus, is_partial) {
+            (true, _) => lang.of("malware was found", "ウイルスを検出しました"),
+            (false, true) => lang.of(
+                "no malware was found in what could be read; not all of it could",
+                "読み取れた範囲ではウイルスは検出されませんでした（検査できない部分があります）",
+            ),
+            (false, false) => lang.of("no malware was found", "ウイルスは検出されませんでした"),
+        });
+    }
+
     fn all_lines(&self, lang: Lang) -> Vec<String> {
         let mut lines = self.lines.clone();
         if self.more > 0 {
@@ -180,15 +213,55 @@ pub(crate) struct Hit<'h> {
     pub(crate) points: i32,
     pub(crate) counted: bool,
     pub(crate) detail: &'h str,
+    /// What the rule says of itself, in English and Japanese.
+    pub(crate) described: Option<(&'h str, &'h str)>,
     /// Place and text, where they are known.
     pub(crate) excerpt: Option<(&'h str, &'h str)>,
 }
 
-/// What a sign found: it is logged in English, and each has a text in Japanese.
-fn in_language<'d>(lang: Lang, rule: &str, detail: &'d str) -> Cow<'d, str> {
-    let sign = SIGNS.iter().find(|sign| lang == Lang::Ja && sign.name == rule);
-    match sign.and_then(|sign| Some((sign.ja, detail.strip_prefix(sign.en)?))) {
-        Some((told, found)) => format!("{told}{found}").into(),
+/// What rules of the tables say of themselves, in English and Japanese, for a story in Japanese: findings are in English.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Descriptions(HashMap<String, (String, String)>);
+
+impl Descriptions {
+    /// Those of a generation; none for a story in English.
+    pub(crate) fn of(tables: &Snapshot, lang: Lang) -> Self {
+        let patterns = tables.generation().patterns().filter(|_| lang == Lang::Ja);
+        let rules = patterns.map(|patterns| patterns.rules()).unwrap_or_default();
+        let described = rules.iter().filter(|rule| !rule.describe_ja.is_empty());
+        let words =
+            |rule: &Rule| (rule.name.clone(), (rule.describe_en.clone(), rule.describe_ja.clone()));
+        Self(described.map(words).collect())
+    }
+
+    pub(crate) fn of_rule(&self, rule: &str) -> Option<(&str, &str)> {
+        self.0.get(rule).map(|(en, ja)| (en.as_str(), ja.as_str()))
+    }
+}
+
+/// What a rule found, in the language of the story: it is logged in English, and every built-in name has words in both.
+pub(crate) fn told<'d>(
+    lang: Lang,
+    rule: &str,
+    detail: &'d str,
+    described: Option<(&str, &str)>,
+) -> Cow<'d, str> {
+    let sign = SIGNS.iter().find(|sign| sign.name == rule).map(|sign| (sign.en, sign.ja));
+    // Those say in their details what they are, before what they found.
+    if let Some((en, ja)) = sign.or(described) {
+        return match detail.strip_prefix(en).filter(|_| lang == Lang::Ja) {
+            Some(found) => format!("{ja}{found}").into(),
+            None => detail.into(),
+        };
+    }
+    let named = NAMES.iter().find(|one| one.name == rule).map(|one| lang.of(one.en, one.ja));
+    let named = named.or_else(|| {
+        let [en, ja] = AuthEvidence::from_rule(rule)?.told();
+        Some(lang.of(en, ja))
+    });
+    match named {
+        Some(words) if detail.is_empty() => words.into(),
+        Some(words) => format!("{words}: {detail}").into(),
         None => detail.into(),
     }
 }
@@ -201,8 +274,9 @@ pub(crate) fn hit(lang: Lang, hit: &Hit<'_>) -> String {
         let _ =
             write!(text, "{}", lang.of(format!(" ({points} points)"), format!("（{points} 点）")));
     }
-    if !hit.detail.is_empty() {
-        let _ = write!(text, ": {}", in_language(lang, hit.rule, hit.detail));
+    let said = told(lang, hit.rule, hit.detail, hit.described);
+    if !said.is_empty() {
+        let _ = write!(text, ": {said}");
     }
     if let Some((place, found)) = hit.excerpt {
         let found = lang.of(
@@ -223,6 +297,20 @@ pub(crate) fn score(thousandths: i32) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+impl Stage {
+    /// What it took. Viruses, spam and content are looked for in one walk over the mail.
+    fn took(self, lang: Lang, micros: u64) -> String {
+        let time = took(micros);
+        match self {
+            Self::Virus => lang.of(
+                format!(" ({time}, with spam and content)"),
+                format!("（{time}、迷惑メール・内容の検査を含む）"),
+            ),
+            _ => format!(" ({time})"),
+        }
+    }
+}
+
 /// Microseconds in a unit that people read.
 pub(crate) fn took(micros: u64) -> String {
     match micros {
@@ -237,11 +325,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sign_is_told_in_the_language_of_the_story() {
-        let told = |lang| in_language(lang, "NO_DATE", "No Date field: x").into_owned();
-        assert_eq!(told(Lang::En), "No Date field: x");
-        assert_eq!(told(Lang::Ja), "Date欄がない: x");
-        assert_eq!(in_language(Lang::Ja, "OTHER", "No Date field"), "No Date field");
+    fn what_a_name_says_is_told_in_the_language_of_the_story() {
+        let of = |lang| told(lang, "NO_DATE", "No Date field: x", None).into_owned();
+        assert_eq!(of(Lang::En), "No Date field: x");
+        assert_eq!(of(Lang::Ja), "Date欄がない: x");
+        assert_eq!(told(Lang::Ja, "OTHER", "No Date field", None), "No Date field");
+        let rule = Some(("An offer", "特別な申し出"));
+        assert_eq!(told(Lang::Ja, "OFFER", "An offer (3 times)", rule), "特別な申し出 (3 times)");
+        assert_eq!(
+            told(Lang::En, "ATTACH_DANGEROUS", "x.exe", None),
+            "attachment that runs when it is opened: x.exe"
+        );
+        assert_eq!(
+            told(Lang::Ja, "ATTACH_DANGEROUS", "x.exe", None),
+            "開くと実行される添付ファイル: x.exe"
+        );
+        assert_eq!(told(Lang::Ja, "DMARC_REJECT", "", None), "DMARC: 失敗（ドメインは拒否を要求）");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! of the lists.
 
 mod read;
+mod report;
 mod store;
 
 #[cfg(test)]
@@ -56,12 +57,15 @@ pub(crate) struct Lesson {
 
 fn train(place: &Place, json: bool, spam: bool, arguments: &TrainArguments) -> Ran {
     let scope = scope(place, arguments.domain.as_deref())?;
-    let (mut mails, mut all) = (Vec::new(), true);
+    let (mut mails, mut ids, mut all) = (Vec::new(), Vec::new(), true);
     for path in &arguments.paths {
         for file in files(path)? {
             let name = file.display().to_string();
             match read::mails(&file) {
-                Ok(found) => mails.extend(found.into_iter().map(|mail| (name.clone(), mail))),
+                Ok(found) => {
+                    ids.extend(found.iter().filter_map(|mail| mail.id));
+                    mails.extend(found.into_iter().map(|mail| (name.clone(), mail.features)));
+                }
                 Err(why) => {
                     all = false;
                     refused(json, &name, &why);
@@ -70,6 +74,7 @@ fn train(place: &Place, json: bool, spam: bool, arguments: &TrainArguments) -> R
         }
     }
     let told = teach(place, json, Lesson { scope, spam, how: "train", mails })?;
+    report::say(place, spam, &user(), &ids)?;
     Ok(if all { told } else { Outcome::No })
 }
 
@@ -278,7 +283,7 @@ fn base(json: bool, out: &Path, ham: &[PathBuf], spam: &[PathBuf]) -> Ran {
         for dir in dirs {
             for file in files(dir)? {
                 let found = read::mails(&file).map_err(|why| Failure::new(file.display(), why))?;
-                mails.extend(found.into_iter().map(|features| (spam, features)));
+                mails.extend(found.into_iter().map(|mail| (spam, mail.features)));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sekisho_core::classify::Features;
+use sekisho_core::envelope::MailId;
 use sekisho_core::message::{View, ViewLimits};
 use sekisho_core::scan::msg_to_mail;
 use sekisho_loadgen::mix::to_canonical;
@@ -12,8 +13,16 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// A mail has at least one of these.
 const OF_A_MAIL: [&str; 6] = ["from", "to", "subject", "date", "received", "message-id"];
 
-/// Features of each mail in a file, or why it is refused.
-pub(crate) fn mails(file: &Path) -> Result<Vec<Features>, String> {
+/// One mail that was handed in.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    pub(crate) features: Features,
+    /// Our id of it, if it came through this gateway and has a field that says so.
+    pub(crate) id: Option<MailId>,
+}
+
+/// Each mail in a file, or why it is refused.
+pub(crate) fn mails(file: &Path) -> Result<Vec<Mail>, String> {
     let extension = file.extension().map(|text| text.to_string_lossy().to_lowercase());
     let bytes = std::fs::metadata(file).map_err(|error| error.to_string())?.len();
     if bytes > FILE_BYTES_MAX {
@@ -21,15 +30,15 @@ pub(crate) fn mails(file: &Path) -> Result<Vec<Features>, String> {
     }
     let read = || std::fs::read(file).map_err(|error| error.to_string());
     match extension.as_deref() {
-        Some("eml") => one(&read()?).map(|features| vec![features]),
+        Some("eml") => mail(&read()?).map(|mail| vec![mail]),
         Some("mbox") => {
             let octets = read()?;
-            let found: Result<Vec<_>, _> = messages(&octets).map(|mail| one(&mail)).collect();
+            let found: Result<Vec<_>, _> = messages(&octets).map(|octets| mail(&octets)).collect();
             let found = found?;
             if found.is_empty() { Err("no mail in it".to_owned()) } else { Ok(found) }
         }
         Some("msg") => match msg_to_mail(&read()?) {
-            Some(mail) => one(&mail).map(|features| vec![features]),
+            Some(octets) => mail(&octets).map(|mail| vec![mail]),
             None => Err("no mail of Outlook in it".to_owned()),
         },
         _ => Err("neither .eml, .mbox nor .msg".to_owned()),
@@ -38,13 +47,23 @@ pub(crate) fn mails(file: &Path) -> Result<Vec<Features>, String> {
 
 /// Features of one mail.
 pub(crate) fn one(octets: &[u8]) -> Result<Features, String> {
+    mail(octets).map(|mail| mail.features)
+}
+
+fn mail(octets: &[u8]) -> Result<Mail, String> {
     let content = to_canonical(octets);
     let view = View::build(&content, &ViewLimits::worker());
     let is_mail = view
         .fields
         .iter()
         .any(|field| OF_A_MAIL.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
-    if is_mail { Ok(Features::of(&view)) } else { Err("no mail: no header field in it".to_owned()) }
+    if !is_mail {
+        return Err("no mail: no header field in it".to_owned());
+    }
+    // Whatever arrives under this name is taken out before ours is written.
+    let field = view.fields_named("x-sekisho-id").next();
+    let id = field.and_then(|field| field.value.trim().parse().ok());
+    Ok(Mail { features: Features::of(&view), id })
 }
 
 /// Mails of a mailbox file (RFC 4155): each begins with a line `From ` behind an empty line, or at the

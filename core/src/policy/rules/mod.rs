@@ -33,7 +33,7 @@ pub use side::{Notice, SideActions};
 
 use super::action::Action;
 use crate::envelope::Mailbox;
-use crate::verdict::{AuthEvidence, DetectionKind, Reason, Verdict};
+use crate::verdict::{AuthEvidence, DetectionKind, Likelihood, Reason, Verdict};
 
 /// Which way a mail goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -280,6 +280,20 @@ impl PolicyRule {
             *when != Conditions::default() && when.matches(verdict, facts).is_some()
         });
         (!excepted).then_some(matched)
+    }
+
+    /// Whether a standard rule is the name of its setting at this likelihood: suspected spam has an action for each.
+    #[must_use]
+    pub(in crate::policy) fn is_of(&self, likelihood: Likelihood) -> bool {
+        let asked = &self.conditions.likelihoods;
+        let likelihood = match likelihood {
+            Likelihood::Low => Likelihood::Low,
+            // As `suspect.action` has it.
+            Likelihood::Medium | Likelihood::High => Likelihood::Medium,
+        };
+        self.sets != Some(StandardSetting::Suspect)
+            || asked.is_empty()
+            || asked.contains(&likelihood)
     }
 
     /// The reason of what it asks for.

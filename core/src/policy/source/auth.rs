@@ -3,7 +3,7 @@
 //! ```toml
 //! [domain.settings.auth.dmarc]
 //! reject = "quarantine"                  # DMARC failed, and the author's domain asks for rejection
-//! points = { quarantine = 2.0 }
+//! points = { quarantine = 2.0, pass = -0.5 }
 //!
 //! [[domain.settings.auth.sender_ip]]     # mail of this domain comes from here, or it is forged
 //! domain = "example.com"

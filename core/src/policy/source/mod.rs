@@ -50,6 +50,7 @@ mod rules;
 mod setting;
 
 pub use domain::{AliasSource, DomainSource, parse_domains};
+pub use notice::unknown_templates;
 pub use setting::apply_settings;
 
 /// One mistake in a domains file.

@@ -1,7 +1,9 @@
 //! `notice.*` (C91) and `stamp.*` of a domain's settings.
 
 use crate::config::walk::{Placed, Section};
-use crate::policy::{DomainSettings, Language, NoticeSettings, NoticeTo, StampSigned};
+use crate::policy::{
+    DomainSettings, Language, NoticeSettings, NoticeTo, PolicyRule, RuleDirection, StampSigned,
+};
 
 use super::domain::is_mailbox;
 use super::named::{Lists, referred};
@@ -39,6 +41,29 @@ fn one(section: &mut Section<'_, '_>, notice: &mut NoticeSettings, lists: &Lists
     addresses(section, "administrators", &mut notice.administrators);
     section.number("address_hourly_max", 1..=10_000, &mut notice.address_hourly_max);
     section.number("domain_hourly_max", 1..=60_000, &mut notice.domain_hourly_max);
+}
+
+/// Texts of notices that rules name and nobody wrote: `known` are those that there are. Rules for outbound mail wait for it.
+#[must_use]
+pub fn unknown_templates(settings: &DomainSettings, known: &[String]) -> Vec<String> {
+    let inbound = |rule: &&PolicyRule| rule.direction == RuleDirection::Inbound;
+    let rules = settings.rules.iter().filter(inbound);
+    let rules = rules.map(|rule| (format!("rule `{}`", rule.name), &rule.side));
+    let classes = settings.class_actions.iter();
+    let classes = classes.map(|one| (format!("class_actions {}", one.order), &one.side));
+    let mut wrong = Vec::new();
+    for (name, side) in rules.chain(classes) {
+        let asked = side.notices.iter().map(|notice| &*notice.template);
+        let missing = |one: &&str| !one.is_empty() && !known.iter().any(|known| known == one);
+        for template in asked.filter(missing) {
+            let (template, known) = (template.escape_debug(), known.join(", "));
+            wrong.push(format!(
+                "{name}: notify.template: there is no text `{template}`; there are {known}, and what stands in \
+                 notices/{{ja,en}}/NAME.txt"
+            ));
+        }
+    }
+    wrong
 }
 
 /// Who gets a notice, in a word; `list:NAME` is a named list of addresses (IIJ-85).

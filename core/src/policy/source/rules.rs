@@ -45,10 +45,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, settings: &mut DomainSettings,
     if replace {
         settings.rules.clear();
     }
-    for rule in &mut settings.rules {
-        pull(rule, &settings.actions);
-    }
     let mut rules = std::mem::take(&mut settings.rules);
+    pull_all(&mut rules, &settings.actions);
     let mut lists_used: BTreeSet<String> = BTreeSet::new();
     let mut seen: BTreeSet<Box<str>> = BTreeSet::new();
     let place = section.place_of("rules");
@@ -84,9 +82,8 @@ pub(super) fn read(section: &mut Section<'_, '_>, settings: &mut DomainSettings,
             None => rules.push(rule),
         }
     });
-    for rule in &mut rules {
-        pull(rule, &settings.actions);
-    }
+    join(&rules, &mut settings.actions);
+    pull_all(&mut rules, &settings.actions);
     rules.sort_by_key(|rule| rule.order);
     bounds(section, place, &rules);
     settings.rules = rules;
@@ -253,6 +250,55 @@ fn push(section: &Section<'_, '_>, rule: &PolicyRule, actions: &mut ActionSettin
     let value = if rule.enabled { rule.action } else { Action::Deliver };
     for slot in slots(rule, sets, actions) {
         *slot = value;
+    }
+}
+
+/// Reads standard rules from their settings. Several names of one setting keep what each says, unless the setting itself says
+/// something else than all of them.
+fn pull_all(rules: &mut [PolicyRule], actions: &ActionSettings) {
+    let joined = {
+        let mut joined = actions.clone();
+        join(rules, &mut joined);
+        joined
+    };
+    let alone: Vec<bool> = rules.iter().map(|rule| !shares(rule, rules)).collect();
+    for (rule, alone) in rules.iter_mut().zip(alone) {
+        let Some(sets) = rule.sets else { continue };
+        let value = |all: &ActionSettings| {
+            let mut copy = all.clone();
+            slots(rule, sets, &mut copy).iter().map(|slot| **slot).collect::<Vec<_>>()
+        };
+        if alone || value(actions) != value(&joined) {
+            pull(rule, actions);
+        }
+    }
+}
+
+/// Whether another rule is a name of the same setting.
+fn shares(rule: &PolicyRule, rules: &[PolicyRule]) -> bool {
+    let all = |rule: &PolicyRule| rule.conditions.likelihoods.is_empty();
+    rules.iter().any(|other| {
+        let same = other.name != rule.name && rule.sets.is_some() && other.sets == rule.sets;
+        let mut asked = other.conditions.likelihoods.iter();
+        same && (rule.sets != Some(StandardSetting::Suspect)
+            || all(rule)
+            || all(other)
+            || asked.any(|one| rule.conditions.likelihoods.contains(one)))
+    })
+}
+
+/// A setting with several names is worth the strongest of them: what is looked for in a mail goes by the setting.
+fn join(rules: &[PolicyRule], actions: &mut ActionSettings) {
+    let value = |rule: &PolicyRule| if rule.enabled { rule.action } else { Action::Deliver };
+    let shared = || rules.iter().filter(|rule| shares(rule, rules));
+    for rule in shared() {
+        let Some(sets) = rule.sets else { continue };
+        slots(rule, sets, actions).into_iter().for_each(|slot| *slot = Action::Deliver);
+    }
+    for rule in shared() {
+        let Some(sets) = rule.sets else { continue };
+        let value = value(rule);
+        slots(rule, sets, actions).into_iter().for_each(|slot| *slot = value.max(*slot));
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::config::walk::Section;
 use crate::policy::{
-    Action, AliasKind, BlockAction, DomainSettings, HeaderSet, HoldReply, MatchOn, MixedReply,
-    PatternKind, Precedence, RejectAt, Verify,
+    Action, AddRequires, AliasKind, BlockAction, DomainSettings, HeaderSet, HoldReply, MatchOn,
+    MixedReply, PatternKind, Precedence, RejectAt, Verify,
 };
 use crate::verdict::{IpAction, Stage};
 
@@ -34,7 +34,7 @@ pub(super) fn with_lists(
     lists: &Lists,
 ) {
     recipient(section, settings);
-    sender_lists(section, settings);
+    sender_lists(section, settings, lists);
     verdict(section, settings);
     exceptions(section, settings);
     quarantine(section, settings);
@@ -49,6 +49,7 @@ pub(super) fn with_lists(
     weights.highrisk = settings.actions.highrisk != Action::Deliver;
     weights.active_content = settings.actions.active_content != Action::Deliver;
     weights.content = settings.actions.content != Action::Deliver;
+    weights.graymail = settings.actions.graymail != Action::Deliver;
     weights.auth = settings.auth.weights();
 }
 
@@ -81,8 +82,8 @@ fn recipient(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
     });
 }
 
-/// C20 to C28, C31.
-fn sender_lists(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
+/// C20 to C28, C31, C33.
+fn sender_lists(section: &mut Section<'_, '_>, settings: &mut DomainSettings, named: &Lists) {
     let (lists, weights) = (&mut settings.lists, &mut settings.weights);
     section.table("lists", |section| {
         let precedence = [
@@ -133,6 +134,14 @@ fn sender_lists(section: &mut Section<'_, '_>, settings: &mut DomainSettings) {
         section.number("delay_seconds", 0..=86_400, &mut lists.delay_seconds);
         let recipient = &mut lists.recipient_block;
         section.choice("recipient", &[("none", false), ("block", true)], recipient);
+        let requires = [
+            ("none", AddRequires::None),
+            ("threat_filter", AddRequires::ThreatFilter),
+            ("spam_category", AddRequires::SpamCategory),
+        ];
+        section.choice("add_requires", &requires, &mut lists.add_requires);
+        named.set(section, "threat_filter", &mut lists.threat_filter);
+        named.set(section, "other_filter", &mut lists.other_filter);
     });
 }
 

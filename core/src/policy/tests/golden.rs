@@ -23,6 +23,7 @@ fn dump(profile: Profile) -> Vec<String> {
         format!("C27 {}", s.lists.cross_duplicate),
         format!("C28 {}", s.lists.delay_seconds),
         format!("C31 {}", s.lists.recipient_block),
+        format!("C33 {}", json(&s.lists.add_requires)),
         format!("C40 {}", s.actions.spam.key()),
         format!("C41 {:?} {:?}", s.actions.spam_tag, s.actions.suspect_tag),
         format!("C42 {} {}", s.actions.suspect.low.key(), s.actions.suspect.medium.key()),
@@ -102,6 +103,7 @@ fn iij_secure_mx_presets_are_those_of_section_6() {
         C27 true
         C28 0
         C31 false
+        C33 threat_filter
         C40 quarantine
         C41 "" ""
         C42 deliver quarantine
@@ -148,6 +150,7 @@ fn securemail_presets_are_those_of_section_6() {
         C27 true
         C28 0
         C31 true
+        C33 none
         C40 quarantine
         C41 "[SPAM]" ""
         C42 deliver deliver
@@ -192,6 +195,7 @@ fn itscom_spam_scan_presets_are_those_of_section_6() {
         C27 false
         C28 600
         C31 false
+        C33 none
         C40 quarantine
         C41 "" ""
         C42 deliver deliver
@@ -236,6 +240,7 @@ fn ntt_mail_security_presets_are_those_of_section_6() {
         C27 true
         C28 0
         C31 false
+        C33 none
         C40 tag
         C41 "[MEIWAKU!!!]" "[SPAM!!!]"
         C42 deliver deliver
@@ -286,6 +291,7 @@ fn tmems_presets_are_those_of_section_6() {
         C27 true
         C28 0
         C31 false
+        C33 spam_category
         C40 quarantine
         C41 "" ""
         C42 deliver deliver

@@ -135,3 +135,30 @@ fn sm_56_a_block_entry_of_securemail_is_for_the_envelope_sender() {
     assert_eq!(named(&choose(&[], &one, &settings, UnixMillis(1))), "none");
     assert_eq!(named(&choose(&one, &[], &settings, UnixMillis(1))), "block");
 }
+
+#[test]
+fn an_allow_entry_holds_for_several_authors_only_if_each_is_allowed() {
+    use crate::policy::lists::of_authors;
+    let settings = ListSettings::default();
+    let entry = |polarity| ListEntry {
+        owner: Owner::Account,
+        polarity,
+        pattern: PatternKind::Address,
+        match_on: MatchOn::Both,
+        active_from: UnixMillis(0),
+        text: "x".into(),
+    };
+    let now = UnixMillis(1);
+    let of = |authors: Vec<Vec<ListEntry>>| {
+        choose(&[], &of_authors(authors.into_iter(), &settings, now), &settings, now)
+    };
+    let (allow, block) = (entry(Polarity::Allow), entry(Polarity::Block));
+    assert!(matches!(of(vec![vec![allow.clone()]]), ListDecision::Allow(_)));
+    assert!(matches!(of(vec![vec![allow.clone()], vec![allow.clone()]]), ListDecision::Allow(_)));
+    assert_eq!(
+        of(vec![vec![allow.clone()], vec![]]),
+        ListDecision::None,
+        "one stranger beside him"
+    );
+    assert!(matches!(of(vec![vec![allow], vec![block]]), ListDecision::Block(_)));
+}

@@ -201,3 +201,95 @@ fn sm_57_a_recipient_that_bypasses_gets_everything() {
         assert_eq!(word(&decision), "delivered", "{profile:?}");
     }
 }
+
+#[test]
+fn graymail_that_nothing_is_done_about_is_not_spam_sm_63() {
+    use crate::verdict::{MainClass, Reason};
+    let found = [finding(FindingKind::Graymail, 3_000)];
+    let mut settings = preset(Profile::Securemail);
+    settings.class_actions = vec![ClassAction {
+        order: 1,
+        main: "spam".into(),
+        sub: "".into(),
+        extra: "".into(),
+        action: Action::Tag,
+        reply: None,
+        tag: "[SPAM]".into(),
+        side: SideActions::default(),
+    }];
+    let judged = verdict(&found, &settings, ListDecision::None);
+    assert_eq!((judged.main_class, judged.reason), (MainClass::NotSpam, None));
+    assert_eq!(judged.sub_class.as_deref(), Some("graymail"), "told apart all the same");
+    let decision = decide(&judged, &settings, &Facts::default());
+    assert_eq!(word(&decision), "delivered", "the newsletter has no tag");
+    // A rule of the administrator can still ask for it.
+    let when = Conditions { reasons: vec![Reason::Graymail], ..Conditions::default() };
+    let rule = PolicyRule {
+        name: "bulk".into(),
+        enabled: true,
+        conditions: when,
+        ..PolicyRule::default()
+    };
+    settings.rules = vec![PolicyRule { action: Action::Quarantine, ..rule }];
+    assert!(decide(&judged, &settings, &Facts::default()).action.holds());
+    let tmems = preset(Profile::Tmems);
+    let judged = verdict(&found, &tmems, ListDecision::None);
+    assert_eq!((judged.main_class, judged.reason), (MainClass::Spam, Some(Reason::Graymail)));
+}
+
+#[test]
+fn sm_60_what_is_held_out_of_sight_is_locked() {
+    use crate::verdict::MainClass;
+    let mut settings = preset(Profile::Securemail);
+    settings.actions.spam = Action::QuarantineHidden;
+    let hidden = decided(&[spam()], &settings, ListDecision::None);
+    assert_eq!(hidden.class, Some((MainClass::Locked, "spam".into())));
+    settings.actions.spam = Action::Quarantine;
+    assert_eq!(decided(&[spam()], &settings, ListDecision::None).class, None);
+}
+
+#[test]
+fn what_cleaning_would_take_out_is_taken_out_of_a_held_copy_too() {
+    let mut settings = preset(Profile::NttMailSecurity);
+    let hold = |enabled, log_only| PolicyRule {
+        name: "hold".into(),
+        enabled,
+        log_only,
+        action: Action::Quarantine,
+        ..PolicyRule::default()
+    };
+    settings.rules = vec![hold(true, false)];
+    let facts = || Facts { cleaned: true, ..Facts::default() };
+    let judged = verdict(&[virus()], &settings, ListDecision::None);
+    let held = decide(&judged, &settings, &facts());
+    assert!(held.action == Action::Quarantine && held.cleans());
+    // Where nothing is cleaned, the copy is held as it came.
+    settings.actions.virus = Action::Quarantine;
+    assert!(!decide(&judged, &settings, &facts()).cleans());
+}
+
+#[test]
+fn stage_8_a_result_that_speaks_for_the_sender_has_an_action_and_names_no_class() {
+    use crate::verdict::{AuthEvidence, MainClass};
+    let text = "[[domain]]\nname = \"a.example\"\nprofile = \"tmems\"\n[domain.settings]\n\
+        auth.dmarc.pass = \"header\"\nauth.dmarc.points = { pass = -1.5 }\n\
+        auth.arc.fail = \"quarantine\"\n\
+        [[domain.settings.rules]]\nname = \"known\"\naction = \"tag\"\ntag = \"[OK]\"\n\
+        when.auth = [\"dmarc.pass\"]\n";
+    let (mut domains, _) = source::parse_domains(text, "d.toml", &[]).expect("reads");
+    let settings = domains.remove(0).settings;
+    let by = |key: &str| {
+        let auth = [AuthEvidence::from_key(key).expect(key)];
+        let verdict = judge(
+            &[finding(FindingKind::Spam, 2_000)],
+            &auth,
+            &settings.weights,
+            ListDecision::None,
+        );
+        let decision = decide(&verdict, &settings, &Facts { auth: &auth, ..Facts::default() });
+        (verdict.main_class, verdict.points, decision.action)
+    };
+    assert_eq!(by("dmarc.pass"), (MainClass::NotSpam, 500, Action::Tag));
+    assert_eq!(by("arc.fail"), (MainClass::Spam, 2_000, Action::Quarantine));
+    assert_eq!(by("spf.pass"), (MainClass::NotSpam, 2_000, Action::Deliver));
+}

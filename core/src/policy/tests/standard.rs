@@ -117,3 +117,46 @@ fn tm_09_prefilled_values_wait_for_being_switched_on() {
     };
     assert!(held(51) && !held(50));
 }
+
+#[test]
+fn standard_rules_for_different_people_are_each_for_their_own() {
+    let rule = |name: &str, more: &str| {
+        format!("[[domain.settings.rules]]\nname = \"{name}\"\nsets = \"spam.action\"\n{more}\n")
+    };
+    let text =
+        rule("spam A", "action = \"tag\"\ntag = \"[A]\"\nscope.recipients = [\"a@a.example\"]")
+            + &rule("spam B", "action = \"quarantine\"\nscope.recipients = [\"b@a.example\"]");
+    let settings = domain("securemail", &format!("rules_replace = true\n{text}"));
+    let to = |who: &str| {
+        let recipient = crate::envelope::Mailbox::new(who, "a.example");
+        let scope = ScopeMask::of(&settings.rules, &recipient);
+        let verdict = verdict(&[spam()], &settings, ListDecision::None);
+        decide(&verdict, &settings, &Facts { scope, ..Facts::default() })
+    };
+    let (a, b, c) = (to("a"), to("b"), to("c"));
+    assert_eq!((a.action, a.tag.as_deref()), (Action::Tag, Some("[A]")));
+    assert_eq!((b.action, &*b.matched[0].memo), (Action::Quarantine, "spam B"));
+    assert_eq!(c.action, Action::Deliver, "the rules are the setting");
+    assert_eq!(settings.actions.spam, Action::Quarantine, "the strongest of them");
+    // Both for everybody: as with all rules, the strongest that matches wins.
+    let both = rule("one", "action = \"tag\"") + &rule("two", "action = \"drop\"");
+    let settings = domain("securemail", &format!("rules_replace = true\n{both}"));
+    let decision = decided(&[spam()], &settings, ListDecision::None);
+    assert_eq!((decision.action, decision.matched.len()), (Action::Drop, 2));
+}
+
+#[test]
+fn malware_is_taken_out_for_those_whose_rule_cleans() {
+    let text = "rules_replace = true\n\
+        [[domain.settings.rules]]\nname = \"a\"\nsets = \"virus.in\"\naction = \"clean\"\n\
+        scope.recipients = [\"a@a.example\"]\n\
+        [[domain.settings.rules]]\nname = \"b\"\nsets = \"virus.in\"\naction = \"drop\"\n\
+        scope.recipients = [\"b@a.example\"]\n";
+    let settings = domain("securemail", text);
+    assert!(settings.cleans_malware());
+    let recipient = crate::envelope::Mailbox::new("a", "a.example");
+    let scope = ScopeMask::of(&settings.rules, &recipient);
+    let verdict = verdict(&[virus()], &settings, ListDecision::None);
+    let facts = Facts { scope, cleaned: true, ..Facts::default() };
+    assert_eq!(decide(&verdict, &settings, &facts).action, Action::Clean);
+}

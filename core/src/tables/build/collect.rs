@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{PROGRESS_LINES, Progress, SourceReport};
 use crate::envelope::Mailbox;
-use crate::policy::source::{DomainSource, parse_domains};
+use crate::policy::source::{DomainSource, parse_domains, unknown_templates};
 use crate::scan::patterns::ignored_names;
 use crate::tables::delta::{EntryChange, Layer, RecipientChange, slot};
 use crate::tables::flat::{FlatBuilder, Full, Origin};
@@ -81,7 +81,7 @@ pub(super) fn collect(
     let own_hosts: Vec<&str> = sources.own_hosts.iter().map(String::as_str).collect();
     let numbered = || (0_u32..).zip(&sources.files);
     for (number, source) in numbered().filter(|(_, source)| source.kind == SourceKind::Domains) {
-        all.domains_file(number, source, &own_hosts);
+        all.domains_file(number, source, (&own_hosts, &sources.notices));
     }
     let mut files = sources.files.iter().filter(|source| source.kind == SourceKind::Domains);
     if let (true, true, Some(last)) =
@@ -150,7 +150,12 @@ impl Collected {
             .ok()
     }
 
-    fn domains_file(&mut self, number: u32, source: &Source, own_hosts: &[&str]) {
+    fn domains_file(
+        &mut self,
+        number: u32,
+        source: &Source,
+        (own_hosts, notices): (&[&str], &[String]),
+    ) {
         let path = &source.path;
         let Some(content) = self.whole(path) else { return };
         let text = match String::from_utf8(content) {
@@ -166,6 +171,13 @@ impl Collected {
                 self.warnings.extend(warnings.iter().map(|warning| (number, warning.to_string())));
                 for domain in domains {
                     self.name(path, &domain);
+                    if !notices.is_empty() {
+                        let unknown = unknown_templates(&domain.settings, notices);
+                        let told =
+                            unknown.into_iter().map(|why| format!("domain {}: {why}", domain.name));
+                        let error = |why| SourceError::new(path, domain.line as u64, 0, why);
+                        told.map(error).for_each(|error| self.errors.push(error));
+                    }
                     self.domains.push((number, domain));
                 }
             }

@@ -31,7 +31,7 @@ impl Sources {
             }
         }
         if errors.is_empty() {
-            Ok(Self { config_text, own_hosts, files, changes: Vec::new() })
+            Ok(Self { config_text, own_hosts, files, ..Self::default() })
         } else {
             Err(errors)
         }

@@ -134,6 +134,8 @@ pub struct Source {
 pub struct Sources {
     /// The engine's settings, carried as they are.
     pub config_text: String,
+    /// Names of the texts of notices that there are; empty: not asked for. A rule that names another one is refused.
+    pub notices: Vec<String>,
     /// Our own names and addresses: no next hop may be one of them (SM-10).
     pub own_hosts: Vec<String>,
     /// The files, in the order in which they apply.

@@ -1,11 +1,14 @@
-//! Where rules match, for whoever explains a verdict to people: `sekisho check` asks for the few rules that hit, after the fact.
-//! The scan itself keeps no places, because it would pay for them in every mail.
+//! Where rules match, for whoever explains a verdict to people: the scan itself keeps no places, because it would pay for
+//! them in every mail. Of mail that looks bad, the rules that weigh most are asked again, after the fact; `sekisho check`
+//! asks for all that hit.
 
 use std::ops::Range;
 
 use crate::message::View;
+use crate::scan::finding::{FOUND_IN, Finding, FindingKind, MilliPoints};
 use crate::scan::patterns::confirm::Confirm;
 use crate::scan::patterns::fields::{Fields, Wanted};
+use crate::scan::patterns::hits::Hits;
 use crate::scan::patterns::open::Patterns;
 use crate::scan::patterns::rule::{Field, RuleIndex, Test};
 
@@ -17,6 +20,15 @@ const AROUND_BYTES: usize = 24;
 const MATCH_BYTES_MAX: usize = 80;
 /// Rules in rules that are looked into.
 const DEPTH_MAX: usize = 8;
+
+/// Points of all rules from which their places are looked for: where presets begin to suspect a mail. Ordinary mail has
+/// less, and costs nothing.
+const TOLD_POINTS_MIN: MilliPoints = 3_000;
+/// Rules whose places are looked for.
+const TOLD_MAX: usize = 5;
+/// Characters of a place and of the text there, in a finding.
+const PLACE_CHARS_MAX: usize = 40;
+const TEXT_CHARS_MAX: usize = 64;
 
 /// Where a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,15 +53,53 @@ impl Patterns {
         let wanted =
             Wanted { body: true, rawbody: true, normalised: true, uris: true, file_types: true };
         let fields = Fields::of_view(view, envelope_from, wanted);
-        self.place_of(u32::try_from(at).ok()?, view, &fields, 0)
+        self.place_of(u32::try_from(at).ok()?, view, &fields, (0, &|_| true))
     }
 
+    /// Adds to the findings that weigh most where their rules match. Of ordinary mail none does.
+    pub(in crate::scan) async fn tell_places(
+        &self,
+        hits: &Hits,
+        view: &View<'_>,
+        envelope_from: Option<&[u8]>,
+        findings: &mut [Finding],
+        pause: &impl AsyncFn(),
+    ) {
+        let acts = |kind: FindingKind| kind.is_virus() || kind == FindingKind::Content;
+        let points = findings
+            .iter()
+            .filter(|found| found.points > 0 && !found.log_only)
+            .fold(0, |sum: MilliPoints, found| sum.saturating_add(found.points));
+        if points < TOLD_POINTS_MIN && !findings.iter().any(|found| acts(found.kind)) {
+            return;
+        }
+        let mut told: Vec<&mut Finding> =
+            findings.iter_mut().filter(|found| acts(found.kind) || found.points > 0).collect();
+        told.sort_by_key(|found| (!acts(found.kind), std::cmp::Reverse(found.points)));
+        told.truncate(TOLD_MAX);
+        let fields = Fields::of_view(view, envelope_from, self.wanted());
+        let hit = |rule: RuleIndex| hits.rules.binary_search_by_key(&rule, |hit| hit.rule).is_ok();
+        for found in told {
+            let named = |hit: &&super::Hit| {
+                self.rule(hit.rule).is_some_and(|rule| *rule.name == *found.rule)
+            };
+            let Some(rule) = hits.rules.iter().find(named).map(|hit| hit.rule) else { continue };
+            if let Some(excerpt) = self.place_of(rule, view, &fields, (0, &hit)) {
+                let place: String = excerpt.place.chars().take(PLACE_CHARS_MAX).collect();
+                let text = clipped(&excerpt.text);
+                found.detail = format!("{}{FOUND_IN}{place}: {text}", found.detail).into();
+            }
+            pause().await;
+        }
+    }
+
+    /// How deep it is among rules, and which of them are worth looking into.
     fn place_of(
         &self,
         rule: RuleIndex,
         view: &View<'_>,
         fields: &Fields<'_>,
-        depth: usize,
+        (depth, worth): (usize, &dyn Fn(RuleIndex) -> bool),
     ) -> Option<Excerpt> {
         match &self.rule(rule)?.test {
             Test::Expression { negated: true, .. } | Test::Exists(_) => None,
@@ -70,8 +120,9 @@ impl Patterns {
                 found_in(field, view, fields, &find)
             }
             Test::Meta(expression) | Test::PartMeta { expression, .. } => {
-                let mut parts = expression.rules.iter().flatten().filter(|_| depth < DEPTH_MAX);
-                parts.find_map(|part| self.place_of(*part, view, fields, depth + 1))
+                let asked = |part: &&RuleIndex| depth < DEPTH_MAX && worth(**part);
+                let mut parts = expression.rules.iter().flatten().filter(asked);
+                parts.find_map(|part| self.place_of(*part, view, fields, (depth + 1, worth)))
             }
         }
     }
@@ -102,6 +153,15 @@ fn found_in(
         let found = find(unit)?;
         Some(Excerpt { place: field.to_string().into(), text: around(unit, &found) })
     })
+}
+
+/// The match of an excerpt with as much around it as fits.
+fn clipped(text: &str) -> String {
+    let all = text.chars().count();
+    let start = text.find('[').map_or(0, |at| text.get(..at).unwrap_or_default().chars().count());
+    let before = start.min(12);
+    let text: String = text.chars().skip(start - before).take(TEXT_CHARS_MAX).collect();
+    if all > TEXT_CHARS_MAX + start - before { format!("{text}...") } else { text }
 }
 
 /// The match in brackets, with what stands around it.
