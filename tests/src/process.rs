@@ -50,6 +50,14 @@ pub fn workers_of(engine: u32) -> Vec<u32> {
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(worker).collect()
 }
 
+/// The most memory that a process had at once (`VmHWM`), in KiB; `None` once it is gone.
+#[must_use]
+pub fn peak_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 /// `RssAnon` and `RssShmem` of a process together, in KiB; `None` once it is gone.
 #[must_use]
 pub fn memory_kib(pid: u32) -> Option<u64> {

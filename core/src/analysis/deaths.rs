@@ -10,12 +10,23 @@ use crate::content::{Content, Piece};
 
 /// Contents that are remembered; a newer one takes the place of an older one of the same slot.
 const SLOTS: usize = 1024;
-/// Bits of a slot that count; the others are of the hash.
+/// Bits of a slot that count, and the one that says that the last worker was late; the others are of the hash.
 const COUNT_MASK: u64 = 3;
+const LATE: u64 = 4;
+const OWN_MASK: u64 = COUNT_MASK | LATE;
 /// Deaths after which a content is not tried again: one may be chance.
 pub(super) const DEATHS_MAX: u64 = 2;
 /// After so long everything is forgotten: what was wrong may have been the machine.
 const MEMORY_MS: u64 = 3_600_000;
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself.
+    Died,
+    /// It was killed at its deadline.
+    Late,
+}
 
 /// The table. No lock: a slot is one number.
 #[derive(Debug)]
@@ -33,33 +44,38 @@ impl Default for Deaths {
 }
 
 impl Deaths {
-    /// How often workers died on it. `hash` is asked for only if anything is remembered.
-    pub(super) fn of(&self, now_ms: u64, hash: impl FnOnce() -> Option<u64>) -> u64 {
+    /// How often workers died on it, and how the last one did. `hash` is asked for only if anything is remembered.
+    pub(super) fn of(&self, now_ms: u64, hash: impl FnOnce() -> Option<u64>) -> (u64, End) {
+        let none = (0, End::Died);
         if self.used.load(Ordering::Relaxed) == 0 {
-            return 0;
+            return none;
         }
         if now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed)) > MEMORY_MS {
             self.slots.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
             self.used.store(0, Ordering::Relaxed);
-            return 0;
+            return none;
         }
         let Some((hash, slot)) = hash().and_then(|hash| Some((hash, self.slot(hash)?))) else {
-            return 0;
+            return none;
         };
         let value = slot.load(Ordering::Relaxed);
-        if value & !COUNT_MASK == hash & !COUNT_MASK { value & COUNT_MASK } else { 0 }
+        if value & !OWN_MASK != hash & !OWN_MASK {
+            return none;
+        }
+        (value & COUNT_MASK, if value & LATE == 0 { End::Died } else { End::Late })
     }
 
     /// Notes one more death; returns how many there were.
-    pub(super) fn add(&self, hash: u64, now_ms: u64) -> u64 {
+    pub(super) fn add(&self, hash: u64, now_ms: u64, end: End) -> u64 {
         if self.used.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since_ms.store(now_ms, Ordering::Relaxed);
         }
         let Some(slot) = self.slot(hash) else { return 0 };
         let more = |value: u64| {
-            let known = value & !COUNT_MASK == hash & !COUNT_MASK;
+            let known = value & !OWN_MASK == hash & !OWN_MASK;
             let count = if known { value & COUNT_MASK } else { 0 };
-            (hash & !COUNT_MASK) | (count + 1).min(COUNT_MASK)
+            let late = if end == End::Late { LATE } else { 0 };
+            (hash & !OWN_MASK) | late | (count + 1).min(COUNT_MASK)
         };
         let before = slot
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| Some(more(value)))
@@ -107,13 +123,16 @@ mod tests {
     #[test]
     fn deaths_are_counted_by_content_and_forgotten_after_an_hour() {
         let deaths = Deaths::default();
-        assert_eq!(deaths.of(0, || panic!("nothing is remembered: no hash is needed")), 0);
+        let none = (0, End::Died);
+        assert_eq!(deaths.of(0, || panic!("nothing is remembered: no hash is needed")), none);
         let hash = 0xDEAD_BEEF_0000_1234;
-        assert_eq!((deaths.add(hash, 5), deaths.add(hash, 6), deaths.add(hash, 7)), (1, 2, 3));
-        assert_eq!(deaths.add(hash, 8), 3, "the count does not run into the hash");
-        assert_eq!((deaths.of(9, || Some(hash)), deaths.of(9, || Some(hash ^ 8))), (3, 0));
-        assert_eq!(deaths.of(6 + MEMORY_MS, || Some(hash)), 0);
-        assert_eq!(deaths.of(6, || Some(hash)), 0);
+        let add = |now, end| deaths.add(hash, now, end);
+        assert_eq!((add(5, End::Died), add(6, End::Late), add(7, End::Died)), (1, 2, 3));
+        assert_eq!(add(8, End::Late), 3, "the count does not run into the hash");
+        assert_eq!(deaths.of(9, || Some(hash)), (3, End::Late));
+        assert_eq!(deaths.of(9, || Some(hash ^ 8)), none);
+        assert_eq!(deaths.of(6 + MEMORY_MS, || Some(hash)), none);
+        assert_eq!(deaths.of(6, || Some(hash)), none);
     }
 
     #[test]

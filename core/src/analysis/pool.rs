@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::account::Account;
-use super::deaths::{DEATHS_MAX, Deaths, hash_of};
+use super::deaths::{DEATHS_MAX, Deaths, End, hash_of};
 use super::wire::{Answer, Request, lay_out, receive_answer, send_request};
 use super::worker::WorkerArguments;
 use super::{AnalysisError, Asked, Cleaning, Examination, WORKER_ARGUMENT, now};
@@ -343,28 +343,34 @@ impl Slot {
     fn answer(&mut self, asked: &Task) -> Result<Examination, AnalysisError> {
         // Once may be chance, or a worker that was ill before; twice is the content, also if another
         // thread has seen one of the deaths.
+        let mut end = End::Died;
         for _ in 0..DEATHS_MAX {
             let hash = || self.hash(asked);
-            if self.shared.deaths.of(self.shared.now_ms(), hash) >= DEATHS_MAX {
-                return Ok(died_twice());
+            let (deaths, last) = self.shared.deaths.of(self.shared.now_ms(), hash);
+            if deaths >= DEATHS_MAX {
+                return Ok(given_up(last));
             }
             match self.attempt(asked) {
-                Ok(Answer::Examined(examination, spent)) => {
+                Ok(Attempt::Answered(Answer::Examined(examination, spent))) => {
                     self.failures = 0;
                     self.stages.add(&spent);
                     self.shared.counters.examined.fetch_add(1, Ordering::Relaxed);
                     return Ok(*examination);
                 }
-                Ok(Answer::Failed(reason)) => {
+                Ok(Attempt::Answered(Answer::Failed(reason))) => {
                     self.worker = None;
                     return Err(AnalysisError::Scan(reason));
                 }
-                Ok(Answer::Ready) => {
+                Ok(attempt @ (Attempt::Answered(Answer::Ready) | Attempt::Ended(_))) => {
                     self.worker = None;
+                    end = match attempt {
+                        Attempt::Ended(end) => end,
+                        Attempt::Answered(_) => End::Died,
+                    };
                     self.failures = self.failures.saturating_add(1);
                     self.shared.counters.deaths.fetch_add(1, Ordering::Relaxed);
                     if let Some(hash) = self.hash(asked) {
-                        self.shared.deaths.add(hash, self.shared.now_ms());
+                        self.shared.deaths.add(hash, self.shared.now_ms(), end);
                     }
                 }
                 Err(error) => {
@@ -373,7 +379,7 @@ impl Slot {
                 }
             }
         }
-        Ok(died_twice())
+        Ok(given_up(end))
     }
 
     /// `None` if the content cannot be read; then it cannot be looked at either.
@@ -383,8 +389,8 @@ impl Slot {
         hash_of(&asked.content, generation.map(|path| path.as_path())).ok()
     }
 
-    /// One request to a worker; [`Answer::Ready`] stands for a worker that died or was too slow.
-    fn attempt(&mut self, asked: &Task) -> Result<Answer, AnalysisError> {
+    /// One request to a worker.
+    fn attempt(&mut self, asked: &Task) -> Result<Attempt, AnalysisError> {
         let ours = |error: io::Error| AnalysisError::Start(error.to_string().into());
         let (descriptors, ranges) = lay_out(&asked.content).map_err(ours)?;
         let request = Request {
@@ -400,10 +406,12 @@ impl Slot {
         let process = self.process(asked.generation.clone())?;
         process.requests += 1;
         match process.ask(&request, &descriptors, now() + deadline) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok(Attempt::Answered(answer)),
             Err(error) => {
                 tracing::warn!(%error, "an analysis worker died or was killed at its deadline");
-                Ok(Answer::Ready)
+                let late = [io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock];
+                let late = late.contains(&error.kind());
+                Ok(Attempt::Ended(if late { End::Late } else { End::Died }))
             }
         }
     }
@@ -470,14 +478,23 @@ impl Process {
     }
 }
 
-/// The message's own fault, found by the deaths of two workers.
-fn died_twice() -> Examination {
-    let finding = Finding {
-        kind: FindingKind::WorkerDied,
-        rule: "SCAN_WORKER_DIED".into(),
-        points: 0,
-        detail: "two analysis workers died on it".into(),
-        log_only: false,
+/// What came of one request.
+enum Attempt {
+    Answered(Answer),
+    Ended(End),
+}
+
+/// The message's own fault, found by the ends of two workers.
+fn given_up(last: End) -> Examination {
+    let (kind, rule, detail) = match last {
+        End::Died => {
+            (FindingKind::WorkerDied, "SCAN_WORKER_DIED", "two analysis workers died on it")
+        }
+        End::Late => {
+            (FindingKind::LimitReached, "SCAN_TIMEOUT", "it was not analysed within the time limit")
+        }
     };
+    let (rule, detail) = (rule.into(), detail.into());
+    let finding = Finding { kind, rule, points: 0, detail, log_only: false };
     Examination { findings: vec![finding], ..Examination::default() }
 }

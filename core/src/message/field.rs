@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::charset::decode_charset;
 use super::view::ViewLimits;
-use super::{Exception, ExceptionKind};
+use super::{Exception, ExceptionKind, Limit};
 
 /// One header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -289,7 +289,8 @@ impl Exception {
     /// A limit that was reached at `place`.
     #[must_use]
     pub fn limit(place: &str, detail: String) -> Self {
-        Self { kind: ExceptionKind::LimitReached, place: place.into(), detail: detail.into() }
+        let kind = ExceptionKind::LimitReached(Limit::Mime);
+        Self { kind, place: place.into(), detail: detail.into() }
     }
 
     /// Something malformed at `place`.

@@ -232,7 +232,7 @@ fn by_structure(octets: &[u8]) -> Option<FileType> {
     }
     let ends_as_disk = octets.len() >= 512
         && (at(octets.len() - 512, b"koly") || at(octets.len() - 512, b"conectix"));
-    if at(7, b"**ACE**") || ends_as_disk {
+    if at(7, b"**ACE**") || ends_as_disk || is_volume(octets) {
         return Some(FileType::OtherArchive);
     }
     if octets.starts_with(b"\x60\xEA") && octets.len() > 10 {
@@ -257,6 +257,30 @@ fn by_structure(octets: &[u8]) -> Option<FileType> {
     // Clients look for this mark in the first 1,024 octets.
     let head = octets.get(..1024).unwrap_or(octets);
     memmem::find(head, b"%PDF-").map(|_| FileType::Pdf)
+}
+
+/// A disk or a volume as it is: FAT, exFAT, NTFS, or a table of partitions. Systems that do not mount it have programs that
+/// open it.
+fn is_volume(octets: &[u8]) -> bool {
+    let Some(sector) = octets.get(..512).filter(|sector| sector.ends_with(b"\x55\xAA")) else {
+        return false;
+    };
+    let jumps = matches!(sector, [0xEB, _, 0x90, ..] | [0xE9, ..]);
+    let named = [3, 54, 82].iter().any(|&at| {
+        let name = sector.get(at..at + 5).unwrap_or_default();
+        [&b"MSDOS"[..], b"MSWIN", b"mkfs.", b"EXFAT", b"NTFS ", b"FAT12", b"FAT16", b"FAT32"]
+            .contains(&name)
+    });
+    let sized = matches!(sector.get(11..13), Some([0, 2 | 4 | 8 | 16]))
+        && sector.get(13).is_some_and(|clusters| clusters.is_power_of_two());
+    // Four entries of 16 octets, each not in use (all zero) or with a state, a type and a place.
+    let entry = |entry: &[u8]| match entry {
+        [0 | 0x80, _, _, _, 1..=0xFF, _, _, _, place @ ..] => place.iter().any(|octet| *octet != 0),
+        _ => entry.iter().all(|octet| *octet == 0),
+    };
+    let table = sector.get(446..510).unwrap_or_default();
+    let parted = table.chunks(16).all(entry) && table.iter().any(|octet| *octet != 0);
+    jumps && (named || sized) || parted
 }
 
 /// Where the end record of a ZIP's directory is, if there is one that could be.

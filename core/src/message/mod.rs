@@ -16,6 +16,7 @@
 //! the message (raw is borrowed; decoded parts, three texts).
 
 mod author;
+mod behind;
 mod charset;
 mod condensed;
 mod declared;
@@ -45,7 +46,7 @@ pub use filetype::{FileType, detect, zip_end};
 pub use fuzz::{fuzz_blocks, fuzz_charset, fuzz_fields};
 pub use html::{Anchor, HtmlText, html_text};
 pub use normalise::{disguised_words, is_invisible, next_octet, normalise};
-pub use part::{Hashes, Part, PartOrigin, Span};
+pub use part::{Hashes, Part, PartOrigin, Span, Unread};
 pub use structure::{entities_of, first_strange_line, is_prose, structure_cost};
 pub use text::{RawUnits, TextUnits};
 pub use uri::{Uri, UriSource};
@@ -67,8 +68,8 @@ pub struct Exception {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExceptionKind {
-    /// One of the limits: depth, parts, fields, octets, steps, ratio, members.
-    LimitReached,
+    /// One of the limits.
+    LimitReached(Limit),
     /// Beyond what its reader understands.
     Malformed,
     /// Password-protected.
@@ -77,6 +78,26 @@ pub enum ExceptionKind {
     NotScanned,
     /// Password-protected, and opened with a password of the mail's own text.
     Opened,
+}
+
+/// What there was too much of. Each is a reason of its own, so that an administrator sees which bound a mail met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Parts, fields or octets of the mail itself.
+    Mime,
+    /// Containers inside each other.
+    Depth,
+    /// Members of containers, or what counts as such: streams, objects, directories.
+    Entries,
+    /// Octets of all members.
+    Bytes,
+    /// Octets out for an octet in.
+    Ratio,
+    /// Memory that a decoder asks for.
+    Memory,
+    /// Work: the same data unpacked again and again.
+    Work,
 }
 
 /// Something in a part that acts, or leads elsewhere, when a client opens it: a macro, a field that

@@ -7,6 +7,7 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::behind;
 use super::field::Field;
 use super::filetype::{FileType, detect, zip_end};
 use super::{charset, html};
@@ -32,6 +33,15 @@ pub struct Span {
     pub body: usize,
     /// Behind its last octet; the line end before the next delimiter is not its own.
     pub end: usize,
+}
+
+/// What a container says of a member that nobody here unpacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its octets, as they are when it is unpacked.
+    pub bytes: u64,
+    /// Password-protected.
+    pub encrypted: bool,
 }
 
 /// Hashes of the decoded octets.
@@ -69,6 +79,10 @@ pub struct Part<'m> {
     /// Where it is in the message; for what is inside an encoded part, where that part is. `None` for
     /// the only body of a message, and for what is not read from a message at all.
     pub span: Option<Span>,
+    /// It is a member that was not unpacked; then there are no octets.
+    pub unread: Option<Unread>,
+    /// What it says is, as a reader sees it, in a part of its own: rules about words look there.
+    pub told: bool,
     pub(super) text: OnceCell<Box<str>>,
     pub(super) html: OnceCell<Box<html::HtmlText>>,
     pub(super) file_type: OnceCell<FileType>,
@@ -95,6 +109,8 @@ impl<'m> Part<'m> {
             fields: Vec::new(),
             decoded,
             span: None,
+            unread: None,
+            told: false,
             text: OnceCell::new(),
             html: OnceCell::new(),
             file_type: OnceCell::new(),
@@ -115,6 +131,8 @@ impl<'m> Part<'m> {
             fields: self.fields.into_iter().map(Field::into_owned).collect(),
             decoded: Cow::Owned(self.decoded.into_owned()),
             span: self.span,
+            unread: self.unread,
+            told: self.told,
             text: self.text,
             html: self.html,
             file_type: self.file_type,
@@ -173,13 +191,20 @@ impl<'m> Part<'m> {
         *self.file_type.get_or_init(|| detect(&self.decoded))
     }
 
-    /// Whether it holds files that only a worker may take out: by its type, or because a ZIP ends in
-    /// it (ZIP is read from its end, so anything may be in front: a picture, a program, a PDF).
+    /// Whether it holds files that only a worker may take out: by its type, because a ZIP ends in
+    /// it (ZIP is read from its end, so anything may be in front: a picture, a program, a PDF), or because another archive is
+    /// behind a program or behind octets of nothing.
     pub fn is_container(&self) -> bool {
         self.file_type().is_container()
             || zip_end(&self.decoded).is_some()
+            || !self.archives_behind().is_empty()
             // Macros that Word saves beside a page of HTML.
             || self.decoded.starts_with(b"ActiveMime")
+    }
+
+    /// Where archives begin that are behind something else, and what they are; at most one of each type.
+    pub fn archives_behind(&self) -> Vec<(usize, FileType)> {
+        behind::archives(&self.decoded, self.file_type(), &self.file_names)
     }
 
     /// Hashes of the decoded octets.

@@ -260,7 +260,7 @@ fn limits_give_exceptions_and_the_message_is_still_scanned() {
     for raw in [nested, many, fields, long, typed] {
         let seen = View::build(raw.as_bytes(), &limits);
         let kinds: Vec<_> = seen.exceptions.iter().map(|exception| exception.kind).collect();
-        assert!(kinds.contains(&ExceptionKind::LimitReached), "{:.60}", raw);
+        assert!(kinds.contains(&ExceptionKind::LimitReached(Limit::Mime)), "{:.60}", raw);
         assert!(!seen.parts.is_empty() && seen.parts.len() <= 10);
         let all: usize = seen.parts.iter().map(|part| part.decoded.len()).sum();
         assert!(all > 0, "{raw:.60}");
@@ -278,7 +278,10 @@ fn deepest_nesting_that_is_let_in_fits_a_small_stack() {
         .unwrap()
         .join()
         .unwrap();
-    assert_eq!(read.first().map(|exception| exception.kind), Some(ExceptionKind::LimitReached));
+    assert_eq!(
+        read.first().map(|exception| exception.kind),
+        Some(ExceptionKind::LimitReached(Limit::Mime))
+    );
 }
 
 #[test]

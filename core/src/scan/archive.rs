@@ -14,11 +14,13 @@ mod cab;
 mod cpio;
 mod iso;
 mod lzh;
+mod mapi;
 mod onenote;
 mod rar;
 mod seven_zip;
 mod streams;
 mod tnef;
+mod udf;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -30,8 +32,8 @@ use memchr::memmem;
 use super::passwords::Passwords;
 use super::{active, ole, pdf, zip};
 use crate::message::{
-    Active, Exception, ExceptionKind, FileType, Part, PartOrigin, View, ViewLimits, blocks_of,
-    decode_charset, detect, entities_of, zip_end,
+    Active, Exception, ExceptionKind, FileType, Limit, Part, PartOrigin, Unread, View, ViewLimits,
+    blocks_of, decode_charset, detect, entities_of, zip_end,
 };
 
 /// Bounds on what one message may unfold to.
@@ -96,6 +98,28 @@ pub(super) struct Budget<'l> {
 pub(super) struct Member {
     pub(super) name: Vec<u8>,
     pub(super) octets: Vec<u8>,
+    /// What its container says of it where it is not unpacked.
+    unread: Option<Unread>,
+    /// What it says is in a member of its own.
+    told: bool,
+    /// It is no file: what a document says.
+    text: bool,
+}
+
+impl Member {
+    pub(super) fn new(name: Vec<u8>, octets: Vec<u8>) -> Self {
+        Self { name, octets, unread: None, told: false, text: false }
+    }
+
+    /// Instructions that draw text, which is in a member of its own.
+    pub(super) fn drawing(name: Vec<u8>, octets: Vec<u8>) -> Self {
+        Self { told: true, ..Self::new(name, octets) }
+    }
+
+    /// One that is not unpacked: its name and size are worth a look all the same.
+    pub(super) fn unread(name: Vec<u8>, bytes: u64, encrypted: bool) -> Self {
+        Self { unread: Some(Unread { bytes, encrypted }), ..Self::new(name, Vec::new()) }
+    }
 }
 
 impl<'l> Budget<'l> {
@@ -145,13 +169,18 @@ impl<'l> Budget<'l> {
         }
     }
 
+    /// Notes a bound that was met.
+    pub(super) fn limit(&mut self, limit: Limit, place: &str, detail: impl Into<Box<str>>) {
+        self.note(ExceptionKind::LimitReached(limit), place, detail);
+    }
+
     /// Whether compressed data of a container of `bytes` octets may still be read.
     pub(super) fn admits_input(&mut self, bytes: usize, place: &str) -> bool {
         let most = (bytes as u64).saturating_mul(INPUT_RATIO_MAX).max(INPUT_FREE_BYTES);
         if self.input <= most {
             return true;
         }
-        self.note(ExceptionKind::LimitReached, place, "the same data unpacked again and again");
+        self.limit(Limit::Work, place, "the same data unpacked again and again");
         false
     }
 
@@ -162,9 +191,14 @@ impl<'l> Budget<'l> {
 
     /// Room for one more member.
     pub(super) fn admits_member(&mut self, place: &str) -> bool {
-        if self.members >= self.limits.members_max || self.full {
+        if self.full {
+            let detail = format!("unfolds to more than {} octets", self.limits.bytes_max);
+            self.limit(Limit::Bytes, place, detail);
+            return false;
+        }
+        if self.members >= self.limits.members_max {
             let detail = format!("more than {} members", self.limits.members_max);
-            self.note(ExceptionKind::LimitReached, place, detail);
+            self.limit(Limit::Entries, place, detail);
             return false;
         }
         self.members += 1;
@@ -179,6 +213,21 @@ impl<'l> Budget<'l> {
     /// Whether nothing more fits.
     pub(super) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// What a document says, as a member for rules about words; it is no file that anybody could save.
+    pub(super) fn text(&mut self, text: String, place: &str) -> Option<Member> {
+        if text.trim().is_empty() || !self.admits_member(place) {
+            return None;
+        }
+        self.unpacked(text.len());
+        if self.bytes > self.limits.bytes_max {
+            self.full = true;
+            let detail = format!("unfolds to more than {} octets", self.limits.bytes_max);
+            self.limit(Limit::Bytes, place, detail);
+            return None;
+        }
+        Some(Member { text: true, ..Member::new(b"text".to_vec(), text.into_bytes()) })
     }
 
     /// Counts octets that were made otherwise than by [`Self::read`].
@@ -205,6 +254,10 @@ impl<'l> Budget<'l> {
                 Ok(0) => break,
                 Ok(count) => out.extend_from_slice(chunk.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+                    self.limit(Limit::Memory, place, "a decoder asks for too much memory");
+                    break;
+                }
                 Err(_) => {
                     whole = false;
                     break;
@@ -213,12 +266,14 @@ impl<'l> Budget<'l> {
             if out.len() as u64 > allowed {
                 out.truncate(usize::try_from(allowed).unwrap_or(0));
                 self.full |= allowed == room;
-                let detail = if allowed == room {
-                    format!("unfolds to more than {} octets", self.limits.bytes_max)
+                let (limit, detail) = if allowed == room {
+                    let most = self.limits.bytes_max;
+                    (Limit::Bytes, format!("unfolds to more than {most} octets"))
                 } else {
-                    format!("unfolds to more than {} times its size", self.limits.ratio_max)
+                    let most = self.limits.ratio_max;
+                    (Limit::Ratio, format!("unfolds to more than {most} times its size"))
                 };
-                self.note(ExceptionKind::LimitReached, place, detail);
+                self.limit(limit, place, detail);
                 break;
             }
         }
@@ -249,7 +304,11 @@ pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
             let octets = Cow::Owned(member.octets);
             todo.push_back((view.parts.len(), depth + 1));
             let mut made = Part::of_octets(place, PartOrigin::Member, &name, octets);
-            made.span = span;
+            (made.span, made.unread, made.told) = (span, member.unread, member.told);
+            if member.text {
+                made.attachment = false;
+                made.file_names.clear();
+            }
             view.parts.push(made);
         }
     }
@@ -268,11 +327,15 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     }
     let end = zip_end(octets);
     let member = part.origin == PartOrigin::Member;
-    let holds =
-        kind.is_zip() || end.is_some() || kind.is_archive() || kind == FileType::Mail && member;
+    let behind = part.archives_behind();
+    let holds = kind.is_zip()
+        || end.is_some()
+        || !behind.is_empty()
+        || kind.is_archive()
+        || kind == FileType::Mail && member;
     if holds && depth >= budget.limits.depth_max {
         let detail = format!("nested deeper than {}", budget.limits.depth_max);
-        budget.note(ExceptionKind::LimitReached, place, detail);
+        budget.limit(Limit::Depth, place, detail);
         return Vec::new();
     }
     let mut unread_bytes = 0;
@@ -288,11 +351,7 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         | FileType::OtherCompression => {
             guarded(place, budget, |budget| streams::members(kind, octets, name, place, budget))
         }
-        FileType::SevenZip => {
-            guarded(place, budget, |budget| seven_zip::members(octets, place, budget))
-        }
-        FileType::Rar => rar::members(octets, place, budget),
-        FileType::Cab => guarded(place, budget, |budget| cab::members(octets, place, budget)),
+        FileType::SevenZip | FileType::Rar | FileType::Cab => packed(kind, octets, place, budget),
         FileType::Arj => arj::members(octets, place, budget),
         FileType::Lzh => guarded(place, budget, |budget| lzh::members(octets, place, budget)),
         FileType::Iso => iso::members(octets, place, budget),
@@ -316,12 +375,24 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         FileType::Text | FileType::Html if member => encoded(octets, place, budget),
         _ => Vec::new(),
     };
+    for (at, kind) in behind {
+        out.append(&mut packed(kind, octets.get(at..).unwrap_or_default(), place, budget));
+    }
     // The end of a ZIP that is itself a member of the tar does not make the tar a ZIP.
     let role = if kind.is_zip() { zip::Role::Own } else { zip::Role::Behind };
     if kind.is_zip() || end.is_some_and(|end| end >= unread_bytes) {
         out.append(&mut zip::members(octets, role, place, budget));
     }
     out
+}
+
+/// The members of an archive that may be behind a program.
+fn packed(kind: FileType, octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    match kind {
+        FileType::Rar => rar::members(octets, place, budget),
+        FileType::Cab => guarded(place, budget, |budget| cab::members(octets, place, budget)),
+        _ => guarded(place, budget, |budget| seven_zip::members(octets, place, budget)),
+    }
 }
 
 /// Members of documents that hold the addresses that a reader may click.
@@ -365,7 +436,7 @@ fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
         }
         budget.unpacked(part.decoded.len());
         let name = part.file_name().unwrap_or_default().as_bytes().to_vec();
-        out.push(Member { name, octets: part.decoded.into_owned() });
+        out.push(Member::new(name, part.decoded.into_owned()));
     }
     out
 }
@@ -377,7 +448,7 @@ fn active_mime(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Membe
         let mut inflater = flate2::read::ZlibDecoder::new(data);
         let (content, _) = budget.read(&mut inflater, data.len() as u64, place);
         if detect(&content) == FileType::Ole && budget.admits_member(place) {
-            return vec![Member { name: b"editdata.mso".to_vec(), octets: content }];
+            return vec![Member::new(b"editdata.mso".to_vec(), content)];
         }
     }
     budget.note(ExceptionKind::NotScanned, place, "ActiveMime that cannot be read");
@@ -411,7 +482,7 @@ fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> (Vec<Member>, usi
             budget.note(ExceptionKind::Malformed, place, "tar member that ends early");
         }
         if !content.is_empty() {
-            out.push(Member { name, octets: content });
+            out.push(Member::new(name, content));
         }
     }
     (out, end)
@@ -424,7 +495,7 @@ fn encoded(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
             break;
         }
         budget.unpacked(octets.len());
-        out.push(Member { name: name.into_bytes(), octets });
+        out.push(Member::new(name.into_bytes(), octets));
     }
     out
 }

@@ -3,7 +3,17 @@
 
 use crate::message::{FileType, Part, PartOrigin, View};
 
-use super::finding::{Finding, FindingKind};
+use super::finding::{Finding, FindingKind, MilliPoints};
+
+/// What each check adds to the score, where a name alone adds nothing for it in the rules. A program that is called a document
+/// is held by itself, as one with two extensions is by the rules: no sender does that unknowingly. Documents of one kind under
+/// the name of another are sent by mistake, too.
+const POINTS: &[(&str, MilliPoints)] = &[
+    ("ATTACH_DISGUISED_PROGRAM", 6_500),
+    ("ATTACH_PROGRAM_UNNAMED", 1_500),
+    ("ATTACH_DISGUISED_ARCHIVE", 1_500),
+    ("ATTACH_TYPE_MISMATCH", 1_000),
+];
 
 /// Extensions that Windows runs, or that a client hands to an interpreter, on a double click.
 /// After the lists that Outlook and Gmail block.
@@ -152,8 +162,15 @@ fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
     let shown = part.file_name().unwrap_or(&part.path);
     if kind.is_program() {
         push(out, FindingKind::Attachment, "ATTACH_PROGRAM", shown);
-        if part.file_names.iter().any(|name| says_harmless(name)) {
-            push(out, FindingKind::Attachment, "ATTACH_DISGUISED_PROGRAM", shown);
+        // Scripts are texts, and called so by those who send them to be read.
+        if is_binary_program(kind, &part.decoded) {
+            let detail = format!("{shown} is {kind:?}");
+            if part.file_names.iter().any(|name| says_harmless(name)) || declares_document(part) {
+                push(out, FindingKind::Attachment, "ATTACH_DISGUISED_PROGRAM", &detail);
+            } else if !part.file_names.iter().any(|name| is_dangerous_name(name)) {
+                // A name that says it has its points by the rules.
+                push(out, FindingKind::Attachment, "ATTACH_PROGRAM_UNNAMED", &detail);
+            }
         }
     }
     if kind == FileType::OoxmlMacro {
@@ -172,6 +189,29 @@ fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
     if kind == FileType::Iso || named && kind == FileType::OtherArchive {
         push(out, FindingKind::Attachment, "ATTACH_DISK_IMAGE", shown);
     }
+}
+
+/// A program, and no text that begins like one: a DOS program has nothing but two letters to be known by.
+fn is_binary_program(kind: FileType, octets: &[u8]) -> bool {
+    let head = octets.get(..64).unwrap_or(octets);
+    match kind {
+        FileType::Pe | FileType::Elf | FileType::MachO | FileType::Lnk => true,
+        FileType::DosExe => head.contains(&0),
+        _ => false,
+    }
+}
+
+/// Whether the declared type is one that a reader opens without a thought.
+fn declares_document(part: &Part<'_>) -> bool {
+    let kind = &*part.content_type;
+    let harmless = ["image/", "audio/", "video/", "text/"];
+    part.origin == PartOrigin::Mime
+        && (harmless.iter().any(|begin| kind.starts_with(begin))
+            || kind == "application/pdf"
+            || kind == "application/msword"
+            || kind.starts_with("application/vnd.ms-excel")
+            || kind.starts_with("application/vnd.ms-powerpoint")
+            || kind.starts_with("application/vnd.openxmlformats-officedocument"))
 }
 
 /// Whether Windows runs what has this name on a double click.
@@ -253,7 +293,11 @@ fn says_picture(name: &str) -> bool {
 
 fn push(out: &mut Vec<Finding>, kind: FindingKind, rule: &str, detail: &str) {
     let detail: Box<str> = detail.chars().take(200).collect::<String>().into();
-    if !out.iter().any(|finding| &*finding.rule == rule && finding.detail == detail) {
-        out.push(Finding { kind, rule: rule.into(), points: 0, detail, log_only: false });
+    if out.iter().any(|finding| &*finding.rule == rule && finding.detail == detail) {
+        return;
     }
+    // Its points count once, however many parts have it.
+    let known = out.iter().any(|finding| &*finding.rule == rule);
+    let points = POINTS.iter().find(|(name, _)| !known && *name == rule).map_or(0, |one| one.1);
+    out.push(Finding { kind, rule: rule.into(), points, detail, log_only: false });
 }

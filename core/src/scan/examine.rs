@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::classify::{Features, Reading};
-use crate::message::{Active, ExceptionKind, Part, PartOrigin, View, is_known_charset};
+use crate::message::{Active, ExceptionKind, Limit, Part, PartOrigin, View, is_known_charset};
 use crate::tables::{Digest, HostFlags};
 
 use super::content::{self, ContentHit, ContentSet};
@@ -200,7 +200,7 @@ pub async fn examine(
 fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
     for exception in &view.exceptions {
         let (kind, rule) = match exception.kind {
-            ExceptionKind::LimitReached => (FindingKind::LimitReached, "SCAN_LIMIT"),
+            ExceptionKind::LimitReached(limit) => (FindingKind::LimitReached, rule_of(limit)),
             ExceptionKind::Malformed => (FindingKind::Malformed, "SCAN_MALFORMED"),
             ExceptionKind::Encrypted => (FindingKind::Encrypted, "SCAN_ENCRYPTED"),
             ExceptionKind::NotScanned => (FindingKind::NotScanned, "SCAN_NOT_READ"),
@@ -208,6 +208,19 @@ fn exceptions(view: &View<'_>, out: &mut Vec<Finding>) {
             ExceptionKind::Opened => (FindingKind::Spam, "SCAN_OPENED"),
         };
         push(out, kind, rule, &format!("{}: {}", exception.place, exception.detail));
+    }
+}
+
+/// Each bound has a rule of its own: a log shows one text for a rule.
+fn rule_of(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Mime => "SCAN_LIMIT_MIME",
+        Limit::Depth => "SCAN_LIMIT_DEPTH",
+        Limit::Entries => "SCAN_LIMIT_ENTRIES",
+        Limit::Bytes => "SCAN_LIMIT_BYTES",
+        Limit::Ratio => "SCAN_LIMIT_RATIO",
+        Limit::Memory => "SCAN_LIMIT_MEMORY",
+        Limit::Work => "SCAN_LIMIT_WORK",
     }
 }
 
@@ -286,8 +299,8 @@ fn attachments(view: &View<'_>, marks: &[Active]) -> Vec<Attachment> {
             name: ending(part.file_name().unwrap_or_default()),
             content_type: part.content_type.clone(),
             true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
-            bytes: part.decoded.len() as u64,
-            encrypted: encrypted(&part.path),
+            bytes: part.unread.map_or(part.decoded.len() as u64, |unread| unread.bytes),
+            encrypted: part.unread.is_some_and(|unread| unread.encrypted) || encrypted(&part.path),
             active: marks.iter().any(|mark| within(&mark.place, &part.path)),
             span: part
                 .span

@@ -20,7 +20,16 @@ const fn named(name: &'static str, en: &'static str, ja: &'static str) -> Named 
 #[rustfmt::skip]
 pub const NAMES: &[Named] = &[
     // What was wrong with the mail itself.
+    // In logs of before each limit had a name of its own.
     named("SCAN_LIMIT", "a limit of the scan was reached", "検査の上限に達した"),
+    named("SCAN_LIMIT_MIME", "more parts, fields or octets than are read", "メール自体の構造が上限を超えた"),
+    named("SCAN_LIMIT_DEPTH", "containers nested too deep", "圧縮ファイルの入れ子が深すぎる"),
+    named("SCAN_LIMIT_ENTRIES", "too many members", "圧縮ファイルのメンバーが多すぎる"),
+    named("SCAN_LIMIT_BYTES", "unfolds to too many octets", "展開後の合計サイズが上限を超えた"),
+    named("SCAN_LIMIT_RATIO", "unfolds to too many times its size", "展開率が上限を超えた"),
+    named("SCAN_LIMIT_MEMORY", "needs too much memory to be read", "展開に必要なメモリが上限を超えた"),
+    named("SCAN_LIMIT_WORK", "the same data unpacked again and again", "同じデータが繰り返し展開される"),
+    named("SCAN_TIMEOUT", "not scanned within the time limit", "制限時間内に検査が終わらなかった"),
     named("SCAN_MALFORMED", "malformed beyond what can be read", "形式が壊れていて読めない"),
     named("SCAN_ENCRYPTED", "protected by a password", "パスワードで保護されている"),
     named("SCAN_NOT_READ", "of a kind that is not read here", "検査に対応していない形式"),
@@ -39,6 +48,7 @@ pub const NAMES: &[Named] = &[
     named("ATTACH_REORDERED_NAME", "file name that is written backwards", "文字の並びを逆にしたファイル名"),
     named("ATTACH_PROGRAM", "program", "実行形式のプログラム"),
     named("ATTACH_DISGUISED_PROGRAM", "program under the name of something else", "別の種類を装ったプログラム"),
+    named("ATTACH_PROGRAM_UNNAMED", "program whose name does not say so", "名前が実行形式でないプログラム"),
     named("ATTACH_DISGUISED_ARCHIVE", "archive under the name of something else", "別の種類を装った圧縮ファイル"),
     named("ATTACH_DISK_IMAGE", "disk image", "ディスクイメージ"),
     named("ATTACH_TYPE_MISMATCH", "not what its name or type says", "名前や種類の表示と中身が異なる"),

@@ -10,7 +10,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::archive::{Budget, MEMORY_KIB_MAX, Member};
-use crate::message::ExceptionKind;
+use crate::message::{ExceptionKind, Limit};
 
 /// Signature of a local header, and its length without name and extra field.
 const LOCAL: &[u8] = b"PK\x03\x04";
@@ -102,7 +102,7 @@ impl<'z> Reading<'z, '_, '_> {
         let name = raw.name_raw().to_vec();
         let (encrypted, bytes_in) = (raw.encrypted(), raw.compressed_size());
         let start = usize::try_from(raw.header_start()).unwrap_or(usize::MAX);
-        let (compression, is_dir) = (raw.compression(), raw.is_dir());
+        let (compression, is_dir, bytes_out) = (raw.compression(), raw.is_dir(), raw.size());
         drop(raw);
         let method = method_number(compression);
         let local = local_at(self.octets, start);
@@ -127,8 +127,10 @@ impl<'z> Reading<'z, '_, '_> {
         }
         if encrypted {
             // Where it is not opened, its name is still worth a look by the attachment rules.
-            let octets = opened.unwrap_or_default();
-            self.out.push(Member { name: name.clone(), octets });
+            self.out.push(match opened {
+                Some(octets) => Member::new(name.clone(), octets),
+                None => Member::unread(name.clone(), bytes_out, true),
+            });
         }
         if let Some(local) = local.filter(|_| differs)
             && self.budget.admits_member(self.place)
@@ -140,12 +142,12 @@ impl<'z> Reading<'z, '_, '_> {
             return;
         }
         if method.is_none() {
-            return self.not_read(name, compression);
+            return self.not_read(name, bytes_out, compression);
         }
         if memory_kib(archive, index, method) > MEMORY_KIB_MAX {
             let detail = "zip member that needs too much memory";
-            self.budget.note(ExceptionKind::LimitReached, self.place, detail);
-            self.out.push(Member { name, octets: Vec::new() });
+            self.budget.limit(Limit::Memory, self.place, detail);
+            self.out.push(Member::unread(name, bytes_out, false));
             return;
         }
         match member_at(archive, index, method) {
@@ -154,9 +156,11 @@ impl<'z> Reading<'z, '_, '_> {
                 if !whole {
                     self.malformed("zip member that cannot be read");
                 }
-                self.out.push(Member { name, octets: content });
+                self.out.push(Member::new(name, content));
             }
-            Err(ZipError::UnsupportedArchive(_)) => self.not_read(name, compression),
+            Err(ZipError::UnsupportedArchive(_)) => {
+                self.not_read(name, bytes_out, compression);
+            }
             Err(_) => self.malformed("zip member that cannot be opened"),
         }
     }
@@ -195,10 +199,10 @@ impl<'z> Reading<'z, '_, '_> {
     }
 
     /// A member by a method that nobody here undoes; its name is still worth a look.
-    fn not_read(&mut self, name: Vec<u8>, compression: zip::CompressionMethod) {
+    fn not_read(&mut self, name: Vec<u8>, bytes: u64, compression: zip::CompressionMethod) {
         let detail = format!("zip method {compression} is not read here");
         self.budget.note(ExceptionKind::NotScanned, self.place, detail);
-        self.out.push(Member { name, octets: Vec::new() });
+        self.out.push(Member::unread(name, bytes, false));
     }
 
     /// Says where the local header contradicts the directory; true where that changes what is read.
@@ -282,7 +286,7 @@ impl<'z> Reading<'z, '_, '_> {
                 (Vec::new(), 0)
             }
         };
-        self.out.push(Member { name: local.name.to_vec(), octets: content });
+        self.out.push(Member::new(local.name.to_vec(), content));
         local.data.saturating_add(used)
     }
 }

@@ -12,12 +12,14 @@ use crate::scan::archive::Budget;
 const NAMES_MAX: usize = 2_000_000;
 /// Links of one document.
 const LINKS_MAX: usize = 1_000;
+/// Actions on opening that are looked at.
+const OPENED_MAX: usize = 10;
 /// Octets of a link.
 const LINK_BYTES_MAX: usize = 4096;
 
 /// Notes what acts in the objects of `octets`: a whole file, or a stream of objects.
 pub(in crate::scan) fn look(octets: &[u8], place: &str, budget: &mut Budget<'_>) {
-    let mut links = 0;
+    let mut counts = Counts::default();
     for (start, end) in between_streams(octets) {
         let Some(range) = octets.get(start..end) else { continue };
         let mut from = 0;
@@ -28,14 +30,26 @@ pub(in crate::scan) fn look(octets: &[u8], place: &str, budget: &mut Budget<'_>)
             let (name, next) = name(range, from + at + 1);
             from = next;
             let rest = range.get(next..).unwrap_or_default();
-            named(&name, rest, &mut links, (place, budget));
+            named(&name, rest, &mut counts, (place, budget));
+            if name == b"OpenAction" {
+                counts.opened += 1;
+                if counts.opened <= OPENED_MAX && opens_address(octets, rest) {
+                    budget.mark("ACTIVE_PDF_ACTION", place, "opens an address by itself");
+                }
+            }
         }
     }
-    opened(octets, place, budget);
+}
+
+/// What was met.
+#[derive(Default)]
+struct Counts {
+    links: usize,
+    opened: usize,
 }
 
 /// One name and what follows it.
-fn named(name: &[u8], rest: &[u8], links: &mut usize, (place, budget): (&str, &mut Budget<'_>)) {
+fn named(name: &[u8], rest: &[u8], counts: &mut Counts, (place, budget): (&str, &mut Budget<'_>)) {
     let follows = || rest.iter().copied().find(|octet| !is_blank(*octet));
     match name {
         b"JavaScript" => budget.mark("ACTIVE_PDF_JAVASCRIPT", place, "JavaScript"),
@@ -51,9 +65,9 @@ fn named(name: &[u8], rest: &[u8], links: &mut usize, (place, budget): (&str, &m
         b"EmbeddedFile" | b"EmbeddedFiles" => {
             budget.mark("ACTIVE_PDF_EMBEDDED", place, "files inside");
         }
-        b"URI" if *links < LINKS_MAX => {
+        b"URI" if counts.links < LINKS_MAX => {
             if let Some(link) = string(rest) {
-                *links += 1;
+                counts.links += 1;
                 budget.link(&String::from_utf8_lossy(&link));
             }
         }
@@ -62,22 +76,25 @@ fn named(name: &[u8], rest: &[u8], links: &mut usize, (place, budget): (&str, &m
 }
 
 /// Whether an address is opened without a click: `/OpenAction` with `/S /URI`, in itself or in the object
-/// that it names.
-fn opened(octets: &[u8], place: &str, budget: &mut Budget<'_>) {
-    for at in memmem::find_iter(octets, b"/OpenAction").take(10) {
-        let rest = octets.get(at + 11..).unwrap_or_default();
-        let rest = rest.get(..rest.len().min(400)).unwrap_or_default().trim_ascii_start();
-        let inside = if rest.starts_with(b"<<") {
-            memmem::find(rest, b">>").and_then(|end| rest.get(..end))
-        } else {
-            let digits = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
-            let number = rest.get(..digits).filter(|number| !number.is_empty());
-            number.and_then(|number| object(octets, number))
-        };
-        if inside.is_some_and(|inside| memmem::find(inside, b"/URI").is_some()) {
-            budget.mark("ACTIVE_PDF_ACTION", place, "opens an address by itself");
+/// that it names. `rest`: what follows the name.
+fn opens_address(octets: &[u8], rest: &[u8]) -> bool {
+    let rest = rest.get(..rest.len().min(400)).unwrap_or_default().trim_ascii_start();
+    let inside = if rest.starts_with(b"<<") {
+        memmem::find(rest, b">>").and_then(|end| rest.get(..end))
+    } else {
+        let digits = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+        let number = rest.get(..digits).filter(|number| !number.is_empty());
+        number.and_then(|number| object(octets, number))
+    };
+    let mut from = 0;
+    while let Some(at) = inside.and_then(|inside| memchr::memchr(b'/', inside.get(from..)?)) {
+        let (name, next) = name(inside.unwrap_or_default(), from + at + 1);
+        if name == b"URI" {
+            return true;
         }
+        from = next;
     }
+    false
 }
 
 /// The first octets of the object of this number.

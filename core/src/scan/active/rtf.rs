@@ -4,10 +4,12 @@
 //! Follows how Word reads, not how the format is specified: unknown control words and groups between
 //! digits are passed over, upper and lower case mix, groups need not be closed.
 
+mod text;
+
 use memchr::memmem;
 
 use super::{is_dde_field, is_remote};
-use crate::message::ExceptionKind;
+use crate::message::Limit;
 use crate::scan::archive::{Budget, Member};
 use crate::scan::ole::native_files;
 
@@ -52,6 +54,7 @@ pub(in crate::scan) fn members(octets: &[u8], place: &str, budget: &mut Budget<'
         out: Vec::new(),
         groups: vec![(Group::Other, false)],
         text: Vec::new(),
+        shown: text::Text::new(),
         data: Data::default(),
         class: String::new(),
         objects: 0,
@@ -64,7 +67,9 @@ pub(in crate::scan) fn members(octets: &[u8], place: &str, budget: &mut Budget<'
     }
     reading.object();
     reading.text_of_group(Group::Field);
-    reading.out
+    let Reading { shown, mut out, budget, .. } = reading;
+    out.extend(budget.text(shown.take(), place));
+    out
 }
 
 /// Digits as they come, two of them an octet.
@@ -93,6 +98,8 @@ struct Reading<'b, 'l> {
     /// Open groups: what they are for, and whether they began with `\*`.
     groups: Vec<(Group, bool)>,
     text: Vec<u8>,
+    /// What a reader sees.
+    shown: text::Text,
     data: Data,
     class: String,
     objects: usize,
@@ -116,10 +123,12 @@ impl Reading<'_, '_> {
             Token::Open if self.groups.len() < DEPTH_MAX => {
                 let inherited = self.group();
                 self.groups.push((inherited, false));
+                self.shown.open();
             }
             Token::Open => self.deeper += 1,
             Token::Close if self.deeper > 0 => self.deeper -= 1,
             Token::Close => {
+                self.shown.close();
                 let closed = if self.groups.len() > 1 { self.groups.pop() } else { None };
                 let closed = closed.map_or(Group::Other, |group| group.0);
                 if closed != self.group() {
@@ -134,9 +143,13 @@ impl Reading<'_, '_> {
                 if let Some(last) = self.groups.last_mut() {
                     last.1 = true;
                 }
+                self.shown.symbol(b'*');
             }
-            Token::Symbol(_) => {}
-            Token::Word(word, number) => self.word(word, *number),
+            Token::Symbol(symbol) => self.shown.symbol(*symbol),
+            Token::Word(word, number) => {
+                self.word(word, *number);
+                self.shown.word(word, *number);
+            }
             Token::Raw(octets) => {
                 if self.group() == Group::Data {
                     self.data.octets.extend_from_slice(octets);
@@ -145,7 +158,7 @@ impl Reading<'_, '_> {
             Token::Octet(octet) => match self.group() {
                 Group::Data => self.data.digit(*octet),
                 Group::Field | Group::Template | Group::Class => self.push(*octet),
-                Group::Other | Group::Unknown => {}
+                Group::Other | Group::Unknown => self.shown.octet(*octet),
             },
         }
     }
@@ -249,7 +262,7 @@ impl Reading<'_, '_> {
         self.objects += 1;
         if self.objects > OBJECTS_MAX {
             let detail = format!("more than {OBJECTS_MAX} objects in rich text");
-            self.budget.note(ExceptionKind::LimitReached, self.place, detail);
+            self.budget.limit(Limit::Entries, self.place, detail);
             return;
         }
         let head: String = octets

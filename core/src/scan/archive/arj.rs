@@ -24,16 +24,20 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         }
         let rest = octets.get(file.end..).unwrap_or_default();
         let data = rest.get(..file.bytes).unwrap_or(rest);
-        let mut content = Vec::new();
-        if file.flags & GARBLED != 0 {
-            budget.note(ExceptionKind::Encrypted, place, "password-protected arj member");
-        } else if file.method == 0 {
+        let name = file.name.to_vec();
+        if file.flags & GARBLED == 0 && file.method == 0 {
             let mut source = data;
-            content = budget.read(&mut source, data.len() as u64, place).0;
+            let (content, _) = budget.read(&mut source, data.len() as u64, place);
+            out.push(Member::new(name, content));
         } else {
-            budget.note(ExceptionKind::NotScanned, place, "arj compression is not read here");
+            let encrypted = file.flags & GARBLED != 0;
+            let (kind, detail) = match encrypted {
+                true => (ExceptionKind::Encrypted, "password-protected arj member"),
+                false => (ExceptionKind::NotScanned, "arj compression is not read here"),
+            };
+            budget.note(kind, place, detail);
+            out.push(Member::unread(name, file.unpacked, encrypted));
         }
-        out.push(Member { name: file.name.to_vec(), octets: content });
         next = file.end.checked_add(file.bytes);
     }
     budget.note(ExceptionKind::Malformed, place, "arj that cannot be read");
@@ -44,6 +48,8 @@ struct Block<'z> {
     flags: u8,
     method: u8,
     bytes: usize,
+    /// Octets when it is unpacked.
+    unpacked: u64,
     name: &'z [u8],
     /// Behind the header and its extensions.
     end: usize,
@@ -79,6 +85,7 @@ fn block(octets: &[u8], at: usize) -> Option<Block<'_>> {
         flags: *header.get(4)?,
         method: *header.get(5)?,
         bytes: usize::try_from(bytes).ok()?,
+        unpacked: u64::from(u32::from_le_bytes(header.get(16..20)?.try_into().ok()?)),
         name,
         end,
     })

@@ -35,7 +35,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
                 }
                 let mut source = data;
                 let (content, _) = budget.read(&mut source, data.len() as u64, place);
-                out.push(Member { name: name.to_vec(), octets: content });
+                out.push(Member::new(name.to_vec(), content));
             }
             None => {
                 budget.note(ExceptionKind::Malformed, place, "cpio that cannot be read to its end");

@@ -1,10 +1,10 @@
-//! ISO 9660, with the names of Joliet where an image has them. Both trees are walked: which one a client shows is its choice.
-//! UDF is not read.
+//! ISO 9660, with the names of Joliet where an image has them, and UDF. All trees are walked: which one a client shows is its
+//! choice.
 
 use std::collections::HashSet;
 
-use super::{Budget, Member};
-use crate::message::ExceptionKind;
+use super::{Budget, Member, udf};
+use crate::message::{ExceptionKind, Limit};
 
 const SECTOR: usize = 2048;
 /// Volume descriptors begin here.
@@ -21,6 +21,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         out: Vec::new(),
         files: HashSet::new(),
         directories: HashSet::new(),
+        walked: 0,
     };
     let mut trees = Vec::new();
     for number in FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + DESCRIPTORS_MAX {
@@ -35,7 +36,11 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
             _ => {}
         }
     }
-    if trees.is_empty() {
+    let udf = udf::is_named(octets);
+    if udf && !reading.udf() {
+        return reading.out;
+    }
+    if trees.is_empty() && !udf {
         reading.budget.note(ExceptionKind::NotScanned, place, "a disk image that is not read here");
         return reading.out;
     }
@@ -56,9 +61,12 @@ struct Reading<'z, 'b, 'l> {
     place: &'b str,
     budget: &'b mut Budget<'l>,
     out: Vec<Member>,
-    /// Extents that were read: a file stands in both trees, and a hostile image points in circles.
-    files: HashSet<(usize, usize)>,
+    /// What was read, with its ending: a file stands in several trees, and a hostile image points in circles. Under another
+    /// ending it is another file.
+    files: HashSet<(usize, usize, Vec<u8>)>,
     directories: HashSet<usize>,
+    /// Octets of directories that were walked; they may lie on each other.
+    walked: usize,
 }
 
 /// A directory record.
@@ -100,9 +108,12 @@ impl<'z> Reading<'z, '_, '_> {
             if !self.directories.insert(extent) {
                 continue;
             }
-            if self.directories.len() > DIRECTORIES_MAX {
+            self.walked = self.walked.saturating_add(bytes);
+            if self.directories.len() > DIRECTORIES_MAX
+                || self.walked > self.octets.len().saturating_mul(4)
+            {
                 let detail = "a disk image with too many directories";
-                self.budget.note(ExceptionKind::LimitReached, self.place, detail);
+                self.budget.limit(Limit::Entries, self.place, detail);
                 return;
             }
             let Some(directory) = extent_of(self.octets, extent, bytes) else {
@@ -132,14 +143,48 @@ impl<'z> Reading<'z, '_, '_> {
         }
     }
 
+    /// Whether a file was not read under such an ending. ISO 9660 has three letters of it.
+    fn is_new(&mut self, start: usize, bytes: usize, name: &[u8]) -> bool {
+        let ending = name.rsplit(|octet| *octet == b'.').next().unwrap_or_default();
+        let ending = ending.iter().take(3).map(u8::to_ascii_lowercase).collect();
+        self.files.insert((start, bytes, ending))
+    }
+
+    /// The tree of UDF. `false`: there is no room for more members.
+    fn udf(&mut self) -> bool {
+        let bytes_in = self.octets.len() as u64;
+        let done = udf::files(self.octets, &mut |mut file| {
+            if !self.is_new(file.start, file.bytes, &file.name) {
+                return true;
+            }
+            if !self.budget.admits_member(self.place) {
+                return false;
+            }
+            let (content, _) = self.budget.read(&mut file.data, bytes_in, self.place);
+            if content.len() < file.bytes && !self.budget.is_full() {
+                self.malformed();
+            }
+            self.out.push(Member::new(file.name, content));
+            true
+        });
+        match done {
+            Ok(()) => {}
+            Err(udf::Stop::Enough) => return false,
+            Err(udf::Stop::Malformed) => self.malformed(),
+            Err(udf::Stop::NotRead) => {
+                let detail = "UDF of a kind that is not read here";
+                self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+            }
+            Err(udf::Stop::Limit) => {
+                let detail = "a disk image with too many directories";
+                self.budget.limit(Limit::Entries, self.place, detail);
+            }
+        }
+        true
+    }
+
     /// `false`: there is no room for more members.
     fn file(&mut self, entry: &Entry<'z>, joliet: bool) -> bool {
-        if !self.files.insert((entry.extent, entry.bytes)) {
-            return true;
-        }
-        if !self.budget.admits_member(self.place) {
-            return false;
-        }
         let name = match joliet {
             true => {
                 let halves = entry.name.chunks_exact(2).map(|pair| match pair {
@@ -154,15 +199,21 @@ impl<'z> Reading<'z, '_, '_> {
         // `NAME.EXT;1` is version 1 of NAME.EXT.
         let end = name.iter().rposition(|octet| *octet == b';').unwrap_or(name.len());
         let name = name.get(..end).unwrap_or(&name).to_vec();
+        let start = entry.extent.saturating_mul(SECTOR);
+        if !self.is_new(start, entry.bytes, &name) {
+            return true;
+        }
+        if !self.budget.admits_member(self.place) {
+            return false;
+        }
         let data = extent_of(self.octets, entry.extent, entry.bytes);
         if data.is_none() {
             self.malformed();
         }
-        let start = entry.extent.saturating_mul(SECTOR);
         let mut source = data.or_else(|| self.octets.get(start..)).unwrap_or_default();
         let bytes_in = source.len() as u64;
         let (content, _) = self.budget.read(&mut source, bytes_in, self.place);
-        self.out.push(Member { name, octets: content });
+        self.out.push(Member::new(name, content));
         true
     }
 }

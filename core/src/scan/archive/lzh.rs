@@ -23,17 +23,16 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
             }
             let name = name(reader.header());
             let bytes_in = reader.header().compressed_size;
-            let mut content = Vec::new();
             if reader.is_decoder_supported() {
-                let (read, whole) = budget.read(&mut reader, bytes_in, place);
-                content = read;
+                let (content, whole) = budget.read(&mut reader, bytes_in, place);
                 if !whole {
                     budget.note(ExceptionKind::Malformed, place, "lzh member that ends early");
                 }
+                out.push(Member::new(name, content));
             } else {
                 budget.note(ExceptionKind::NotScanned, place, "lzh method that is not read here");
+                out.push(Member::unread(name, reader.header().original_size, false));
             }
-            out.push(Member { name, octets: content });
             if budget.is_full() {
                 return out;
             }

@@ -34,7 +34,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         if !matches!(kind, FileType::Image | FileType::Media) {
             budget.mark("ACTIVE_ONENOTE_FILE", place, format!("embedded file: {kind:?}"));
         }
-        out.push(Member { name: Vec::new(), octets });
+        out.push(Member::new(Vec::new(), octets));
     }
     out
 }

@@ -29,24 +29,35 @@ struct Reading<'z, 'b, 'l> {
     out: Vec<Member>,
 }
 
+/// A member, as its header tells it.
+struct File<'z> {
+    name: &'z [u8],
+    data: &'z [u8],
+    /// Octets when it is unpacked.
+    bytes: u64,
+    stored: bool,
+    encrypted: bool,
+}
+
 impl<'z> Reading<'z, '_, '_> {
     /// One file, where its data are, and what is known of them. `None`: there is no room for more members.
-    fn file(&mut self, name: &[u8], data: &'z [u8], stored: bool, encrypted: bool) -> Option<()> {
+    fn file(&mut self, file: &File<'z>) -> Option<()> {
         if !self.budget.admits_member(self.place) {
             return None;
         }
-        let mut octets = Vec::new();
-        if encrypted {
-            let detail = "password-protected rar member";
-            self.budget.note(ExceptionKind::Encrypted, self.place, detail);
-        } else if stored {
-            let mut source = data;
-            octets = self.budget.read(&mut source, data.len() as u64, self.place).0;
-        } else {
-            let detail = "rar compression is not read here";
-            self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+        let name = file.name.to_vec();
+        if file.stored && !file.encrypted {
+            let mut source = file.data;
+            let (octets, _) = self.budget.read(&mut source, file.data.len() as u64, self.place);
+            self.out.push(Member::new(name, octets));
+            return Some(());
         }
-        self.out.push(Member { name: name.to_vec(), octets });
+        let (kind, detail) = match file.encrypted {
+            true => (ExceptionKind::Encrypted, "password-protected rar member"),
+            false => (ExceptionKind::NotScanned, "rar compression is not read here"),
+        };
+        self.budget.note(kind, self.place, detail);
+        self.out.push(Member::unread(name, file.bytes, file.encrypted));
         Some(())
     }
 
@@ -75,8 +86,10 @@ impl<'z> Reading<'z, '_, '_> {
                     let mut data_bytes = data_bytes as u64;
                     let name_bytes = usize::from(half(header, 26)?);
                     let name_at = if flags & 0x100 != 0 { 40 } else { 32 };
+                    let mut unpacked = u64::from(word(header, 11)?);
                     if flags & 0x100 != 0 {
                         data_bytes |= u64::from(word(header, 32)?) << 32;
+                        unpacked |= u64::from(word(header, 36)?) << 32;
                     }
                     let name = header.get(name_at..name_at + name_bytes)?;
                     // Behind a zero stands the same name in an encoding of its own.
@@ -86,7 +99,9 @@ impl<'z> Reading<'z, '_, '_> {
                     let data = rest.get(..bytes).unwrap_or(rest);
                     let directory = flags & 0xE0 == 0xE0;
                     let stored = *header.get(25)? == 0x30;
-                    if !directory && self.file(name, data, stored, flags & 4 != 0).is_none() {
+                    let encrypted = flags & 4 != 0;
+                    let file = File { name, data, bytes: unpacked, stored, encrypted };
+                    if !directory && self.file(&file).is_none() {
                         return Some(());
                     }
                     at = at.checked_add(size)?.checked_add(bytes)?;
@@ -125,7 +140,7 @@ impl<'z> Reading<'z, '_, '_> {
                 5 => return Some(()),
                 2 => {
                     let file_flags = fields.next()?;
-                    let (_size, _attributes) = (fields.next()?, fields.next()?);
+                    let (unpacked, _attributes) = (fields.next()?, fields.next()?);
                     fields.at += if file_flags & 2 != 0 { 4 } else { 0 };
                     fields.at += if file_flags & 4 != 0 { 4 } else { 0 };
                     let compression = fields.next()?;
@@ -135,7 +150,11 @@ impl<'z> Reading<'z, '_, '_> {
                     let area = self.octets.get(end.checked_sub(extra)?..end)?;
                     let data = rest.get(..bytes).unwrap_or(rest);
                     let (stored, directory) = (compression >> 7 & 7 == 0, file_flags & 1 != 0);
-                    if !directory && self.file(name, data, stored, has_encryption(area)).is_none() {
+                    // A writer that did not know it says so; then it is at least what is there.
+                    let bytes = if file_flags & 8 != 0 { data.len() as u64 } else { unpacked };
+                    let encrypted = has_encryption(area);
+                    let file = File { name, data, bytes, stored, encrypted };
+                    if !directory && self.file(&file).is_none() {
                         return Some(());
                     }
                 }

@@ -7,7 +7,7 @@ use std::io::{Cursor, Read};
 use sevenz_rust2::{Archive, ArchiveEntry, Block, BlockDecoder, Error, Password};
 
 use super::{Budget, MEMORY_KIB_MAX, Member};
-use crate::message::ExceptionKind;
+use crate::message::{ExceptionKind, Limit};
 
 const LZMA: &[u8] = &[3, 1, 1];
 const LZMA2: &[u8] = &[0x21];
@@ -22,7 +22,7 @@ const ROUND_BYTES: u64 = 8;
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let empty = Password::empty();
     if header_kib(octets) > u64::from(MEMORY_KIB_MAX) {
-        budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        budget.limit(Limit::Memory, place, "7z that needs too much memory");
         return Vec::new();
     }
     let archive = Archive::read(&mut Cursor::new(octets), &empty);
@@ -113,7 +113,7 @@ fn unpack(
 ) -> (Vec<Member>, bool) {
     let mut out = Vec::new();
     if archive.blocks.iter().any(|block| memory_kib(block) > u64::from(MEMORY_KIB_MAX)) {
-        budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+        budget.limit(Limit::Memory, place, "7z that needs too much memory");
         return (names(archive, &HashSet::new(), place, budget), true);
     }
     let mut source = Cursor::new(octets);
@@ -137,7 +137,7 @@ fn unpack(
         let left = (content.len() as u64) < entry.size();
         full.set(budget.is_full());
         abandoned.set(abandoned.get() || left);
-        out.push(Member { name: entry.name().as_bytes().to_vec(), octets: content });
+        out.push(Member::new(entry.name().as_bytes().to_vec(), content));
         Ok(!left && !full.get())
     };
     // Block by block and with one thread: the library's own reader asks the system how many cores there are, which the
@@ -179,12 +179,13 @@ fn names(
     let unseen =
         |file: &&ArchiveEntry| !file.is_directory() && !seen.contains(file.name().as_bytes());
     let files = archive.files.iter().filter(unseen);
+    let locked = archive.blocks.iter().any(is_encrypted);
     let mut out = Vec::new();
     for file in files {
         if !budget.admits_member(place) {
             break;
         }
-        out.push(Member { name: file.name().as_bytes().to_vec(), octets: Vec::new() });
+        out.push(Member::unread(file.name().as_bytes().to_vec(), file.size(), locked));
     }
     out
 }
@@ -199,7 +200,7 @@ fn say(error: &Error, place: &str, budget: &mut Budget<'_>) {
             budget.note(ExceptionKind::NotScanned, place, "7z of a kind that is not read here");
         }
         Error::MaxMemLimited { .. } => {
-            budget.note(ExceptionKind::LimitReached, place, "7z that needs too much memory");
+            budget.limit(Limit::Memory, place, "7z that needs too much memory");
         }
         _ => budget.note(ExceptionKind::Malformed, place, "7z that cannot be read"),
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::{Budget, MEMORY_KIB_MAX, Member};
-use crate::message::{ExceptionKind, FileType};
+use crate::message::{ExceptionKind, FileType, Limit};
 
 /// Endings that a compressor adds, and what they stand for.
 const ENDINGS: &[(&str, &str)] = &[
@@ -71,7 +71,7 @@ pub(super) fn members(
         },
         _ if octets.starts_with(b"LZIP") => {
             if lzip_kib(octets) > MEMORY_KIB_MAX {
-                budget.note(ExceptionKind::LimitReached, place, "lzip that needs too much memory");
+                budget.limit(Limit::Memory, place, "lzip that needs too much memory");
                 return Vec::new();
             }
             one(&mut lzma_rust2::LzipReader::new(octets), bytes_in, place, budget)
@@ -97,7 +97,7 @@ pub(super) fn members(
         budget.note(ExceptionKind::Malformed, place, detail);
     }
     let name = if own_name.is_empty() { without_ending(name).into_bytes() } else { own_name };
-    vec![Member { name, octets: content }]
+    vec![Member::new(name, content)]
 }
 
 /// Memory that the members of an lzip ask for: each has a head of its own, and its reader has no bound for it.

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use super::expression::Place;
-use crate::message::{Part, PartOrigin, View, decode_charset, html_text, normalise};
+use crate::message::{FileType, Part, PartOrigin, View, decode_charset, html_text, normalise};
 
 /// Octets of all texts of one message that are searched; more than what any mail is written in.
 pub(super) const TEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -169,7 +169,8 @@ impl Texts {
     /// The text of an attachment or member that is not declared as text.
     fn text_of(&mut self, part: &Part<'_>) -> Option<String> {
         let octets = &part.decoded;
-        if !is_text(octets) {
+        // What rich text says is a part of its own, too: nothing is counted twice.
+        if part.told || part.file_type() == FileType::Rtf || !is_text(octets) {
             return None;
         }
         // Decoding makes at most three octets of one.

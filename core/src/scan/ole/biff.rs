@@ -20,7 +20,7 @@ const FORMULA: [u16; 3] = [0x0006, 0x0206, 0x0406];
 const BOF: u16 = 0x0809;
 
 /// Type and data of each record.
-fn records(stream: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn records(stream: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut at = 0_usize;
     std::iter::from_fn(move || {
         let kind = half(stream, at)?;

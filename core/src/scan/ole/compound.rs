@@ -244,7 +244,7 @@ pub(in crate::scan) fn half(octets: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The 32 bits at `at`, little-endian.
-pub(super) fn word(octets: &[u8], at: usize) -> Option<u32> {
+pub(in crate::scan) fn word(octets: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(octets.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 

@@ -47,7 +47,7 @@ pub(super) fn members(file: &Compound<'_>, place: &str, budget: &mut Budget<'_>)
     };
     let mut source = plain.as_slice();
     let (octets, _) = budget.read(&mut source, package.len() as u64, place);
-    vec![Member { name: b"package".to_vec(), octets }]
+    vec![Member::new(b"package".to_vec(), octets)]
 }
 
 /// Says with what a document was opened.

@@ -12,6 +12,8 @@ mod msg;
 mod old_crypt;
 mod package;
 mod powerpoint;
+mod strings;
+mod text;
 pub(super) mod vba;
 mod visio;
 
@@ -21,10 +23,11 @@ use super::archive::{Budget, Member};
 use crate::message::{ExceptionKind, FileType, detect};
 use compound::{Compound, Entry, Kind};
 
-pub(super) use compound::half;
+pub(super) use compound::{half, word};
 pub(super) use crypt::first_that_fits;
 pub(super) use fuzz::fuzz_stream;
 pub use msg::msg_to_mail;
+pub(super) use msg::unpacked_rtf;
 pub(super) use package::native_files;
 
 /// Fields of one document that are looked at.
@@ -57,7 +60,15 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
     {
         return crypt::members(&file, place, budget);
     }
-    let opened = if is_encrypted(&file) { old_crypt::open(&file, place, budget) } else { None };
+    let encrypted = is_encrypted(&file);
+    let opened = if encrypted { old_crypt::open(&file, place, budget) } else { None };
+    if !encrypted || opened.is_some() {
+        let plain = |name: &str, stream: &[u8]| {
+            let opened = opened.as_ref()?;
+            opened.stream(name, stream).or_else(|| opened.table(name, stream))
+        };
+        out.extend(budget.text(text::of(&file, &plain), place));
+    }
     for entry in &file.entries {
         // The storage of the project is there, whatever became of its streams.
         if matches!(entry.name.as_str(), "_VBA_PROJECT" | "_VBA_PROJECT_CUR")
@@ -80,7 +91,7 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
             if budget.admits_member(place) {
                 let mut source = plain.as_slice();
                 let (octets, _) = budget.read(&mut source, plain.len() as u64, place);
-                out.push(Member { name: entry.name.clone().into_bytes(), octets });
+                out.push(Member::new(entry.name.clone().into_bytes(), octets));
             }
             continue;
         }
@@ -126,7 +137,7 @@ fn look(
         project.embedded += 1;
         let mut source = stream;
         let (octets, _) = budget.read(&mut source, stream.len() as u64, place);
-        out.push(Member { name: entry.name.clone().into_bytes(), octets });
+        out.push(Member::new(entry.name.clone().into_bytes(), octets));
     }
     if entry.name == "VisioDocument" {
         out.extend(visio::project(stream, place, budget));
@@ -169,7 +180,7 @@ fn macros(
         }
         let mut unpacked = source.as_slice();
         let (octets, _) = budget.read(&mut unpacked, stream.len() as u64, place);
-        out.push(Member { name: format!("{name}.vba").into_bytes(), octets });
+        out.push(Member::new(format!("{name}.vba").into_bytes(), octets));
     }
     if name == "_VBA_PROJECT" || name == "__SRP_0" {
         project.present = true;
@@ -248,7 +259,7 @@ fn word_fields(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
 
 /// An object that is linked, not embedded: flag 1, and where it leads. MS-OLEDS section 2.3.3.
 fn linked(stream: &[u8], place: &str, budget: &mut Budget<'_>) {
-    if compound::word(stream, 4).is_none_or(|flags| flags & 1 == 0) {
+    if word(stream, 4).is_none_or(|flags| flags & 1 == 0) {
         return;
     }
     let mut narrow = stream.to_vec();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::compound::{Compound, Entry, Kind, word};
-use crate::message::{decode_charset, html_text};
+use crate::message::{Limit, decode_charset, html_text};
 use crate::scan::active;
 use crate::scan::archive::{Budget, Member};
 
@@ -147,7 +147,7 @@ fn gather(
         if !octets.is_empty() && budget.admits_member(place) {
             let mut source = octets.as_slice();
             let (octets, _) = budget.read(&mut source, octets.len() as u64, place);
-            out.push(Member { name: name.as_bytes().to_vec(), octets });
+            out.push(Member::new(name.as_bytes().to_vec(), octets));
         }
     };
     if let Some(headers) = message.text(HEADERS) {
@@ -180,7 +180,7 @@ fn gather(
             let mut source = octets.as_slice();
             if budget.admits_member(place) {
                 let (octets, _) = budget.read(&mut source, octets.len() as u64, place);
-                out.push(Member { name: attachment.name.into_bytes(), octets });
+                out.push(Member::new(attachment.name.into_bytes(), octets));
             }
             continue;
         }
@@ -189,7 +189,7 @@ fn gather(
         if inner.stream("__properties_version1.0").is_some() {
             if depth >= DEPTH_MAX {
                 let detail = format!("messages nested deeper than {DEPTH_MAX}");
-                budget.note(crate::message::ExceptionKind::LimitReached, place, detail);
+                budget.limit(Limit::Depth, place, detail);
                 continue;
             }
             gather(&inner, depth + 1, (place, budget), out);
@@ -358,7 +358,7 @@ const RTF_BEGIN: &[u8] = b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0
 const RTF_WINDOW: usize = 4096;
 
 /// RTF that is packed (MS-OXRTFCP).
-fn unpacked_rtf(packed: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::scan) fn unpacked_rtf(packed: &[u8]) -> Option<Vec<u8>> {
     let wanted = usize::try_from(word(packed, 4)?).ok()?.min(TEXT_BYTES_MAX);
     let data = packed.get(16..)?;
     if packed.get(8..12)? == b"MELA" {

@@ -76,6 +76,11 @@ impl Opened {
         }
     }
 
+    /// The table of a text document, which says where its pieces are. MS-DOC section 2.2.6.2.
+    pub(super) fn table(&self, name: &str, stream: &[u8]) -> Option<Vec<u8>> {
+        matches!(name, "0Table" | "1Table").then(|| self.undone(stream, TEXT_BLOCK_BYTES)).flatten()
+    }
+
     fn undone(&self, stream: &[u8], block_bytes: usize) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(stream.len());
         for (number, block) in (0_u32..).zip(stream.chunks(block_bytes)) {

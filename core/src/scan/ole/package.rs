@@ -44,7 +44,7 @@ fn take(name: Vec<u8>, data: &[u8], place: &str, budget: &mut Budget<'_>) -> Opt
         let detail = format!("embedded program {shown}");
         budget.mark("ACTIVE_EMBEDDED_PROGRAM", place, detail);
     }
-    Some(Member { name, octets })
+    Some(Member::new(name, octets))
 }
 
 /// Label and data behind the length: type, label, path, two numbers, path of the temporary copy, data.

@@ -40,7 +40,7 @@ pub(super) fn members(stream: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         budget.used_input(used as u64);
         if !octets.is_empty() {
             behind = start + 8 + used;
-            out.push(Member { name: b"object".to_vec(), octets });
+            out.push(Member::new(b"object".to_vec(), octets));
         }
     }
     out

@@ -25,7 +25,7 @@ pub(super) fn project(stream: &[u8], place: &str, budget: &mut Budget<'_>) -> Op
     }
     let mut source = project;
     let (octets, _) = budget.read(&mut source, stream.len() as u64, place);
-    Some(Member { name: b"VBA".to_vec(), octets })
+    Some(Member::new(b"VBA".to_vec(), octets))
 }
 
 /// A window of 4,096 octets; a set bit is a literal, else two octets say where in the window and how many.

@@ -61,7 +61,9 @@ pub(super) struct Opened {
 
 /// Says that a file is encrypted, or with what it was opened.
 pub(super) fn open(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Option<Opened> {
-    memmem::find(octets, b"/Encrypt")?;
+    if !super::has_name(octets, b"Encrypt") {
+        return None;
+    }
     let found = Lock::read(octets).and_then(|lock| {
         let cost = if lock.revision < 5 { COST_OLD } else { COST_NEW };
         let key = |password: &str| lock.key(password);

@@ -1,7 +1,8 @@
-//! The filters of PDF streams that flate2 does not have.
+//! The filters of PDF streams, read in pieces.
 
 use std::io::{Error, ErrorKind, Read, Result};
 
+use flate2::{Decompress, FlushDecompress, Status};
 use weezl::decode::Decoder;
 use weezl::{BitOrder, LzwStatus};
 
@@ -41,6 +42,44 @@ pub(super) fn from_base85(text: &[u8]) -> Vec<u8> {
         out.extend(filled.to_be_bytes().iter().take(digits - 1));
     }
     out
+}
+
+/// `FlateDecode` behind zlib's head, as far as it goes: flate2's own readers keep back up to 32 KiB that were unfolded in front
+/// of an error.
+pub(super) struct Deflate<'d> {
+    state: Decompress,
+    data: &'d [u8],
+    broken: bool,
+}
+
+impl<'d> Deflate<'d> {
+    pub(super) fn new(data: &'d [u8]) -> Self {
+        Self { state: Decompress::new(false), data, broken: false }
+    }
+
+    /// Octets that were read.
+    pub(super) fn used(&self) -> u64 {
+        self.state.total_in()
+    }
+}
+
+impl Read for Deflate<'_> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        while !self.broken && !out.is_empty() {
+            let (used, made) = (self.state.total_in(), self.state.total_out());
+            let from = usize::try_from(used).unwrap_or(usize::MAX);
+            let rest = self.data.get(from..).unwrap_or_default();
+            let step = self.state.decompress(rest, out, FlushDecompress::None);
+            let count = usize::try_from(self.state.total_out() - made).unwrap_or(0);
+            // Data that end early go no further; what came before is given first.
+            let stuck = count == 0 && self.state.total_in() == used;
+            self.broken = step.is_err() || stuck && !matches!(step, Ok(Status::StreamEnd));
+            if count > 0 || matches!(step, Ok(Status::StreamEnd)) {
+                return Ok(count);
+            }
+        }
+        if self.broken { Err(ErrorKind::InvalidData.into()) } else { Ok(0) }
+    }
 }
 
 /// `LZWDecode`, read in pieces. ISO 32000-1 section 7.4.4.

@@ -2,7 +2,7 @@
 //! whatever `mail-parser` made of the structure.
 
 use super::{base64, eicar, kinds_of, mail_with, zip_of};
-use crate::message::{ExceptionKind, View, ViewLimits};
+use crate::message::{ExceptionKind, Limit, View, ViewLimits};
 use crate::scan::finding::FindingKind;
 
 /// The test file in base64, as a mailer writes it.
@@ -286,7 +286,7 @@ fn a_message_in_base64_with_thousands_of_messages_inside_ends_no_process() {
         .unwrap()
         .join()
         .unwrap();
-    assert!(read.contains(&ExceptionKind::LimitReached), "{read:?}");
+    assert!(read.contains(&ExceptionKind::LimitReached(Limit::Mime)), "{read:?}");
 }
 
 #[test]

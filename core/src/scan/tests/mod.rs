@@ -11,6 +11,7 @@ use ::zip::write::{SimpleFileOptions, ZipWriter};
 mod active;
 mod archives;
 mod cut;
+mod holes;
 mod known;
 mod mime;
 mod opened;
@@ -18,6 +19,7 @@ mod pdf;
 mod posing;
 mod quine;
 mod senders;
+mod texts;
 mod tiers;
 
 use super::finding::FindingKind;

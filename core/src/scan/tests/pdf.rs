@@ -7,13 +7,13 @@ use crate::message::{Part, PartOrigin, View, ViewLimits};
 use crate::scan::finding::FindingKind;
 use crate::scan::{ArchiveLimits, expand};
 
-fn zlib(octets: &[u8]) -> Vec<u8> {
+pub(super) fn zlib(octets: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(octets).unwrap();
     encoder.finish().unwrap()
 }
 
-fn hex(octets: &[u8]) -> Vec<u8> {
+pub(super) fn hex(octets: &[u8]) -> Vec<u8> {
     (octets.iter().map(|o| format!("{o:02x}")).collect::<String>() + ">").into_bytes()
 }
 
@@ -57,7 +57,7 @@ fn run_length(octets: &[u8]) -> Vec<u8> {
     out
 }
 
-fn pdf(dictionary: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn pdf(dictionary: &str, data: &[u8]) -> Vec<u8> {
     let head = format!("%PDF-1.4\n1 0 obj\n<< {dictionary} >>\nstream\r\n");
     [head.as_bytes(), data, b"\nendstream\nendobj\n"].concat()
 }
