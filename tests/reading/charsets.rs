@@ -155,7 +155,7 @@ fn a_word_of_each_mail_is_found_whatever_its_charset() {
         patterns: Some(&patterns),
         hash: None,
         url_host: None,
-        classify: false,
+        reading: sekisho_core::classify::Reading::Nothing,
         content: &[],
     };
     let (mut found, mut reported, mut without) = (0, 0, 0);

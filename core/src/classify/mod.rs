@@ -18,6 +18,7 @@ mod headers;
 mod judge;
 mod likeness;
 mod model;
+mod relations;
 #[cfg(test)]
 mod tests;
 mod text;

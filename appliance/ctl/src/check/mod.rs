@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sekisho_core::analysis::Cleaning;
-use sekisho_core::classify::{self, Models, features_with_texts};
+use sekisho_core::classify::{self, Models, Reading, features_with_texts};
 use sekisho_core::clock::{Now, Stopwatch};
 use sekisho_core::config::Config;
 use sekisho_core::content::Content;
@@ -393,7 +393,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: None,
-            classify: false,
+            reading: Reading::Nothing,
             content: &[],
         };
         let limits = ViewLimits::worker();
@@ -414,7 +414,7 @@ impl<'s> Judge<'s> {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),
             url_host: Some(&|host| snapshot.url_host(host)),
-            classify: true,
+            reading: Reading::Whole,
             content: &content,
         };
         let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
