@@ -151,7 +151,8 @@ fn a_model_may_be_anything() {
         .enumerate()
         .map(|(at, one)| classify::Sample { spam: at == 0, author: 7, features: &one.list })
         .collect();
-    let options = classify::FitOptions { seen_min: 1, features_max: 100, marks: true };
+    let options =
+        classify::FitOptions { seen_min: 1, features_max: 100, marks: true, relations: true };
     let model = classify::fit(&labelled, options);
     smoke("model", &[model], classify::fuzz_model);
     let written: Vec<Vec<u8>> =

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Its findings are `scan`'s.
     ("classify", &["message", "scan"]),
     // A worker maps the generation itself.
-    ("analysis", &["config", "message", "scan", "tables"]),
+    ("analysis", &["classify", "config", "message", "scan", "tables"]),
     // `config` for the words of a mistake in a file that people write.
     ("scan", &["classify", "config", "message", "tables"]),
     ("authn", &["resolve"]),

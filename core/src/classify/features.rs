@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::headers;
+use super::relations::{self, RELATIONS_MAX};
 use super::text::{self, Words};
 use crate::message::View;
 
@@ -60,6 +61,8 @@ pub(super) enum Place {
     Shape,
     /// A tag or an attribute of HTML.
     Markup,
+    /// How two pieces of the mail fit together.
+    Relation,
 }
 
 impl Place {
@@ -73,19 +76,26 @@ impl Place {
             Self::Link => "link:",
             Self::Shape => "shape:",
             Self::Markup => "html:",
+            Self::Relation => "fits:",
         }
     }
 
-    /// Puts the class of a feature into its lowest two bits: 0 header section, 1 links and structure, 2
-    /// words, 3 pairs of words.
+    /// Puts the class of a feature into its lowest three bits: 0 header section, 1 links and structure, 2
+    /// words, 3 pairs of words, 4 relations.
     fn mark(self, feature: u32) -> u32 {
         let class = match self {
             Self::Header | Self::Letters => 0,
             Self::Subject | Self::Author | Self::Link | Self::Shape | Self::Markup => 1,
             Self::Word | Self::Gram => 2,
             Self::Pair | Self::Gap => 3,
+            Self::Relation => 4,
         };
-        (feature & !3 | class).max(4)
+        (feature & !7 | class).max(8)
+    }
+
+    /// The feature of a text that stands here.
+    fn feature(self, text: &[u8]) -> u32 {
+        self.mark(upper(xxh3_64_with_seed(text, self.seed())))
     }
 
     /// Keeps the same word at two places apart.
@@ -102,6 +112,7 @@ impl Place {
             Self::Shape => 9,
             Self::Markup => 10,
             Self::Letters => 11,
+            Self::Relation => 12,
         }
     }
 }
@@ -175,8 +186,7 @@ impl<S: Sink> Gather<S> {
     /// One feature; nothing once the bound is reached.
     pub(super) fn one(&mut self, place: Place, text: &[u8]) {
         if !self.is_full() {
-            let hash = xxh3_64_with_seed(text, place.seed());
-            self.sink.put(place.mark(upper(hash)), || name(place, text));
+            self.sink.put(place.feature(text), || name(place, text));
         }
     }
 
@@ -302,7 +312,12 @@ impl Features {
         list.dedup();
         // Of a longer mail a part that its hashes choose: the same one of the same words each time, and
         // a sender cannot choose what is left out.
-        list.truncate(FEATURES_MAX);
+        list.truncate(FEATURES_MAX - RELATIONS_MAX);
+        // The shipped model was made without them.
+        if reading == Reading::Whole {
+            let found = relations(view, &texts, &list, Vec::with_capacity(RELATIONS_MAX));
+            add(&mut list, &found);
+        }
         Self { list, author: headers::author(view), japanese: texts.is_japanese() }
     }
 
@@ -359,8 +374,33 @@ impl TryFrom<String> for Features {
 #[must_use]
 pub fn features_with_texts(view: &View<'_>) -> Vec<(u32, String)> {
     let mut out = Gather::new(Texts::default());
-    gather(view, &text::Texts::of(view, text::TEXT_BYTES_MAX), &mut out);
-    out.sink.known.into_iter().take(FEATURES_MAX).collect()
+    let texts = text::Texts::of(view, text::TEXT_BYTES_MAX);
+    gather(view, &texts, &mut out);
+    let mut list: Vec<(u32, String)> =
+        out.sink.known.into_iter().take(FEATURES_MAX - RELATIONS_MAX).collect();
+    let words: Vec<u32> = list.iter().map(|(feature, _)| *feature).collect();
+    let found = relations(view, &texts, &words, Texts::default());
+    list.extend(found.known);
+    list.sort_unstable();
+    list.dedup_by_key(|(feature, _)| *feature);
+    list
+}
+
+/// How the pieces of `view` fit together, whose other features are `list`, ascending.
+fn relations<S: Sink>(view: &View<'_>, texts: &text::Texts<'_>, list: &[u32], sink: S) -> S {
+    let mut out = Gather::new(sink);
+    let is_word = |word: &str| list.binary_search(&Place::Word.feature(word.as_bytes())).is_ok();
+    relations::gather(view, texts, &is_word, &mut out);
+    out.sink
+}
+
+/// Puts `more` in its place in `list`, which is ascending.
+fn add(list: &mut Vec<u32>, more: &[u32]) {
+    for feature in more {
+        if let Err(at) = list.binary_search(feature) {
+            list.insert(at, *feature);
+        }
+    }
 }
 
 /// Header section, links and structure first: they are few, and a long text must not crowd them out.

@@ -311,7 +311,7 @@ fn form(value: &str, author: &str) -> String {
 }
 
 /// `"Name" <local@domain>` in its two parts.
-fn name_and_address(value: &str) -> (&str, &str) {
+pub(super) fn name_and_address(value: &str) -> (&str, &str) {
     match (value.rfind('<'), value.rfind('>')) {
         (Some(open), Some(close)) if open < close => (
             value.get(..open).unwrap_or_default().trim().trim_matches('"'),

@@ -19,6 +19,7 @@ mod headers;
 mod judge;
 mod likeness;
 mod model;
+mod relations;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -261,7 +261,7 @@ fn features_keep_their_numbers() {
     };
     assert!(whole.japanese && shipped.japanese && shipped.is_empty());
     assert_eq!(Features::read(&view, Reading::Nothing), Features::default());
-    assert_eq!((whole.list.len(), hex(&whole).as_str()), (332, "13127426b428ad1734410ce3cdb1cde4"));
+    assert_eq!((whole.list.len(), hex(&whole).as_str()), (347, "ab5c2d4fbf1bd1192d66e383d4dc813e"));
 }
 
 #[test]
@@ -273,7 +273,94 @@ fn the_shipped_model_alone_is_given_the_beginning_of_a_text() {
     let read = |text: &str, reading| {
         Features::read(&View::build(text.as_bytes(), &ViewLimits::shard()), reading)
     };
-    assert_eq!(read(&text, Reading::Shipped), read(&text, Reading::Whole));
+    let mut whole = read(&text, Reading::Whole);
+    let all = whole.list.len();
+    whole.list.retain(|feature| super::model::class(*feature) != super::model::RELATIONS);
+    assert!(whole.list.len() < all, "how the pieces fit is for models that were trained");
+    assert_eq!(read(&text, Reading::Shipped), whole);
     let (part, all) = (read(&long, Reading::Shipped), read(&long, Reading::Whole));
     assert!(!part.is_empty() && part.list.len() < all.list.len());
+}
+
+/// What `fits:` features a mail has.
+fn relations(text: &str) -> Vec<String> {
+    let view = View::build(text.as_bytes(), &ViewLimits::shard());
+    let texts = features_with_texts(&view);
+    let numbers: Vec<u32> = texts.iter().map(|(feature, _)| *feature).collect();
+    assert_eq!(numbers, Features::of(&view).list, "explaining sees the same features as judging");
+    let found = texts.into_iter().filter_map(|(_, text)| Some(text.strip_prefix("fits:")?.into()));
+    let mut found: Vec<String> = found.collect();
+    found.sort();
+    found
+}
+
+fn has(found: &[String], wanted: &[&str]) {
+    for one in wanted {
+        assert!(found.iter().any(|found| found == one), "{one} is not in {found:?}");
+    }
+}
+
+#[test]
+fn what_a_company_sends_its_customers_fits_together() {
+    let found = relations(
+        "From: \"Fabrikam News\" <news@mail.fabrikam.example>\nTo: a@b.example\n\
+         Message-ID: <1.2@mta.fabrikam.example>\nDate: Tue, 1 Oct 2019 10:00:00 +0200\n\
+         Subject: Your printer needs paper\nContent-Type: text/html\n\n\
+         <p>Dear reader, Fabrikam has paper for your printer.</p>\
+         <a href=\"https://www.fabrikam.example/paper\"><img src=\"//img.fabrikam.example/1.png\">\
+         Order</a> or write to paper@fabrikam.example\n",
+    );
+    has(
+        &found,
+        &[
+            "name in domain yes",
+            "name in text yes",
+            "domain in text yes",
+            "links to the author all",
+            "link like the author yes",
+            "pictures linked",
+            "message-id linked yes author's yes",
+            "addresses own",
+            "subject in text 2",
+            "answer no refers no",
+        ],
+    );
+}
+
+#[test]
+fn what_a_stranger_sends_in_its_name_does_not() {
+    let found = relations(
+        "From: \"Fabrikam\" <x81@mail.adatum.example>\nTo: a@b.example\nReply-To: <me@contoso.example>\n\
+         Date: Tue, 1 Oct 2019 10:00:00 -1900\nSubject: Re: account   xkcdqwrt\n\
+         Content-Type: text/html\n\n<p>Dear customer, <a href=\"http://litware.example/1\">log in</a>\
+         <img src=\"http://www.fabrikam.example/logo.png\"> or write to help@litware.example</p>\n",
+    );
+    has(
+        &found,
+        &[
+            "name in domain no",
+            "name in address no",
+            "name in text no",
+            "domain in text no",
+            "links to the author no",
+            "answers linked no",
+            "pictures elsewhere",
+            "addresses elsewhere",
+            "answer yes refers no",
+            "subject with a tail yes",
+        ],
+    );
+}
+
+#[test]
+fn relations_of_a_mail_are_few_whatever_it_is() {
+    let mut text = String::from("Subject: x\n\n");
+    for number in 0..4000 {
+        text.push_str(&format!(
+            "a{number}@b{number}.example http://h{number}.example/ w{number}x{number}\n"
+        ));
+    }
+    let found = relations(&text);
+    has(&found, &["no name", "links to the author no", "addresses elsewhere"]);
+    assert!(found.len() <= 24, "{found:?}");
 }

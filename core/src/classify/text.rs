@@ -273,7 +273,7 @@ fn shown<'p>(part: &'p Part<'_>) -> Cow<'p, str> {
 }
 
 /// 0, 1, 2, 4, 8 ...: the size of a number as one of a few words.
-fn size(value: usize) -> usize {
+pub(super) fn size(value: usize) -> usize {
     if value < 2 { value } else { 1 << value.ilog2() }
 }
 

@@ -226,7 +226,11 @@ impl<'s> Judge<'s> {
         times.parse = watch.lap();
         let checked = self.world.check(&sender, &content);
         times.sender = watch.lap();
-        let mut examination = self.examine(&view, &sender).map_err(fail)?;
+        let reading = match self.settings.classifier.enabled {
+            true => self.snapshot.generation().reading(&self.domain),
+            false => Reading::Nothing,
+        };
+        let mut examination = self.examine(&view, &sender, reading).map_err(fail)?;
         self.clean(&mut examination, &canonical).map_err(fail)?;
         self.ask_engines(&mut examination, &content).map_err(fail)?;
         times.content = watch.lap();
@@ -299,7 +303,7 @@ impl<'s> Judge<'s> {
         let mut view = View::build(content, &ViewLimits::worker());
         let sender = Sender::find(&view, self.arguments)?;
         scan::expand(&mut view, &ArchiveLimits::default());
-        let examined = self.examine(&view, &sender);
+        let examined = self.examine(&view, &sender, Reading::Whole);
         let mut examination = examined.map_err(|why| Failure::new("eval", why))?;
         let checked = self.world.check(&sender, &Content::from_octets(content));
         let evidence = self.evidence(content, &sender, &checked);
@@ -415,7 +419,12 @@ impl<'s> Judge<'s> {
         futures_lite::future::block_on(found).map_err(|error| error.to_string())
     }
 
-    fn examine(&mut self, view: &View<'_>, sender: &Sender) -> Result<Examination, String> {
+    fn examine(
+        &mut self,
+        view: &View<'_>,
+        sender: &Sender,
+        reading: Reading,
+    ) -> Result<Examination, String> {
         let snapshot = self.snapshot;
         let hash = |digest: &_, bytes| snapshot.hash(digest, bytes).map(Into::into);
         let expressions = self.settings.content_expressions();
@@ -424,10 +433,6 @@ impl<'s> Judge<'s> {
             let set = Cache::set(&self.content, &expressions, &async || ());
             content.push(futures_lite::future::block_on(set));
         }
-        let reading = match self.settings.classifier.enabled {
-            true => snapshot.generation().reading(&self.domain),
-            false => Reading::Nothing,
-        };
         let tables = ScanTables {
             patterns: snapshot.generation().patterns().map(|patterns| &**patterns),
             hash: snapshot.generation().has_hashes().then_some(&hash),

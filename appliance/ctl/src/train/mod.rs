@@ -31,7 +31,8 @@ use crate::publish::{self, Told, position, progress_bar};
 /// Generations that are kept on disk, as for every other way to make one.
 const GENERATIONS_KEPT: usize = 3;
 /// What the shipped model may have: it stays below 1 MiB and has no features of single mails.
-const BASE: FitOptions = FitOptions { seen_min: 5, features_max: 39_000, marks: false };
+const BASE: FitOptions =
+    FitOptions { seen_min: 5, features_max: 39_000, marks: false, relations: false };
 
 /// Runs one `train` command.
 pub(crate) fn run(place: &Place, json: bool, command: &TrainCommand) -> Ran {
