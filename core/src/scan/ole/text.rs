@@ -45,8 +45,11 @@ impl Text {
     }
 }
 
-/// The text of a document; empty for what is none of the three. `plain` undoes the encryption of a stream that has one.
-pub(super) fn of(file: &Compound<'_>, plain: &dyn Fn(&str, &[u8]) -> Option<Vec<u8>>) -> String {
+/// What a stream of this name was before it was encrypted; none for one that is not.
+pub(super) type Undo<'f> = dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + 'f;
+
+/// The text of a document; empty for what is none of the three.
+pub(super) fn of(file: &Compound<'_>, plain: &Undo<'_>) -> String {
     let stream = |name: &str| {
         let named = |entry: &&Entry| entry.kind == Kind::Stream && entry.name == name;
         file.entries.iter().find(named).map(|entry| {
