@@ -12,8 +12,8 @@ use super::model::{
 const MODEL_FEATURES_MAX: usize = 1 << 18;
 /// Mails that a feature must have been seen in.
 const SEEN_MIN: u32 = 2;
-/// Orders that the samples are taken in. A mail on the border falls to one side or to the other by the order alone; the
-/// mean of a few does not.
+/// Orders that the samples are taken in: by the order alone a mail on the border falls to one side or to the other,
+/// less so by the mean of a few.
 const ORDERS: u16 = 5;
 /// Passes over the samples in each order.
 const PASSES: usize = 15;
