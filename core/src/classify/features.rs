@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::headers;
+use super::model::{CLASSES, class};
 use super::relations::{self, RELATIONS_MAX};
 use super::text::{self, Words};
 use crate::message::View;
@@ -363,7 +364,9 @@ impl TryFrom<String> for Features {
         let (author, flags) = numbers.next().zip(numbers.next()).ok_or(wrong)?;
         let list: Vec<u32> = numbers.collect();
         let sorted = list.is_sorted_by(|a, b| a < b);
-        if !rest.is_empty() || !sorted || list.len() > FEATURES_MAX {
+        // Those of before SEKIMDL2 have numbers of their own: a sample of them teaches nothing.
+        let classed = list.iter().all(|feature| class(*feature) < CLASSES);
+        if !rest.is_empty() || !sorted || !classed || list.len() > FEATURES_MAX {
             return Err(wrong);
         }
         Ok(Self { list, author, japanese: flags & 1 == 1 })

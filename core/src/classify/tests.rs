@@ -364,3 +364,10 @@ fn relations_of_a_mail_are_few_whatever_it_is() {
     has(&found, &["no name", "links to the author no", "addresses elsewhere"]);
     assert!(found.len() <= 24, "{found:?}");
 }
+
+#[test]
+fn samples_of_another_numbering_are_none() {
+    let text = |feature: u32| String::from(Features { list: vec![feature], ..Features::default() });
+    assert_eq!(Features::try_from(text(8 + 4)).unwrap().list, [12]);
+    Features::try_from(text(8 + 5)).unwrap_err();
+}

@@ -24,7 +24,7 @@ pub(crate) const SAMPLES_MAX: usize = 10_000;
 /// Longest line: a mail with all features it may have.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// Changes when `fit` gives other octets for the same samples.
-const FIT_VERSION: u32 = 1;
+const FIT_VERSION: u32 = 2;
 
 /// A line of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
