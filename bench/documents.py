@@ -61,6 +61,7 @@ class Worker:
         request = {
             "ranges": [{"descriptor": 0, "offset": 0, "bytes": len(mail)}],
             "envelope_from": list(b"a@b.example"),
+            "reading": "Whole",
             "cleaning": {"malware": True, "active": False},
         }
         body = json.dumps(request).encode()
