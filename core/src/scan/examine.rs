@@ -170,7 +170,8 @@ pub async fn examine(
         Some(patterns) => {
             let hits = patterns.run(scratch, view, envelope_from, pause).await?;
             let mut findings = hits.findings(patterns);
-            patterns.tell_places(&hits, view, envelope_from, &mut findings, pause).await;
+            let found = &mut findings;
+            patterns.tell_places((&hits, scratch), view, envelope_from, found, pause).await;
             findings
         }
         None => Vec::new(),

@@ -74,7 +74,7 @@ pub struct Facts<'m> {
     pub reply_to: &'m [Mailbox],
     /// Client's address.
     pub client: Option<IpAddr>,
-    /// What checks of the sender found that does not speak for him.
+    /// What the checks of the sender came to.
     pub auth: &'m [AuthEvidence],
     /// Expressions of content conditions that the mail fulfils.
     pub content: &'m [ContentHit],

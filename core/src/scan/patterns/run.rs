@@ -37,6 +37,8 @@ pub struct Scratch {
     lazy: Vec<Vec<LazyCache>>,
     /// Octets by which they may grow for this message.
     lazy_growth_left: usize,
+    /// What tells where rules match.
+    compiled: excerpt::Compiled,
 }
 
 /// Growth that one message may cause: some milliseconds.
@@ -83,6 +85,7 @@ impl Scratch {
         let caches =
             |field: &OpenField| field.lazies.iter().chain(&field.lazy).map(Lazy::cache).collect();
         self.lazy = patterns.fields.iter().map(caches).collect();
+        self.compiled.clear();
         self.owner = patterns.id;
         Ok(())
     }

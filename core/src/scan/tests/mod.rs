@@ -16,6 +16,7 @@ mod known;
 mod mime;
 mod opened;
 mod pdf;
+mod places;
 mod posing;
 mod quine;
 mod senders;

@@ -4,16 +4,18 @@
 
 use std::ops::Range;
 
+use ahash::AHashMap;
+
 use crate::message::View;
 use crate::scan::finding::{FOUND_IN, Finding, FindingKind, MilliPoints};
 use crate::scan::patterns::confirm::Confirm;
 use crate::scan::patterns::fields::{Fields, Wanted};
 use crate::scan::patterns::hits::Hits;
 use crate::scan::patterns::open::Patterns;
-use crate::scan::patterns::rule::{Field, RuleIndex, Test};
+use crate::scan::patterns::rule::{Field, Pattern, RuleIndex, Test};
 
-use super::gather;
 use super::ungated::units_of;
+use super::{Scratch, gather};
 
 /// Octets before and behind a match that are shown with it, and of the match itself.
 const AROUND_BYTES: usize = 24;
@@ -29,6 +31,28 @@ const TOLD_MAX: usize = 5;
 /// Characters of a place and of the text there, in a finding.
 const PLACE_CHARS_MAX: usize = 40;
 const TEXT_CHARS_MAX: usize = 64;
+
+/// Expressions that are kept compiled for the next mail that looks bad.
+const COMPILED_MAX: usize = 128;
+
+/// Expressions of rules whose places were looked for. The same few rules weigh most in most of the bad mail, and to compile
+/// one takes longer than to run it.
+#[derive(Debug, Default)]
+pub(in crate::scan::patterns) struct Compiled(AHashMap<RuleIndex, Option<Confirm>>);
+
+impl Compiled {
+    /// Forgets all: the patterns are others now.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn of(&mut self, rule: RuleIndex, pattern: &Pattern) -> Option<&Confirm> {
+        if self.0.len() >= COMPILED_MAX && !self.0.contains_key(&rule) {
+            self.0.clear();
+        }
+        self.0.entry(rule).or_insert_with(|| Confirm::new(pattern).ok()).as_ref()
+    }
+}
 
 /// Where a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +77,14 @@ impl Patterns {
         let wanted =
             Wanted { body: true, rawbody: true, normalised: true, uris: true, file_types: true };
         let fields = Fields::of_view(view, envelope_from, wanted);
-        self.place_of(u32::try_from(at).ok()?, view, &fields, (0, &|_| true))
+        let (rule, compiled) = (u32::try_from(at).ok()?, &mut Compiled::default());
+        self.place_of(rule, (view, &fields), compiled, (0, &|_| true))
     }
 
     /// Adds to the findings that weigh most where their rules match. Of ordinary mail none does.
     pub(in crate::scan) async fn tell_places(
         &self,
-        hits: &Hits,
+        (hits, scratch): (&Hits, &mut Scratch),
         view: &View<'_>,
         envelope_from: Option<&[u8]>,
         findings: &mut [Finding],
@@ -84,7 +109,9 @@ impl Patterns {
                 self.rule(hit.rule).is_some_and(|rule| *rule.name == *found.rule)
             };
             let Some(rule) = hits.rules.iter().find(named).map(|hit| hit.rule) else { continue };
-            if let Some(excerpt) = self.place_of(rule, view, &fields, (0, &hit)) {
+            if let Some(excerpt) =
+                self.place_of(rule, (view, &fields), &mut scratch.compiled, (0, &hit))
+            {
                 let place: String = excerpt.place.chars().take(PLACE_CHARS_MAX).collect();
                 let text = clipped(&excerpt.text);
                 found.detail = format!("{}{FOUND_IN}{place}: {text}", found.detail).into();
@@ -97,14 +124,14 @@ impl Patterns {
     fn place_of(
         &self,
         rule: RuleIndex,
-        view: &View<'_>,
-        fields: &Fields<'_>,
+        (view, fields): (&View<'_>, &Fields<'_>),
+        compiled: &mut Compiled,
         (depth, worth): (usize, &dyn Fn(RuleIndex) -> bool),
     ) -> Option<Excerpt> {
         match &self.rule(rule)?.test {
             Test::Expression { negated: true, .. } | Test::Exists(_) => None,
             Test::Expression { field, pattern, .. } => {
-                let confirm = Confirm::new(pattern).ok()?;
+                let confirm = compiled.of(rule, pattern)?;
                 found_in(field, view, fields, &|unit| confirm.first(unit))
             }
             Test::Literals { field, literals, caseless } => {
@@ -122,7 +149,9 @@ impl Patterns {
             Test::Meta(expression) | Test::PartMeta { expression, .. } => {
                 let asked = |part: &&RuleIndex| depth < DEPTH_MAX && worth(**part);
                 let mut parts = expression.rules.iter().flatten().filter(asked);
-                parts.find_map(|part| self.place_of(*part, view, fields, (depth + 1, worth)))
+                parts.find_map(|part| {
+                    self.place_of(*part, (view, fields), compiled, (depth + 1, worth))
+                })
             }
         }
     }
