@@ -39,7 +39,7 @@ soak-load: build ## Full load with faults by a fixed seed for SOAK_SECONDS (defa
 	@cargo run --release --locked -p sekisho-tests --example soak_load
 
 .PHONY: fuzz
-fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS (default 600) altogether.
+fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS_EACH (default 60).
 	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
 
 .PHONY: tables-figures
