@@ -29,7 +29,8 @@ const WORDS: &[&str] = &[
     "belohnungen", "benefits", "bestellung", "billing", "black", "bonus", "box", "cadeau", "cadeaucentrum", "cadeaukaart", "card",
     "cards", "care", "center", "centre", "claim", "claims", "client", "cliente", "clientes", "clients", "cloud", "co", "com", "compte",
     "comunica", "confirm", "confirmation", "corp", "corporation", "customer", "customers", "customerservice", "das", "deal", "deals",
-    "delivery", "department", "der", "desk", "detected", "deutschland", "die", "dienst", "digital", "dry", "experience", "express", "feedback",
+    "delivery", "department", "der", "desk", "detected", "deutschland",
+    "die", "dienst", "digital", "dry", "experience", "express", "feedback",
     "fiscalizacao", "for", "friday", "from", "gewinn", "gewinner", "gewinnspiel", "gift", "gifts", "gutschein", "gutscheine", "help",
     "helpdesk", "id", "important", "inc", "info", "information", "japan", "jp", "klantenservice", "konto", "kundenbetreuung",
     "kundendienst", "kundenkonto", "kundenservice", "kundensupport", "lieferservice", "lieferung", "limited", "live", "livraison",
@@ -203,7 +204,6 @@ pub(super) fn find(
             add(out, &signs::BRAND_PICTURES, name_of(claim));
         }
     }
-    forged(letter, links, out);
     text(letter, links, out);
     shown(letter, links, out);
     if let Some((outer, end)) = &links.through
@@ -213,21 +213,21 @@ pub(super) fn find(
     }
 }
 
-/// A brand's own address, and neither a link nor a signature of the brand: anybody can write that address.
-fn forged(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+/// Whether the author's address is a brand's, and there is neither a link nor a signature of the brand: anybody can write
+/// that address.
+pub(super) fn is_unsigned(letter: &Letter<'_, '_>, links: &Links) -> bool {
     let brands = known().brands_of(letter.domain());
-    if brands.is_empty() || links.clickable == 0 || letter.list || letter.answer {
-        return;
-    }
-    let leads =
-        links.clicks.iter().any(|host| belongs(host, &brands) || known().is(host, HostKind::Click));
     // Below the names of states are as many houses as below any other suffix.
     let suffix = psl::suffix_str(letter.domain()).unwrap_or_default();
     let state = ["gov", "gouv", "gob", "go.jp", "gc.ca"].iter().any(|of| suffix.contains(of));
-    let free = state || known().is(letter.domain(), HostKind::FreeMail);
-    if !free && !leads && !letter.signers().any(|domain| belongs(domain, &brands)) {
-        add(out, &signs::BRAND_UNSIGNED, letter.domain());
-    }
+    let leads = |host: &str| belongs(host, &brands) || known().is(host, HostKind::Click);
+    !brands.is_empty()
+        && !state
+        && !known().is(letter.domain(), HostKind::FreeMail)
+        && links.clickable > 0
+        && !(letter.list || letter.answer)
+        && !links.clicks.iter().any(|host| leads(host))
+        && !letter.signers().any(|domain| belongs(domain, &brands))
 }
 
 fn belongs(host: &str, brands: &BrandIds) -> bool {

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ScanTables;
 use super::finding::MilliPoints;
 use super::known::{HostKind, known};
 use super::links::Links;
+use super::{ScanTables, brand};
 use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
 
 /// Authors and addresses for answers that are kept.
@@ -35,6 +35,8 @@ pub struct Sender {
     pub brand: Box<str>,
     /// A link leads to that brand.
     pub brand_linked: bool,
+    /// There is something to click, and neither a link nor a signature of that brand.
+    pub brand_unsigned: bool,
     /// There is something to click.
     pub links: bool,
     /// Came through a mailing list.
@@ -165,6 +167,7 @@ impl<'v, 'm> Letter<'v, 'm> {
             free_reply_to: self.reply_to.iter().any(|one| is_free(one.domain(), tables)),
             free_author: is_free(self.domain(), tables),
             brand: brand.map_or("", |brand| brand.name()).into(),
+            brand_unsigned: brand::is_unsigned(self, links),
             brand_linked: links.clicks.iter().any(|host| of_brand(host)),
             links: links.clickable > 0,
             list: self.list,

@@ -88,6 +88,7 @@ pub const NAMES: &[Named] = &[
     named("BEC_REPLY_TO", "answers go elsewhere", "返信先が別の組織"),
     named("BEC_FIRST_CONTACT", "nothing good came from this client lately", "最近やり取りのない接続元"),
     named("BRAND_FORGED", "in the name of a brand, not vouched for", "認証されていないブランド名義のメール"),
+    named("BRAND_UNSIGNED", "address of a brand, neither a link nor a signature of it", "有名企業のアドレスだが、リンクも電子署名もその企業のものではない"),
     named("BRAND_FORGED_LINKS", "and its links lead elsewhere", "リンク先もそのブランドのものではない"),
     named("BRAND_LISTED", "in the name of a protected brand", "保護対象ブランドを名乗るメール"),
     named("BRAND_LISTED_LINKS", "and its links lead elsewhere", "リンク先もそのブランドのものではない"),

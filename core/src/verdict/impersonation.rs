@@ -322,6 +322,10 @@ impl Seen<'_> {
                 add(out, "BRAND_FORGED_LINKS", points, &sender.brand);
             }
         }
+        // Where the DNS says nothing the mail itself has to show whose it is.
+        if sender.brand_unsigned && self.way.vouched.is_none() {
+            add(out, "BRAND_UNSIGNED", (FindingKind::Phishing, 3_000), &sender.brand);
+        }
         let Some(author) = sender.authors.first() else { return };
         let name = Name::of(&author.name);
         for brand in &self.settings.brands {
@@ -520,6 +524,9 @@ mod tests {
         assert!(
             rules(&sender, &way(Some(true))).is_empty() && rules(&sender, &way(None)).is_empty()
         );
+        let bare = Sender { brand_unsigned: true, ..sender.clone() };
+        assert_eq!(rules(&bare, &way(None)), ["BRAND_UNSIGNED"]);
+        assert!(rules(&bare, &way(Some(true))).is_empty());
         let listed = |address: &str| Sender {
             authors: vec![mailbox("みどり信用組合 お客様センター", address)],
             ..Sender::default()

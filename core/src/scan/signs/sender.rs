@@ -263,13 +263,6 @@ pub(in crate::scan) const AUTHOR_FREE_HOSTING: Sign = sign(
     "The author's domain is one that anybody gets within a minute",
     "差出人のドメインが誰でもすぐ取得できる無料サイトのもの",
 );
-pub(in crate::scan) const BRAND_UNSIGNED: Sign = sign(
-    "BRAND_UNSIGNED",
-    Phishing,
-    3_000,
-    "A brand's address, but neither a link nor a signature of the brand",
-    "有名企業のアドレスだが、リンクも電子署名もその企業のものではない",
-);
 pub(in crate::scan) const FIELD_TWICE: Sign = sign(
     "FIELD_TWICE",
     Spam,

@@ -7,13 +7,18 @@ fn signs_of(fields: &str, links: &[&str]) -> Vec<String> {
     signs_from(None, fields, links)
 }
 
-fn signs_from(envelope: Option<&str>, fields: &str, links: &[&str]) -> Vec<String> {
+/// A mail with these fields whose page has these links.
+fn mail(fields: &str, links: &[&str]) -> String {
     let anchors: String =
         links.iter().map(|link| format!("<a href=\"{link}\">here</a> ")).collect();
-    let raw = format!(
+    format!(
         "{fields}Date: Fri, 27 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x.example>\r\nTo: taro@corp.example\r\n\
          MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Good day, please look {anchors}</p>\r\n"
-    );
+    )
+}
+
+fn signs_from(envelope: Option<&str>, fields: &str, links: &[&str]) -> Vec<String> {
+    let raw = mail(fields, links);
     let view = View::build(raw.as_bytes(), &ViewLimits::worker());
     let (mut scratch, tables) = (patterns::Scratch::default(), no_tables());
     let seen = examine(&view, &tables, &mut scratch, envelope.map(str::as_bytes), &async || ());
@@ -92,13 +97,19 @@ fn short_addresses_and_files_hide_where_links_lead_and_people_may_link_to_anythi
 
 #[test]
 fn a_brands_address_alone_does_not_make_a_mail_the_brands() {
-    let paypal = "From: PayPal <service@paypal.com>\r\nSubject: Notice\r\n";
     let far = ["https://www.other-house.com/x"];
-    check(paypal, &far, &["BRAND_UNSIGNED"], &[]);
-    check(paypal, &["https://www.paypal.com/x"], &[], &["BRAND_UNSIGNED"]);
+    let unsigned = |fields: &str, links: &[&str]| {
+        let raw = mail(fields, links);
+        let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+        look_whole(&view, &no_tables()).facts.sender.brand_unsigned
+    };
+    let paypal = "From: PayPal <service@paypal.com>\r\nSubject: Notice\r\n";
+    assert!(unsigned(paypal, &far));
+    assert!(!unsigned(paypal, &["https://www.paypal.com/x"]) && !unsigned(paypal, &[]));
     let signed = format!("{paypal}DKIM-Signature: v=1; d=paypal.com; b=YQ==\r\n");
-    check(&signed, &far, &[], &["BRAND_UNSIGNED", "LINKS_ELSEWHERE"]);
-    check("From: A <a@school.pr.gov.br>\r\nSubject: x\r\n", &far, &[], &["BRAND_UNSIGNED"]);
+    assert!(!unsigned(&signed, &far));
+    check(&signed, &far, &[], ELSEWHERE);
+    assert!(!unsigned("From: A <a@school.pr.gov.br>\r\nSubject: x\r\n", &far));
     // The name is read of the whole field: mailers show what is before the comma.
     let split = "From: PayPal Support, x <a@other-house.com>\r\nSubject: x\r\n";
     check(split, &far, &["BRAND_NAME_FOREIGN", "BRAND_LINKS_ELSEWHERE"], &[]);
