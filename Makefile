@@ -10,6 +10,10 @@ MAKEFLAGS += --no-print-directory
 DATA ?= var
 RUN_ARGUMENTS ?=
 
+# A feature of the programs: yara.
+FEATURES ?=
+comma := ,
+
 # What the build links and what the tests send mail with.
 BUILD_PACKAGES := gcc libc6-dev pkg-config libhyperscan-dev libpcre2-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) swaks python3 xz-utils
@@ -23,8 +27,8 @@ run: machine build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo 
 	@exec target/release/sekisho --data $(DATA) run $(RUN_ARGUMENTS)
 
 .PHONY: build
-build: rust packages ## Build the programs in release mode.
-	@cargo build --release --locked --bins
+build: rust packages ## Build the programs in release mode; FEATURES=yara: with YARA rules.
+	@cargo build --release --locked --bins $(if $(FEATURES),--features $(subst yara,sekisho/yara$(comma)sekisho-engine/yara,$(FEATURES)))
 
 .PHONY: test
 test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 20 minutes on 2 cores.

@@ -67,8 +67,8 @@ pub(super) fn give_up_rights(account: Option<Account>) -> Result<(), SandboxErro
     set_no_new_privs(true).map_err(rights("no new privileges"))
 }
 
-/// Closes the sandbox around the calling thread, which must be the only one. `memory_bytes_max` is
-/// on top of what is mapped now: tables may be larger than any mail.
+/// Closes the sandbox around the calling thread, which must be the only one, but for the one that counts the seconds of YARA
+/// rules: filters are put on all threads. `memory_bytes_max` is on top of what is mapped now: tables may be larger than any mail.
 ///
 /// # Errors
 /// [`SandboxError`]; nothing may be read then.
@@ -87,7 +87,7 @@ pub(super) fn close(memory_bytes_max: u64) -> Result<(), SandboxError> {
     // The second one may not be installed any more once the list is in force.
     for program in [refusals(), filter()] {
         let program = program.map_err(|error| SandboxError::Filter(error.to_string()))?;
-        seccompiler::apply_filter(&program)
+        seccompiler::apply_filter_all_threads(&program)
             .map_err(|error| SandboxError::Filter(error.to_string()))?;
     }
     Ok(())
@@ -154,7 +154,7 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
         libc::SYS_exit_group,
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        allowed.iter().chain(REFUSED).map(|&call| (call, Vec::new())).collect();
+        allowed.iter().chain(WAITS).chain(REFUSED).map(|&call| (call, Vec::new())).collect();
     // Memory that is written is never run, and no file is mapped into it.
     let not_executable =
         || SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(EXECUTABLE), 0);
@@ -176,6 +176,9 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
     )?;
     Ok(filter.try_into()?)
 }
+
+/// What the thread that counts the seconds of YARA rules waits with.
+const WAITS: &[i64] = if cfg!(feature = "yara") { &[libc::SYS_clock_nanosleep] } else { &[] };
 
 /// `PROT_EXEC`.
 const EXECUTABLE: u64 = 4;

@@ -35,6 +35,7 @@ mod signs;
 mod structure;
 #[cfg(test)]
 mod tests;
+pub mod yara;
 mod zip;
 
 pub use active::{fuzz_active, fuzz_rtf};
