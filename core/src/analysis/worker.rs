@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::sandbox;
+use super::sandbox::{self, Threads};
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::content::{Cache, Expression};
@@ -131,7 +131,8 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     sandbox::give_up_rights(arguments.user).map_err(|error| error.to_string())?;
     // The thread that counts its seconds has the rights that are left, and is locked in with this one.
     let yara = generation.yara().map(open_yara).transpose()?;
-    sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
+    let threads = if yara.is_some() { Threads::All } else { Threads::Calling };
+    sandbox::close(arguments.memory_bytes_max, threads).map_err(|error| error.to_string())?;
     // A message, its decoded parts and three texts fit in the memory that is allowed.
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
     let mut archive_limits = ArchiveLimits::default();

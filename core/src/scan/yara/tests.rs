@@ -136,7 +136,7 @@ fn metadata_say_what_a_match_means() {
 fn a_file_with_a_mistake_is_refused_by_line_and_takes_no_other_along() {
     for (text, place, expected) in [
         ("rule A {\n  condition:\n    tru\n}", "a.yar:3:5", "unknown identifier"),
-        ("rule A { condition: true }\nrule B {\n", "a.yar:2", "syntax error"),
+        ("rule A { condition: true }\nrule B {", "a.yar:2", "syntax error"),
         ("import \"pe\"\nrule A { condition: pe.is_pe }", "a.yar:1:1", "unknown module"),
         ("rule A { condition: true }\n\ninclude \"/etc/passwd\"\n", "a.yar:3:1", "include"),
         ("rule A { condition: true }\nrule A { condition: true }", "a.yar:2:6", "duplicate rule"),
