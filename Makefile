@@ -12,7 +12,6 @@ RUN_ARGUMENTS ?=
 
 # A feature of the programs: yara.
 FEATURES ?=
-comma := ,
 
 # What the build links and what the tests send mail with.
 BUILD_PACKAGES := gcc libc6-dev pkg-config libhyperscan-dev libpcre2-dev
@@ -28,7 +27,7 @@ run: machine build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo 
 
 .PHONY: build
 build: rust packages ## Build the programs in release mode; FEATURES=yara: with YARA rules.
-	@cargo build --release --locked --bins $(if $(FEATURES),--features $(subst yara,sekisho/yara$(comma)sekisho-engine/yara,$(FEATURES)))
+	@cargo build --release --locked --bins $(if $(FEATURES),--features $(FEATURES))
 
 .PHONY: test
 test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 20 minutes on 2 cores.
@@ -45,6 +44,10 @@ soak-load: build ## Full load with faults by a fixed seed for SOAK_SECONDS (defa
 .PHONY: fuzz
 fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS_EACH (default 60).
 	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
+
+.PHONY: yara
+yara: rust test-packages ## Build the programs with YARA rules (target/debug) and test that; 13 minutes of CPU the first time.
+	@tests/gate.sh yara
 
 .PHONY: tables-figures
 tables-figures: build ## Figures for 10 million list entries and 1 million recipients.

@@ -1,5 +1,5 @@
 //! YARA rules through a real engine and its sandboxed workers; without the feature `yara`, that it says so. With it the programs
-//! have to be built with it, too: `make yara`.
+//! have to be built with it, too: `make yara` does that.
 
 use sekisho_tests::gateway::{Gateway, Setup, words};
 use sekisho_tests::hop::Hop;

@@ -1,6 +1,6 @@
 //! From files of rules to a payload.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use yara_x::errors::CompileError;
@@ -24,6 +24,9 @@ struct Note {
     text: String,
 }
 
+/// Files that are right, by their namespaces.
+type Taken<'s> = BTreeMap<String, (&'s YaraSource<'s>, Lines)>;
+
 /// Compiles the files without a mistake, and says in `report` what became of each rule. Findings whose names are in `ignored` are
 /// left out. The payload and the number of its rules; none if there is no rule.
 ///
@@ -36,11 +39,11 @@ pub fn build(
     ignored: &HashSet<String>,
     report: &mut BuildReport,
 ) -> Result<Option<(Vec<u8>, u64)>, String> {
-    let mut taken: BTreeMap<String, &YaraSource<'_>> = BTreeMap::new();
+    let mut taken = Taken::new();
     for (number, source) in sources.iter().enumerate() {
         if is_right(source, report) {
             // The name of a namespace is never shown; files of two directories may have the same.
-            taken.insert(format!("f{number:06}"), source);
+            taken.insert(format!("f{number:06}"), (source, Lines::of(source.octets)));
         }
     }
     let mut rules = compile(&taken)?;
@@ -58,9 +61,8 @@ pub fn build(
             true => Outcome::NotTaken("a name to be ignored".to_owned()),
             false => Outcome::Taken,
         };
-        let place = taken.get(rule.namespace()).map_or_else(String::new, |source| {
-            let line = line_of_rule(&String::from_utf8_lossy(source.octets), rule.identifier());
-            format!("{}:{line}", source.path)
+        let place = taken.get(rule.namespace()).map_or_else(String::new, |(source, lines)| {
+            format!("{}:{}", source.path, lines.of_rule(rule.identifier()))
         });
         report.rules.push(reported(name.clone(), place, outcome));
         count += u64::from(!is_ignored);
@@ -88,9 +90,9 @@ fn compiler() -> Compiler<'static> {
 }
 
 /// All files, each in the namespace that it is listed under.
-fn compile(taken: &BTreeMap<String, &YaraSource<'_>>) -> Result<Rules, String> {
+fn compile(taken: &Taken<'_>) -> Result<Rules, String> {
     let mut compiler = compiler();
-    for (namespace, source) in taken {
+    for (namespace, (source, _)) in taken {
         compiler.new_namespace(namespace);
         let added = compiler.add_source(source.octets).map(drop);
         added.map_err(|error| format!("{}: {}", source.path, error.title()))?;
@@ -129,16 +131,12 @@ fn is_right(source: &YaraSource<'_>, report: &mut BuildReport) -> bool {
 }
 
 /// Takes the files out in which a rule says of its weight what cannot be.
-fn refuse_weights(
-    rules: &Rules,
-    taken: &mut BTreeMap<String, &YaraSource<'_>>,
-    report: &mut BuildReport,
-) {
+fn refuse_weights(rules: &Rules, taken: &mut Taken<'_>, report: &mut BuildReport) {
     let mut refused = HashSet::new();
     for rule in rules.iter() {
         let Err(what) = weight(&rule) else { continue };
-        let Some(source) = taken.get(rule.namespace()) else { continue };
-        let line = line_of_rule(&String::from_utf8_lossy(source.octets), rule.identifier());
+        let Some((source, lines)) = taken.get(rule.namespace()) else { continue };
+        let line = lines.of_rule(rule.identifier());
         let text = format!("rule {}: {what}", rule.identifier());
         refuse(source, Note { line, column: 1, text }, report);
         refused.insert(rule.namespace());
@@ -182,12 +180,25 @@ fn note(text: &str, title: &str, mut labels: impl Iterator<Item = (usize, String
     Note { line, column: column + 1, text }
 }
 
-/// The line of `rule NAME`; the first one where a comment says the same before it.
-fn line_of_rule(text: &str, name: &str) -> usize {
-    let is_it = |line: &str| {
-        let words = line.split(|c: char| c.is_whitespace() || c == '{' || c == ':');
-        let mut words = words.filter(|word| !word.is_empty());
-        words.any(|word| word == "rule") && words.next() == Some(name)
-    };
-    text.lines().position(is_it).map_or(1, |at| at + 1)
+/// Lines of `rule NAME`; the first one where a comment says the same before it.
+struct Lines(HashMap<String, usize>);
+
+impl Lines {
+    fn of(octets: &[u8]) -> Self {
+        let mut lines = HashMap::new();
+        for (at, line) in String::from_utf8_lossy(octets).lines().enumerate() {
+            let words = line.split(|c: char| c.is_whitespace() || c == '{' || c == ':');
+            let mut words = words.filter(|word| !word.is_empty());
+            // A line may hold several.
+            while words.any(|word| word == "rule") {
+                let Some(name) = words.next() else { break };
+                lines.entry(name.to_owned()).or_insert(at + 1);
+            }
+        }
+        Self(lines)
+    }
+
+    fn of_rule(&self, name: &str) -> usize {
+        self.0.get(name).copied().unwrap_or(1)
+    }
 }

@@ -29,7 +29,8 @@ mod format;
 mod meta;
 #[cfg(feature = "yara")]
 mod scanner;
-#[cfg(all(test, feature = "yara"))]
+#[cfg(test)]
+#[cfg(feature = "yara")]
 mod tests;
 
 #[cfg(not(feature = "yara"))]
