@@ -25,6 +25,8 @@
     reason = "a fuzzer says how far it came"
 )]
 
+#[path = "../../core/src/scan/tests/compound.rs"]
+mod compound;
 mod containers;
 mod files;
 mod mails;

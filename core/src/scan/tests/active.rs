@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::compound::{compound, packed_vba};
 use super::{base64, corpus, eicar, files_below, look, mail_with, no_tables, zip_of};
 use crate::message::{View, ViewLimits};
 use crate::scan::finding::FindingKind;
@@ -70,69 +71,6 @@ fn acts(name: &str, octets: &[u8], expected: &[&str]) {
     rules.dedup();
     assert_eq!(rules, expected, "{name} {:?}", seen.findings);
     assert_eq!(seen.facts.attachments[0].active, !expected.is_empty(), "{name}");
-}
-
-/// A chunk of literals alone: eight octets behind each flag octet. MS-OVBA section 2.4.1.1.
-fn packed_vba(source: &str) -> Vec<u8> {
-    let mut data = Vec::new();
-    for eight in source.as_bytes().chunks(8) {
-        data.push(0);
-        data.extend(eight);
-    }
-    let head = 0xB000 | u16::try_from(data.len() - 1).unwrap();
-    [&[1][..], &head.to_le_bytes(), &data].concat()
-}
-
-/// A compound file of one storage level: names and streams, each of its own sectors.
-pub(super) fn compound(streams: &[(&str, &[u8])]) -> Vec<u8> {
-    let (mut fat, mut body) = (vec![0xFFFF_FFFD_u32], Vec::new());
-    let chain = |octets: &[u8], fat: &mut Vec<u32>, body: &mut Vec<u8>| {
-        let begin = fat.len() as u32;
-        for (number, sector) in (1..).zip(octets.chunks(512)) {
-            body.extend(sector);
-            body.resize(body.len().div_ceil(512) * 512, 0);
-            let last = number == octets.len().div_ceil(512);
-            fat.push(if last { 0xFFFF_FFFE } else { fat.len() as u32 + 1 });
-        }
-        begin
-    };
-    let entry = |name: &str, kind: u8, links: [u32; 3], start: u32, bytes: usize| {
-        let mut out: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let name_bytes = out.len() as u16 + 2;
-        out.resize(64, 0);
-        out.extend(name_bytes.to_le_bytes());
-        out.extend([kind, 1]);
-        links.iter().for_each(|link| out.extend(link.to_le_bytes()));
-        out.resize(116, 0);
-        out.extend(start.to_le_bytes());
-        out.extend((bytes as u64).to_le_bytes());
-        out
-    };
-    let none = u32::MAX;
-    let mut directory = entry("Root Entry", 5, [none, none, 1], 0xFFFF_FFFE, 0);
-    for (index, (name, octets)) in streams.iter().enumerate() {
-        // Below 4,096 octets a stream would be in the small sectors.
-        let mut octets = octets.to_vec();
-        octets.resize(octets.len().max(4096), 0);
-        let start = chain(&octets, &mut fat, &mut body);
-        let right = if index + 1 < streams.len() { index as u32 + 2 } else { none };
-        directory.extend(entry(name, 2, [none, right, none], start, octets.len()));
-    }
-    let at = chain(&directory, &mut fat, &mut body);
-    assert!(fat.len() <= 128, "one sector of table");
-    fat.resize(128, none);
-    let mut head = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1".to_vec();
-    head.resize(512, 0);
-    head[26..34].copy_from_slice(&[3, 0, 0xFE, 0xFF, 9, 0, 6, 0]);
-    head[44] = 1;
-    head[48..52].copy_from_slice(&at.to_le_bytes());
-    head[57] = 0x10;
-    head[60..64].copy_from_slice(&0xFFFF_FFFE_u32.to_le_bytes());
-    head[68..72].copy_from_slice(&0xFFFF_FFFE_u32.to_le_bytes());
-    head[76..].fill(0xFF);
-    head[76..80].fill(0);
-    let table: Vec<u8> = fat.iter().flat_map(|link| link.to_le_bytes()).collect();
-    [head, table, body].concat()
 }
 
 #[test]

@@ -10,6 +10,7 @@ use ::zip::write::{SimpleFileOptions, ZipWriter};
 
 mod active;
 mod archives;
+mod compound;
 mod cut;
 mod holes;
 mod known;

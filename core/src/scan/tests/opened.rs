@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::active::{compound, rules, seen};
+use super::active::{rules, seen};
+use super::compound::compound;
 use super::{corpus, eicar, files_below, look, mail_with, no_tables};
 use crate::message::{View, ViewLimits};
 use crate::scan::finding::FindingKind;
