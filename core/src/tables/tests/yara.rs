@@ -1,6 +1,5 @@
 //! YARA rules as sources of a generation; what a build without YARA says of them.
 
-use super::sources::RuleFormat;
 use super::*;
 use crate::config::Config;
 use crate::scan::yara::MISSING;
@@ -89,7 +88,7 @@ fn yara_rules_beside_signatures_of_clamav_are_read_as_clamav_does() {
     fs::write(at.path("signatures/local.ign2"), "YARA.Off.UNOFFICIAL\n").unwrap();
     fs::write(at.path("signatures/demo.ndb"), "Demo:0:*:756e6c696b656c79\n").unwrap();
     let sources = sources_of(&at, "clamav");
-    let format = RuleFormat::Yara;
+    let format = sources::RuleFormat::Yara;
     assert!(sources.files.iter().any(|source| source.kind == SourceKind::Patterns { format }));
     let (_, report) = at.publisher().build(&sources, &mut |_| ()).unwrap();
     let entries: Vec<_> =
