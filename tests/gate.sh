@@ -36,7 +36,7 @@ case $mode in
     cargo build --locked --bins --features yara
     step "tests of YARA, and of the sandbox that it runs in"
     run_tests -p sekisho-core -p sekisho-tests --features yara yara
-    run_tests -p sekisho-core --features yara analysis::
+    run_tests -p sekisho-core -p sekisho-tests --features yara analysis::
     exit
     ;;
   gate) ;;

@@ -190,7 +190,10 @@ pub async fn examine(
     }
     if let Some(yara) = tables.yara {
         let _stage = stages::enter(Stage::ScanOctets);
-        yara.findings(view, &mut findings);
+        // In front: patterns that hit everywhere do not displace malware.
+        let mut found = yara.findings(view);
+        found.append(&mut findings);
+        findings = found;
     }
     let mut signs_found = Vec::new();
     let (url_hosts, sender) = signs(view, tables, &mut signs_found);

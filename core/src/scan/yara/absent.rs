@@ -32,7 +32,7 @@ impl Yara {
         match *self {}
     }
 
-    pub(in crate::scan) fn findings(&self, _: &View<'_>, _: &mut Vec<Finding>) {
+    pub(in crate::scan) fn findings(&self, _: &View<'_>) -> Vec<Finding> {
         match *self {}
     }
 }

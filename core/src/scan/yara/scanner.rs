@@ -12,6 +12,8 @@ use crate::message::View;
 use crate::scan::examine::push;
 use crate::scan::finding::{Finding, FindingKind};
 
+/// Findings of one mail: those of other scanners have their room, too.
+const FINDINGS_MAX: usize = 200;
 /// The place of what matched in the mail as it came.
 const WHOLE: &str = "the whole mail";
 
@@ -76,35 +78,38 @@ impl Yara {
         self.is_cut.get()
     }
 
-    /// What matches in the parts of `view`, and in the mail as it came: each rule once, where it matched first.
-    pub(in crate::scan) fn findings(&self, view: &View<'_>, out: &mut Vec<Finding>) {
+    /// What matches in the parts of `view`, and in the mail as it came: each rule once, where it matched first. At most
+    /// [`FINDINGS_MAX`], malware before limits before all else.
+    pub(in crate::scan) fn findings(&self, view: &View<'_>) -> Vec<Finding> {
+        let mut out = Vec::new();
         let mut seen = HashSet::new();
         let parts = view.parts.iter().filter(|part| !part.is_known_good());
         let parts = parts.map(|part| (part.file_name().unwrap_or(&part.path), &*part.decoded));
         let all = parts.chain(std::iter::once((WHOLE, view.raw)));
         for (place, octets) in all.filter(|(_, octets)| !octets.is_empty()) {
             match self.scan(octets, &mut seen) {
-                Ok(found) => found.into_iter().for_each(|found| {
-                    let before = out.len();
-                    push(out, found.kind, &found.rule, place);
-                    // One that is there already, or one too many, changes nothing.
-                    if let Some(new) = out.get_mut(before) {
-                        (new.points, new.log_only) = (found.points, found.log_only);
-                    }
-                }),
+                Ok(found) => {
+                    let clipped: String = place.chars().take(200).collect();
+                    let placed = |found| Finding { detail: clipped.as_str().into(), ..found };
+                    out.extend(found.into_iter().map(placed));
+                }
                 Err(ScanError::Timeout) => {
                     self.is_cut.set(true);
                     let detail = format!("YARA rules had {SECONDS_MAX} s, and stopped in {place}");
-                    push(out, FindingKind::LimitReached, "SCAN_TIMEOUT", &detail);
-                    return;
+                    push(&mut out, FindingKind::LimitReached, "SCAN_TIMEOUT", &detail);
+                    break;
                 }
                 Err(error) => {
                     self.is_cut.set(true);
                     let detail = format!("YARA rules, in {place}: {error}");
-                    push(out, FindingKind::NotScanned, "SCAN_NOT_READ", &detail);
+                    push(&mut out, FindingKind::NotScanned, "SCAN_NOT_READ", &detail);
                 }
             }
         }
+        let is_limit = |kind| matches!(kind, FindingKind::LimitReached | FindingKind::NotScanned);
+        out.sort_by_key(|found| (!found.kind.is_virus(), !is_limit(found.kind)));
+        out.truncate(FINDINGS_MAX);
+        out
     }
 
     /// What matches in `octets` and is not in `seen`, by name.

@@ -44,9 +44,7 @@ fn found(yara: &Yara, parts: &[(&str, &[u8])]) -> Vec<Finding> {
         let octets = Cow::Owned(octets.to_vec());
         view.parts.push(Part::of_octets((*name).into(), PartOrigin::Member, name, octets));
     }
-    let mut out = Vec::new();
-    yara.findings(&view, &mut out);
-    out
+    yara.findings(&view)
 }
 
 fn refused(report: &BuildReport) -> Vec<(String, String)> {
@@ -80,8 +78,7 @@ fn a_rule_is_malware_by_the_name_that_clamav_gives_it() {
     known.mark_good();
     let mut view = View::build(b"A: b\r\n\r\n", &ViewLimits::worker());
     view.parts.push(known);
-    let mut out = Vec::new();
-    yara.findings(&view, &mut out);
+    let out = yara.findings(&view);
     assert!(out.is_empty(), "a file that is known to be good is not believed to be bad: {out:?}");
 }
 
@@ -89,9 +86,8 @@ fn a_rule_is_malware_by_the_name_that_clamav_gives_it() {
 fn the_whole_mail_is_looked_at_and_each_rule_is_told_once() {
     let raw = b"Subject: unlikely word\r\n\r\nand an unlikely word\r\n";
     let view = View::build(raw, &ViewLimits::worker());
-    let mut out = Vec::new();
     let subject = "rule Subject { strings: $a = /^Subject: unlikely/ condition: $a at 0 }";
-    opened(&format!("{WORD}{subject}")).findings(&view, &mut out);
+    let out = opened(&format!("{WORD}{subject}")).findings(&view);
     let told: Vec<_> = out.iter().map(|found| (&*found.rule, &*found.detail)).collect();
     assert_eq!(told, [("YARA.First", "1"), ("YARA.Subject", "the whole mail")]);
 }
@@ -164,6 +160,15 @@ fn a_file_with_a_mistake_is_refused_by_line_and_takes_no_other_along() {
         matches!(refused(&report).as_slice(), [(at, _)] if at.starts_with("latin.yar:1:")),
         "{report:?}"
     );
+}
+
+#[test]
+fn rules_that_all_match_do_not_displace_the_one_that_matters() {
+    let spam =
+        |n| format!("rule S{n} {{ meta: sekisho_kind = \"spam\" condition: filesize > 0 }}\n");
+    let rules: String = (0..300).map(spam).collect();
+    let seen = found(&opened(&format!("{rules}{WORD}")), &[("a", b"x"), ("b", b"unlikely word")]);
+    assert_eq!((seen.len(), &*seen[0].rule, &*seen[0].detail), (200, "YARA.First", "b"));
 }
 
 #[test]
