@@ -10,9 +10,10 @@ const SAMPLES_MIN: u32 = 50;
 /// Samples of each label from which on it speaks with its full voice.
 pub const SAMPLES_FULL: u32 = 200;
 /// What the shipped model adds at most.
-const BASE_POINTS_MAX: MilliPoints = 800;
-/// What the shipped model takes off at most: it has never seen a mail of this site.
-const BASE_POINTS_MIN: MilliPoints = -800;
+const BASE_POINTS_MAX: MilliPoints = 400;
+/// What the shipped model takes off: nothing. It has never seen a mail of this site, and nearly all that is written today is
+/// unlike the spam of 2002: of 791 phishing mails of 2022 to 2026 it called 589 ham.
+const BASE_POINTS_MIN: MilliPoints = 0;
 /// Score from which on a mail is spam by its words alone, in thousandths; found by `sekisho eval`.
 const SPAM_SCORE: i32 = 500;
 const SPAM_POINTS: MilliPoints = 5_000;

@@ -22,73 +22,27 @@ const MENTIONS_MIN: usize = 3;
 const GRAY_POINTS: MilliPoints = 3_000;
 
 /// Words that brands have beside their name; they leave nothing of an author of his own.
-const WORDS: [&str; 66] = [
-    "a",
-    "account",
-    "accounts",
-    "alert",
-    "alerts",
-    "and",
-    "auto",
-    "bank",
-    "billing",
-    "card",
-    "care",
-    "center",
-    "centre",
-    "client",
-    "co",
-    "com",
-    "confirm",
-    "corp",
-    "corporation",
-    "customer",
-    "delivery",
-    "department",
-    "desk",
-    "express",
-    "for",
-    "from",
-    "help",
-    "helpdesk",
-    "id",
-    "inc",
-    "info",
-    "information",
-    "japan",
-    "jp",
-    "limited",
-    "llc",
-    "ltd",
-    "mail",
-    "member",
-    "members",
-    "my",
-    "news",
-    "no",
-    "noreply",
-    "notice",
-    "notification",
-    "notifications",
-    "office",
-    "official",
-    "online",
-    "order",
-    "orders",
-    "pay",
-    "payment",
-    "prime",
-    "reply",
-    "security",
-    "service",
-    "services",
-    "shipping",
-    "shop",
-    "store",
-    "support",
-    "team",
-    "the",
-    "update",
+#[rustfmt::skip]
+const WORDS: &[&str] = &[
+    "a", "access", "account", "accounts", "airdrop", "alert", "alerta", "alertas", "alerts", "and", "anti", "antivirus", "app",
+    "assistance", "atendimento", "auto", "automated", "aviso", "avisos", "banca", "banco", "bank", "banque", "belohnung",
+    "belohnungen", "benefits", "bestellung", "billing", "black", "bonus", "box", "cadeau", "cadeaucentrum", "cadeaukaart", "card",
+    "cards", "care", "center", "centre", "claim", "claims", "client", "cliente", "clientes", "clients", "cloud", "co", "com", "compte",
+    "comunica", "confirm", "confirmation", "corp", "corporation", "customer", "customers", "customerservice", "das", "deal", "deals",
+    "delivery", "department", "der", "desk", "detected", "deutschland", "die", "dienst", "digital", "dry", "experience", "express", "feedback",
+    "fiscalizacao", "for", "friday", "from", "gewinn", "gewinner", "gewinnspiel", "gift", "gifts", "gutschein", "gutscheine", "help",
+    "helpdesk", "id", "important", "inc", "info", "information", "japan", "jp", "klantenservice", "konto", "kundenbetreuung",
+    "kundendienst", "kundenkonto", "kundenservice", "kundensupport", "lieferservice", "lieferung", "limited", "live", "livraison",
+    "llc", "login", "ltd", "mail", "member", "members", "membership", "message", "messages", "mitgliederservice", "mitteilung", "my",
+    "mystery", "nachricht", "news", "no", "noreply", "notice", "notifica", "notificacao", "notification", "notifications", "of",
+    "offer", "offers", "office", "official", "online", "opinion", "order", "orders", "paiement", "paket", "paketdienst", "pakete",
+    "pay", "payment", "perks", "pontos", "prime", "promo", "promos", "promotion", "promotions", "protection", "protocolo",
+    "recompensa", "recompensas", "renewal", "rep", "reply", "representative", "request", "requested", "requires", "reward", "rewards",
+    "sac", "savings", "securite", "security", "seguros", "service", "services", "servicio", "set", "shipping", "shop", "sicherheit",
+    "soporte", "status", "storage", "store", "subscription", "suivi", "suporte", "support", "surprise", "survey", "system", "sécurité",
+    "team", "thank", "thanks", "the", "to", "tool", "tools", "tracking", "umfrage", "update", "usa", "verification", "verify",
+    "versand", "vip", "virus", "von", "voucher", "wallet", "warning", "web", "wet", "wichtige", "winnaar", "winner", "winners", "you",
+    "your",
 ];
 const JAPANESE_WORDS: [&str; 48] = [
     "カスタマーサービス",
@@ -204,8 +158,10 @@ pub(super) fn find(
 ) {
     author(letter, tables, out);
     let domain = letter.domain();
-    let named = letter.authors.first().and_then(|author| {
-        let name = fold(&author.name);
+    // `Harbor_Freight.Rewards` is read as words, too; `booking.com` is a name.
+    let name = fold(&letter.called());
+    let spaced = name.replace(['_', '.', '#', '*', '-'], " ");
+    let named = [name, spaced].into_iter().find_map(|name| {
         // `'PayPal' via Group <group@lists.example>` says where it went through.
         let via = letter.list && name.contains(" via ");
         let claimed = claimed_address(&name).or_else(|| claim(&name)).filter(|_| !via)?;
@@ -247,12 +203,30 @@ pub(super) fn find(
             add(out, &signs::BRAND_PICTURES, name_of(claim));
         }
     }
+    forged(letter, links, out);
     text(letter, links, out);
     shown(letter, links, out);
     if let Some((outer, end)) = &links.through
         && !belongs(domain, &known().brands_of(outer))
     {
         add(out, &signs::BRAND_OPEN_REDIRECT, &format!("{outer} to {end}"));
+    }
+}
+
+/// A brand's own address, and neither a link nor a signature of the brand: anybody can write that address.
+fn forged(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+    let brands = known().brands_of(letter.domain());
+    if brands.is_empty() || links.clickable == 0 || letter.list || letter.answer {
+        return;
+    }
+    let leads =
+        links.clicks.iter().any(|host| belongs(host, &brands) || known().is(host, HostKind::Click));
+    // Below the names of states are as many houses as below any other suffix.
+    let suffix = psl::suffix_str(letter.domain()).unwrap_or_default();
+    let state = ["gov", "gouv", "gob", "go.jp", "gc.ca"].iter().any(|of| suffix.contains(of));
+    let free = state || known().is(letter.domain(), HostKind::FreeMail);
+    if !free && !leads && !letter.signers().any(|domain| belongs(domain, &brands)) {
+        add(out, &signs::BRAND_UNSIGNED, letter.domain());
     }
 }
 
@@ -268,10 +242,7 @@ fn name_of(claim: &Claim) -> &'static str {
 /// mail speak of others.
 fn subject(letter: &Letter<'_, '_>) -> Option<Claim> {
     let subject = letter.subject.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let answer = ["re:", "fw:", "fwd:", "aw:", "返信:", "転送:"]
-        .iter()
-        .any(|head| subject.starts_with(head));
-    if answer {
+    if letter.answer {
         return None;
     }
     let (number, range) = known().names_in(subject).next()?;
@@ -356,6 +327,9 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     let restricted = is_restricted(psl::suffix_str(domain).unwrap_or_default());
     if !restricted && is_random(known_data::label_of(domain)) {
         add(out, &signs::AUTHOR_RANDOM, domain);
+    }
+    if known().is(domain, HostKind::FreeHosting) {
+        add(out, &signs::AUTHOR_FREE_HOSTING, domain);
     }
     let reply_to = letter.reply_to.first().map_or("", |one| one.domain());
     if [domain, reply_to].iter().any(|one| letter::is_disposable(one, tables)) {

@@ -16,7 +16,7 @@ use super::hash;
 use super::letter::{Letter, Sender};
 use super::patterns::{Patterns, ScanError, Scratch};
 use super::yara::Yara;
-use super::{active, attachment, brand, graymail, hidden, links, structure};
+use super::{active, attachment, brand, graymail, hidden, kin, links, structure};
 
 /// Findings of one message; what comes after is counted, not kept.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -196,7 +196,7 @@ pub async fn examine(
         findings = found;
     }
     let mut signs_found = Vec::new();
-    let (url_hosts, sender) = signs(view, tables, &mut signs_found);
+    let (url_hosts, sender) = signs(view, tables, envelope_from, &mut signs_found);
     signs_found.truncate(SIGNS_MAX);
     findings.truncate(FINDINGS_MAX - SIGNS_MAX);
     findings.append(&mut signs_found);
@@ -255,14 +255,16 @@ fn charsets(view: &View<'_>, out: &mut Vec<Finding>) {
 fn signs(
     view: &View<'_>,
     tables: &ScanTables<'_>,
+    envelope_from: Option<&[u8]>,
     out: &mut Vec<Finding>,
 ) -> (Vec<Box<str>>, Sender) {
-    let mut letter = Letter::read(view);
+    let mut letter = Letter::read(view, envelope_from);
     let links = links::gather(view, tables, &letter.recipients, out);
     letter.gray = graymail::find(&letter, &links, out);
     brand::find(&letter, &links, tables, out);
     hidden::find(&letter, out);
-    structure::find(&letter, tables, out);
+    kin::find(&letter, &links, tables, out);
+    structure::find(&letter, &links, tables, out);
     let hosts = links.clicks.iter().chain(&links.others).take(NAMES_MAX).cloned().collect();
     (hosts, letter.sender(&links, tables))
 }

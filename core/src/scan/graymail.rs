@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::finding::{Finding, MilliPoints};
-use super::letter::Letter;
+use super::letter::{Letter, is_answer};
 use super::links::Links;
 use super::signs::{self, add};
 
@@ -191,8 +191,7 @@ fn is_discussion(letter: &Letter<'_, '_>) -> bool {
     let posted =
         letter.field("list-post").is_some_and(|post| !post.to_ascii_lowercase().starts_with("no"));
     let answer = letter.has("in-reply-to") || letter.has("references");
-    let answer =
-        answer || ["re:", "fwd:", "fw:", "aw:"].iter().any(|head| letter.subject.starts_with(head));
+    let answer = answer || is_answer(&letter.subject);
     // Programs for lists of people, older than RFC 2369.
     let group =
         ["mailing-list", "x-mailing-list", "x-beenthere"].iter().any(|field| letter.has(field));

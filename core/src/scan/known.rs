@@ -34,6 +34,8 @@ pub(super) enum HostKind {
     FreeMail,
     /// Mailboxes to throw away.
     Disposable,
+    /// At the foot of everybody's pages: videos, pictures, schemas.
+    Foot,
 }
 
 impl HostKind {
@@ -51,6 +53,7 @@ struct HostsFile {
     click: Vec<Box<str>>,
     free_mail: Vec<Box<str>>,
     disposable: Vec<Box<str>>,
+    foot: Vec<Box<str>>,
     cheap_suffix: Vec<Box<str>>,
 }
 
@@ -145,6 +148,7 @@ impl Known {
             (HostKind::Click, file.click),
             (HostKind::FreeMail, file.free_mail),
             (HostKind::Disposable, file.disposable),
+            (HostKind::Foot, file.foot),
         ];
         for (kind, names) in kinds {
             for name in names {

@@ -58,8 +58,14 @@ pub(super) struct Letter<'v, 'm> {
     pub(super) bulk: bool,
     /// Points of bulk mail that was asked for once.
     pub(super) gray: MilliPoints,
-    /// Has List-Id, List-Post or what older lists have.
+    /// Came through a list that people write to: List-Post, or what older lists have. List-Id alone is in every newsletter.
     pub(super) list: bool,
+    /// Answers another mail, and says so: fields alone are easily written.
+    pub(super) answer: bool,
+    /// Has a text that is shown as a page.
+    pub(super) page: bool,
+    /// The reverse-path, lower case; that of the Return-Path field where nobody said it. `None`: not known.
+    pub(super) envelope: Option<String>,
 }
 
 /// A text as people read it: NFKC, letters of other scripts that pass for Latin ones undone, invisible ones left out, lower
@@ -72,13 +78,16 @@ pub fn fold(text: &str) -> String {
 }
 
 impl<'v, 'm> Letter<'v, 'm> {
-    pub(super) fn read(view: &'v View<'m>) -> Self {
+    pub(super) fn read(view: &'v View<'m>, envelope_from: Option<&[u8]>) -> Self {
         let mailboxes = |name: &'static str, max: usize| -> Vec<NamedMailbox> {
             view.fields_named(name).flat_map(named_mailboxes).take(max).collect()
         };
         let subject = view.fields_named("subject").next().map_or("", |field| &field.value);
-        let subject: String = subject.chars().take(SUBJECT_CHARS_MAX).collect();
+        let subject = fold(&subject.chars().take(SUBJECT_CHARS_MAX).collect::<String>());
         let to = mailboxes("to", RECIPIENTS_MAX).into_iter().chain(mailboxes("cc", RECIPIENTS_MAX));
+        let returned = view.fields_named("return-path").next().map(|field| field.value.trim());
+        let envelope = envelope_from.and_then(|path| std::str::from_utf8(path).ok()).or(returned);
+        let envelope = envelope.map(|path| path.trim_matches(['<', '>']).to_lowercase());
         let has = |names: &[&'static str]| {
             names.iter().any(|name| view.fields_named(name).next().is_some())
         };
@@ -87,17 +96,13 @@ impl<'v, 'm> Letter<'v, 'm> {
             authors: mailboxes("from", MAILBOXES_MAX),
             reply_to: mailboxes("reply-to", MAILBOXES_MAX),
             recipients: to.map(|mailbox| mailbox.address).take(RECIPIENTS_MAX).collect(),
-            subject: fold(&subject),
+            answer: has(&["in-reply-to", "references"]) && is_answer(&subject),
+            subject,
             gray: 0,
             bulk: has(&["list-unsubscribe"]),
-            list: has(&[
-                "list-id",
-                "list-post",
-                "mailing-list",
-                "x-mailing-list",
-                "x-beenthere",
-                "x-loop",
-            ]),
+            list: has(&["list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-loop"]),
+            envelope,
+            page: view.parts.iter().any(|part| part.is_text() && part.is_shown_as_html()),
         }
     }
 
@@ -113,6 +118,33 @@ impl<'v, 'm> Letter<'v, 'm> {
     /// Whether a field of that name is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.field(name).is_some()
+    }
+
+    /// What a reader may take for the author's name: the whole field without what stands in angle brackets. Some of it
+    /// belongs to no mailbox (`Acme, <a@b.example>`).
+    pub(super) fn called(&self) -> String {
+        let field = self.field("from").unwrap_or_default();
+        let mut called = String::with_capacity(field.len());
+        for piece in field.split('<') {
+            let rest = if called.is_empty() {
+                Some(piece)
+            } else {
+                piece.split_once('>').map(|(_, rest)| rest)
+            };
+            called.push_str(rest.unwrap_or_default());
+        }
+        called
+    }
+
+    /// Domains that say to have signed it (`d=` of DKIM-Signature). Whether they did is checked elsewhere.
+    pub(super) fn signers(&self) -> impl Iterator<Item = &str> {
+        let fields = &self.view.fields;
+        let signatures =
+            fields.iter().filter(|field| field.name.eq_ignore_ascii_case("dkim-signature"));
+        signatures.flat_map(|field| {
+            let tags = field.value.split(';');
+            tags.filter_map(|tag| Some(tag.trim().strip_prefix("d=")?.trim()))
+        })
     }
 
     /// Domain of the first author.
@@ -140,6 +172,21 @@ impl<'v, 'm> Letter<'v, 'm> {
             shown: shown.collect(),
         }
     }
+}
+
+/// Whether a subject (folded) is one that mailers write for answers and forwarded mail.
+pub(super) fn is_answer(subject: &str) -> bool {
+    const HEADS: [&str; 16] = [
+        "re:", "fw:", "fwd:", "aw:", "wg:", "antw:", "sv:", "vs:", "rv:", "enc:", "rif:", "tr:",
+        "res:", "返信:", "転送:", "回复:",
+    ];
+    let subject = subject.trim_start();
+    HEADS.iter().any(|head| subject.starts_with(head)) || subject.contains("] re:")
+}
+
+/// The organisational domain, or the host where there is none.
+pub(super) fn organisation(domain: &str) -> &str {
+    psl::domain_str(domain).unwrap_or(domain)
 }
 
 /// Whether anybody gets a mailbox there.

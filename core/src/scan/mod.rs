@@ -23,6 +23,7 @@ mod fuzz;
 mod graymail;
 mod hash;
 mod hidden;
+mod kin;
 mod known;
 mod letter;
 mod links;

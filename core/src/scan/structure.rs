@@ -6,7 +6,8 @@ use mail_parser::DateTime;
 
 use super::ScanTables;
 use super::finding::Finding;
-use super::letter::{Letter, is_free};
+use super::letter::{Letter, is_free, organisation};
+use super::links::{Links, is_random};
 use super::signs::{self, add};
 use crate::message::{disguised_words, is_invisible};
 
@@ -15,23 +16,41 @@ const DAY_SECONDS: i64 = 86_400;
 const INVISIBLE_MIN: usize = 2;
 /// Mathematical letters of a subject.
 const FANCY_MIN: usize = 3;
+/// Letters with marks that do not belong there.
+const MARKED_MIN: usize = 3;
+/// Octets of a local-part that is a name of its own.
+const LOCAL_BYTES_MIN: usize = 4;
+/// Digits at the end of a mailbox that nobody chose by hand.
+const NUMBER_DIGITS_MIN: usize = 5;
 
 /// All signs of the header section.
-pub(super) fn find(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+pub(super) fn find(
+    letter: &Letter<'_, '_>,
+    links: &Links,
+    tables: &ScanTables<'_>,
+    out: &mut Vec<Finding>,
+) {
     name(letter, out);
+    twice(letter, out);
+    let gives = letter.page || links.clickable > 0;
+    if !letter.list {
+        written(letter, gives, out);
+    }
+    if !letter.list && !letter.answer && gives {
+        recipient(letter, out);
+        if !is_free(letter.domain(), tables) {
+            mailbox(letter, out);
+        }
+    }
     reply_to(letter, tables, out);
     subject(letter, out);
     missing(letter, out);
     dates(letter, out);
 }
 
-fn organisation(domain: &str) -> &str {
-    psl::domain_str(domain).unwrap_or(domain)
-}
-
 fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let Some(author) = letter.authors.first() else { return };
-    if disguised_words(&author.name) > 0 {
+    if disguised_words(&author.name) > 0 || marked(&author.name) >= MARKED_MIN {
         add(out, &signs::AUTHOR_LETTERS_DISGUISED, &author.name);
     }
     // Lists write the poster's address there.
@@ -54,6 +73,110 @@ fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     }
 }
 
+/// How the author's field is written: no mailer that people use does so.
+/// `gives`: there is a page, or something to click. Reports of mail servers come from `MAILER-DAEMON`.
+fn written(letter: &Letter<'_, '_>, gives: bool, out: &mut Vec<Finding>) {
+    let Some(field) = letter.field("from").filter(|field| !field.is_empty()) else { return };
+    let domain = letter.domain();
+    let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who));
+    if !domain.contains('.')
+        && !domain.starts_with('[')
+        && (gives || field.contains('<'))
+        && !daemon
+    {
+        add(out, &signs::AUTHOR_NO_DOMAIN, field);
+    }
+    let angle = field.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    if angle.is_some_and(|(address, _)| address.contains(char::is_whitespace)) {
+        add(out, &signs::AUTHOR_ADDRESS_SPACE, field);
+    }
+    // `Acme,(<a@b.example>)`: nothing is left in the brackets.
+    let called = letter.called().replace("()", "(");
+    if called.trim_matches([' ', '"', '\'', '\t']).ends_with([',', '_', '(', ';', '|', '[', '{']) {
+        add(out, &signs::AUTHOR_NAME_TAIL, &called);
+    }
+}
+
+/// Fields that there is one of (RFC 5322 section 3.6, RFC 2919), and that kits for mass mail write several times.
+fn twice(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    const ONCE: [&str; 9] = [
+        "from",
+        "sender",
+        "reply-to",
+        "subject",
+        "date",
+        "message-id",
+        "in-reply-to",
+        "references",
+        "list-id",
+    ];
+    for name in ONCE {
+        if letter.view.fields_named(name).nth(1).is_some() {
+            add(out, &signs::FIELD_TWICE, name);
+        }
+    }
+}
+
+/// The recipient's own address where a stranger would not write it.
+fn recipient(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let (Some(author), [recipient]) = (letter.authors.first(), letter.recipients.as_slice()) else {
+        return;
+    };
+    if letter.subject.contains(&**recipient) {
+        add(out, &signs::SUBJECT_HAS_RECIPIENT, &letter.subject);
+    }
+    let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, ""));
+    let called = author.name.to_lowercase();
+    let own =
+        called.trim() == local && local.len() >= LOCAL_BYTES_MIN || called.contains(&**recipient);
+    if own && organisation(domain) != organisation(author.domain()) {
+        add(out, &signs::AUTHOR_NAME_IS_RECIPIENT, &author.name);
+    }
+    if letter.subject.starts_with("re:") {
+        add(out, &signs::SUBJECT_ANSWERS_NOTHING, &letter.subject);
+    }
+}
+
+/// Mailboxes that were made by a program, for one mail or for none.
+fn mailbox(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let author = letter.authors.first().map_or("", |author| &author.address);
+    let local = author.rsplit_once('@').map_or("", |(local, _)| local);
+    let digits = local.len() - local.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let numbered = digits >= NUMBER_DIGITS_MIN
+        || digits + 1 == NUMBER_DIGITS_MIN
+            && local.trim_end_matches(char::is_numeric).ends_with('_');
+    if numbered && digits < local.len() || is_random(local) {
+        add(out, &signs::AUTHOR_NUMBERED, author);
+    }
+    let script = ["root@", "www-data@", "apache@", "nobody@", "httpd@"];
+    let traces = letter.view.fields_named("received");
+    let superuser = traces.into_iter().any(|field| field.value.contains("from userid 0)"));
+    let envelope = letter.envelope.as_deref().unwrap_or("?");
+    if superuser || script.iter().any(|who| envelope.starts_with(who)) {
+        add(out, &signs::SENT_BY_SCRIPT, envelope);
+    }
+    // Reports and automatic answers have none either, and give nothing to click.
+    if envelope.is_empty() && letter.page && !letter.has("auto-submitted") {
+        add(out, &signs::NO_REVERSE_PATH, author);
+    }
+}
+
+/// Latin letters and digits with marks on them that no language writes, or with something invisible behind them.
+fn marked(text: &str) -> usize {
+    use unicode_normalization::UnicodeNormalization as _;
+    use unicode_normalization::char::is_combining_mark;
+    if text.is_ascii() {
+        return 0;
+    }
+    let (mut found, mut latin) = (0, false);
+    for c in text.nfc() {
+        let marks = is_combining_mark(c) || is_invisible(c) && c != '\u{AD}';
+        found += usize::from(latin && marks);
+        latin = c.is_ascii_alphanumeric();
+    }
+    found
+}
+
 fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
     let (Some(author), Some(reply)) = (letter.authors.first(), letter.reply_to.first()) else {
         return;
@@ -68,7 +191,17 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
         (true, true) if reply.address != author.address => {
             add(out, &signs::REPLY_TO_OTHER_FREE_MAIL, &reply.address);
         }
-        (false, true) if !letter.bulk => add(out, &signs::REPLY_TO_FREE_MAIL, &reply.address),
+        (false, true) if !letter.bulk => {
+            add(out, &signs::REPLY_TO_FREE_MAIL, &reply.address);
+            let to_nobody = match letter.recipients.as_slice() {
+                [] => true,
+                [recipient] => *recipient == author.address,
+                _ => false,
+            };
+            if to_nobody {
+                add(out, &signs::REPLY_TO_FREE_MAIL_HIDDEN, &reply.address);
+            }
+        }
         (_, false) if organisation(reply.domain()) != organisation(author.domain()) => {
             add(out, &signs::REPLY_TO_ELSEWHERE, &reply.address);
         }
@@ -84,7 +217,7 @@ fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     if invisible >= INVISIBLE_MIN {
         add(out, &signs::SUBJECT_INVISIBLE, &format!("{invisible} of them"));
     }
-    if disguised_words(&field.value) > 0 {
+    if disguised_words(&field.value) > 0 || marked(&field.value) >= MARKED_MIN {
         add(out, &signs::SUBJECT_LETTERS_DISGUISED, &field.value);
     }
     let fancy = field.value.chars().filter(|c| matches!(u32::from(*c), 0x1D400..=0x1D7FF)).count();

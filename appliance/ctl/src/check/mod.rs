@@ -451,9 +451,9 @@ impl<'s> Judge<'s> {
             yara: self.yara.as_ref(),
         };
         self.yara.iter().for_each(Yara::begin);
-        let from = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
-        let scan =
-            scan::examine(view, &tables, &mut self.scratch, Some(from.as_bytes()), &async || ());
+        let path = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        let from = sender.is_path_known.then_some(path.as_bytes());
+        let scan = scan::examine(view, &tables, &mut self.scratch, from, &async || ());
         futures_lite::future::block_on(scan).map_err(|error| error.to_string())
     }
 

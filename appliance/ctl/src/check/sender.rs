@@ -18,6 +18,8 @@ pub(super) struct Sender {
     pub(super) helo: Option<String>,
     /// Reverse-path; none where it is null or unknown.
     pub(super) reverse_path: Option<Mailbox>,
+    /// Somebody said what the reverse-path was.
+    pub(super) is_path_known: bool,
 }
 
 impl Sender {
@@ -37,6 +39,7 @@ impl Sender {
         if let Some(helo) = &arguments.helo {
             sender.helo = Some(helo.clone());
         }
+        sender.is_path_known |= arguments.from.is_some();
         match arguments.from.as_deref() {
             None => {}
             Some("" | "<>") => sender.reverse_path = None,
@@ -58,6 +61,7 @@ impl Sender {
             }
         }
         let path = view.fields_named("return-path").next();
+        sender.is_path_known = path.is_some();
         let path = path.map(|field| field.value.trim().trim_matches(['<', '>']).to_owned());
         sender.reverse_path =
             path.filter(|path| !path.is_empty()).and_then(|path| mailbox("path", &path).ok());

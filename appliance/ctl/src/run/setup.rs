@@ -22,6 +22,7 @@ const STARTER_RULES: &[(&str, &str)] = &[
     ("21-phishing-en.toml", include_str!("../../../../core/data/rules/21-phishing-en.toml")),
     ("30-spam-ja.toml", include_str!("../../../../core/data/rules/30-spam-ja.toml")),
     ("31-spam-en.toml", include_str!("../../../../core/data/rules/31-spam-en.toml")),
+    ("32-spam-topics.toml", include_str!("../../../../core/data/rules/32-spam-topics.toml")),
     ("40-attachments.toml", include_str!("../../../../core/data/rules/40-attachments.toml")),
 ];
 const DEMO_DOMAIN: &str = "demo.test";

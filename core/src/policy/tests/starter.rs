@@ -10,6 +10,7 @@ fn every_starter_rule_is_taken() {
         ("21-phishing-en.toml", include_str!("../../../data/rules/21-phishing-en.toml")),
         ("30-spam-ja.toml", include_str!("../../../data/rules/30-spam-ja.toml")),
         ("31-spam-en.toml", include_str!("../../../data/rules/31-spam-en.toml")),
+        ("32-spam-topics.toml", include_str!("../../../data/rules/32-spam-topics.toml")),
         ("40-attachments.toml", include_str!("../../../data/rules/40-attachments.toml")),
     ];
     let sources: Vec<PatternSource> = files

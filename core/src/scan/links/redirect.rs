@@ -65,7 +65,7 @@ fn inside(uri: &Uri) -> Option<Uri> {
         };
         is_address(&target).then_some(target)
     });
-    let target = found.or_else(|| of_base64(text))?;
+    let target = found.or_else(|| of_mirror(uri)).or_else(|| of_base64(text))?;
     Uri::read(&target, UriSource::Attribute)
         .filter(|inner| !inner.host.is_empty() && inner.host != uri.host)
 }
@@ -134,6 +134,14 @@ fn of_proofpoint(text: &str) -> String {
         return undo_percent(&out);
     }
     undo_percent(text)
+}
+
+/// A page in the search engine's store of fast pages: `google.com/amp/s/host/page`.
+fn of_mirror(uri: &Uri) -> Option<String> {
+    let of_google = uri.domain.starts_with("google.");
+    let (_, path) = uri.canonical.split_once("/amp/").filter(|_| of_google)?;
+    let target = undo_percent(&format!("https://{}", path.strip_prefix("s/").unwrap_or(path)));
+    is_address(&target).then_some(target)
 }
 
 /// `...?u=aHR0cHM6Ly9ldmlsLnRlc3Qv`

@@ -160,3 +160,24 @@ pub(in crate::scan) const HTML_SCRIPT_ATTACHED: Sign = sign(
     "An attached page with scripts",
     "スクリプトを含む添付HTML",
 );
+pub(in crate::scan) const LINKS_ELSEWHERE: Sign = sign(
+    "LINKS_ELSEWHERE",
+    Spam,
+    1_200,
+    "No link leads to who sent the mail, or to who sent it for him",
+    "送信元や配信業者に向かうリンクが一つもない",
+);
+pub(in crate::scan) const LINKS_ELSEWHERE_UNSIGNED: Sign = sign(
+    "LINKS_ELSEWHERE_UNSIGNED",
+    Spam,
+    1_500,
+    "Such links, and nobody signed the mail",
+    "無関係なリンクばかりで電子署名もない",
+);
+pub(in crate::scan) const LINKS_ALL_HIDDEN: Sign = sign(
+    "LINKS_ALL_HIDDEN",
+    Spam,
+    1_200,
+    "All links go through short addresses or free hosting",
+    "すべてのリンクが短縮URLか無料サイト経由",
+);

@@ -200,3 +200,94 @@ pub(in crate::scan) const DATE_PAST: Sign = sign(
     "Dated a week or more before it was received",
     "受信より1週間以上前の日付",
 );
+pub(in crate::scan) const AUTHOR_NO_DOMAIN: Sign = sign(
+    "AUTHOR_NO_DOMAIN",
+    Spam,
+    2_500,
+    "Links or a page, and the author has no address on the internet",
+    "リンク付きなのに差出人アドレスが存在し得ない形",
+);
+pub(in crate::scan) const AUTHOR_ADDRESS_SPACE: Sign = sign(
+    "AUTHOR_ADDRESS_SPACE",
+    Spam,
+    1_200,
+    "White space inside of the author's address",
+    "差出人アドレスの中に空白",
+);
+pub(in crate::scan) const AUTHOR_NAME_TAIL: Sign = sign(
+    "AUTHOR_NAME_TAIL",
+    Spam,
+    1_500,
+    "The author's name ends in the middle of punctuation",
+    "差出人名の末尾に不自然な記号",
+);
+pub(in crate::scan) const AUTHOR_NUMBERED: Sign = sign(
+    "AUTHOR_NUMBERED",
+    Spam,
+    500,
+    "The author's mailbox has a long number at its end",
+    "差出人アドレスの末尾に長い番号",
+);
+pub(in crate::scan) const AUTHOR_NAME_IS_RECIPIENT: Sign = sign(
+    "AUTHOR_NAME_IS_RECIPIENT",
+    Spam,
+    1_200,
+    "The author, somebody else, bears the recipient's name",
+    "別人の差出人名が宛先のアドレス名",
+);
+pub(in crate::scan) const SUBJECT_HAS_RECIPIENT: Sign = sign(
+    "SUBJECT_HAS_RECIPIENT",
+    Spam,
+    700,
+    "The subject has the recipient's address in it",
+    "件名に宛先アドレスが入っている",
+);
+pub(in crate::scan) const SUBJECT_ANSWERS_NOTHING: Sign = sign(
+    "SUBJECT_ANSWERS_NOTHING",
+    Spam,
+    600,
+    "The subject is that of an answer, but no mail is answered",
+    "返信の件名だが元のメールがない",
+);
+pub(in crate::scan) const SENT_BY_SCRIPT: Sign = sign(
+    "SENT_BY_SCRIPT",
+    Spam,
+    1_000,
+    "A page with links from the superuser or the web server of a machine",
+    "サーバーの管理者権限やWebサーバーから直接送られたHTMLメール",
+);
+pub(in crate::scan) const AUTHOR_FREE_HOSTING: Sign = sign(
+    "AUTHOR_FREE_HOSTING",
+    Spam,
+    1_500,
+    "The author's domain is one that anybody gets within a minute",
+    "差出人のドメインが誰でもすぐ取得できる無料サイトのもの",
+);
+pub(in crate::scan) const BRAND_UNSIGNED: Sign = sign(
+    "BRAND_UNSIGNED",
+    Phishing,
+    3_000,
+    "A brand's address, but neither a link nor a signature of the brand",
+    "有名企業のアドレスだが、リンクも電子署名もその企業のものではない",
+);
+pub(in crate::scan) const FIELD_TWICE: Sign = sign(
+    "FIELD_TWICE",
+    Spam,
+    1_500,
+    "A field is there twice that a mail has once",
+    "一つしかないはずのヘッダーが複数ある",
+);
+pub(in crate::scan) const NO_REVERSE_PATH: Sign = sign(
+    "NO_REVERSE_PATH",
+    Spam,
+    1_200,
+    "A page with links that takes no report of its delivery (MAIL FROM:<>)",
+    "不達通知を受け取らない (MAIL FROM:<>) のにリンク付きHTMLメール",
+);
+pub(in crate::scan) const REPLY_TO_FREE_MAIL_HIDDEN: Sign = sign(
+    "REPLY_TO_FREE_MAIL_HIDDEN",
+    Spam,
+    1_000,
+    "Such a mail, and its recipients are hidden",
+    "返信先がフリーメールで、宛先も隠されている",
+);

@@ -4,11 +4,11 @@ use super::{Sign, sign};
 use crate::scan::finding::FindingKind::{Graymail, Phishing, Spam};
 
 pub(in crate::scan) const HIDDEN_TEXT: Sign =
-    sign("HIDDEN_TEXT", Spam, 600, "Much text that no reader sees", "読者に見えない大量の文字");
+    sign("HIDDEN_TEXT", Spam, 300, "Much text that no reader sees", "読者に見えない大量の文字");
 pub(in crate::scan) const HIDDEN_MOST: Sign = sign(
     "HIDDEN_MOST",
     Spam,
-    1_500,
+    600,
     "Most of the text is not for the reader's eyes",
     "本文の大半が読者に見えない",
 );
@@ -29,7 +29,7 @@ pub(in crate::scan) const LETTERS_DISGUISED: Sign = sign(
 pub(in crate::scan) const PICTURE_ONLY: Sign = sign(
     "PICTURE_ONLY",
     Spam,
-    700,
+    1_000,
     "A picture to click and hardly any text",
     "クリックする画像だけで文字がほとんどない",
 );

@@ -13,6 +13,7 @@ mod archives;
 mod compound;
 mod cut;
 mod holes;
+mod kin;
 mod known;
 mod mime;
 mod opened;

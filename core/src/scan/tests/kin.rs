@@ -1,0 +1,174 @@
+//! Where a mail leads its reader against who sent it, and how its author is written. TM-08, issue 4 section 2.
+
+use super::*;
+
+/// Built-in signs of a mail with these fields whose page has these links.
+fn signs_of(fields: &str, links: &[&str]) -> Vec<String> {
+    signs_from(None, fields, links)
+}
+
+fn signs_from(envelope: Option<&str>, fields: &str, links: &[&str]) -> Vec<String> {
+    let anchors: String =
+        links.iter().map(|link| format!("<a href=\"{link}\">here</a> ")).collect();
+    let raw = format!(
+        "{fields}Date: Fri, 27 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x.example>\r\nTo: taro@corp.example\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Good day, please look {anchors}</p>\r\n"
+    );
+    let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+    let (mut scratch, tables) = (patterns::Scratch::default(), no_tables());
+    let seen = examine(&view, &tables, &mut scratch, envelope.map(str::as_bytes), &async || ());
+    let seen = futures_lite::future::block_on(seen).unwrap();
+    seen.findings.iter().map(|finding| finding.rule.to_string()).collect()
+}
+
+#[track_caller]
+fn check(fields: &str, links: &[&str], there: &[&str], not: &[&str]) {
+    let found = signs_of(fields, links);
+    for sign in there {
+        assert!(found.iter().any(|rule| rule == sign), "{sign} is not in {found:?}");
+    }
+    for sign in not {
+        assert!(!found.iter().any(|rule| rule == sign), "{sign} is in {found:?}");
+    }
+}
+
+const ELSEWHERE: &[&str] = &["LINKS_ELSEWHERE"];
+const UNSIGNED: &[&str] = &["LINKS_ELSEWHERE", "LINKS_ELSEWHERE_UNSIGNED"];
+
+#[test]
+fn links_belong_to_a_mail_if_they_lead_to_who_sent_it_or_sent_it_for_him() {
+    let shop = "From: Blue Shop <news@blueshop-ltd.com>\r\nSubject: New in\r\n";
+    let signed = |domain: &str| {
+        format!("{shop}DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=a; b=YQ==\r\n")
+    };
+    let own = "https://www.blueshop-ltd.com/new";
+    let far = "https://www.other-house.com/x";
+    let named = "From: Blue Shop <news@blueshop-ltd.com>\r\nSubject: New in\r\n";
+    // His own; the name of the house under another suffix does, too.
+    check(named, &[own], &[], ELSEWHERE);
+    check(named, &["https://blueshop-ltd-mail.co.uk/1", far], &[], ELSEWHERE);
+    check(named, &[far], UNSIGNED, &["LINKS_ALL_HIDDEN"]);
+    // The foot of everybody's mail says nothing, for or against.
+    check(
+        named,
+        &["https://www.youtube.com/blue", "https://www.instagram.com/blue"],
+        &[],
+        ELSEWHERE,
+    );
+    check(named, &[far, "https://www.youtube.com/blue"], UNSIGNED, &[]);
+    // Who signed it, takes its bounces or its unsubscriptions.
+    let of_named = |field: &str| format!("{named}{field}\r\n");
+    check(&of_named("DKIM-Signature: v=1; d=other-house.com; b=YQ=="), &[far], &[], ELSEWHERE);
+    check(&of_named("List-Unsubscribe: <https://u.other-house.com/1>"), &[far], &[], ELSEWHERE);
+    check(&of_named("Return-Path: <b-1@bounce.other-house.com>"), &[far], &[], ELSEWHERE);
+    assert!(!signs_from(Some("b@other-house.com"), named, &[far]).contains(&ELSEWHERE[0].into()));
+    check(&signed("blueshop-ltd.com"), &[far], &[], &["LINKS_ELSEWHERE_UNSIGNED"]);
+    // A service that counts clicks for others.
+    check(named, &["https://u1.ct.sendgrid.net/ls/click?upn=1"], &[], ELSEWHERE);
+}
+
+#[test]
+fn short_addresses_and_files_hide_where_links_lead_and_people_may_link_to_anything() {
+    let named = "From: Blue Shop <news@blueshop-ltd.com>\r\nSubject: New in\r\n";
+    let hidden = ["https://bit.ly/a", "https://storage.googleapis.com/b/c.html"];
+    check(named, &hidden, &["LINKS_ELSEWHERE", "LINKS_ALL_HIDDEN"], &[]);
+    check(
+        named,
+        &["https://bit.ly/a", "https://www.other-house.com/x"],
+        ELSEWHERE,
+        &["LINKS_ALL_HIDDEN"],
+    );
+    // The search engine's mirror is followed.
+    check(named, &["https://www.google.co.uk/amp/s/other-house.com/x"], ELSEWHERE, &[]);
+    let far = ["https://www.other-house.com/x"];
+    check("From: taro@gmail.com\r\nSubject: look\r\n", &far, &[], ELSEWHERE);
+    let answer = "In-Reply-To: <0@x.example>\r\n";
+    check(&format!("{named}{answer}").replace("New in", "Re: New in"), &far, &[], ELSEWHERE);
+    // The field alone is easily written.
+    check(&format!("{named}{answer}"), &far, ELSEWHERE, &[]);
+    check(&format!("{named}List-Post: <mailto:l@lists.example>\r\n"), &far, &[], ELSEWHERE);
+    check(&format!("{named}List-Id: <l.lists.example>\r\n"), &far, ELSEWHERE, &[]);
+}
+
+#[test]
+fn a_brands_address_alone_does_not_make_a_mail_the_brands() {
+    let paypal = "From: PayPal <service@paypal.com>\r\nSubject: Notice\r\n";
+    let far = ["https://www.other-house.com/x"];
+    check(paypal, &far, &["BRAND_UNSIGNED"], &[]);
+    check(paypal, &["https://www.paypal.com/x"], &[], &["BRAND_UNSIGNED"]);
+    let signed = format!("{paypal}DKIM-Signature: v=1; d=paypal.com; b=YQ==\r\n");
+    check(&signed, &far, &[], &["BRAND_UNSIGNED", "LINKS_ELSEWHERE"]);
+    check("From: A <a@school.pr.gov.br>\r\nSubject: x\r\n", &far, &[], &["BRAND_UNSIGNED"]);
+    // The name is read of the whole field: mailers show what is before the comma.
+    let split = "From: PayPal Support, x <a@other-house.com>\r\nSubject: x\r\n";
+    check(split, &far, &["BRAND_NAME_FOREIGN", "BRAND_LINKS_ELSEWHERE"], &[]);
+    let joined = "From: Home_Depot.Rewards <a@other-house.com>\r\nSubject: x\r\n";
+    check(joined, &far, &["BRAND_NAME_FOREIGN"], &[]);
+}
+
+#[test]
+fn authors_as_kits_write_them() {
+    let own = ["https://www.blueshop-ltd.com/new"];
+    let with = |from: &str| format!("From: {from}\r\nSubject: New in\r\n");
+    for (from, sign) in [
+        ("\"Facebook\" <>", "AUTHOR_NO_DOMAIN"),
+        ("Correios <aviso1@correios>", "AUTHOR_NO_DOMAIN"),
+        ("Blue Shop <news@blueshop-ltd.com >", "AUTHOR_ADDRESS_SPACE"),
+        ("Blue Shop ,_ <news@blueshop-ltd.com>", "AUTHOR_NAME_TAIL"),
+        ("Blue Shop,(<news@blueshop-ltd.com>)", "AUTHOR_NAME_TAIL"),
+        ("Blue <join_now_65103@blueshop-ltd.com>", "AUTHOR_NUMBERED"),
+        ("taro <news@blueshop-ltd.com>", "AUTHOR_NAME_IS_RECIPIENT"),
+        ("taro@corp.example <news@blueshop-ltd.com>", "AUTHOR_NAME_IS_RECIPIENT"),
+        ("Blue <news@blue-4711.web.app>", "AUTHOR_FREE_HOSTING"),
+        ("=?utf-8?q?B=CD=8Fl=CD=8Fu=CD=8Fe?= <news@blueshop-ltd.com>", "AUTHOR_LETTERS_DISGUISED"),
+    ] {
+        check(&with(from), &own, &[sign], &[]);
+    }
+    let all = [
+        "AUTHOR_NO_DOMAIN",
+        "AUTHOR_ADDRESS_SPACE",
+        "AUTHOR_NAME_TAIL",
+        "AUTHOR_NUMBERED",
+        "AUTHOR_NAME_IS_RECIPIENT",
+        "AUTHOR_LETTERS_DISGUISED",
+        "FIELD_TWICE",
+        "SENT_BY_SCRIPT",
+        "NO_REVERSE_PATH",
+        "SUBJECT_ANSWERS_NOTHING",
+    ];
+    for from in [
+        "Blue Shop <news@blueshop-ltd.com>",
+        "\"Blue Shop, Inc.\" <news@blueshop-ltd.com>",
+        "news@blueshop-ltd.com (Blue Shop)",
+        "Blue <blue2026@blueshop-ltd.com>",
+        "taro yamada <taro@blueshop-ltd.com>",
+        "taro <taro@corp.example>",
+        "=?utf-8?q?Nguy=E1=BB=85n?= <news@blueshop-ltd.com>",
+        "Mail Delivery System <MAILER-DAEMON>",
+        "<taro1974@gmail.com>",
+    ] {
+        check(&with(from), &own, &[], &all);
+    }
+}
+
+#[test]
+fn fields_that_kits_and_scripts_leave() {
+    let own = ["https://www.blueshop-ltd.com/new"];
+    let named = "From: Blue Shop <news@blueshop-ltd.com>\r\nSubject: New in\r\n";
+    check(&format!("{named}List-Id: <a>\r\nList-Id: <b>\r\n"), &own, &["FIELD_TWICE"], &[]);
+    check(&named.replace("New in", "RE: New in"), &own, &["SUBJECT_ANSWERS_NOTHING"], &[]);
+    check(&named.replace("New in", "for taro@corp.example"), &own, &["SUBJECT_HAS_RECIPIENT"], &[]);
+    let root = "Received: by web7.example (Postfix, from userid 0)\r\n\tid 1; Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+    check(&format!("{root}{named}"), &own, &["SENT_BY_SCRIPT"], &[]);
+    let has = |envelope: Option<&str>, sign: &str| {
+        signs_from(envelope, named, &own).iter().any(|rule| rule == sign)
+    };
+    assert!(has(Some("www-data@web7.example"), "SENT_BY_SCRIPT"));
+    assert!(has(Some(""), "NO_REVERSE_PATH") && !has(None, "NO_REVERSE_PATH"));
+    assert!(!has(Some("news@blueshop-ltd.com"), "NO_REVERSE_PATH"));
+    let hidden = "From: Jo <jo@other-house.com>\r\nReply-To: jo17@gmail.com\r\nSubject: x\r\n";
+    let raw = format!("{hidden}To: undisclosed-recipients:;\r\n\r\nHello\r\n");
+    let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+    let seen = look_whole(&view, &no_tables());
+    assert!(seen.findings.iter().any(|found| &*found.rule == "REPLY_TO_FREE_MAIL_HIDDEN"));
+}
