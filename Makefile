@@ -10,6 +10,9 @@ MAKEFLAGS += --no-print-directory
 DATA ?= var
 RUN_ARGUMENTS ?=
 
+# A feature of the programs: yara.
+FEATURES ?=
+
 # What the build links and what the tests send mail with.
 BUILD_PACKAGES := gcc libc6-dev pkg-config libhyperscan-dev libpcre2-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) swaks python3 xz-utils
@@ -23,8 +26,8 @@ run: machine build ## Build and start the gateway: SMTP on 127.0.0.1:2525, demo 
 	@exec target/release/sekisho --data $(DATA) run $(RUN_ARGUMENTS)
 
 .PHONY: build
-build: rust packages ## Build the programs in release mode.
-	@cargo build --release --locked --bins
+build: rust packages ## Build the programs in release mode; FEATURES=yara: with YARA rules.
+	@cargo build --release --locked --bins $(if $(FEATURES),--features $(FEATURES))
 
 .PHONY: test
 test: rust test-packages ## The gate: style, lints, docs, licences, all tests. 20 minutes on 2 cores.
@@ -41,6 +44,10 @@ soak-load: build ## Full load with faults by a fixed seed for SOAK_SECONDS (defa
 .PHONY: fuzz
 fuzz: rust test-packages ## Fuzz every parser and file format for SECONDS_EACH (default 60).
 	@tests/gate.sh fuzz $${SECONDS_EACH:-60}
+
+.PHONY: yara
+yara: rust test-packages ## Build the programs with YARA rules (target/debug) and test that; 13 minutes of CPU the first time.
+	@tests/gate.sh yara
 
 .PHONY: tables-figures
 tables-figures: build ## Figures for 10 million list entries and 1 million recipients.

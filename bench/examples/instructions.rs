@@ -112,6 +112,7 @@ fn signs(rounds: usize, mails: &[Vec<u8>]) {
         url_host: None,
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     };
     let mut scratch = Scratch::default();
     for mail in mails.iter().cycle().take(rounds * MAILS) {

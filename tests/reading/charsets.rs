@@ -158,6 +158,7 @@ fn a_word_of_each_mail_is_found_whatever_its_charset() {
         url_host: None,
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     };
     let (mut found, mut reported, mut without) = (0, 0, 0);
     let mut missed: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -53,3 +53,4 @@ mod story;
 mod strangers;
 mod swap;
 mod tls_hop;
+mod yara;

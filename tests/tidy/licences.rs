@@ -31,7 +31,7 @@ fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
 #[test]
 fn everything_that_is_linked_in_has_a_licence_that_is_allowed() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--all-features"])
         .current_dir(repository())
         .output()
         .unwrap();

@@ -4,6 +4,7 @@
 //! handed, allocate up to its limit, answer, and end. Any other system call ends it at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rustix::fs::{Gid, Uid};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -24,6 +25,9 @@ const CPU_SECONDS_MAX: u64 = 3_600;
 /// Open files: socket, three standard streams, tables, descriptors of one request.
 const FILES_MAX: u64 = 256;
 
+/// How long a thread may take to come to rest.
+const THREADS_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Why a worker could not be locked in; it ends then, without having read anything.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -38,6 +42,9 @@ pub enum SandboxError {
         /// Why.
         errno: rustix::io::Errno,
     },
+    /// Another thread of the worker does not come to rest.
+    #[error("threads of the worker: {0}")]
+    Threads(std::io::Error),
     /// The filter was refused.
     #[error("system call filter: {0}")]
     Filter(String),
@@ -67,12 +74,23 @@ pub(super) fn give_up_rights(account: Option<Account>) -> Result<(), SandboxErro
     set_no_new_privs(true).map_err(rights("no new privileges"))
 }
 
-/// Closes the sandbox around the calling thread, which must be the only one. `memory_bytes_max` is
-/// on top of what is mapped now: tables may be larger than any mail.
+/// Whom the sandbox is closed around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// The calling thread, which is the only one.
+    Calling,
+    /// The one that counts the seconds of YARA rules, too. It began without rights.
+    All,
+}
+
+/// Closes the sandbox around `threads`. `memory_bytes_max` is on top of what is mapped now: tables may be larger than any mail.
 ///
 /// # Errors
 /// [`SandboxError`]; nothing may be read then.
-pub(super) fn close(memory_bytes_max: u64) -> Result<(), SandboxError> {
+pub(super) fn close(memory_bytes_max: u64, threads: Threads) -> Result<(), SandboxError> {
+    if threads == Threads::All {
+        others_wait()?;
+    }
     let address_space = mapped_bytes().saturating_add(memory_bytes_max);
     for (resource, bound) in [
         (Resource::As, address_space),
@@ -87,10 +105,36 @@ pub(super) fn close(memory_bytes_max: u64) -> Result<(), SandboxError> {
     // The second one may not be installed any more once the list is in force.
     for program in [refusals(), filter()] {
         let program = program.map_err(|error| SandboxError::Filter(error.to_string()))?;
-        seccompiler::apply_filter(&program)
-            .map_err(|error| SandboxError::Filter(error.to_string()))?;
+        let applied = match threads {
+            Threads::Calling => seccompiler::apply_filter(&program),
+            Threads::All => seccompiler::apply_filter_all_threads(&program),
+        };
+        applied.map_err(|error| SandboxError::Filter(error.to_string()))?;
     }
     Ok(())
+}
+
+/// Waits until every other thread sleeps. One that has just been made asks the kernel for more than the list has (where its stack
+/// is, for one), and would end the process.
+#[expect(clippy::disallowed_methods, reason = "in a worker, before it is locked in")]
+fn others_wait() -> Result<(), SandboxError> {
+    let begun = super::now();
+    let own = rustix::thread::gettid().as_raw_pid().to_string();
+    // What is to be read is readable by everyone, also where the worker has become another user.
+    let sleeps = |task: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        task.file_name() == own.as_str() || status.contains("\nState:\tS")
+    };
+    loop {
+        let tasks = std::fs::read_dir("/proc/self/task").map_err(SandboxError::Threads)?;
+        if tasks.flatten().all(sleeps) {
+            return Ok(());
+        }
+        if begun.elapsed() > THREADS_WAIT_MAX {
+            return Err(SandboxError::Threads(std::io::ErrorKind::TimedOut.into()));
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Address space in use; zero where the kernel does not say.
@@ -154,7 +198,7 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
         libc::SYS_exit_group,
     ];
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        allowed.iter().chain(REFUSED).map(|&call| (call, Vec::new())).collect();
+        allowed.iter().chain(WAITS).chain(REFUSED).map(|&call| (call, Vec::new())).collect();
     // Memory that is written is never run, and no file is mapped into it.
     let not_executable =
         || SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(EXECUTABLE), 0);
@@ -176,6 +220,9 @@ fn filter() -> Result<BpfProgram, seccompiler::Error> {
     )?;
     Ok(filter.try_into()?)
 }
+
+/// What the thread that counts the seconds of YARA rules waits with.
+const WAITS: &[i64] = if cfg!(feature = "yara") { &[libc::SYS_clock_nanosleep] } else { &[] };
 
 /// `PROT_EXEC`.
 const EXECUTABLE: u64 = 4;

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::sandbox;
+use super::sandbox::{self, Threads};
 use super::wire::{Answer, Request, gather, receive_request, send_answer};
 use crate::message::{View, ViewLimits};
 use crate::scan::content::{Cache, Expression};
 use crate::scan::patterns::{Patterns, Scratch};
+use crate::scan::yara::Yara;
 use crate::scan::{ArchiveLimits, Examination, ScanTables, Unwanted, cuts, examine, expand};
 use crate::stages::{self, Spending, Spent, Stage};
 use crate::tables::{Digest, Generation};
@@ -100,6 +101,7 @@ pub fn worker_main(arguments: &WorkerArguments) -> Result<(), String> {
 struct Worker {
     generation: Arc<Generation>,
     patterns: Option<Arc<Patterns>>,
+    yara: Option<Yara>,
     scratch: Scratch,
     message_bytes_max: usize,
     archive_limits: ArchiveLimits,
@@ -127,7 +129,10 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     // The first reading of the clock asks the kernel where its page of clocks is; inside, that is a death.
     let spending = Spending::begin();
     sandbox::give_up_rights(arguments.user).map_err(|error| error.to_string())?;
-    sandbox::close(arguments.memory_bytes_max).map_err(|error| error.to_string())?;
+    // The thread that counts its seconds has the rights that are left, and is locked in with this one.
+    let yara = generation.yara().map(open_yara).transpose()?;
+    let threads = if yara.is_some() { Threads::All } else { Threads::Calling };
+    sandbox::close(arguments.memory_bytes_max, threads).map_err(|error| error.to_string())?;
     // A message, its decoded parts and three texts fit in the memory that is allowed.
     let quarter = usize::try_from(arguments.memory_bytes_max / 4).unwrap_or(usize::MAX);
     let mut archive_limits = ArchiveLimits::default();
@@ -138,12 +143,18 @@ fn start(arguments: &WorkerArguments) -> Result<Worker, String> {
     Ok(Worker {
         generation,
         patterns,
+        yara,
         scratch,
         message_bytes_max,
         archive_limits,
         spending,
         content,
     })
+}
+
+fn open_yara(payload: &[u8]) -> Result<Yara, String> {
+    let begun = super::now();
+    Yara::open(payload, Box::new(move || begun.elapsed()))
 }
 
 impl Worker {
@@ -192,7 +203,9 @@ impl Worker {
             url_host: Some(&|host| generation.url_host(host)),
             reading: request.reading,
             content: &content,
+            yara: self.yara.as_ref(),
         };
+        self.yara.iter().for_each(Yara::begin);
         let from = request.envelope_from.as_deref();
         let scan = examine(&view, &tables, &mut self.scratch, from, &async || ());
         let mut examination = match futures_lite::future::block_on(scan) {

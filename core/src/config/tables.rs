@@ -38,6 +38,8 @@ pub enum SourceFormat {
     Spamassassin,
     /// ClamAV text signatures; the kind follows from the file name's extension.
     Clamav,
+    /// YARA rules.
+    Yara,
 }
 
 /// Class of the networks of a source (kind `networks`).
@@ -127,6 +129,7 @@ fn source(section: &mut Section<'_, '_>) -> Option<Source> {
         ("rbldnsd", SourceFormat::Rbldnsd),
         ("spamassassin", SourceFormat::Spamassassin),
         ("clamav", SourceFormat::Clamav),
+        ("yara", SourceFormat::Yara),
     ];
     let classes = [
         ("allow", NetworkClass::Allow),
@@ -169,6 +172,8 @@ fn fits(kind: TableKind, format: SourceFormat) -> bool {
         TableKind::Networks => matches!(format, F::List | F::Rbldnsd | F::Csv),
         TableKind::Hashes => matches!(format, F::Clamav | F::List | F::Csv),
         TableKind::Urls => matches!(format, F::List | F::Csv | F::Rbldnsd),
-        TableKind::Patterns => matches!(format, F::Toml | F::Spamassassin | F::Clamav),
+        TableKind::Patterns => {
+            matches!(format, F::Toml | F::Spamassassin | F::Clamav | F::Yara)
+        }
     }
 }

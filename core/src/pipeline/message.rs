@@ -234,7 +234,9 @@ impl Pipeline {
         let path = rows::path_text(&transaction.reverse_path);
         let cleaning = clean::cleaning(transaction);
         let wanted = Wanted::of(transaction);
-        if let Some(view) = view.filter(|view| !analysis::needs_worker(view)) {
+        // Rules of YARA take what their author likes: never on a shard.
+        let by_worker = transaction.snapshot.generation().yara().is_some();
+        if let Some(view) = view.filter(|view| !by_worker && !analysis::needs_worker(view)) {
             let seen = self.examine_here(transaction, view, (path.as_bytes(), &wanted)).await?;
             // To find what can be taken out is a matter for a worker.
             if cleaning.wanted(&seen).is_empty() {
@@ -284,6 +286,7 @@ impl Pipeline {
             url_host: snapshot.generation().has_hosts().then_some(&url_host),
             reading: wanted.reading,
             content: &content,
+            yara: None,
         };
         let _stage = stages::enter(Stage::ScanRest);
         let mut scratch = self.rooms.take_scratch(patterns).map_err(|error| failed(&error))?;

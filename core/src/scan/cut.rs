@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::{ArchiveLimits, expand};
 use super::examine::{Examination, ScanTables, examine};
 use super::patterns::{ScanError, Scratch};
+use super::yara::Yara;
 use crate::message::{Active, Part, Span, View, ViewLimits};
 
 /// One part to be taken out.
@@ -99,12 +100,14 @@ pub async fn cuts(
         found.push(Cut { start, end, name, bytes, virus, active });
     }
     let apart = found.windows(2).all(|pair| matches!(pair, [one, two] if one.end <= two.start));
-    if found.is_empty() || found.len() >= all || !apart {
+    // What was not looked at may hold more.
+    let is_cut = || tables.yara.is_some_and(Yara::is_cut);
+    if found.is_empty() || found.len() >= all || !apart || is_cut() {
         return Ok(Vec::new());
     }
     let rest = without(raw, &found);
     let seen = look(&rest, limits, tables, scratch).await?;
-    Ok(if unwanted.found(&seen).is_some() { Vec::new() } else { found })
+    Ok(if unwanted.found(&seen).is_some() || is_cut() { Vec::new() } else { found })
 }
 
 async fn look(

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classify::{Features, Reading};
 use crate::message::{Active, ExceptionKind, Limit, Part, PartOrigin, View, is_known_charset};
+use crate::stages::{self, Stage};
 use crate::tables::{Digest, HostFlags};
 
 use super::content::{self, ContentHit, ContentSet};
@@ -14,6 +15,7 @@ use super::finding::{Finding, FindingKind};
 use super::hash;
 use super::letter::{Letter, Sender};
 use super::patterns::{Patterns, ScanError, Scratch};
+use super::yara::Yara;
 use super::{active, attachment, brand, graymail, hidden, kin, links, structure};
 
 /// Findings of one message; what comes after is counted, not kept.
@@ -45,6 +47,8 @@ pub struct ScanTables<'t> {
     pub reading: Reading,
     /// What the administrators of the recipients' domains look for in texts.
     pub content: &'t [Rc<ContentSet>],
+    /// YARA rules; only where a worker looks, and `sekisho check`.
+    pub yara: Option<&'t Yara>,
 }
 
 /// What a message is, for conditions of policy rules and for the log; no judgement.
@@ -183,6 +187,13 @@ pub async fn examine(
     active::findings(&marks, &mut findings);
     if let Some(known) = tables.hash {
         hash::findings(view, known, &mut findings);
+    }
+    if let Some(yara) = tables.yara {
+        let _stage = stages::enter(Stage::ScanOctets);
+        // In front: patterns that hit everywhere do not displace malware.
+        let mut found = yara.findings(view);
+        found.append(&mut findings);
+        findings = found;
     }
     let mut signs_found = Vec::new();
     let (url_hosts, sender) = signs(view, tables, envelope_from, &mut signs_found);

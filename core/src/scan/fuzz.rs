@@ -37,6 +37,7 @@ pub fn fuzz_mail(raw: &[u8]) -> usize {
         url_host: Some(&known),
         reading: crate::classify::Reading::Whole,
         content: &[],
+        yara: None,
     };
     let mut scratch = Scratch::default();
     let mut view = View::build(raw, &limits);

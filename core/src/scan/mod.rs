@@ -36,6 +36,7 @@ mod signs;
 mod structure;
 #[cfg(test)]
 mod tests;
+pub mod yara;
 mod zip;
 
 pub use active::{fuzz_active, fuzz_rtf};

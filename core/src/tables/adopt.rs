@@ -10,7 +10,7 @@ use rkyv::bytecheck::CheckBytes;
 use rkyv::{Archive, Portable, rancor};
 use smallvec::SmallVec;
 
-use super::build::make::pattern_source;
+use super::build::rules::{self, RuleSource, Wanted};
 use super::domains::{Domains, PoliciesTable, RoutesTable};
 use super::file::{Check, Kind, MappedFile, Table, name_of_block};
 use super::flat::{ArchivedFlat, Flat};
@@ -22,7 +22,8 @@ use super::tokens::TokensTable;
 use super::{AdoptError, Digest, DomainRef, HostFlags, NetworkHit, disk, file, hashes};
 use crate::classify::{Model, Reading};
 use crate::limits::BLOCK_BYTES;
-use crate::scan::patterns::{self, OpenError, Patterns};
+use crate::scan::patterns::{BuildReport, OpenError, Patterns};
+use crate::scan::yara::{self, NotUsable};
 
 /// A generation in use: the engine's own, verified, mapped copy. Immutable.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub struct Generation {
     hosts: Option<Arc<Table<HostsTable>>>,
     tokens: Option<Arc<Table<TokensTable>>>,
     patterns: Option<(String, Arc<Patterns>)>,
+    /// Name, file, number of rules.
+    yara: Option<(String, Arc<MappedFile>, u64)>,
 }
 
 /// Name of a table in the engine's directory, where a generation has it.
@@ -67,7 +70,7 @@ impl Generation {
         Self::load(&manifest, generation_dir, &place, previous, &Kind::TABLES).map(Arc::new)
     }
 
-    /// The same with only the tables that examining a message asks: patterns, hashes, hosts. For
+    /// The same with only the tables that examining a message asks: patterns, YARA rules, hashes, hosts. For
     /// analysis workers, which start often and may not map gigabytes of addresses.
     ///
     /// # Errors
@@ -78,7 +81,7 @@ impl Generation {
     ) -> Result<Arc<Self>, AdoptError> {
         let manifest = Manifest::read(generation_dir)?;
         let place = Place::Copied { from: generation_dir, to: engine_dir.join("tables") };
-        let wanted = [Kind::Patterns, Kind::Hashes, Kind::Urls];
+        let wanted = [Kind::Patterns, Kind::Yara, Kind::Hashes, Kind::Urls];
         Self::load(&manifest, generation_dir, &place, None, &wanted).map(Arc::new)
     }
 
@@ -138,6 +141,13 @@ impl Generation {
             generation.patterns = match known.filter(|(name, _)| name == hash) {
                 Some(known) => Some(known),
                 None => place.patterns(hash)?.map(|open| (hash.to_owned(), open)),
+            };
+        }
+        if let Some(hash) = hash(Kind::Yara) {
+            let known = previous.and_then(|old| old.yara.clone());
+            generation.yara = match known.filter(|(name, ..)| name == hash) {
+                Some(known) => Some(known),
+                None => place.yara(hash)?.map(|(file, rules)| (hash.to_owned(), file, rules)),
             };
         }
         Ok(generation)
@@ -232,6 +242,12 @@ impl Generation {
         self.patterns.as_ref().map(|(_, patterns)| patterns)
     }
 
+    /// Compiled YARA rules, for [`yara::Yara::open`]; none if the generation has none.
+    #[must_use]
+    pub fn yara(&self) -> Option<&[u8]> {
+        self.yara.as_ref().map(|(_, file, _)| file.payload())
+    }
+
     pub(super) fn recipients(&self) -> Option<&ArchivedFlat> {
         self.recipients.as_ref().map(|table| table.get())
     }
@@ -262,6 +278,9 @@ impl Generation {
         if let Some(table) = &self.hosts {
             add(Kind::Urls, table.get().flat.entries(), table.file());
         }
+        if let Some((_, file, rules)) = &self.yara {
+            add(Kind::Yara, *rules, file);
+        }
         if let Some(table) = &self.tokens {
             add(Kind::Tokens, table.get().models.len() as u64, table.file());
         }
@@ -278,6 +297,7 @@ impl Generation {
         names.extend(self.hosts.as_ref().map(|table| table.file().name()));
         names.extend(self.tokens.as_ref().map(|table| table.file().name()));
         names.extend(self.patterns.as_ref().map(|(name, _)| name.as_str()));
+        names.extend(self.yara.as_ref().map(|(name, ..)| name.as_str()));
         names
     }
 }
@@ -321,6 +341,29 @@ impl Place<'_> {
                 open(&MappedFile::open(&rebuilt, Kind::Patterns, Check::Full)?)
             }
             opened => opened,
+        }
+    }
+
+    /// The YARA rules, or those that were rebuilt here in their place. The publisher has no use for any.
+    fn yara(&self, hash: &str) -> Result<Option<(Arc<MappedFile>, u64)>, AdoptError> {
+        let Self::Copied { to, .. } = self else { return Ok(None) };
+        let path = self.path(Kind::Yara);
+        let checked = |file: MappedFile| match yara::checked(file.payload()) {
+            Ok(rules) => Ok(Some((Arc::new(file), rules))),
+            Err(NotUsable::Rebuild { built, here }) => {
+                Err(AdoptError::Rebuild { file: path.clone(), found: built, expected: here })
+            }
+            Err(NotUsable::Damaged(text)) => {
+                Err(AdoptError::Malformed { file: path.clone(), text })
+            }
+        };
+        let open = |path: &Path, check| MappedFile::open(path, Kind::Yara, check);
+        let rebuilt = to.join(rebuilt_name(hash));
+        match checked(self.take(Kind::Yara, hash, open)?) {
+            Err(AdoptError::Rebuild { .. }) if rebuilt.exists() => {
+                checked(open(&rebuilt, Check::Full)?)
+            }
+            checked => checked,
         }
     }
 
@@ -432,7 +475,7 @@ pub fn sweep(engine_dir: &Path, used: &[&Generation]) -> Result<usize, AdoptErro
     Ok(removed)
 }
 
-/// Compiles the patterns of a generation for this machine, from the sources that it carries, and puts
+/// Compiles the patterns and YARA rules of a generation for this machine, from the sources that it carries, and puts
 /// them into `engine_dir`, where the next [`Generation::adopt`] finds them. Takes up to minutes of
 /// one core.
 ///
@@ -440,30 +483,58 @@ pub fn sweep(engine_dir: &Path, used: &[&Generation]) -> Result<usize, AdoptErro
 /// [`AdoptError`] where a source is missing or does not compile any more.
 pub fn rebuild_patterns(generation_dir: &Path, engine_dir: &Path) -> Result<(), AdoptError> {
     let manifest = Manifest::read(generation_dir)?;
-    let Some(table) = manifest.tables.get(Kind::Patterns.name()) else { return Ok(()) };
     let carried = manifest.carried(generation_dir)?;
-    let sources: Vec<_> = carried
+    let sources: Vec<RuleSource<'_>> = carried
         .iter()
-        .map(|(source, content)| pattern_source(&source.path, source.format, content))
+        .map(|(source, content)| (&*source.path, source.format, &**content))
         .collect();
-    let built = patterns::build(&sources, &mut patterns::BuildReport::default());
-    let payload = built.map_err(|errors| AdoptError::Malformed {
+    let built =
+        rules::compile(&sources, wanted(&manifest, engine_dir), &mut BuildReport::default());
+    let built = built.map_err(|errors| AdoptError::Malformed {
         file: generation_dir.join("sources"),
         text: errors.first().map(ToString::to_string).unwrap_or_default(),
     })?;
+    let tables =
+        [(Kind::Patterns, built.patterns), (Kind::Yara, built.yara.map(|(payload, _)| payload))];
+    for (kind, payload) in tables {
+        if let Some((table, payload)) = manifest.tables.get(kind.name()).zip(payload) {
+            put_rebuilt(kind, &table.hash, &payload, engine_dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// YARA rules whose copy can be used are not compiled again.
+fn wanted(manifest: &Manifest, engine_dir: &Path) -> Wanted {
+    let Some(table) = manifest.tables.get(Kind::Yara.name()) else { return Wanted::Patterns };
+    let own = engine_dir.join("tables").join(&table.hash);
+    let file = MappedFile::open(&own, Kind::Yara, Check::Header);
+    match file.map(|file| yara::checked(file.payload())) {
+        Ok(Ok(_)) => Wanted::Patterns,
+        Ok(Err(NotUsable::Rebuild { .. } | NotUsable::Damaged(_))) | Err(_) => Wanted::All,
+    }
+}
+
+/// Writes a table that is used in the place of `hash`.
+fn put_rebuilt(
+    kind: Kind,
+    hash: &str,
+    payload: &[u8],
+    engine_dir: &Path,
+) -> Result<(), AdoptError> {
     let dir = engine_dir.join("tables");
-    let path = dir.join(rebuilt_name(&table.hash));
+    let path = dir.join(rebuilt_name(hash));
     let temporary = disk::temporary(&path);
     let written = std::fs::create_dir_all(&dir)
         .and_then(|()| match std::fs::remove_file(&temporary) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => file::write_bytes(&temporary, Kind::Patterns, &payload.0),
+            _ => file::write_bytes(&temporary, kind, payload),
         })
         .and_then(|_| disk::rename(&temporary, &path));
     written.map_err(|source| AdoptError::Io { file: path, source })
 }
 
-/// Name of the patterns that were built here in the place of `hash`.
+/// Name of a table that was built here in the place of `hash`.
 fn rebuilt_name(hash: &str) -> String {
     format!("{hash}.rebuilt")
 }

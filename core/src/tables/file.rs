@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Patterns,
     Hashes,
     Urls,
+    /// YARA rules, compiled.
+    Yara,
     /// Models of the classifier.
     Tokens,
     /// Changes, JSON.
@@ -58,7 +60,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The tables of a generation, in the order in which they are written.
-    pub(super) const TABLES: [Self; 9] = [
+    pub(super) const TABLES: [Self; 10] = [
         Self::Policies,
         Self::Routes,
         Self::Recipients,
@@ -67,6 +69,7 @@ impl Kind {
         Self::Hashes,
         Self::Urls,
         Self::Patterns,
+        Self::Yara,
         Self::Tokens,
     ];
 
@@ -79,6 +82,7 @@ impl Kind {
             Self::Routes => "routes",
             Self::Policies => "policies",
             Self::Patterns => "patterns",
+            Self::Yara => "yara",
             Self::Hashes => "hashes",
             Self::Urls => "urls",
             Self::Tokens => "tokens",
@@ -102,6 +106,7 @@ impl Kind {
             Self::Stretch => 10,
             Self::Tokens => 11,
             Self::Bypasses => 12,
+            Self::Yara => 13,
         }
     }
 
@@ -117,6 +122,7 @@ impl Kind {
             Self::Routes => "routes/1 domain, host port preference tls",
             Self::Policies => "policies/1 settings as json; domain tenant settings aliases",
             Self::Patterns => "patterns/1 opaque",
+            Self::Yara => "yara/1 opaque",
             Self::Hashes => "hashes/1 flat/1 size name",
             Self::Urls => "urls/1 flat/1 list flags scope, lists",
             Self::Tokens => "tokens/1 scope, model/1",

@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sekisho_core::analysis::Cleaning;
 use sekisho_core::classify::{self, Models, Reading, features_with_texts};
@@ -30,6 +31,7 @@ use sekisho_core::policy::{self, Decision, DomainSettings, ListDecision};
 use sekisho_core::scan::content::Cache;
 use sekisho_core::scan::finding::{Finding, split_place};
 use sekisho_core::scan::patterns::{Excerpt, Scratch};
+use sekisho_core::scan::yara::Yara;
 use sekisho_core::scan::{self, ArchiveLimits, Examination, ScanTables, Unwanted};
 use sekisho_core::tables::{Resolution, Snapshot};
 use sekisho_core::verdict::{self, AppliedEntry, AuthEvidence, Contribution, Owner, Verdict};
@@ -166,6 +168,7 @@ pub(crate) struct Judge<'s> {
     content: RefCell<Cache>,
     world: World,
     archives: ArchiveLimits,
+    yara: Option<Yara>,
 }
 
 impl<'s> Judge<'s> {
@@ -201,6 +204,10 @@ impl<'s> Judge<'s> {
         };
         let (recipient, content) = (resolved, RefCell::default());
         let archives = ArchiveLimits::default();
+        let begun = Instant::now();
+        let open = |payload| Yara::open(payload, Box::new(move || begun.elapsed()));
+        let yara = snapshot.generation().yara().map(open).transpose();
+        let yara = yara.map_err(|why| Failure::new("check: YARA rules", why))?;
         Ok(Self {
             snapshot,
             arguments,
@@ -211,6 +218,7 @@ impl<'s> Judge<'s> {
             content,
             world,
             archives,
+            yara,
         })
     }
 
@@ -413,6 +421,7 @@ impl<'s> Judge<'s> {
             url_host: None,
             reading: Reading::Nothing,
             content: &[],
+            yara: self.yara.as_ref(),
         };
         let limits = ViewLimits::worker();
         let found = scan::cuts(raw, unwanted, (&limits, archives), &tables, &mut self.scratch);
@@ -439,7 +448,9 @@ impl<'s> Judge<'s> {
             url_host: Some(&|host| snapshot.url_host(host)),
             reading,
             content: &content,
+            yara: self.yara.as_ref(),
         };
+        self.yara.iter().for_each(Yara::begin);
         let path = sender.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
         let from = sender.is_path_known.then_some(path.as_bytes());
         let scan = scan::examine(view, &tables, &mut self.scratch, from, &async || ());

@@ -22,6 +22,7 @@ fn found(raw: &[u8]) -> Vec<Cut> {
         url_host: None,
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     };
     let limits = (&ViewLimits::worker(), &ArchiveLimits::default());
     let mut scratch = patterns::Scratch::default();

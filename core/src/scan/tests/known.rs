@@ -64,6 +64,7 @@ fn signatures_of_octets_are_not_believed_of_a_file_that_is_known_to_be_good() {
             url_host: None,
             reading: Reading::Nothing,
             content: &[],
+            yara: None,
         };
         let mut scratch = patterns.scratch().unwrap();
         let look = examine(&view, &tables, &mut scratch, None, &async || ());

@@ -43,6 +43,7 @@ fn no_tables() -> ScanTables<'static> {
         url_host: None,
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     }
 }
 
@@ -237,6 +238,7 @@ fn known_hashes_and_hosts_are_found_and_facts_are_kept() {
         url_host: Some(&url_host),
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     };
     let seen = look(&view, &tables);
     let rules: Vec<_> = seen.findings.iter().map(|f| (f.kind, &*f.rule)).take(2).collect();

@@ -128,6 +128,7 @@ impl Judge {
             url_host: None,
             reading: Reading::Nothing,
             content: &[],
+            yara: None,
         };
         let look = examine(&view, &tables, &mut self.scratch, None, &async || ());
         let seen = futures_lite::future::block_on(look).unwrap();

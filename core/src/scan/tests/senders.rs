@@ -51,6 +51,7 @@ fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
         url_host: Some(&url_host),
         reading: Reading::Nothing,
         content: &[],
+        yara: None,
     };
     for (link, expected) in [
         ("https://www.google.com/url?q=https%3A%2F%2Fevil.test%2Fa", true),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::SourceReport;
 use super::collect::{BY_CHANGE, Collected, PatternText};
+use super::rules::{self, CompiledRules, RuleSource, Wanted};
 use crate::policy::source::DomainSource;
 use crate::scan::patterns;
 use crate::tables::domains::{DomainRow, PoliciesTable, RoutesRow, RoutesTable};
@@ -13,7 +14,6 @@ use crate::tables::hosts::{self, HostsTable};
 use crate::tables::networks::NetworksTable;
 use crate::tables::recipients::{ChainEnd, follow};
 use crate::tables::senders::{EntryValue, SendersTable};
-use crate::tables::sources::RuleFormat;
 use crate::tables::sources::lines::Errors;
 use crate::tables::{SourceError, hashes};
 
@@ -33,7 +33,7 @@ pub(in crate::tables) struct Made {
 
 /// Compiled patterns with their sources.
 pub(in crate::tables) struct MadePatterns {
-    pub payload: Vec<u8>,
+    pub compiled: CompiledRules,
     pub report: serde_json::Value,
     pub sources: Vec<PatternText>,
 }
@@ -179,17 +179,17 @@ fn domain_tables(
     (policies, routes)
 }
 
-/// Compiles the patterns; none without a source.
+/// Compiles the rules; none without a source.
 fn compile(texts: Vec<PatternText>, errors: &mut Errors) -> Option<MadePatterns> {
     if texts.is_empty() {
         return None;
     }
     let mut report = patterns::BuildReport::default();
-    let sources: Vec<_> =
-        texts.iter().map(|text| pattern_source(&text.path, text.format, &text.content)).collect();
-    match patterns::build(&sources, &mut report) {
-        Ok(patterns::CompiledPatterns(payload)) => Some(MadePatterns {
-            payload,
+    let sources: Vec<RuleSource<'_>> =
+        texts.iter().map(|text| (&*text.path, text.format, &*text.content)).collect();
+    match rules::compile(&sources, Wanted::All, &mut report) {
+        Ok(compiled) => Some(MadePatterns {
+            compiled,
             report: serde_json::to_value(&report).unwrap_or_default(),
             sources: texts,
         }),
@@ -200,30 +200,5 @@ fn compile(texts: Vec<PatternText>, errors: &mut Errors) -> Option<MadePatterns>
             }
             None
         }
-    }
-}
-
-/// A source as `scan::patterns` takes it.
-pub(in crate::tables) fn pattern_source(
-    path: &Path,
-    format: RuleFormat,
-    content: &[u8],
-) -> patterns::PatternSource {
-    let path = path.display().to_string();
-    // A file that is named by itself may be called anything.
-    let clamav = match patterns::SourceFormat::of_path(&path) {
-        Some(patterns::SourceFormat::SpamAssassin | patterns::SourceFormat::Toml) | None => {
-            patterns::SourceFormat::ClamAvNdb
-        }
-        Some(format) => format,
-    };
-    patterns::PatternSource {
-        format: match format {
-            RuleFormat::Spamassassin => patterns::SourceFormat::SpamAssassin,
-            RuleFormat::Clamav => clamav,
-            RuleFormat::Toml => patterns::SourceFormat::Toml,
-        },
-        path,
-        octets: content.to_vec(),
     }
 }

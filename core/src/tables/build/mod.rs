@@ -2,6 +2,7 @@
 
 mod collect;
 pub(super) mod make;
+pub(super) mod rules;
 mod write;
 
 use std::io;

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::Path;
 
+use super::collect::PatternText;
 use super::make::Made;
 use super::{Progress, Report, TableReport};
 use crate::tables::file::{self, Kind, Written};
 use crate::tables::manifest::{CHANGES, CONFIG, CarriedSource, Manifest, REPORT};
+use crate::tables::sources::RuleFormat;
 use crate::tables::{Sources, delta, disk};
 
 /// Writes everything into `dir` and flushes each file.
@@ -54,9 +56,16 @@ pub(super) fn write(
     let written = file::write(&path(Kind::Urls), Kind::Urls, &made.hosts)?;
     note(Kind::Urls, made.hosts.flat.len(), written);
     if let Some(patterns) = made.patterns {
-        let payload = &patterns.payload;
-        let written = file::write_bytes(&path(Kind::Patterns), Kind::Patterns, payload)?;
-        note(Kind::Patterns, patterns.sources.len() as u64, written);
+        let is_yara = |source: &&PatternText| source.format == RuleFormat::Yara;
+        let others = patterns.sources.len() - patterns.sources.iter().filter(is_yara).count();
+        if let Some(payload) = &patterns.compiled.patterns {
+            let written = file::write_bytes(&path(Kind::Patterns), Kind::Patterns, payload)?;
+            note(Kind::Patterns, others as u64, written);
+        }
+        if let Some((payload, rules)) = &patterns.compiled.yara {
+            let written = file::write_bytes(&path(Kind::Yara), Kind::Yara, payload)?;
+            note(Kind::Yara, *rules, written);
+        }
         report.patterns = patterns.report;
         std::fs::create_dir(dir.join("sources"))?;
         for (index, source) in patterns.sources.iter().enumerate() {

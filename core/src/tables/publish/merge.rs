@@ -48,6 +48,7 @@ pub(super) fn merge(
             | Kind::Routes
             | Kind::Policies
             | Kind::Patterns
+            | Kind::Yara
             | Kind::Hashes
             | Kind::Urls
             | Kind::Tokens

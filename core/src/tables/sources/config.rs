@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{HostFlags, ListFormat, NetworkClass, RuleFormat, Source, SourceKind, Sources};
 use crate::config::{self, Config, SourceFormat, TableKind};
+use crate::scan::yara;
 use crate::tables::{Owner, Polarity, Side, SourceError, disk};
 
 impl Sources {
@@ -66,6 +67,7 @@ fn expand(path: &Path, source: &config::Source) -> std::io::Result<Vec<PathBuf>>
             "ndb", "ldb", "ndu", "ldu", "cdb", "ign", "ign2", "idb", "fuzzy", "crb", "ftm", "pdb",
             "gdb", "wdb", "pwdb", "cbc", "cfg", "info", "ioc", "yar", "yara",
         ],
+        (SourceFormat::Yara, _) => &["yar", "yara"],
     };
     let mut files = Vec::new();
     gather(path, extensions, DEPTH_MAX, &mut files)?;
@@ -112,7 +114,8 @@ fn kind(source: &config::Source, path: &Path) -> SourceKind {
         | SourceFormat::Csv
         | SourceFormat::List
         | SourceFormat::Spamassassin
-        | SourceFormat::Clamav => ListFormat::Plain,
+        | SourceFormat::Clamav
+        | SourceFormat::Yara => ListFormat::Plain,
     };
     match source.kind {
         TableKind::Domains => SourceKind::Domains,
@@ -138,7 +141,10 @@ fn kind(source: &config::Source, path: &Path) -> SourceKind {
         TableKind::Patterns => SourceKind::Patterns {
             format: match source.format {
                 SourceFormat::Spamassassin => RuleFormat::Spamassassin,
+                // As for ClamAV itself; without YARA they are noted with all that is not read.
+                SourceFormat::Clamav if yara::IS_HERE && is_yara(path) => RuleFormat::Yara,
                 SourceFormat::Clamav => RuleFormat::Clamav,
+                SourceFormat::Yara => RuleFormat::Yara,
                 SourceFormat::Toml
                 | SourceFormat::Csv
                 | SourceFormat::List
@@ -146,6 +152,12 @@ fn kind(source: &config::Source, path: &Path) -> SourceKind {
             },
         },
     }
+}
+
+/// Whether a file among signatures of ClamAV holds YARA rules.
+fn is_yara(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ending.eq_ignore_ascii_case("yar") || ending.eq_ignore_ascii_case("yara")
 }
 
 /// What a list of hosts says of them, by its name: `shortener..`, `disposable..`, `free-mail..`; any

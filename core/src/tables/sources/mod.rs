@@ -71,6 +71,8 @@ pub enum RuleFormat {
     Clamav,
     /// `[[rule]]` tables of our own.
     Toml,
+    /// YARA rules; only a build with YARA can read them.
+    Yara,
 }
 
 /// What a file is and what it says.

@@ -12,6 +12,7 @@ mod directories;
 mod models;
 mod properties;
 mod stretches;
+mod yara;
 
 use std::fs;
 use std::net::IpAddr;

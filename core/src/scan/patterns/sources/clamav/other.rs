@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::super::super::report::Outcome;
 use super::super::{Collected, Draft, octets_as_text};
+use crate::scan::yara;
 
 /// Endings of files that are reported and not read, and what they are.
 pub const NOT_READ: &[(&str, &str)] = &[
@@ -19,8 +20,8 @@ pub const NOT_READ: &[(&str, &str)] = &[
     ("cfg", "settings of signatures"),
     ("info", "what a database consists of"),
     ("ioc", "OpenIOC"),
-    ("yar", "YARA"),
-    ("yara", "YARA"),
+    ("yar", yara::MISSING),
+    ("yara", yara::MISSING),
 ];
 
 /// Notes in the report that a file is not read, and how many lines that are.
