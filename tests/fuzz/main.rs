@@ -10,7 +10,7 @@
 //!
 //! A long run (`SEKISHO_FUZZ_SECONDS`) bounds the memory of the process, as that of a worker is, and
 //! writes each input down before it is tried: a failed allocation ends the process, and so does a
-//! stack that is too deep. Its seconds are those that it had the CPU, at most four times as long by the
+//! stack that is too deep. Its seconds are those that it had the CPU, at most twenty times as long by the
 //! clock. What is left in `sekisho-fuzz-<target>.now` is the input then.
 //! `SEKISHO_FUZZ_INPUT=FILE` tries that file alone, ten times, with the target that is named.
 
@@ -129,7 +129,7 @@ fn run<T: Told>(
     let written = wanted().and_then(|_| File::create(file(name, ".now")).ok());
     let (start, start_cpu) = (Instant::now(), cpu());
     // A smoke run has its time by the clock, a long one beside other work has what it was promised.
-    let clock = if wanted().is_some() { limit * 4 } else { limit };
+    let clock = if wanted().is_some() { limit * 20 } else { limit };
     let mut ran = Ran::default();
     while start.elapsed() < clock && cpu() - start_cpu < limit {
         let mut input = mutate::bend(seeds, &mut random);
