@@ -220,14 +220,13 @@ pub(super) fn is_unsigned(letter: &Letter<'_, '_>, links: &Links) -> bool {
     // Below the names of states are as many houses as below any other suffix.
     let suffix = psl::suffix_str(letter.domain()).unwrap_or_default();
     let state = ["gov", "gouv", "gob", "go.jp", "gc.ca"].iter().any(|of| suffix.contains(of));
+    let anybodys = state || known().is(letter.domain(), HostKind::FreeMail);
+    if brands.is_empty() || anybodys || links.clickable == 0 || letter.list || letter.answer {
+        return false;
+    }
     let leads = |host: &str| belongs(host, &brands) || known().is(host, HostKind::Click);
-    !brands.is_empty()
-        && !state
-        && !known().is(letter.domain(), HostKind::FreeMail)
-        && links.clickable > 0
-        && !(letter.list || letter.answer)
-        && !links.clicks.iter().any(|host| leads(host))
-        && !letter.signers().any(|domain| belongs(domain, &brands))
+    let signed = letter.signers().any(|domain| belongs(domain, &brands));
+    !signed && !links.clicks.iter().any(|host| leads(host))
 }
 
 fn belongs(host: &str, brands: &BrandIds) -> bool {
