@@ -259,12 +259,7 @@ fn subject(letter: &Letter<'_, '_>) -> Option<Claim> {
 
 /// A text that speaks as a brand all the time.
 fn text(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
-    if letter.list
-        || letter.gray >= GRAY_POINTS
-        || links.clickable == 0
-        || letter.has("in-reply-to")
-        || letter.has("references")
-    {
+    if letter.list || letter.gray >= GRAY_POINTS || links.clickable == 0 || letter.answer {
         return;
     }
     let text = &letter.view.normalised().text;
