@@ -61,10 +61,11 @@ impl Sender {
             }
         }
         let path = view.fields_named("return-path").next();
-        sender.is_path_known = path.is_some();
         let path = path.map(|field| field.value.trim().trim_matches(['<', '>']).to_owned());
-        sender.reverse_path =
-            path.filter(|path| !path.is_empty()).and_then(|path| mailbox("path", &path).ok());
+        let is_null = path.as_ref().is_some_and(String::is_empty);
+        sender.reverse_path = path.and_then(|path| mailbox("path", &path).ok());
+        // What cannot be read is not known.
+        sender.is_path_known = is_null || sender.reverse_path.is_some();
         sender
     }
 }
