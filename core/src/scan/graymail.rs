@@ -55,7 +55,7 @@ const SENDER_FIELDS: [&str; 28] = [
 ];
 
 /// How to unsubscribe, in languages that come here.
-const WORDS: [&str; 28] = [
+const WORDS: [&str; 34] = [
     "unsubscribe",
     "opt out of",
     "opt-out",
@@ -70,6 +70,12 @@ const WORDS: [&str; 28] = [
     "remove yourself from",
     "removed from this list",
     "removed from our mailing list",
+    "removed from future mailings",
+    "removed from our list",
+    "to be removed",
+    "please remove me",
+    "removal instructions",
+    "remove in the subject",
     "配信停止",
     "配信解除",
     "配信を停止",

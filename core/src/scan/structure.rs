@@ -20,6 +20,10 @@ const FANCY_MIN: usize = 3;
 const MARKED_MIN: usize = 3;
 /// Octets of a local-part that is a name of its own.
 const LOCAL_BYTES_MIN: usize = 4;
+/// What stands before a mark that tells one copy of a mail from another.
+const SUBJECT_GAP: &str = "     ";
+/// Letters of a subject that is shouted.
+const CAPITALS_MIN: usize = 10;
 /// Digits at the end of a mailbox that nobody chose by hand.
 const NUMBER_DIGITS_MIN: usize = 5;
 
@@ -35,11 +39,17 @@ pub(super) fn find(
     let gives = letter.page || links.clickable > 0;
     if !letter.list {
         written(letter, gives, out);
+        mailer(letter, out);
     }
-    if !letter.list && !letter.answer && gives {
-        recipient(letter, out);
-        if !is_free(letter.domain(), tables) {
-            mailbox(letter, out);
+    if !letter.list && !letter.answer {
+        shouted(letter, out);
+        let free = is_free(letter.domain(), tables);
+        if free {
+            stranger(letter, out);
+        }
+        if gives {
+            recipient(letter, links, out);
+            if free { bulk(letter, links, out) } else { mailbox(letter, out) }
         }
     }
     reply_to(letter, tables, out);
@@ -78,10 +88,11 @@ fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 fn written(letter: &Letter<'_, '_>, gives: bool, out: &mut Vec<Finding>) {
     let Some(field) = letter.field("from").filter(|field| !field.is_empty()) else { return };
     let domain = letter.domain();
-    let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who));
+    let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who))
+        || field == "<>" && !letter.page;
     if !domain.contains('.')
         && !domain.starts_with('[')
-        && (gives || field.contains('<'))
+        && (gives || field.contains('<') && !domain.is_empty())
         && !daemon
     {
         add(out, &signs::AUTHOR_NO_DOMAIN, field);
@@ -92,9 +103,23 @@ fn written(letter: &Letter<'_, '_>, gives: bool, out: &mut Vec<Finding>) {
     }
     // `Acme,(<a@b.example>)`: nothing is left in the brackets.
     let called = letter.called().replace("()", "(");
-    if called.trim_matches([' ', '"', '\'', '\t']).ends_with([',', '_', '(', ';', '|', '[', '{']) {
+    let name = called.trim_matches([' ', '"', '\'', '\t']);
+    let head = ['.', '-', '_', '~', '*', ',', ';', ':', '|', '!'];
+    if name.ends_with([',', '_', '(', ';', '|', '[', '{']) || name.starts_with(head) {
         add(out, &signs::AUTHOR_NAME_TAIL, &called);
     }
+    let gap = |text: &str| ["   ", "\t"].iter().any(|gap| text.contains(gap));
+    if gap(name) || called.trim_start().len() > called.trim().len() + 2 {
+        add(out, &signs::AUTHOR_NAME_GAP, &called);
+    }
+    if name.chars().any(is_picture) {
+        add(out, &signs::AUTHOR_NAME_EMOJI, &called);
+    }
+}
+
+/// Pictures of Unicode's own planes: stars and notes of older charsets are in many a shop's name.
+fn is_picture(c: char) -> bool {
+    matches!(u32::from(c), 0x1F300..=0x1FAFF)
 }
 
 /// Fields that there is one of (RFC 5322 section 3.6, RFC 2919), and that kits for mass mail write several times.
@@ -117,24 +142,108 @@ fn twice(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     }
 }
 
+/// A mailer that its users know leaves more than its name.
+fn mailer(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let Some(mailer) = letter.field("x-mailer") else { return };
+    // The one for Macintosh was another program.
+    if mailer.contains("Outlook Express") && !mailer.contains("Mac") && !letter.has("x-mimeole") {
+        add(out, &signs::MAILER_FORGED, mailer);
+    }
+}
+
+/// Bulk mail that no service for newsletters sent: its author has the mailbox of a private person. Whoever gives
+/// mailboxes away writes to their owners, too, and leads to himself.
+fn bulk(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+    let own = organisation(letter.domain());
+    let leads_home = links.clicks.iter().any(|host| organisation(host) == own);
+    if letter.gray > 0 && !letter.bulk && !leads_home {
+        add(out, &signs::FREE_MAIL_BULK, letter.domain());
+    }
+}
+
+/// A free mailbox that nobody chose, or that hides whom it writes to.
+fn stranger(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let author = letter.authors.first().map_or("", |author| &author.address);
+    let local = author.rsplit_once('@').map_or("", |(local, _)| local);
+    // Turns from letters to digits: `kate1984` has one, `we9boig3l9689` three.
+    let turns = local
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| pair.first().is_some_and(u8::is_ascii_alphabetic))
+        .filter(|pair| pair.last().is_some_and(u8::is_ascii_digit))
+        .count();
+    if turns >= 2 {
+        add(out, &signs::AUTHOR_SCRAMBLED, author);
+    }
+    if letter.recipients.is_empty() {
+        add(out, &signs::FREE_MAIL_TO_NOBODY, author);
+    }
+}
+
+/// What is written in capitals, or is urgent.
+fn shouted(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+    let subject = letter.view.fields_named("subject").next().map_or("", |field| &*field.value);
+    let letters = subject.chars().filter(|c| c.is_ascii_alphabetic()).count();
+    let capitals = subject.chars().filter(char::is_ascii_uppercase).count();
+    if letters >= CAPITALS_MIN && capitals * 5 >= letters * 4 {
+        add(out, &signs::SUBJECT_CAPITALS, subject);
+    }
+    let urgent = ["x-priority", "x-msmail-priority", "importance"].iter().find(|name| {
+        let value = letter.field(name).unwrap_or_default();
+        value.starts_with(['1', '2']) || value.eq_ignore_ascii_case("high")
+    });
+    if let Some(field) = urgent.filter(|_| letter.page) {
+        add(out, &signs::PRIORITY_HIGH, field);
+    }
+}
+
 /// The recipient's own address where a stranger would not write it.
-fn recipient(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
     let (Some(author), [recipient]) = (letter.authors.first(), letter.recipients.as_slice()) else {
         return;
     };
+    let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, ""));
+    let own = organisation(domain);
+    if author.address == *recipient
+        && letter.page
+        && links.clickable > 0
+        && !letter.has("dkim-signature")
+        && !links.clicks.iter().any(|host| organisation(host) == own)
+    {
+        add(out, &signs::AUTHOR_IS_RECIPIENT_PAGE, recipient);
+    }
     if letter.subject.contains(&**recipient) {
         add(out, &signs::SUBJECT_HAS_RECIPIENT, &letter.subject);
+    } else if calls(letter, local) {
+        add(out, &signs::SUBJECT_HAS_MAILBOX, &letter.subject);
     }
-    let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, ""));
     let called = author.name.to_lowercase();
-    let own =
+    let named =
         called.trim() == local && local.len() >= LOCAL_BYTES_MIN || called.contains(&**recipient);
-    if own && organisation(domain) != organisation(author.domain()) {
+    if named && own != organisation(author.domain()) {
         add(out, &signs::AUTHOR_NAME_IS_RECIPIENT, &author.name);
     }
     if letter.subject.starts_with("re:") {
         add(out, &signs::SUBJECT_ANSWERS_NOTHING, &letter.subject);
     }
+}
+
+/// Whether the subject has the local-part of the recipient's address as a word of its own. Whoever knows somebody's name
+/// writes it into To, too; offices are named after what they do.
+fn calls(letter: &Letter<'_, '_>, local: &str) -> bool {
+    const OFFICES: [&str; 12] = [
+        "account", "admin", "contact", "hello", "info", "mail", "news", "office", "sales",
+        "support", "test", "user",
+    ];
+    let own = |name: &str| name == local;
+    if local.len() < LOCAL_BYTES_MIN || OFFICES.iter().any(|office| local.starts_with(office)) {
+        return false;
+    }
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let to = letter.field("to").unwrap_or_default();
+    let name = to.rsplit_once('<').map_or("", |(name, _)| name).to_lowercase();
+    letter.subject.split(|c| !is_part(c)).any(|word| own(word.trim_matches(['.', '-'])))
+        && !name.split(|c| !is_part(c)).any(own)
 }
 
 /// Mailboxes that were made by a program, for one mail or for none.
@@ -223,6 +332,14 @@ fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let fancy = field.value.chars().filter(|c| matches!(u32::from(*c), 0x1D400..=0x1D7FF)).count();
     if fancy >= FANCY_MIN {
         add(out, &signs::SUBJECT_FANCY_LETTERS, &field.value);
+    }
+    let behind = field.value.trim_end().rsplit_once(SUBJECT_GAP);
+    if behind.is_some_and(|(before, word)| {
+        let word = word.trim_matches(['[', ']']);
+        let is_mark = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        !before.trim().is_empty() && word.len() >= 2 && word.chars().all(is_mark)
+    }) {
+        add(out, &signs::SUBJECT_TAIL, &field.value);
     }
     let raw = field.raw_value.to_ascii_lowercase();
     let coded =

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use sekisho_core::config::DEFAULT_TEXT;
+use sekisho_core::scan::patterns::STARTER_RULES;
 
 use super::demo;
 use super::engine::Engine;
@@ -15,16 +16,6 @@ use crate::output;
 use crate::place::Place;
 use crate::publish;
 
-/// The starter rules, written at first start for the operator to edit.
-const STARTER_RULES: &[(&str, &str)] = &[
-    ("10-test.toml", include_str!("../../../../core/data/rules/10-test.toml")),
-    ("20-phishing-ja.toml", include_str!("../../../../core/data/rules/20-phishing-ja.toml")),
-    ("21-phishing-en.toml", include_str!("../../../../core/data/rules/21-phishing-en.toml")),
-    ("30-spam-ja.toml", include_str!("../../../../core/data/rules/30-spam-ja.toml")),
-    ("31-spam-en.toml", include_str!("../../../../core/data/rules/31-spam-en.toml")),
-    ("32-spam-topics.toml", include_str!("../../../../core/data/rules/32-spam-topics.toml")),
-    ("40-attachments.toml", include_str!("../../../../core/data/rules/40-attachments.toml")),
-];
 const DEMO_DOMAIN: &str = "demo.test";
 /// The demo domain as it is written at first start.
 const DOMAINS_TEXT: &str = include_str!("domains.toml");
@@ -198,7 +189,8 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
-        let written: Vec<&str> = super::STARTER_RULES.iter().map(|(name, _)| *name).collect();
+        let written: Vec<&str> =
+            sekisho_core::scan::patterns::STARTER_RULES.iter().map(|(name, _)| *name).collect();
         assert_eq!(written, files);
     }
 

@@ -51,6 +51,7 @@ mod run;
 mod sieve;
 mod simplify;
 pub mod sources;
+mod starter;
 #[cfg(test)]
 mod tests;
 mod tier;
@@ -65,6 +66,7 @@ pub use open::Patterns;
 pub use report::{BuildReport, Outcome, RuleReport};
 pub use run::{Excerpt, Scratch, Ungated};
 pub use sources::clamav::{HashSignature, hashes, ignored_names};
+pub use starter::STARTER_RULES;
 
 /// Octets that are scanned between two pauses.
 pub const SLICE_BYTES_MAX: usize = 64 * 1024;

@@ -20,7 +20,7 @@ pub(in crate::scan) const LINK_USERINFO: Sign = sign(
     "@の前に別のホスト名を見せるリンク",
 );
 pub(in crate::scan) const LINK_ADDRESS: Sign =
-    sign("LINK_ADDRESS", Phishing, 1_000, "A link to a numeric address", "IPアドレスへのリンク");
+    sign("LINK_ADDRESS", Phishing, 1_500, "A link to a numeric address", "IPアドレスへのリンク");
 pub(in crate::scan) const LINK_ADDRESS_DISGUISED: Sign = sign(
     "LINK_ADDRESS_DISGUISED",
     Phishing,

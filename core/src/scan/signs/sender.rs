@@ -132,14 +132,14 @@ pub(in crate::scan) const AUTHOR_IS_RECIPIENT: Sign = sign(
 pub(in crate::scan) const REPLY_TO_FREE_MAIL: Sign = sign(
     "REPLY_TO_FREE_MAIL",
     Bec,
-    1_200,
+    1_500,
     "Answers go to a free mailbox, the author has none",
     "返信先だけがフリーメール",
 );
 pub(in crate::scan) const REPLY_TO_OTHER_FREE_MAIL: Sign = sign(
     "REPLY_TO_OTHER_FREE_MAIL",
     Bec,
-    1_500,
+    2_000,
     "Answers go to another free mailbox than the author's",
     "返信先が差出人と別のフリーメール",
 );
@@ -185,7 +185,7 @@ pub(in crate::scan) const NO_MESSAGE_ID: Sign =
 pub(in crate::scan) const NO_TO: Sign =
     sign("NO_TO", Spam, 300, "Addressed to nobody", "宛先欄がない");
 pub(in crate::scan) const TO_UNDISCLOSED: Sign =
-    sign("TO_UNDISCLOSED", Spam, 400, "Addressed to undisclosed recipients", "宛先が非公開");
+    sign("TO_UNDISCLOSED", Spam, 600, "Addressed to undisclosed recipients", "宛先が非公開");
 pub(in crate::scan) const DATE_FUTURE: Sign = sign(
     "DATE_FUTURE",
     Spam,
@@ -203,23 +203,23 @@ pub(in crate::scan) const DATE_PAST: Sign = sign(
 pub(in crate::scan) const AUTHOR_NO_DOMAIN: Sign = sign(
     "AUTHOR_NO_DOMAIN",
     Spam,
-    2_500,
+    3_500,
     "Links or a page, and the author has no address on the internet",
     "リンク付きなのに差出人アドレスが存在し得ない形",
 );
 pub(in crate::scan) const AUTHOR_ADDRESS_SPACE: Sign = sign(
     "AUTHOR_ADDRESS_SPACE",
     Spam,
-    1_200,
+    2_000,
     "White space inside of the author's address",
     "差出人アドレスの中に空白",
 );
 pub(in crate::scan) const AUTHOR_NAME_TAIL: Sign = sign(
     "AUTHOR_NAME_TAIL",
     Spam,
-    1_500,
-    "The author's name ends in the middle of punctuation",
-    "差出人名の末尾に不自然な記号",
+    2_000,
+    "The author's name begins or ends in the middle of punctuation",
+    "差出人名の先頭か末尾に不自然な記号",
 );
 pub(in crate::scan) const AUTHOR_NUMBERED: Sign = sign(
     "AUTHOR_NUMBERED",
@@ -280,7 +280,69 @@ pub(in crate::scan) const NO_REVERSE_PATH: Sign = sign(
 pub(in crate::scan) const REPLY_TO_FREE_MAIL_HIDDEN: Sign = sign(
     "REPLY_TO_FREE_MAIL_HIDDEN",
     Spam,
-    1_000,
+    2_000,
     "Such a mail, and its recipients are hidden",
     "返信先がフリーメールで、宛先も隠されている",
+);
+pub(in crate::scan) const AUTHOR_IS_RECIPIENT_PAGE: Sign = sign(
+    "AUTHOR_IS_RECIPIENT_PAGE",
+    Spam,
+    1_500,
+    "A page in the reader's own name, unsigned, that leads elsewhere",
+    "受信者本人を名乗る署名のないHTMLメールで、リンクは別の場所に向かう",
+);
+pub(in crate::scan) const SUBJECT_HAS_MAILBOX: Sign = sign(
+    "SUBJECT_HAS_MAILBOX",
+    Spam,
+    600,
+    "The subject calls the reader by the name of his mailbox",
+    "件名が宛先のアドレス名で呼びかけている",
+);
+pub(in crate::scan) const SUBJECT_TAIL: Sign = sign(
+    "SUBJECT_TAIL",
+    Spam,
+    1_500,
+    "A word far behind the end of the subject",
+    "件名の末尾に大きく離れた語",
+);
+pub(in crate::scan) const SUBJECT_CAPITALS: Sign =
+    sign("SUBJECT_CAPITALS", Spam, 400, "A subject of capitals", "件名がすべて大文字");
+pub(in crate::scan) const FREE_MAIL_BULK: Sign = sign(
+    "FREE_MAIL_BULK",
+    Spam,
+    1_500,
+    "A free mailbox that tells how to unsubscribe",
+    "フリーメールからの一斉配信",
+);
+pub(in crate::scan) const MAILER_FORGED: Sign = sign(
+    "MAILER_FORGED",
+    Spam,
+    1_000,
+    "Says that a mailer wrote it which would have left its mark",
+    "名乗るメールソフトの痕跡がない",
+);
+pub(in crate::scan) const PRIORITY_HIGH: Sign = sign(
+    "PRIORITY_HIGH",
+    Spam,
+    500,
+    "Links or a page, and urgent by its own word",
+    "リンク付きで重要度が高いと自称するメール",
+);
+pub(in crate::scan) const AUTHOR_NAME_GAP: Sign =
+    sign("AUTHOR_NAME_GAP", Spam, 1_500, "Wide gaps in the author's name", "差出人名に大きな空白");
+pub(in crate::scan) const AUTHOR_NAME_EMOJI: Sign =
+    sign("AUTHOR_NAME_EMOJI", Spam, 700, "Pictures in the author's name", "差出人名に絵文字");
+pub(in crate::scan) const AUTHOR_SCRAMBLED: Sign = sign(
+    "AUTHOR_SCRAMBLED",
+    Spam,
+    1_000,
+    "A free mailbox of letters and digits by turns",
+    "英字と数字が入り混じったフリーメールのアドレス",
+);
+pub(in crate::scan) const FREE_MAIL_TO_NOBODY: Sign = sign(
+    "FREE_MAIL_TO_NOBODY",
+    Spam,
+    800,
+    "From a free mailbox, and its recipients are hidden",
+    "フリーメールから宛先を隠して送信",
 );

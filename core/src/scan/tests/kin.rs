@@ -183,3 +183,84 @@ fn fields_that_kits_and_scripts_leave() {
     let seen = look_whole(&view, &no_tables());
     assert!(seen.findings.iter().any(|found| &*found.rule == "REPLY_TO_FREE_MAIL_HIDDEN"));
 }
+
+/// Signs of mass mail of any decade: what it calls its reader, how its author and its subject are written.
+#[test]
+fn tm_08_mass_mail_is_told_by_how_it_is_written() {
+    let far = ["https://www.other-house.com/x"];
+    let named = "From: Blue Shop <news@blueshop-ltd.com>\r\nSubject: New in\r\n";
+    let subject = |subject: &str| named.replace("New in", subject);
+    let bulk = "Precedence: bulk\r\n";
+    // In the reader's own name.
+    let own = "From: taro@corp.example\r\nSubject: Report\r\n";
+    check(own, &far, &["AUTHOR_IS_RECIPIENT", "AUTHOR_IS_RECIPIENT_PAGE"], &[]);
+    for harmless in [
+        format!("{own}DKIM-Signature: v=1; d=corp.example; b=YQ==\r\n"),
+        own.replace("taro@", "hanako@"),
+    ] {
+        check(&harmless, &far, &[], &["AUTHOR_IS_RECIPIENT_PAGE"]);
+    }
+    check(own, &["https://files.corp.example/1"], &[], &["AUTHOR_IS_RECIPIENT_PAGE"]);
+    check(&subject("Taro, 80% off"), &far, &["SUBJECT_HAS_MAILBOX"], &[]);
+    check(&subject("Tarot, 80% off"), &far, &[], &["SUBJECT_HAS_MAILBOX"]);
+    // A mark that tells copies apart; capitals; urgency.
+    check(&subject("Lowest rates                 edhhnjt"), &far, &["SUBJECT_TAIL"], &[]);
+    for plain in ["Lowest rates", "Figures  of May", "Record broken        (w/pic)"] {
+        check(&subject(plain), &far, &[], &["SUBJECT_TAIL", "SUBJECT_CAPITALS"]);
+    }
+    check(&subject("LOWEST RATES TODAY"), &far, &["SUBJECT_CAPITALS"], &[]);
+    check(&format!("{named}X-Priority: 1 (Highest)\r\n"), &far, &["PRIORITY_HIGH"], &[]);
+    check(
+        &format!("{named}X-Priority: 3\r\nImportance: normal\r\n"),
+        &far,
+        &[],
+        &["PRIORITY_HIGH"],
+    );
+    // A mailer that is not the one it says.
+    let express = format!("{named}X-Mailer: Microsoft Outlook Express 6.00.2600.0000\r\n");
+    check(&express, &far, &["MAILER_FORGED"], &[]);
+    check(&format!("{express}X-MimeOLE: Produced By\r\n"), &far, &[], &["MAILER_FORGED"]);
+    check(&express.replace("Express 6", "Express Macintosh 6"), &far, &[], &["MAILER_FORGED"]);
+    // Bulk mail of a private mailbox.
+    let free = "From: Jo <jo@gmail.com>\r\nSubject: New in\r\n";
+    check(&format!("{free}{bulk}"), &far, &["FREE_MAIL_BULK"], &["LINKS_ELSEWHERE"]);
+    check(free, &far, &[], &["FREE_MAIL_BULK", "AUTHOR_SCRAMBLED"]);
+    check(&format!("{free}{bulk}"), &["https://mail.gmail.com/1"], &[], &["FREE_MAIL_BULK"]);
+    check(&free.replace("jo@", "we9boig3l9689@"), &far, &["AUTHOR_SCRAMBLED"], &[]);
+    check(&free.replace("jo@", "jo1984@"), &far, &[], &["AUTHOR_SCRAMBLED"]);
+    for (name, sign) in [
+        ("Blue      JF183", "AUTHOR_NAME_GAP"),
+        ("Blue \u{1F381} Shop", "AUTHOR_NAME_EMOJI"),
+        (".. Blue Shop", "AUTHOR_NAME_TAIL"),
+    ] {
+        check(&named.replace("Blue Shop", name), &far, &[sign], &[]);
+    }
+    for name in ["【公式】Blue", "★Blue★", "\"Blue\" Shop", "Blue  Shop"] {
+        let signs = ["AUTHOR_NAME_GAP", "AUTHOR_NAME_EMOJI", "AUTHOR_NAME_TAIL"];
+        check(&named.replace("Blue Shop", name), &far, &[], &signs);
+    }
+}
+
+#[test]
+fn a_report_of_a_mail_server_has_no_author_and_may_have_links() {
+    let report = "From: <>\r\nSubject: x\r\nTo: a@corp.example\r\n\r\nsee https://mx.example/1\r\n";
+    let signs = |raw: &str| {
+        let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+        let seen = look_whole(&view, &no_tables());
+        seen.findings.iter().any(|found| &*found.rule == "AUTHOR_NO_DOMAIN")
+    };
+    assert!(!signs(report) && signs(&report.replace("<>", "Facebook <>")));
+}
+
+#[test]
+fn tm_08_a_free_mailbox_that_hides_whom_it_writes_to() {
+    let found = |to: &str| {
+        let raw =
+            format!("From: Jo <jo@gmail.com>\r\nSubject: x\r\n{to}\r\nHello, how are you\r\n");
+        let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+        let seen = look_whole(&view, &no_tables());
+        seen.findings.iter().any(|found| &*found.rule == "FREE_MAIL_TO_NOBODY")
+    };
+    assert!(found("") && found("To: undisclosed-recipients:;\r\n"));
+    assert!(!found("To: taro@corp.example\r\n") && !found("Cc: taro@corp.example\r\n"));
+}
