@@ -282,6 +282,8 @@ pub struct Features {
     pub author: u32,
     /// Has Japanese text, or other text of Han characters.
     pub japanese: bool,
+    /// Has a DKIM-Signature field, whether it holds or not.
+    pub signed: bool,
 }
 
 impl Features {
@@ -303,8 +305,10 @@ impl Features {
             Reading::Shipped => text::Texts::of(view, SHIPPED_BYTES_MAX),
             Reading::Whole => text::Texts::of(view, text::TEXT_BYTES_MAX),
         };
-        if reading == Reading::Shipped && texts.is_japanese() {
-            return Self { list: Vec::new(), author: headers::author(view), japanese: true };
+        let signed = view.fields_named("dkim-signature").next().is_some();
+        let (author, japanese) = (headers::author(view), texts.is_japanese());
+        if reading == Reading::Shipped && japanese {
+            return Self { list: Vec::new(), author, japanese, signed };
         }
         let mut out = Gather::new(Vec::with_capacity(4096));
         gather(view, &texts, &mut out);
@@ -319,7 +323,7 @@ impl Features {
             let found = relations(view, &texts, &list, Vec::with_capacity(RELATIONS_MAX));
             add(&mut list, &found);
         }
-        Self { list, author: headers::author(view), japanese: texts.is_japanese() }
+        Self { list, author, japanese, signed }
     }
 
     /// Whether nothing was gathered.
@@ -345,7 +349,8 @@ impl From<Features> for String {
     fn from(features: Features) -> Self {
         let mut octets = Vec::with_capacity(8 + 4 * features.list.len());
         octets.extend_from_slice(&features.author.to_le_bytes());
-        octets.extend_from_slice(&u32::from(features.japanese).to_le_bytes());
+        let flags = u32::from(features.japanese) | u32::from(features.signed) << 1;
+        octets.extend_from_slice(&flags.to_le_bytes());
         for feature in &features.list {
             octets.extend_from_slice(&feature.to_le_bytes());
         }
@@ -369,7 +374,7 @@ impl TryFrom<String> for Features {
         if !rest.is_empty() || !sorted || !classed || list.len() > FEATURES_MAX {
             return Err(wrong);
         }
-        Ok(Self { list, author, japanese: flags & 1 == 1 })
+        Ok(Self { list, author, japanese: flags & 1 == 1, signed: flags & 2 == 2 })
     }
 }
 

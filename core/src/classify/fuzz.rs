@@ -20,7 +20,7 @@ pub fn fuzz_model(octets: &[u8]) -> usize {
     assert!(model.strongest(&named, 10).len() <= 10, "more words than asked for");
     let like = model.like(&Likeness::of(&list), 7);
     assert!(like.is_none_or(|like| like.percent <= 100), "more than the same");
-    let features = Features { list, author: 7, japanese: false };
+    let features = Features { list, author: 7, ..Features::default() };
     for models in [
         Models { domain: Some(model), ..Models::default() },
         Models { gateway: Some(model), base: Some(model), ..Models::default() },

@@ -142,6 +142,8 @@ fn the_shipped_model_alone_never_reaches_the_threshold_of_any_profile() {
         assert!(all < suspect, "{profile:?}: {all} of {suspect}");
     }
     assert!(said > 0, "it does say something about spam: {said}");
+    let signed = points(&Features { signed: true, ..view(&loud) }, &models);
+    assert!(signed < said, "less about what somebody signed: {signed} of {said}");
     // However low a domain sets its threshold.
     let all: i32 = findings(&view(&loud), &models, 500).iter().map(|one| one.points).sum();
     assert!(all < 500, "{all}");

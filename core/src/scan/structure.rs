@@ -336,7 +336,7 @@ fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let behind = field.value.trim_end().rsplit_once(SUBJECT_GAP);
     if behind.is_some_and(|(before, word)| {
         let word = word.trim_matches(['[', ']']);
-        let is_mark = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let is_mark = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
         !before.trim().is_empty() && word.len() >= 2 && word.chars().all(is_mark)
     }) {
         add(out, &signs::SUBJECT_TAIL, &field.value);
