@@ -369,7 +369,7 @@ impl TryFrom<String> for Features {
         let (author, flags) = numbers.next().zip(numbers.next()).ok_or(wrong)?;
         let list: Vec<u32> = numbers.collect();
         let sorted = list.is_sorted_by(|a, b| a < b);
-        // Those of before SEKIMDL2 have numbers of their own: a sample of them teaches nothing.
+        // Those of before `SEKIMDL2` have numbers of their own: a sample of them teaches nothing.
         let classed = list.iter().all(|feature| class(*feature) < CLASSES);
         if !rest.is_empty() || !sorted || !classed || list.len() > FEATURES_MAX {
             return Err(wrong);

@@ -5,7 +5,7 @@
 
 use super::likeness::Likeness;
 use super::model::{
-    CLASSES, EVIDENCE_ONE, LOUDNESS, Mark, RELATIONS, Slot, WEIGHT_ONE, class, write,
+    CLASSES, EVIDENCE_ONE, HEADER, LOUDNESS, Mark, RELATIONS, Slot, WEIGHT_ONE, class, write,
 };
 
 /// Features of one model: the most frequent ones.
@@ -91,7 +91,27 @@ pub fn fit(samples: &[Sample<'_>], options: FitOptions) -> Vec<u8> {
             likeness: Likeness::of(sample.features),
         })
         .collect();
-    write((spam, ham), scaled(bias.into(), WEIGHT_ONE).into(), &slots, &marks)
+    let usual = usual(&samples, &seen, options);
+    write((spam, ham), scaled(bias.into(), WEIGHT_ONE).into(), usual, &slots, &marks)
+}
+
+/// Thousandths of the header features of a usual sample (the median) that a model without that sample would know.
+fn usual(samples: &[&Sample<'_>], seen: &[Seen], options: FitOptions) -> u32 {
+    let others = |feature: &u32| {
+        let found = seen.binary_search_by_key(feature, |one| one.feature).ok();
+        let found = found.and_then(|at| seen.get(at));
+        found.is_some_and(|one| one.spam + one.ham > options.seen_min)
+    };
+    let mut shares: Vec<u32> = samples
+        .iter()
+        .map(|sample| {
+            let header = || sample.features.iter().filter(|feature| class(**feature) == HEADER);
+            let known = header().filter(|feature| others(feature)).count();
+            count(known * 1000 / header().count().max(1))
+        })
+        .collect();
+    shares.sort_unstable();
+    shares.get(shares.len() / 2).copied().unwrap_or(0)
 }
 
 fn count(length: usize) -> u32 {

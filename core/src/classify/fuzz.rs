@@ -10,13 +10,15 @@ use super::{Features, Likeness, Model, Models, findings};
 pub fn fuzz_model(octets: &[u8]) -> usize {
     let Some(model) = Model::open(octets) else { return 0 };
     // Its own features, so that they are found; they begin behind the head.
-    let (words, _) = octets.get(32..).unwrap_or_default().as_chunks::<8>();
+    let (words, _) = octets.get(40..).unwrap_or_default().as_chunks::<8>();
     let first = |slot: &[u8; 8]| slot.first_chunk::<4>().copied().map_or(0, u32::from_le_bytes);
     let mut list: Vec<u32> = words.iter().take(200).map(first).filter(|one| *one > 3).collect();
     list.sort_unstable();
     list.dedup();
     let named: Vec<(u32, String)> = list.iter().map(|one| (*one, one.to_string())).collect();
-    assert!(model.score(&list).abs() <= 1_000_000, "a score out of its bounds");
+    let said = model.say(&list);
+    assert!(said.score.abs() <= 1_000_000, "a score out of its bounds");
+    assert!((0..=1000).contains(&said.familiar), "more than wholly alike");
     assert!(model.strongest(&named, 10).len() <= 10, "more words than asked for");
     let like = model.like(&Likeness::of(&list), 7);
     assert!(like.is_none_or(|like| like.percent <= 100), "more than the same");

@@ -1,5 +1,7 @@
 //! What models say of one mail, as findings with points.
 
+use std::fmt::Write as _;
+
 use super::features::Features;
 use super::likeness::Likeness;
 use super::model::{Like, Model};
@@ -91,17 +93,20 @@ pub fn findings(
     let base_max = base_max.min(suspect_points.saturating_sub(1)).max(0);
     // It was made of English mail.
     let base = models.base.filter(|_| !features.japanese);
-    let mut sum = match base.map_or(0, |model| model.score(&features.list)) {
+    let mut sum = match base.map_or(0, |model| model.say(&features.list).score) {
         ..=BASE_HAM_SCORE => BASE_POINTS_MIN,
         score => points(score).clamp(0, base_max),
     };
     let mut who = if base.is_some() { "shipped model" } else { "no model" }.to_owned();
     for (model, name) in [(models.gateway, "gateway"), (models.domain, "domain")] {
         let Some(model) = model.filter(|model| voice(model) > 0) else { continue };
-        let voice = voice(&model);
-        let own = points(model.score(&features.list));
-        sum = (own * voice + sum * (1000 - voice)) / 1000;
+        let said = model.say(&features.list);
+        let voice = voice(&model) * said.familiar / 1000;
+        sum = (points(said.score) * voice + sum * (1000 - voice)) / 1000;
         who = format!("model of the {name}, {} spam and {} ham", model.spam, model.ham);
+        if said.familiar < 1000 {
+            let _ = write!(who, ", to {} % like them", said.familiar / 10);
+        }
     }
     if let Some(rule) = rule(sum) {
         let detail = format!("{who}; {} features", features.list.len());

@@ -29,7 +29,7 @@ pub use fit::{FitOptions, Sample, fit};
 pub use fuzz::{fuzz_features, fuzz_model};
 pub use judge::{Models, SAMPLES_FULL, findings};
 pub use likeness::Likeness;
-pub use model::{Like, Model};
+pub use model::{Like, Model, Said};
 
 use std::sync::LazyLock;
 

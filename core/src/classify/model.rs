@@ -2,21 +2,24 @@
 //!
 //! | octets | what |
 //! |---|---|
-//! | 0..8 | magic `SEKIMDL2` |
+//! | 0..8 | magic `SEKIMDL3` |
 //! | 8..16 | samples of spam, of ham |
 //! | 16..20 | bias of the logistic half, in 4,096ths |
 //! | 20..32 | slots, marks, bands: how many of each |
+//! | 32..36 | thousandths of a usual sample's header features that other samples have, too; 0: not known |
+//! | 36..40 | 0 |
 //! | then | slots of 8: feature, evidence (1,024ths), weight (4,096ths); empty ones are 0 |
 //! | then | marks of 136: label, author, likeness of one sample |
 //! | then | bands of 8, ascending: key, index of the mark |
 //!
-//! Numbers are little-endian. Slots are an open hash table of a power of two, probed linearly; at most six in
-//! ten are taken, so a feature that is not there costs about one line of the cache.
+//! Numbers are little-endian. Slots are an open hash table of a power of two, probed linearly from the place that the upper bits of
+//! a feature name; at most six in ten are taken, so a feature that is not there costs about one line of the cache, and the
+//! features of a mail, which are ascending, are looked up from one end of the table to the other.
 
 use super::likeness::{BANDS, BINS, Likeness};
 
-const MAGIC: &[u8; 8] = b"SEKIMDL2";
-const HEAD_BYTES: usize = 32;
+const MAGIC: &[u8; 8] = b"SEKIMDL3";
+const HEAD_BYTES: usize = 40;
 const SLOT_BYTES: usize = 8;
 const MARK_BYTES: usize = 8 + 2 * BINS;
 /// Samples with a band in common that are compared: many copies of one mail are one mail.
@@ -29,8 +32,18 @@ const HEARD_MIN: u16 = 415;
 const BAYES_SHARE: f64 = 0.02;
 const BAYES_BOUND: f64 = 10.0;
 
+/// How much of a mail's header features a model must know, in thousandths of what it knows of its own samples: from the
+/// first on it has a say, from the second on its whole. What mailers write tells one time and place from another, whatever
+/// the words.
+const FAMILIAR_MIN: i32 = 550;
+const FAMILIAR_FULL: i32 = 750;
+/// Header features from which on there is something to compare.
+const FAMILIAR_FEATURES_MIN: u32 = 20;
+
 /// Classes of features; see `Place::mark`.
 pub(super) const CLASSES: usize = 5;
+/// The class of what the header section has.
+pub(super) const HEADER: usize = 0;
 /// The class of relations.
 pub(super) const RELATIONS: usize = 4;
 /// How loud each class speaks, and learns. Relations are few, and each says more than a word: as loud as one of
@@ -73,9 +86,19 @@ pub struct Model<'m> {
     /// See `spam`.
     pub ham: u32,
     bias: i32,
+    usual: i32,
     slots: &'m [[u8; SLOT_BYTES]],
     marks: &'m [[u8; MARK_BYTES]],
     bands: &'m [[u8; SLOT_BYTES]],
+}
+
+/// What a model says of a mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// How much the mail looks like spam: thousandths of a natural logarithm of odds, 0 where nothing is known.
+    pub score: i32,
+    /// How much the mail is like those that the model was made of, whatever their label: thousandths.
+    pub familiar: i32,
 }
 
 /// A sample that is like a mail.
@@ -99,6 +122,7 @@ impl<'m> Model<'m> {
         let at = |index: usize| numbers.get(index).copied().map(u32::from_le_bytes);
         let (spam, ham, bias) = (at(0)?, at(1)?, at(2)?.cast_signed());
         let (slots, marks, bands) = (at(3)? as usize, at(4)? as usize, at(5)? as usize);
+        let usual = i32::try_from(at(6)?).ok().filter(|usual| *usual <= 1000)?;
         let (slot_octets, rest) = rest.split_at_checked(slots.checked_mul(SLOT_BYTES)?)?;
         let (mark_octets, band_octets) = rest.split_at_checked(marks.checked_mul(MARK_BYTES)?)?;
         let whole = band_octets.len() == bands.checked_mul(SLOT_BYTES)?;
@@ -108,7 +132,7 @@ impl<'m> Model<'m> {
         let (slots, _) = slot_octets.as_chunks();
         let (marks, _) = mark_octets.as_chunks();
         let (bands, _) = band_octets.as_chunks();
-        Some(Self { spam, ham, bias, slots, marks, bands })
+        Some(Self { spam, ham, bias, usual, slots, marks, bands })
     }
 
     /// The smaller of both numbers of samples.
@@ -120,7 +144,7 @@ impl<'m> Model<'m> {
     /// What is known of a feature.
     fn find(&self, feature: u32) -> Option<Slot> {
         let mask = self.slots.len() - 1;
-        let mut at = feature as usize & mask;
+        let mut at = place(feature, self.slots.len());
         for _ in 0..self.slots.len() {
             let slot = read_slot(self.slots.get(at)?);
             if slot.feature == feature {
@@ -134,10 +158,9 @@ impl<'m> Model<'m> {
         None
     }
 
-    /// How much the mail with `features` looks like spam: thousandths of a natural logarithm of odds, 0 where
-    /// nothing is known.
+    /// What it says of the mail with `features`.
     #[must_use]
-    pub fn score(&self, features: &[u32]) -> i32 {
+    pub fn say(&self, features: &[u32]) -> Said {
         let (mut sums, mut counts) = ([0_i64; CLASSES], [0_u32; CLASSES]);
         let mut heard: Vec<i16> = Vec::with_capacity(features.len());
         for slot in features.iter().filter_map(|feature| self.find(*feature)) {
@@ -150,8 +173,9 @@ impl<'m> Model<'m> {
                 heard.push(slot.evidence);
             }
         }
+        let familiar = self.familiar(features, counts);
         if counts == [0; CLASSES] {
-            return 0;
+            return Said { score: 0, familiar };
         }
         let logistic: f64 = sums
             .iter()
@@ -160,7 +184,20 @@ impl<'m> Model<'m> {
             .map(|((sum, count), loud)| loud * share(*sum, count))
             .sum();
         let bias = f64::from(self.bias) / WEIGHT_ONE;
-        thousandths(bias + logistic + BAYES_SHARE * bayes(&mut heard))
+        let score = thousandths(bias + logistic + BAYES_SHARE * bayes(&mut heard));
+        Said { score, familiar }
+    }
+
+    /// How much a mail is like the samples, by its header features: all of them, and those that are `known`.
+    fn familiar(&self, features: &[u32], known: [u32; CLASSES]) -> i32 {
+        let all = features.iter().filter(|feature| class(**feature) == HEADER).count();
+        let (all, known) = (u32::try_from(all).unwrap_or(u32::MAX), known.get(HEADER).copied());
+        if self.usual == 0 || all < FAMILIAR_FEATURES_MIN {
+            return 1000;
+        }
+        let share = i32::try_from(u64::from(known.unwrap_or(0)) * 1000 / u64::from(all));
+        let share = share.unwrap_or(0) * 1000 / self.usual;
+        ((share - FAMILIAR_MIN) * 1000 / (FAMILIAR_FULL - FAMILIAR_MIN)).clamp(0, 1000)
     }
 
     /// The strongest features of a mail for and against, with their share of the score in thousandths.
@@ -241,6 +278,12 @@ fn thousandths(value: f64) -> i32 {
     (value * 1000.0).clamp(-1.0e6, 1.0e6).round() as i32
 }
 
+/// Where a feature is looked for first.
+fn place(feature: u32, slots: usize) -> usize {
+    // A power of two, and at most 2^32 of them.
+    (u64::from(feature) * slots as u64 >> 32) as usize
+}
+
 fn read_slot(octets: &[u8; SLOT_BYTES]) -> Slot {
     let [a, b, c, d, e, f, g, h] = *octets;
     Slot {
@@ -262,14 +305,20 @@ fn read_mark(octets: &[u8; MARK_BYTES]) -> Mark {
     Mark { spam: at(0) == 1, author: at(1), likeness: Likeness::read(bins) }
 }
 
-/// Writes a model. `slots` in any order; each feature once.
-pub(super) fn write(samples: (u32, u32), bias: i32, slots: &[Slot], marks: &[Mark]) -> Vec<u8> {
+/// Writes a model. `slots` in any order; each feature once. `usual`: see [`self`].
+pub(super) fn write(
+    samples: (u32, u32),
+    bias: i32,
+    usual: u32,
+    slots: &[Slot],
+    marks: &[Mark],
+) -> Vec<u8> {
     let capacity = (slots.len() * 5 / 3 + 1).next_power_of_two();
     let mut table = vec![[0_u8; SLOT_BYTES]; capacity];
     let mut ordered: Vec<&Slot> = slots.iter().collect();
     ordered.sort_by_key(|slot| slot.feature);
     for slot in ordered {
-        let mut at = slot.feature as usize & (capacity - 1);
+        let mut at = place(slot.feature, capacity);
         while let Some(place) = table.get_mut(at) {
             if *place == [0; SLOT_BYTES] {
                 let [a, b, c, d] = slot.feature.to_le_bytes();
@@ -294,6 +343,8 @@ pub(super) fn write(samples: (u32, u32), bias: i32, slots: &[Slot], marks: &[Mar
         count(capacity),
         count(marks.len()),
         count(bands.len()),
+        usual,
+        0,
     ];
     out.extend(head.iter().flat_map(|number| number.to_le_bytes()));
     out.extend(table.iter().flatten());

@@ -221,7 +221,7 @@ fn features_cross_the_wire_unchanged_and_nothing_else_is_taken_for_them() {
 fn octets_that_are_no_model_are_none_and_cut_ones_neither() {
     let octets = model_of(&corpus(3));
     assert!(Model::open(&octets).is_some());
-    for end in [0, 7, 31, 32, octets.len() - 1] {
+    for end in [0, 7, 39, 40, octets.len() - 1] {
         assert!(Model::open(&octets[..end]).is_none(), "{end}");
     }
     let mut longer = octets.clone();
@@ -372,4 +372,39 @@ fn samples_of_another_numbering_are_none() {
     let text = |feature: u32| String::from(Features { list: vec![feature], ..Features::default() });
     assert_eq!(Features::try_from(text(8 + 4)).unwrap().list, [12]);
     Features::try_from(text(8 + 5)).unwrap_err();
+}
+
+/// A model that was taught the mail of one time and place has no say about mail that is written wholly otherwise, and its
+/// whole say about what is written as its samples are.
+#[test]
+fn a_model_speaks_of_what_is_like_its_samples() {
+    let text = |mailer: &str, number: u64, words: &str| {
+        view(&format!(
+            "From: A B <a{number}@list.example>\nTo: us@here.example\nSubject: {words}\n\
+             Message-ID: <{number}.x@list.example>\n{mailer}\n\n{words} {words} n{number}\n"
+        ))
+    };
+    let old = "X-Mailer: Pine 4.44\nMIME-Version: 1.0\nContent-Type: TEXT/PLAIN; charset=US-ASCII";
+    let new = "Feedback-ID: 4711:campaign:esp\nX-Entity-ID: Zq8==\nX-CSA-Complaints: csa@eco.example\n\
+        List-Unsubscribe-Post: List-Unsubscribe=One-Click\nX-SG-EID: u001.abcDEF\nMime-Version: 1.0\n\
+        Content-Type: text/html; charset=\"utf-8\"\nX-Job: 12345_6789\nX-Report-Abuse-To: abuse@esp.example";
+    let mut mails = Vec::new();
+    for number in 0..200 {
+        mails.push((true, text(old, number, "claim your prize winner")));
+        mails.push((false, text(old, number + 500, "agenda of the meeting")));
+    }
+    let octets = model_of(&mails);
+    let model = Model::open(&octets).unwrap();
+    let like = model.say(&text(old, 900, "claim your prize winner").list);
+    let unlike = model.say(&text(new, 901, "claim your prize winner").list);
+    assert_eq!(like.familiar, 1000);
+    assert!(unlike.familiar < 500 && unlike.score > 0, "{unlike:?}");
+    let models = Models { gateway: Some(model), ..Models::default() };
+    let said = |mail: &Features| findings(mail, &models, 3_000);
+    let (old, new) =
+        (text(old, 902, "claim your prize winner"), text(new, 903, "claim your prize winner"));
+    let points = |mail: &Features| said(mail).iter().map(|one| one.points).sum::<i32>();
+    assert!(points(&new) * 2 < points(&old), "{} and {}", points(&new), points(&old));
+    // A mail of hardly any fields gives nothing to compare.
+    assert_eq!(model.say(&view("\n\nclaim your prize winner\n").list).familiar, 1000);
 }
