@@ -280,8 +280,8 @@ fn thousandths(value: f64) -> i32 {
 
 /// Where a feature is looked for first.
 fn place(feature: u32, slots: usize) -> usize {
-    // A power of two, and at most 2^32 of them.
-    (u64::from(feature) * slots as u64 >> 32) as usize
+    // Below the number of slots, which is a power of two of at most 32 bits.
+    usize::try_from((u64::from(feature) * slots as u64) >> 32).unwrap_or(0)
 }
 
 fn read_slot(octets: &[u8; SLOT_BYTES]) -> Slot {
