@@ -18,6 +18,9 @@ const TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Times that a text names a brand that it speaks as.
 const MENTIONS_MIN: usize = 3;
 
+/// Letters of a word of a mailbox that can be a brand's name.
+const MAILBOX_CHARS_MIN: usize = 4;
+
 /// Points from which on a mail is bulk mail that may speak of brands: what it says in passing is no claim.
 const GRAY_POINTS: MilliPoints = 3_000;
 
@@ -162,6 +165,9 @@ pub(super) fn find(
     // `Harbor_Freight.Rewards` is read as words, too; `booking.com` is a name.
     let name = fold(&letter.called());
     let spaced = name.replace(['_', '.', '#', '*', '-'], " ");
+    if let Some(brand) = posed(&name).or_else(|| posed(&letter.subject)) {
+        add(out, &signs::AUTHOR_LETTERS_DISGUISED, brand);
+    }
     let named = [name, spaced].into_iter().find_map(|name| {
         // `'PayPal' via Group <group@lists.example>` says where it went through.
         let via = letter.list && name.contains(" via ");
@@ -318,6 +324,9 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     if known().is_cheap(domain) && known().brands_of(domain).is_empty() {
         add(out, &signs::AUTHOR_CHEAP_SUFFIX, domain);
     }
+    if let Some(brand) = mailbox_of(letter, tables) {
+        add(out, &signs::AUTHOR_MAILBOX_BRAND, &format!("{brand} by {domain}"));
+    }
     let restricted = is_restricted(psl::suffix_str(domain).unwrap_or_default());
     if !restricted && is_random(known_data::label_of(domain)) {
         add(out, &signs::AUTHOR_RANDOM, domain);
@@ -329,6 +338,62 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     if [domain, reply_to].iter().any(|one| letter::is_disposable(one, tables)) {
         add(out, &signs::AUTHOR_DISPOSABLE, domain);
     }
+}
+
+/// The brand that a word of the author's local-part is the name of, and that the domain does not belong to. Customers of a
+/// brand's platform write from mailboxes of their own, and lists and free mailboxes are anybody's.
+fn mailbox_of(letter: &Letter<'_, '_>, tables: &ScanTables<'_>) -> Option<&'static str> {
+    let address = &letter.authors.first()?.address;
+    let (local, domain) = address.rsplit_once('@')?;
+    if letter.list || letter.answer || letter::is_free(domain, tables) {
+        return None;
+    }
+    // `faq.mizuhobank.co.jp@..`; `anna.apple` is somebody's name.
+    let above = std::iter::successors(Some(local), |name| Some(name.split_once('.')?.1));
+    let whole =
+        above.filter(|name| name.contains('.')).filter_map(|name| known().is_brand_domain(name));
+    let words = local.split(|c: char| !c.is_ascii_alphabetic());
+    let named = words
+        .filter(|word| word.len() >= MAILBOX_CHARS_MIN)
+        .filter_map(|word| known().label(word))
+        .filter(|number| known().brand(*number).is_some_and(|brand| !brand.generic));
+    let own = known().brands_of(domain);
+    let number = whole.chain(named).next()?;
+    let brand = known().brand(number)?;
+    (!own.contains(&number) && !known().is(domain, HostKind::Click)).then(|| brand.name())
+}
+
+/// Kanji that pass for kana and strokes in a brand's name (力 for カ), undone; `None` if there are none beside kana.
+fn kana_undone(name: &str) -> Option<String> {
+    const PAIRS: [(char, char); 10] = [
+        ('力', 'カ'),
+        ('一', 'ー'),
+        ('二', 'ニ'),
+        ('口', 'ロ'),
+        ('八', 'ハ'),
+        ('工', 'エ'),
+        ('夕', 'タ'),
+        ('卜', 'ト'),
+        ('千', 'チ'),
+        ('才', 'オ'),
+    ];
+    let kana = |c: char| ('\u{30A1}'..='\u{30FC}').contains(&c);
+    if !name.chars().any(kana) || !name.contains(PAIRS.map(|(kanji, _)| kanji)) {
+        return None;
+    }
+    let plain = |c: char| PAIRS.iter().find(|(kanji, _)| *kanji == c).map_or(c, |(_, kana)| *kana);
+    Some(name.chars().map(plain).collect())
+}
+
+/// A name of more letters than the brand's own spelling shows once kanji that pass for kana are undone.
+fn posed(name: &str) -> Option<&'static str> {
+    let undone = kana_undone(name)?;
+    let plain: BrandIds = known().names_in(name).map(|(number, _)| number).collect();
+    let length = |text: &str| known().names_in(text).map(|(_, range)| range.len()).sum::<usize>();
+    let (number, _) = known()
+        .names_in(&undone)
+        .find(|(number, _)| !plain.contains(number) || length(&undone) > length(name))?;
+    known().brand(number).map(Brand::name)
 }
 
 #[cfg(test)]

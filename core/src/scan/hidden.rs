@@ -4,8 +4,10 @@
 //! Newsletters hide a preview line and whole blocks for small screens, so hidden text is a small sign by itself.
 
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::LazyLock;
 
 use ahash::AHashSet;
+use encoding_rs::{GBK, SHIFT_JIS};
 
 use super::finding::Finding;
 use super::letter::Letter;
@@ -21,6 +23,12 @@ const HIDDEN_MOST_LETTERS_MIN: usize = 600;
 const INVISIBLE_MIN: usize = 5;
 /// Words with letters of other scripts.
 const DISGUISED_MIN: usize = 2;
+/// Octets of a text whose scripts are told apart.
+const SCRIPTS_BYTES_MAX: usize = 8 * 1024;
+/// Kana of a text that is Japanese, and characters that only Chinese has in it: one may be somebody's name. A text in both
+/// languages has more of them than one for eight kana.
+const KANA_MIN: usize = 40;
+const SIMPLIFIED_MIN: usize = 2;
 /// Letters of a mail that is a picture.
 const PICTURE_LETTERS_MAX: usize = 60;
 /// Letters of comments that are many.
@@ -118,10 +126,44 @@ fn letters(text: &str, out: &mut Vec<Finding>) {
     if inside >= INVISIBLE_MIN {
         add(out, &signs::INVISIBLE_IN_WORDS, &format!("{inside} times"));
     }
+    let (kana, simplified) = scripts(text);
+    if kana >= KANA_MIN && simplified >= SIMPLIFIED_MIN && simplified * 8 <= kana {
+        add(out, &signs::TEXT_SIMPLIFIED, &format!("{simplified} of them"));
+    }
+    let head = text.get(..text.floor_char_boundary(SCRIPTS_BYTES_MAX)).unwrap_or(text);
+    let (kana, simplified) = scripts(head);
+    if kana >= KANA_MIN && simplified >= SIMPLIFIED_MIN && simplified * 8 <= kana {
+        add(out, &signs::TEXT_SIMPLIFIED, &format!("{simplified} of them"));
+    }
     let disguised = disguised_words(text);
     if disguised >= DISGUISED_MIN {
         add(out, &signs::LETTERS_DISGUISED, &format!("{disguised} words"));
     }
+}
+
+/// Han characters that are common in China (the first level of GB 2312) and that no Japanese charset has: one bit each.
+static SIMPLIFIED: LazyLock<Vec<bool>> = LazyLock::new(|| {
+    let only_chinese = |code: u32| {
+        let Some(c) = char::from_u32(code) else { return false };
+        let mut octets = [0; 4];
+        let text = c.encode_utf8(&mut octets);
+        let (chinese, _, unknown) = GBK.encode(text);
+        let common = matches!(*chinese, [0xB0..=0xD7, 0xA1..=0xFE]) && !unknown;
+        common && SHIFT_JIS.encode(text).2
+    };
+    HAN.map(only_chinese).collect()
+});
+const HAN: std::ops::RangeInclusive<u32> = 0x4E00..=0x9FFF;
+
+/// Kana of a text, and its characters that only Chinese has.
+fn scripts(text: &str) -> (usize, usize) {
+    let (mut kana, mut simplified) = (0, 0);
+    for code in text.chars().map(u32::from) {
+        kana += usize::from(matches!(code, 0x3041..=0x30FE));
+        let known = HAN.contains(&code).then(|| SIMPLIFIED.get((code - HAN.start()) as usize));
+        simplified += usize::from(known.flatten() == Some(&true));
+    }
+    (kana, simplified)
 }
 
 /// Scripts in which nothing invisible belongs between two letters. (It does in Persian, in Indian scripts, in Thai, and

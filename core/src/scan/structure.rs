@@ -220,7 +220,11 @@ fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
     let called = author.name.to_lowercase();
     let named =
         called.trim() == local && local.len() >= LOCAL_BYTES_MIN || called.contains(&**recipient);
-    if named && own != organisation(author.domain()) {
+    let elsewhere = own != organisation(author.domain());
+    if elsewhere && !named && own.contains('.') && called.contains(own) {
+        add(out, &signs::AUTHOR_NAME_HAS_OWN_DOMAIN, &author.name);
+    }
+    if named && elsewhere {
         add(out, &signs::AUTHOR_NAME_IS_RECIPIENT, &author.name);
     }
     if letter.subject.starts_with("re:") {
@@ -376,7 +380,9 @@ fn dates(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let Some((written, received)) = letter.field("date").and_then(seconds).zip(received) else {
         return;
     };
-    if written > received + DAY_SECONDS {
+    if written > received + 300 * DAY_SECONDS {
+        add(out, &signs::DATE_FAR, letter.field("date").unwrap_or_default());
+    } else if written > received + DAY_SECONDS {
         add(out, &signs::DATE_FUTURE, letter.field("date").unwrap_or_default());
     } else if written < received - 7 * DAY_SECONDS {
         add(out, &signs::DATE_PAST, letter.field("date").unwrap_or_default());

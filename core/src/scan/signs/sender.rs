@@ -346,3 +346,24 @@ pub(in crate::scan) const FREE_MAIL_TO_NOBODY: Sign = sign(
     "From a free mailbox, and its recipients are hidden",
     "フリーメールから宛先を隠して送信",
 );
+pub(in crate::scan) const AUTHOR_MAILBOX_BRAND: Sign = sign(
+    "AUTHOR_MAILBOX_BRAND",
+    Phishing,
+    2_000,
+    "The author's mailbox bears a brand's name, its domain is another's",
+    "差出人アドレスの@より前に有名企業の名、ドメインは無関係",
+);
+pub(in crate::scan) const AUTHOR_NAME_HAS_OWN_DOMAIN: Sign = sign(
+    "AUTHOR_NAME_HAS_OWN_DOMAIN",
+    Phishing,
+    1_500,
+    "The author, somebody else, calls himself by the recipient's domain",
+    "別人の差出人名が宛先のドメインを名乗る",
+);
+pub(in crate::scan) const DATE_FAR: Sign = sign(
+    "DATE_FAR",
+    Spam,
+    2_000,
+    "Dated almost a year or more after it was received",
+    "受信より1年近く以上先の日付",
+);

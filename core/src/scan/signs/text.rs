@@ -26,6 +26,13 @@ pub(in crate::scan) const LETTERS_DISGUISED: Sign = sign(
     "Letters of other scripts inside of words",
     "単語の中に他の文字体系の似た文字",
 );
+pub(in crate::scan) const TEXT_SIMPLIFIED: Sign = sign(
+    "TEXT_SIMPLIFIED",
+    Phishing,
+    1_200,
+    "Some characters of simplified Chinese in a Japanese text",
+    "日本語の文に中国の簡体字が混じる",
+);
 pub(in crate::scan) const PICTURE_ONLY: Sign = sign(
     "PICTURE_ONLY",
     Spam,

@@ -13,6 +13,7 @@ mod archives;
 mod compound;
 mod cut;
 mod holes;
+mod japanese;
 mod kin;
 mod known;
 mod mime;

@@ -1,0 +1,103 @@
+//! Signs of phishing against readers of Japanese, on mails of our own. TM-08, issue 4 section 2.
+
+use super::*;
+
+/// Built-in signs of a mail with this author and these words.
+fn signs_of(from: &str, subject: &str, text: &str) -> Vec<String> {
+    let coded = |text: &str| {
+        let base64 = base64_simd::STANDARD.encode_to_string(text);
+        if text.is_ascii() { text.to_owned() } else { format!("=?utf-8?B?{base64}?=") }
+    };
+    let (name, address) = from.rsplit_once(' ').unwrap_or(("", from));
+    let raw = format!(
+        "Received: from a.example by b.example; Fri, 27 Nov 2026 10:00:00 +0900\r\n\
+         From: {} {address}\r\nTo: taro@corp.example.jp\r\nSubject: {}\r\nDate: Fri, 27 Nov 2026 10:00:00 +0900\r\n\
+         Message-ID: <1@x.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
+         <p>{text}</p><a href=\"https://www.other-house.com/x\">こちら</a>\r\n",
+        coded(name),
+        coded(subject),
+    );
+    found_in(&raw)
+}
+
+fn found_in(raw: &str) -> Vec<String> {
+    let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+    let seen = look_whole(&view, &no_tables());
+    seen.findings.iter().map(|finding| finding.rule.to_string()).collect()
+}
+
+fn has(found: &[String], sign: &str) -> bool {
+    found.iter().any(|rule| rule == sign)
+}
+
+#[test]
+fn a_mailbox_named_after_a_brand_belongs_to_it_or_is_a_sign() {
+    let found = |from: &str| has(&signs_of(from, "お知らせ", "本文"), "AUTHOR_MAILBOX_BRAND");
+    for from in [
+        "お知らせ <Rakuten.card-dbv1@news.other-house.com>",
+        "お知らせ <paypay-info-b0uTV@other-house.co.jp>",
+        "お知らせ <faq.mizuhobank.co.jp@other-house.cn>",
+        "<American.mercari-qptcf883@apps.other-house.jp>",
+    ] {
+        assert!(found(from), "{from}");
+    }
+    for from in [
+        "お知らせ <rakuten@mail.rakuten.co.jp>",
+        "お知らせ <info@other-house.com>",
+        // A word that is somebody's name, too; anybody's mailbox; a service for newsletters.
+        "Anna Apple <anna.apple@other-house.com>",
+        "<mercari.fan@gmail.com>",
+        "<rakuten@em.sendgrid.net>",
+    ] {
+        assert!(!found(from), "{from}");
+    }
+}
+
+#[test]
+fn kanji_that_pass_for_kana_in_the_name_of_a_brand() {
+    let found = |name: &str, subject: &str| {
+        let from = format!("{name} <a@other-house.com>");
+        has(&signs_of(&from, subject, "本文"), "AUTHOR_LETTERS_DISGUISED")
+    };
+    assert!(found("三井住友力一ド", "お知らせ") && found("エポス力ード", "お知らせ"));
+    assert!(found("お客様窓口", "【メル力リ】お支払いについて"));
+    for name in ["三井住友カード", "一口馬主クラブ", "八工大カーネル会", "山田二郎"]
+    {
+        assert!(!found(name, "ご入力のお願い (カード)"), "{name}");
+    }
+}
+
+#[test]
+fn an_author_in_the_name_of_the_recipients_domain() {
+    let found = |from: &str| has(&signs_of(from, "x", "本文"), "AUTHOR_NAME_HAS_OWN_DOMAIN");
+    assert!(found("corp.example.jp サポート <mailer-daemon@fheuo.com>"));
+    assert!(
+        !found("corp.example.jp サポート <a@corp.example.jp>") && !found("サポート <a@fheuo.com>")
+    );
+}
+
+#[test]
+fn some_simplified_chinese_in_a_japanese_text() {
+    let found = |text: &str| has(&signs_of("A <a@other-house.com>", "x", text), "TEXT_SIMPLIFIED");
+    let japanese = "いつもご利用いただきありがとうございます。お客さまのアカウントについてお知らせいたします。\
+        下記のリンクからお手続きくださいますようお願い申し上げます。";
+    assert!(!found(japanese));
+    assert!(found(&format!("{japanese}请ご确认ください。")));
+    // One is somebody's name; a text in both languages has many.
+    assert!(!found(&format!("{japanese}担当: 刘")));
+    let chinese =
+        "亲爱的客户，感谢您一直以来的支持。请点击以下链接确认您的账户信息，谢谢。".repeat(3);
+    assert!(!found(&format!("{japanese}{chinese}")));
+}
+
+#[test]
+fn a_date_of_decades_ahead() {
+    let mail = |year: u32| {
+        format!(
+            "Received: from a.example by b.example; Fri, 27 Nov 2026 10:00:00 +0900\r\nFrom: A <a@b.example>\r\n\
+             Subject: x\r\nDate: Mon, 27 Nov {year} 10:00:00 +0900\r\n\r\nx\r\n"
+        )
+    };
+    assert!(has(&found_in(&mail(2062)), "DATE_FAR") && !has(&found_in(&mail(2062)), "DATE_FUTURE"));
+    assert!(!has(&found_in(&mail(2026)), "DATE_FAR"));
+}
