@@ -161,6 +161,9 @@ pub(super) fn find(
     out: &mut Vec<Finding>,
 ) {
     author(letter, tables, out);
+    if let Some(brand) = mailbox_of(letter, links, tables) {
+        add(out, &signs::AUTHOR_MAILBOX_BRAND, &format!("{brand} by {}", letter.domain()));
+    }
     let domain = letter.domain();
     // `Harbor_Freight.Rewards` is read as words, too; `booking.com` is a name.
     let name = fold(&letter.called());
@@ -324,9 +327,6 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     if known().is_cheap(domain) && known().brands_of(domain).is_empty() {
         add(out, &signs::AUTHOR_CHEAP_SUFFIX, domain);
     }
-    if let Some(brand) = mailbox_of(letter, tables) {
-        add(out, &signs::AUTHOR_MAILBOX_BRAND, &format!("{brand} by {domain}"));
-    }
     let restricted = is_restricted(psl::suffix_str(domain).unwrap_or_default());
     if !restricted && is_random(known_data::label_of(domain)) {
         add(out, &signs::AUTHOR_RANDOM, domain);
@@ -340,12 +340,21 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     }
 }
 
-/// The brand that a word of the author's local-part is the name of, and that the domain does not belong to. Customers of a
-/// brand's platform write from mailboxes of their own, and lists and free mailboxes are anybody's.
-fn mailbox_of(letter: &Letter<'_, '_>, tables: &ScanTables<'_>) -> Option<&'static str> {
+/// The brand that a word of the author's local-part is the name of, and that the domain does not belong to. A site's own
+/// programs write so, too (`wordpress@..`), and lead to the site; lists and free mailboxes are anybody's.
+fn mailbox_of(
+    letter: &Letter<'_, '_>,
+    links: &Links,
+    tables: &ScanTables<'_>,
+) -> Option<&'static str> {
     let address = &letter.authors.first()?.address;
     let (local, domain) = address.rsplit_once('@')?;
-    if letter.list || letter.answer || letter::is_free(domain, tables) {
+    let house = letter::organisation(domain);
+    let leads_home = links.clicks.iter().any(|host| letter::organisation(host) == house);
+    if links.clickable == 0 || leads_home || letter.list || letter.answer {
+        return None;
+    }
+    if letter::is_free(domain, tables) {
         return None;
     }
     // `faq.mizuhobank.co.jp@..`; `anna.apple` is somebody's name.

@@ -220,11 +220,7 @@ fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
     let called = author.name.to_lowercase();
     let named =
         called.trim() == local && local.len() >= LOCAL_BYTES_MIN || called.contains(&**recipient);
-    let elsewhere = own != organisation(author.domain());
-    if elsewhere && !named && own.contains('.') && called.contains(own) {
-        add(out, &signs::AUTHOR_NAME_HAS_OWN_DOMAIN, &author.name);
-    }
-    if named && elsewhere {
+    if named && own != organisation(author.domain()) {
         add(out, &signs::AUTHOR_NAME_IS_RECIPIENT, &author.name);
     }
     if letter.subject.starts_with("re:") {

@@ -353,13 +353,6 @@ pub(in crate::scan) const AUTHOR_MAILBOX_BRAND: Sign = sign(
     "The author's mailbox bears a brand's name, its domain is another's",
     "差出人アドレスの@より前に有名企業の名、ドメインは無関係",
 );
-pub(in crate::scan) const AUTHOR_NAME_HAS_OWN_DOMAIN: Sign = sign(
-    "AUTHOR_NAME_HAS_OWN_DOMAIN",
-    Phishing,
-    1_500,
-    "The author, somebody else, calls himself by the recipient's domain",
-    "別人の差出人名が宛先のドメインを名乗る",
-);
 pub(in crate::scan) const DATE_FAR: Sign = sign(
     "DATE_FAR",
     Spam,
