@@ -2,8 +2,7 @@
 //! `core/data/brands.toml`, read once.
 //!
 //! Lists of the operator (tables of kind `urls`) come on top, through [`super::ScanTables`].
-//! Memory: 10 MB for the process, nearly all of it the automaton of names; nothing here grows. A smaller kind of automaton (0.4 MB) takes
-//! twice as long for a text, also with cold caches.
+//! Memory: below 2 MB for the process; nothing here grows.
 
 use std::sync::LazyLock;
 
@@ -11,6 +10,8 @@ use ahash::{AHashMap, AHashSet};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 use smallvec::SmallVec;
+
+use super::named::Names;
 
 /// Letters of a label below which it is too short to be told from others by one letter.
 const NEAR_CHARS_MIN: usize = 6;
@@ -97,9 +98,8 @@ pub(super) struct Known {
     hosts: AHashMap<Box<str>, u8>,
     cheap_suffix: AHashSet<Box<str>>,
     brands: Vec<Brand>,
-    /// Finds names in text; the pattern's number leads to the brand.
-    names: AhoCorasick,
-    name_brands: Vec<u16>,
+    /// Finds names in text.
+    names: Names,
     domains: AHashMap<Box<str>, BrandIds>,
     /// Labels that a brand is known by (`amazon`).
     labels: AHashMap<Box<str>, u16>,
@@ -156,13 +156,12 @@ impl Known {
                 *hosts.entry(name).or_default() |= kind.bit();
             }
         }
-        let (mut names, mut name_brands) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
         let mut known = Self {
             hosts,
             cheap_suffix: file.cheap_suffix.into_iter().collect(),
             brands: Vec::new(),
-            names: empty_names(),
-            name_brands: Vec::new(),
+            names: Names::new(Vec::new()),
             domains: AHashMap::new(),
             labels: AHashMap::new(),
             skeletons: AHashMap::new(),
@@ -174,8 +173,7 @@ impl Known {
         for (number, brand) in brands.iter().enumerate() {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             for name in &brand.names {
-                names.push(name.clone());
-                name_brands.push(number);
+                names.push((name.clone(), number));
             }
             for domain in &brand.domains {
                 known.domains.entry(domain.clone()).or_default().push(number);
@@ -189,9 +187,8 @@ impl Known {
                 known.long_brands.push(*number);
             }
         }
-        known.names = finder(&names);
+        known.names = Names::new(names);
         known.long = finder(&long);
-        known.name_brands = name_brands;
         known.brands = brands;
         known
     }
@@ -261,17 +258,7 @@ impl Known {
         &'s self,
         text: &'s str,
     ) -> impl Iterator<Item = (u16, std::ops::Range<usize>)> + 's {
-        let is_word = |c: char| c.is_ascii_alphanumeric();
-        self.names.find_iter(text).filter_map(move |found| {
-            let range = found.range();
-            let name = text.get(range.clone())?;
-            let before = text.get(..range.start)?.chars().next_back();
-            let after = text.get(range.end..)?.chars().next();
-            let joined = name.starts_with(is_word) && before.is_some_and(is_word)
-                || name.ends_with(is_word) && after.is_some_and(is_word);
-            let number = *self.name_brands.get(found.pattern().as_usize())?;
-            (!joined).then_some((number, range))
-        })
+        self.names.find_in(text)
     }
 
     /// The brand whose label this is.
@@ -428,13 +415,13 @@ fn one_off(left: &str, right: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Octets of both automata.
-    const TABLES_BYTES_MAX: usize = 16 << 20;
+    /// Octets of the automaton.
+    const TABLES_BYTES_MAX: usize = 2 << 20;
 
     #[test]
     fn our_own_data_is_whole() {
         assert!(known().brands.len() >= 150, "{}", known().brands.len());
-        let tables = known().names.memory_usage() + known().long.memory_usage();
+        let tables = known().long.memory_usage();
         assert!(tables < TABLES_BYTES_MAX, "{tables}");
         for brand in &known().brands {
             assert!(!brand.names.is_empty() && !brand.domains.is_empty(), "{brand:?}");

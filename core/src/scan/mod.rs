@@ -27,6 +27,7 @@ mod kin;
 mod known;
 mod letter;
 mod links;
+mod named;
 mod names;
 mod ole;
 mod passwords;
