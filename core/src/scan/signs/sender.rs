@@ -139,7 +139,7 @@ pub(in crate::scan) const REPLY_TO_FREE_MAIL: Sign = sign(
 pub(in crate::scan) const REPLY_TO_OTHER_FREE_MAIL: Sign = sign(
     "REPLY_TO_OTHER_FREE_MAIL",
     Bec,
-    2_000,
+    2_500,
     "Answers go to another free mailbox than the author's",
     "返信先が差出人と別のフリーメール",
 );
@@ -203,7 +203,7 @@ pub(in crate::scan) const DATE_PAST: Sign = sign(
 pub(in crate::scan) const AUTHOR_NO_DOMAIN: Sign = sign(
     "AUTHOR_NO_DOMAIN",
     Spam,
-    3_500,
+    4_000,
     "Links or a page, and the author has no address on the internet",
     "リンク付きなのに差出人アドレスが存在し得ない形",
 );
@@ -280,7 +280,7 @@ pub(in crate::scan) const NO_REVERSE_PATH: Sign = sign(
 pub(in crate::scan) const REPLY_TO_FREE_MAIL_HIDDEN: Sign = sign(
     "REPLY_TO_FREE_MAIL_HIDDEN",
     Spam,
-    2_000,
+    2_300,
     "Such a mail, and its recipients are hidden",
     "返信先がフリーメールで、宛先も隠されている",
 );
@@ -342,7 +342,7 @@ pub(in crate::scan) const AUTHOR_SCRAMBLED: Sign = sign(
 pub(in crate::scan) const FREE_MAIL_TO_NOBODY: Sign = sign(
     "FREE_MAIL_TO_NOBODY",
     Spam,
-    800,
+    1_000,
     "From a free mailbox, and its recipients are hidden",
     "フリーメールから宛先を隠して送信",
 );
