@@ -282,7 +282,7 @@ pub struct Features {
     pub author: u32,
     /// Has Japanese text, or other text of Han characters.
     pub japanese: bool,
-    /// Has a DKIM-Signature field, whether it holds or not.
+    /// Has a DKIM-Signature with all that one needs, whether it holds or not.
     pub signed: bool,
 }
 
@@ -305,7 +305,7 @@ impl Features {
             Reading::Shipped => text::Texts::of(view, SHIPPED_BYTES_MAX),
             Reading::Whole => text::Texts::of(view, text::TEXT_BYTES_MAX),
         };
-        let signed = view.fields_named("dkim-signature").next().is_some();
+        let signed = view.signers().next().is_some();
         let (author, japanese) = (headers::author(view), texts.is_japanese());
         if reading == Reading::Shipped && japanese {
             return Self { list: Vec::new(), author, japanese, signed };

@@ -27,7 +27,7 @@ pub fn fuzz_model(octets: &[u8]) -> usize {
         Models { domain: Some(model), ..Models::default() },
         Models { gateway: Some(model), base: Some(model), ..Models::default() },
     ] {
-        let _ = models.loudest();
+        let _ = models.loudest(&features.list);
         for found in findings(&features, &models, 5_000) {
             assert!(found.points.abs() <= 100_000, "points out of their bounds");
         }

@@ -122,6 +122,20 @@ impl<'m> View<'m> {
         self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name))
     }
 
+    /// Domains (`d=`) of the DKIM-Signature fields that have what a signature needs (RFC 6376, section 3.5). Whether they
+    /// hold is checked elsewhere.
+    pub fn signers(&self) -> impl Iterator<Item = &str> {
+        self.fields_named("dkim-signature").filter_map(|field| {
+            let tag = |name: &str| {
+                let mut tags = field.value.split(';').filter_map(|tag| tag.split_once('='));
+                let found = tags.find(|(tag, _)| tag.trim() == name);
+                found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+            };
+            let whole = ["b", "bh", "s"].iter().all(|name| tag(name).is_some());
+            tag("d").filter(|_| whole)
+        })
+    }
+
     /// SpamAssassin's text for `body` rules: the Subject, then the rendered text parts as
     /// paragraphs; white space collapsed; each unit is one paragraph (at most 2,048 characters)
     /// and is matched by itself.

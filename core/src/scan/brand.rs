@@ -166,10 +166,13 @@ pub(super) fn find(
     }
     let domain = letter.domain();
     // `Harbor_Freight.Rewards` is read as words, too; `booking.com` is a name.
-    let name = fold(&letter.called());
+    let name = fold(&letter.called);
     let spaced = name.replace(['_', '.', '#', '*', '-'], " ");
-    if let Some(brand) = posed(&name).or_else(|| posed(&letter.subject)) {
+    if let Some(brand) = posed(&name) {
         add(out, &signs::AUTHOR_LETTERS_DISGUISED, brand);
+    }
+    if let Some(brand) = posed(&letter.subject) {
+        add(out, &signs::SUBJECT_LETTERS_DISGUISED, brand);
     }
     let named = [name, spaced].into_iter().find_map(|name| {
         // `'PayPal' via Group <group@lists.example>` says where it went through.
@@ -226,11 +229,13 @@ pub(super) fn find(
 /// that address.
 pub(super) fn is_unsigned(letter: &Letter<'_, '_>, links: &Links) -> bool {
     let brands = known().brands_of(letter.domain());
+    if brands.is_empty() || links.clickable == 0 || letter.list || letter.answer {
+        return false;
+    }
     // Below the names of states are as many houses as below any other suffix.
     let suffix = psl::suffix_str(letter.domain()).unwrap_or_default();
     let state = ["gov", "gouv", "gob", "go.jp", "gc.ca"].iter().any(|of| suffix.contains(of));
-    let anybodys = state || known().is(letter.domain(), HostKind::FreeMail);
-    if brands.is_empty() || anybodys || links.clickable == 0 || letter.list || letter.answer {
+    if state || known().is(letter.domain(), HostKind::FreeMail) {
         return false;
     }
     let leads = |host: &str| belongs(host, &brands) || known().is(host, HostKind::Click);
@@ -340,8 +345,10 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     }
 }
 
-/// The brand that a word of the author's local-part is the name of, and that the domain does not belong to. A site's own
-/// programs write so, too (`wordpress@..`), and lead to the site; lists and free mailboxes are anybody's.
+/// The brand whose domain or name the author's local-part is, and that the domain does not belong to
+/// (`faq.mizuhobank.co.jp@..`, `amazon-info7@..`). A site's own programs write so, too (`wordpress@..`), and so does the
+/// mailbox that a house has for its dealings with the brand: both lead to who they are of. Lists and free mailboxes are
+/// anybody's.
 fn mailbox_of(
     letter: &Letter<'_, '_>,
     links: &Links,
@@ -349,27 +356,45 @@ fn mailbox_of(
 ) -> Option<&'static str> {
     let address = &letter.authors.first()?.address;
     let (local, domain) = address.rsplit_once('@')?;
+    if links.clickable == 0 || letter.list || letter.answer {
+        return None;
+    }
+    let number = domain_in(local).or_else(|| name_in(local))?;
+    if known().brands_of(domain).contains(&number) || known().is(domain, HostKind::Click) {
+        return None;
+    }
     let house = letter::organisation(domain);
-    let leads_home = links.clicks.iter().any(|host| letter::organisation(host) == house);
-    if links.clickable == 0 || leads_home || letter.list || letter.answer {
+    let own = |host: &str| {
+        letter::organisation(host) == house || known().brands_of(host).contains(&number)
+    };
+    if letter::is_free(domain, tables) || links.clicks.iter().any(|host| own(host)) {
         return None;
     }
-    if letter::is_free(domain, tables) {
-        return None;
-    }
-    // `faq.mizuhobank.co.jp@..`; `anna.apple` is somebody's name.
+    known().brand(number).map(Brand::name)
+}
+
+/// The brand that a domain at the end of a local-part belongs to.
+fn domain_in(local: &str) -> Option<u16> {
     let above = std::iter::successors(Some(local), |name| Some(name.split_once('.')?.1));
-    let whole =
-        above.filter(|name| name.contains('.')).filter_map(|name| known().is_brand_domain(name));
-    let words = local.split(|c: char| !c.is_ascii_alphabetic());
-    let named = words
-        .filter(|word| word.len() >= MAILBOX_CHARS_MIN)
-        .filter_map(|word| known().label(word))
-        .filter(|number| known().brand(*number).is_some_and(|brand| !brand.generic));
-    let own = known().brands_of(domain);
-    let number = whole.chain(named).next()?;
-    let brand = known().brand(number)?;
-    (!own.contains(&number) && !known().is(domain, HostKind::Click)).then(|| brand.name())
+    above.filter(|name| name.contains('.')).find_map(|name| known().is_brand_domain(name))
+}
+
+/// The brand that a local-part is named after: it is numbered, or nothing else is left of it but words such as "support".
+/// `anna.apple` is somebody's name.
+fn name_in(local: &str) -> Option<u16> {
+    let numbered = local.contains(|c: char| c.is_ascii_digit());
+    let mut found = None;
+    for word in local.split(|c: char| !c.is_ascii_alphabetic()) {
+        let whole = |(_, range): &(u16, std::ops::Range<usize>)| range.len() == word.len();
+        let named = known().names_in(word).find(whole).map(|(number, _)| number);
+        let named = named.filter(|_| word.len() >= MAILBOX_CHARS_MIN);
+        match named.filter(|number| known().brand(*number).is_some_and(|brand| !brand.generic)) {
+            Some(number) => found = found.or(Some(number)),
+            None if numbered || word.len() < MAILBOX_CHARS_MIN || WORDS.contains(&word) => {}
+            None => return None,
+        }
+    }
+    found
 }
 
 /// Kanji that pass for kana and strokes in a brand's name (力 for カ), undone; `None` if there are none beside kana.
@@ -394,14 +419,18 @@ fn kana_undone(name: &str) -> Option<String> {
     Some(name.chars().map(plain).collect())
 }
 
-/// A name of more letters than the brand's own spelling shows once kanji that pass for kana are undone.
+/// The brand whose name `name` (folded) shows once kanji that pass for kana are undone. A name that begins with such a one
+/// begins a word: `施工ポスター` does not show `エポス`.
 fn posed(name: &str) -> Option<&'static str> {
     let undone = kana_undone(name)?;
-    let plain: BrandIds = known().names_in(name).map(|(number, _)| number).collect();
-    let length = |text: &str| known().names_in(text).map(|(_, range)| range.len()).sum::<usize>();
-    let (number, _) = known()
-        .names_in(&undone)
-        .find(|(number, _)| !plain.contains(number) || length(&undone) > length(name))?;
+    // Kanji and kana are of three octets each, so places are the same in both.
+    let (number, _) = known().names_in(&undone).find(|(_, range)| {
+        let written = name.get(range.clone()).unwrap_or_default();
+        let shown = undone.get(range.clone()).unwrap_or_default();
+        let inside = written.chars().next() == shown.chars().next();
+        let before = name.get(..range.start).and_then(|before| before.chars().next_back());
+        written != shown && (inside || !before.is_some_and(char::is_alphabetic))
+    })?;
     known().brand(number).map(Brand::name)
 }
 

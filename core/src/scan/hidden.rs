@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use ahash::AHashSet;
 use encoding_rs::{GBK, SHIFT_JIS};
+use smallvec::SmallVec;
 
 use super::finding::Finding;
 use super::letter::Letter;
@@ -25,10 +26,10 @@ const INVISIBLE_MIN: usize = 5;
 const DISGUISED_MIN: usize = 2;
 /// Octets of a text whose scripts are told apart.
 const SCRIPTS_BYTES_MAX: usize = 8 * 1024;
-/// Kana of a text that is Japanese, and characters that only Chinese has in it: one may be somebody's name. A text in both
-/// languages has more of them than one for eight kana.
+/// Kana of a text that is Japanese, and different characters that only Chinese has in it: two may be somebody's name, or the
+/// name of the language. A text in both languages has more of them than one for eight kana.
 const KANA_MIN: usize = 40;
-const SIMPLIFIED_MIN: usize = 2;
+const SIMPLIFIED_MIN: usize = 3;
 /// Letters of a mail that is a picture.
 const PICTURE_LETTERS_MAX: usize = 60;
 /// Letters of comments that are many.
@@ -126,13 +127,9 @@ fn letters(text: &str, out: &mut Vec<Finding>) {
     if inside >= INVISIBLE_MIN {
         add(out, &signs::INVISIBLE_IN_WORDS, &format!("{inside} times"));
     }
-    let (kana, simplified) = scripts(text);
-    if kana >= KANA_MIN && simplified >= SIMPLIFIED_MIN && simplified * 8 <= kana {
-        add(out, &signs::TEXT_SIMPLIFIED, &format!("{simplified} of them"));
-    }
     let head = text.get(..text.floor_char_boundary(SCRIPTS_BYTES_MAX)).unwrap_or(text);
-    let (kana, simplified) = scripts(head);
-    if kana >= KANA_MIN && simplified >= SIMPLIFIED_MIN && simplified * 8 <= kana {
+    let (kana, simplified, kinds) = scripts(head);
+    if kana >= KANA_MIN && kinds >= SIMPLIFIED_MIN && simplified * 8 <= kana {
         add(out, &signs::TEXT_SIMPLIFIED, &format!("{simplified} of them"));
     }
     let disguised = disguised_words(text);
@@ -141,7 +138,7 @@ fn letters(text: &str, out: &mut Vec<Finding>) {
     }
 }
 
-/// Han characters that are common in China (the first level of GB 2312) and that no Japanese charset has: one bit each.
+/// Han characters that are common in China (the first level of GB 2312) and that Shift_JIS does not have.
 static SIMPLIFIED: LazyLock<Vec<bool>> = LazyLock::new(|| {
     let only_chinese = |code: u32| {
         let Some(c) = char::from_u32(code) else { return false };
@@ -155,15 +152,21 @@ static SIMPLIFIED: LazyLock<Vec<bool>> = LazyLock::new(|| {
 });
 const HAN: std::ops::RangeInclusive<u32> = 0x4E00..=0x9FFF;
 
-/// Kana of a text, and its characters that only Chinese has.
-fn scripts(text: &str) -> (usize, usize) {
+/// Kana of a text, its characters that only Chinese has, and how many different ones (none beyond three are told apart).
+fn scripts(text: &str) -> (usize, usize, usize) {
     let (mut kana, mut simplified) = (0, 0);
+    let mut kinds: SmallVec<[u32; SIMPLIFIED_MIN]> = SmallVec::new();
     for code in text.chars().map(u32::from) {
         kana += usize::from(matches!(code, 0x3041..=0x30FE));
         let known = HAN.contains(&code).then(|| SIMPLIFIED.get((code - HAN.start()) as usize));
-        simplified += usize::from(known.flatten() == Some(&true));
+        if known.flatten() == Some(&true) {
+            simplified += 1;
+            if kinds.len() < SIMPLIFIED_MIN && !kinds.contains(&code) {
+                kinds.push(code);
+            }
+        }
     }
-    (kana, simplified)
+    (kana, simplified, kinds.len())
 }
 
 /// Scripts in which nothing invisible belongs between two letters. (It does in Persian, in Indian scripts, in Thai, and

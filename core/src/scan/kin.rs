@@ -88,6 +88,13 @@ pub(super) fn find(
     if !letter.page || letter.answer || letter.list || is_free(domain, tables) {
         return;
     }
+    let kin = Kin::of(letter);
+    let brands = known().brands_of(domain);
+    let of_brand = |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
+    let own = |host: &str| kin.has(host) || of_brand(host) || known().is(host, HostKind::Click);
+    if links.clicks.iter().any(|host| own(host)) || letter.signers().any(of_brand) {
+        return;
+    }
     // Buttons of social networks and of shops for programs are at the foot of everybody's mail.
     let elsewhere: Vec<&str> = links
         .clicks
@@ -97,15 +104,8 @@ pub(super) fn find(
         .filter(|host| hides(host, tables) || !is_foot(host))
         .collect();
     let Some(first) = elsewhere.first() else { return };
-    let kin = Kin::of(letter);
-    let brands = known().brands_of(domain);
-    let of_brand = |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
-    let own = |host: &str| kin.has(host) || of_brand(host) || known().is(host, HostKind::Click);
-    if links.clicks.iter().any(|host| own(host)) || letter.signers().any(of_brand) {
-        return;
-    }
     add(out, &signs::LINKS_ELSEWHERE, &format!("{domain} to {first}"));
-    if !letter.has("dkim-signature") {
+    if !letter.is_signed() {
         add(out, &signs::LINKS_ELSEWHERE_UNSIGNED, "");
     }
     if elsewhere.iter().all(|host| hides(host, tables)) {

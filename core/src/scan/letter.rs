@@ -17,6 +17,8 @@ const RECIPIENTS_MAX: usize = 10;
 const HOSTS_MAX: usize = 50;
 /// Characters of a subject that are looked at.
 const SUBJECT_CHARS_MAX: usize = 500;
+/// Octets of what an author calls himself that are looked at.
+const CALLED_BYTES_MAX: usize = 500;
 
 /// What the checks need that know who receives ([`crate::verdict::impersonation`]). Crosses the socket of the worker:
 /// below 40 KiB whatever the mail is.
@@ -66,6 +68,9 @@ pub(super) struct Letter<'v, 'm> {
     pub(super) answer: bool,
     /// Has a text that is shown as a page.
     pub(super) page: bool,
+    /// What a reader may take for the author's name: the From field without what stands in angle brackets, its first 500
+    /// octets. Some of it belongs to no mailbox (`Acme, <a@b.example>`).
+    pub(super) called: String,
     /// The reverse-path, lower case; that of the Return-Path field where nobody said it. `None`: not known.
     pub(super) envelope: Option<String>,
 }
@@ -105,6 +110,7 @@ impl<'v, 'm> Letter<'v, 'm> {
             list: has(&["list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-loop"]),
             envelope,
             page: view.parts.iter().any(|part| part.is_text() && part.is_shown_as_html()),
+            called: called(view.fields_named("from").next().map_or("", |field| field.value.trim())),
         }
     }
 
@@ -122,31 +128,14 @@ impl<'v, 'm> Letter<'v, 'm> {
         self.field(name).is_some()
     }
 
-    /// What a reader may take for the author's name: the whole field without what stands in angle brackets. Some of it
-    /// belongs to no mailbox (`Acme, <a@b.example>`).
-    pub(super) fn called(&self) -> String {
-        let field = self.field("from").unwrap_or_default();
-        let mut called = String::with_capacity(field.len());
-        for piece in field.split('<') {
-            let rest = if called.is_empty() {
-                Some(piece)
-            } else {
-                piece.split_once('>').map(|(_, rest)| rest)
-            };
-            called.push_str(rest.unwrap_or_default());
-        }
-        called
+    /// Domains that say to have signed it. Whether they did is checked elsewhere.
+    pub(super) fn signers(&self) -> impl Iterator<Item = &str> {
+        self.view.signers()
     }
 
-    /// Domains that say to have signed it (`d=` of DKIM-Signature). Whether they did is checked elsewhere.
-    pub(super) fn signers(&self) -> impl Iterator<Item = &str> {
-        let fields = &self.view.fields;
-        let signatures =
-            fields.iter().filter(|field| field.name.eq_ignore_ascii_case("dkim-signature"));
-        signatures.flat_map(|field| {
-            let tags = field.value.split(';');
-            tags.filter_map(|tag| Some(tag.trim().strip_prefix("d=")?.trim()))
-        })
+    /// Whether somebody says to have signed it.
+    pub(super) fn is_signed(&self) -> bool {
+        self.signers().next().is_some()
     }
 
     /// Domain of the first author.
@@ -175,6 +164,24 @@ impl<'v, 'm> Letter<'v, 'm> {
             shown: shown.collect(),
         }
     }
+}
+
+/// See [`Letter::called`].
+fn called(field: &str) -> String {
+    let mut called = String::new();
+    for piece in field.split('<') {
+        let rest = if called.is_empty() {
+            Some(piece)
+        } else {
+            piece.split_once('>').map(|(_, rest)| rest)
+        };
+        called.push_str(rest.unwrap_or_default());
+        if called.len() > CALLED_BYTES_MAX {
+            called.truncate(called.floor_char_boundary(CALLED_BYTES_MAX));
+            break;
+        }
+    }
+    called
 }
 
 /// Whether a subject (folded) is one that mailers write for answers and forwarded mail.

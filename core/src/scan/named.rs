@@ -1,6 +1,6 @@
 //! Finds names in a text: each name a few words, of letters and digits or of kana and kanji.
 //!
-//! A text is read octet by octet; where a word or a character begins that no name begins with, which 12 KiB of bits know, it
+//! A text is read octet by octet; where a word or a character begins that no name begins with, which 15 KiB of bits know, it
 //! is passed over. An automaton over all names took five times as long: its 9 MB are not in any cache when a mail comes.
 
 use std::ops::Range;

@@ -5,7 +5,7 @@
 use mail_parser::DateTime;
 
 use super::ScanTables;
-use super::finding::Finding;
+use super::finding::{Finding, FindingKind};
 use super::letter::{Letter, is_free, organisation};
 use super::links::{Links, is_random};
 use super::signs::{self, add};
@@ -24,6 +24,8 @@ const LOCAL_BYTES_MIN: usize = 4;
 const SUBJECT_GAP: &str = "     ";
 /// Letters of a subject that is shouted.
 const CAPITALS_MIN: usize = 10;
+/// Turns from letters to digits of a mailbox that nobody chose by hand.
+const TURNS_MIN: usize = 3;
 /// Digits at the end of a mailbox that nobody chose by hand.
 const NUMBER_DIGITS_MIN: usize = 5;
 
@@ -87,33 +89,54 @@ fn name(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 /// `gives`: there is a page, or something to click. Reports of mail servers come from `MAILER-DAEMON`.
 fn written(letter: &Letter<'_, '_>, gives: bool, out: &mut Vec<Finding>) {
     let Some(field) = letter.field("from").filter(|field| !field.is_empty()) else { return };
-    let domain = letter.domain();
-    let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who))
-        || field == "<>" && !letter.page;
-    if !domain.contains('.')
-        && !domain.starts_with('[')
-        && (gives || field.contains('<') && !domain.is_empty())
-        && !daemon
-    {
-        add(out, &signs::AUTHOR_NO_DOMAIN, field);
-    }
+    no_domain(letter, field, gives, out);
     let angle = field.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>'));
     if angle.is_some_and(|(address, _)| address.contains(char::is_whitespace)) {
         add(out, &signs::AUTHOR_ADDRESS_SPACE, field);
     }
     // `Acme,(<a@b.example>)`: nothing is left in the brackets.
-    let called = letter.called().replace("()", "(");
+    let called = letter.called.replace("()", "(");
     let name = called.trim_matches([' ', '"', '\'', '\t']);
-    let head = ['.', '-', '_', '~', '*', ',', ';', ':', '|', '!'];
-    if name.ends_with([',', '_', '(', ';', '|', '[', '{']) || name.starts_with(head) {
+    if name.ends_with([',', '_', '(', ';', '|', '[', '{']) || begins_amid(name) {
         add(out, &signs::AUTHOR_NAME_TAIL, &called);
     }
-    let gap = |text: &str| ["   ", "\t"].iter().any(|gap| text.contains(gap));
-    if gap(name) || called.trim_start().len() > called.trim().len() + 2 {
+    // Where a field is folded, some mailers leave a tab.
+    let is_folded = |raw: &[u8]| raw.trim_ascii_end().contains(&b'\n');
+    let folded = letter.view.fields_named("from").any(|field| is_folded(&field.raw_value));
+    let gap = |text: &str| text.contains("   ") || text.contains('\t');
+    if !folded && (gap(name) || called.trim_start().len() > called.trim().len() + 2) {
         add(out, &signs::AUTHOR_NAME_GAP, &called);
     }
     if name.chars().any(is_picture) {
         add(out, &signs::AUTHOR_NAME_EMOJI, &called);
+    }
+}
+
+/// An author without an address on the internet. `gives`: see [`written`]. Reports of mail servers have none either.
+fn no_domain(letter: &Letter<'_, '_>, field: &str, gives: bool, out: &mut Vec<Finding>) {
+    let domain = letter.domain();
+    if domain.contains('.') || domain.starts_with('[') || field == "<>" && !letter.page {
+        return;
+    }
+    let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who));
+    if daemon || !gives && (domain.is_empty() || !field.contains('<')) {
+        return;
+    }
+    // Machines of a site write `nagios@monitor`.
+    let sign = if domain.is_empty() { &signs::AUTHOR_NO_ADDRESS } else { &signs::AUTHOR_NO_DOMAIN };
+    add(out, sign, field);
+}
+
+/// Whether a name begins in the middle of punctuation. `.NET`, `-お知らせ-` and `** name **` do not.
+fn begins_amid(name: &str) -> bool {
+    let mut chars = name.chars();
+    let Some(first) = chars.next() else { return false };
+    match first {
+        '_' | '~' | ',' | ';' | ':' | '|' | '!' => true,
+        '.' | '-' | '*' => {
+            chars.next().is_none_or(|next| !next.is_alphanumeric()) && !name.ends_with(first)
+        }
+        _ => false,
     }
 }
 
@@ -154,9 +177,15 @@ fn mailer(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 /// Bulk mail that no service for newsletters sent: its author has the mailbox of a private person. Whoever gives
 /// mailboxes away writes to their owners, too, and leads to himself.
 fn bulk(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+    // Pictures and links alone are in a signature, too.
+    let is_bulk = |found: &Finding| {
+        found.kind == FindingKind::Graymail && *found.rule != *signs::GRAY_PAGE.name
+    };
+    if letter.bulk || !out.iter().any(is_bulk) {
+        return;
+    }
     let own = organisation(letter.domain());
-    let leads_home = links.clicks.iter().any(|host| organisation(host) == own);
-    if letter.gray > 0 && !letter.bulk && !leads_home {
+    if !links.clicks.iter().any(|host| organisation(host) == own) {
         add(out, &signs::FREE_MAIL_BULK, letter.domain());
     }
 }
@@ -165,14 +194,14 @@ fn bulk(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
 fn stranger(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let author = letter.authors.first().map_or("", |author| &author.address);
     let local = author.rsplit_once('@').map_or("", |(local, _)| local);
-    // Turns from letters to digits: `kate1984` has one, `we9boig3l9689` three.
+    // Turns from letters to digits: `kate1984` has one, `haru0401yuki0815` two, `we9boig3l9689` three.
     let turns = local
         .as_bytes()
         .windows(2)
         .filter(|pair| pair.first().is_some_and(u8::is_ascii_alphabetic))
         .filter(|pair| pair.last().is_some_and(u8::is_ascii_digit))
         .count();
-    if turns >= 2 {
+    if turns >= TURNS_MIN {
         add(out, &signs::AUTHOR_SCRAMBLED, author);
     }
     if letter.recipients.is_empty() {
@@ -183,8 +212,8 @@ fn stranger(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 /// What is written in capitals, or is urgent.
 fn shouted(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let subject = letter.view.fields_named("subject").next().map_or("", |field| &*field.value);
-    let letters = subject.chars().filter(|c| c.is_ascii_alphabetic()).count();
-    let capitals = subject.chars().filter(char::is_ascii_uppercase).count();
+    let letters = subject.chars().filter(|c| c.is_alphabetic()).count();
+    let capitals = subject.chars().filter(|c| c.is_uppercase()).count();
     if letters >= CAPITALS_MIN && capitals * 5 >= letters * 4 {
         add(out, &signs::SUBJECT_CAPITALS, subject);
     }
@@ -207,14 +236,14 @@ fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
     if author.address == *recipient
         && letter.page
         && links.clickable > 0
-        && !letter.has("dkim-signature")
+        && !letter.is_signed()
         && !links.clicks.iter().any(|host| organisation(host) == own)
     {
         add(out, &signs::AUTHOR_IS_RECIPIENT_PAGE, recipient);
     }
     if letter.subject.contains(&**recipient) {
         add(out, &signs::SUBJECT_HAS_RECIPIENT, &letter.subject);
-    } else if calls(letter, local) {
+    } else if !letter.bulk && !letter.is_signed() && calls(letter, local) {
         add(out, &signs::SUBJECT_HAS_MAILBOX, &letter.subject);
     }
     let called = author.name.to_lowercase();
@@ -231,9 +260,11 @@ fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
 /// Whether the subject has the local-part of the recipient's address as a word of its own. Whoever knows somebody's name
 /// writes it into To, too; offices are named after what they do.
 fn calls(letter: &Letter<'_, '_>, local: &str) -> bool {
-    const OFFICES: [&str; 12] = [
-        "account", "admin", "contact", "hello", "info", "mail", "news", "office", "sales",
-        "support", "test", "user",
+    #[rustfmt::skip]
+    const OFFICES: [&str; 33] = [
+        "account", "admin", "alert", "billing", "booking", "career", "contact", "customer", "event", "hello", "help", "info",
+        "invoice", "jobs", "mail", "market", "news", "notice", "office", "order", "payment", "press", "recruit", "report",
+        "reserv", "sales", "secur", "service", "shop", "support", "team", "test", "user",
     ];
     let own = |name: &str| name == local;
     if local.len() < LOCAL_BYTES_MIN || OFFICES.iter().any(|office| local.starts_with(office)) {
@@ -297,17 +328,13 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
         return;
     }
     match (is_free(author.domain(), tables), is_free(reply.domain(), tables)) {
-        (true, true) if reply.address != author.address => {
+        (true, true) if !is_same_mailbox(&reply.address, &author.address) => {
             add(out, &signs::REPLY_TO_OTHER_FREE_MAIL, &reply.address);
         }
         (false, true) if !letter.bulk => {
             add(out, &signs::REPLY_TO_FREE_MAIL, &reply.address);
-            let to_nobody = match letter.recipients.as_slice() {
-                [] => true,
-                [recipient] => *recipient == author.address,
-                _ => false,
-            };
-            if to_nobody {
+            // A form on a site writes from the site to itself, and answers go to who filled it in.
+            if letter.recipients.is_empty() {
                 add(out, &signs::REPLY_TO_FREE_MAIL_HIDDEN, &reply.address);
             }
         }
@@ -316,6 +343,22 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
         }
         _ => {}
     }
+}
+
+/// Whether two addresses (lower case) at providers of free mailboxes are one mailbox: dots and what follows a plus sign name
+/// none of its own there, and some providers have two names.
+fn is_same_mailbox(one: &str, other: &str) -> bool {
+    let plain = |address: &str| -> Option<(String, String)> {
+        let (local, domain) = address.rsplit_once('@')?;
+        let local = local.split('+').next().unwrap_or(local).replace('.', "");
+        let domain = match domain {
+            "googlemail.com" => "gmail.com",
+            "me.com" | "mac.com" => "icloud.com",
+            other => other,
+        };
+        Some((local, domain.to_owned()))
+    };
+    one == other || plain(one).is_some_and(|one| Some(one) == plain(other))
 }
 
 fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {

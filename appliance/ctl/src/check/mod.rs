@@ -484,8 +484,9 @@ impl<'s> Judge<'s> {
 
 /// What moved the loudest model most.
 fn words(view: &View<'_>, models: &Models<'_>) -> Vec<(String, i32)> {
-    let Some(model) = models.loudest() else { return Vec::new() };
     let features = features_with_texts(view);
+    let numbers: Vec<u32> = features.iter().map(|(feature, _)| *feature).collect();
+    let Some(model) = models.loudest(&numbers) else { return Vec::new() };
     let strongest = model.strongest(&features, WORDS_MAX);
     strongest.into_iter().map(|(text, share)| (text.to_owned(), share)).collect()
 }

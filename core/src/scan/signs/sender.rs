@@ -203,15 +203,22 @@ pub(in crate::scan) const DATE_PAST: Sign = sign(
 pub(in crate::scan) const AUTHOR_NO_DOMAIN: Sign = sign(
     "AUTHOR_NO_DOMAIN",
     Spam,
+    2_500,
+    "The author's address is none of the internet",
+    "差出人アドレスのドメインがインターネット上に存在し得ない形",
+);
+pub(in crate::scan) const AUTHOR_NO_ADDRESS: Sign = sign(
+    "AUTHOR_NO_ADDRESS",
+    Spam,
     4_000,
-    "Links or a page, and the author has no address on the internet",
-    "リンク付きなのに差出人アドレスが存在し得ない形",
+    "Links or a page, and the author has no address",
+    "リンク付きなのに差出人アドレスがない",
 );
 pub(in crate::scan) const AUTHOR_ADDRESS_SPACE: Sign = sign(
     "AUTHOR_ADDRESS_SPACE",
     Spam,
     2_000,
-    "White space inside of the author's address",
+    "White space within the brackets of the author's address",
     "差出人アドレスの中に空白",
 );
 pub(in crate::scan) const AUTHOR_NAME_TAIL: Sign = sign(
@@ -325,8 +332,8 @@ pub(in crate::scan) const PRIORITY_HIGH: Sign = sign(
     "PRIORITY_HIGH",
     Spam,
     500,
-    "Links or a page, and urgent by its own word",
-    "リンク付きで重要度が高いと自称するメール",
+    "A page that is urgent by its own word",
+    "HTMLで重要度が高いと自称するメール",
 );
 pub(in crate::scan) const AUTHOR_NAME_GAP: Sign =
     sign("AUTHOR_NAME_GAP", Spam, 1_500, "Wide gaps in the author's name", "差出人名に大きな空白");
@@ -342,7 +349,7 @@ pub(in crate::scan) const AUTHOR_SCRAMBLED: Sign = sign(
 pub(in crate::scan) const FREE_MAIL_TO_NOBODY: Sign = sign(
     "FREE_MAIL_TO_NOBODY",
     Spam,
-    1_000,
+    600,
     "From a free mailbox, and its recipients are hidden",
     "フリーメールから宛先を隠して送信",
 );
