@@ -18,9 +18,9 @@ pub const SAMPLES_FULL: u32 = 200;
 /// unlike them, and gets the points of one small sign.
 const BASE_SIGNED_POINTS_MAX: MilliPoints = 1_000;
 const BASE_POINTS_MAX: MilliPoints = 2_900;
-/// Score from which on it adds that much; less in proportion. Short letters of today have 500 to 1,600, half of the spam of 2002
-/// has 5,500 and more.
-const BASE_SPAM_SCORE: i32 = 3_000;
+/// Scores from which on it adds anything, and all of that. Short letters of today have 500 to 1,600, half of the spam of 2002 has
+/// 5,500 and more.
+const BASE_SPAM_SCORES: (i32, i32) = (500, 3_000);
 /// What it takes off where a mail is all that people wrote to each other on lists, and the score from which on it is. Less says
 /// nothing: of 791 phishing mails of 2022 to 2026 it called 589 ham, 82 of them by that much.
 const BASE_POINTS_MIN: MilliPoints = -1_000;
@@ -148,7 +148,10 @@ fn base_points(base: &Model<'_>, features: &Features, suspect_points: MilliPoint
     let max = max.min(suspect_points.saturating_sub(1)).max(0);
     match base.say(&features.list).score {
         ..=BASE_HAM_SCORE => BASE_POINTS_MIN,
-        score => max * score.clamp(0, BASE_SPAM_SCORE) / BASE_SPAM_SCORE,
+        score => {
+            let (from, full) = BASE_SPAM_SCORES;
+            max * (score - from).clamp(0, full - from) / (full - from)
+        }
     }
 }
 

@@ -55,7 +55,7 @@ const SENDER_FIELDS: [&str; 28] = [
 ];
 
 /// How to unsubscribe, in languages that come here.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 40] = [
     "unsubscribe",
     "opt out of",
     "opt-out",
@@ -72,7 +72,13 @@ const WORDS: [&str; 34] = [
     "removed from our mailing list",
     "removed from future mailings",
     "removed from our list",
-    "to be removed",
+    "to be removed,",
+    "to be removed please",
+    "to be removed click",
+    "to be removed send",
+    "to be removed from our",
+    "wish to be removed",
+    "like to be removed",
     "please remove me",
     "removal instructions",
     "remove in the subject",

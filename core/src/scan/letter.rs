@@ -33,6 +33,9 @@ pub struct Sender {
     pub free_reply_to: bool,
     /// The first author has a free mailbox.
     pub free_author: bool,
+    /// It names nobody as its recipient but its author, and answers go to a free mailbox: a form on a site of the
+    /// recipient's, or somebody who hides whom he writes to.
+    pub hidden_recipients: bool,
     /// The brand that the author's domain belongs to; empty: none that is known.
     pub brand: Box<str>,
     /// A link leads to that brand.
@@ -143,6 +146,16 @@ impl<'v, 'm> Letter<'v, 'm> {
         self.authors.first().map_or("", NamedMailbox::domain)
     }
 
+    /// See [`Sender::hidden_recipients`].
+    fn hides_recipients(&self, tables: &ScanTables<'_>) -> bool {
+        let (Some(author), [recipient]) = (self.authors.first(), self.recipients.as_slice()) else {
+            return false;
+        };
+        let free = |address: &NamedMailbox| is_free(address.domain(), tables);
+        let answered = self.reply_to.first().is_some_and(&free) && !free(author);
+        *recipient == author.address && answered && !self.list && !self.bulk
+    }
+
     /// What is kept of it for later.
     pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
         let brands = known().brands_of(self.domain());
@@ -155,6 +168,7 @@ impl<'v, 'm> Letter<'v, 'm> {
             reply_to: self.reply_to.clone(),
             free_reply_to: self.reply_to.iter().any(|one| is_free(one.domain(), tables)),
             free_author: is_free(self.domain(), tables),
+            hidden_recipients: self.hides_recipients(tables),
             brand: brand.map_or("", |brand| brand.name()).into(),
             brand_unsigned: brand::is_unsigned(self, links),
             brand_linked: links.clicks.iter().any(|host| of_brand(host)),

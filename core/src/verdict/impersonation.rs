@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{AuthEvidence, AuthMethod, AuthOutcome};
 use crate::authn::{AuthResult, Authentication};
 use crate::scan::finding::{Finding, FindingKind, MilliPoints};
-use crate::scan::{Sender, fold, passes_for};
+use crate::scan::{REPLY_TO_FREE_MAIL_HIDDEN, Sender, fold, passes_for};
 
 /// `impersonation.*`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -170,6 +170,7 @@ pub fn impersonation(
         seen.besides(&mut out);
     }
     seen.brands(&mut out);
+    seen.hidden(&mut out);
     out
 }
 
@@ -211,6 +212,14 @@ impl Seen<'_> {
 
     fn is_own(&self, host: &str) -> bool {
         self.own().any(|domain| is_of(host, domain))
+    }
+
+    /// Somebody else's mail to himself, whose answers go to a free mailbox.
+    fn hidden(&self, out: &mut Vec<Finding>) {
+        let author = self.sender.authors.first().map_or("", |author| author.domain());
+        if self.sender.hidden_recipients && !self.is_own(author) {
+            out.push(REPLY_TO_FREE_MAIL_HIDDEN.finding(author));
+        }
     }
 
     /// A person's name before an address that is not the person's.
@@ -450,6 +459,21 @@ mod tests {
                 "{name} {address} {found:?}"
             );
         }
+    }
+
+    /// A form on a site of the house writes to itself, and answers go to who filled it in.
+    #[test]
+    fn who_writes_to_himself_hides_whom_he_writes_to_unless_it_is_the_house() {
+        let sender = |address: &str| Sender {
+            authors: vec![mailbox("", address)],
+            hidden_recipients: true,
+            ..Sender::default()
+        };
+        let found = rules(&sender("info@other.example"), &way(Some(true)));
+        assert_eq!(found, ["REPLY_TO_FREE_MAIL_HIDDEN"]);
+        assert!(rules(&sender("info@example.co.jp"), &way(Some(true))).is_empty());
+        let shown = Sender { hidden_recipients: false, ..sender("info@other.example") };
+        assert!(rules(&shown, &way(Some(true))).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod text;
 
 use super::finding::{Finding, FindingKind, MilliPoints};
 pub(super) use links::*;
+pub(crate) use sender::REPLY_TO_FREE_MAIL_HIDDEN;
 pub(super) use sender::*;
 pub(super) use text::*;
 

@@ -284,7 +284,7 @@ pub(in crate::scan) const NO_REVERSE_PATH: Sign = sign(
     "A page with links that takes no report of its delivery (MAIL FROM:<>)",
     "不達通知を受け取らない (MAIL FROM:<>) のにリンク付きHTMLメール",
 );
-pub(in crate::scan) const REPLY_TO_FREE_MAIL_HIDDEN: Sign = sign(
+pub(crate) const REPLY_TO_FREE_MAIL_HIDDEN: Sign = sign(
     "REPLY_TO_FREE_MAIL_HIDDEN",
     Spam,
     2_300,

@@ -193,6 +193,12 @@ fn fields_that_kits_and_scripts_leave() {
     // A form on a site, filled in by a customer.
     let form = hidden.replace("jo@other-house.com", "taro@corp.example");
     check(&form, &[], &["REPLY_TO_FREE_MAIL"], &["REPLY_TO_FREE_MAIL_HIDDEN"]);
+    let hides = |raw: &str| {
+        let raw = format!("{raw}To: taro@corp.example\r\n\r\nHello\r\n");
+        let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+        look_whole(&view, &no_tables()).facts.sender.hidden_recipients
+    };
+    assert!(hides(&form) && !hides(hidden));
     let twice = |reply: &str| format!("From: <j.smith@gmail.com>\r\nReply-To: {reply}\r\n");
     for same in ["jsmith@gmail.com", "j.smith+1@googlemail.com"] {
         check(&twice(same), &own, &[], &["REPLY_TO_OTHER_FREE_MAIL"]);
