@@ -336,7 +336,8 @@ fn author(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Findin
     if !restricted && is_random(known_data::label_of(domain)) {
         add(out, &signs::AUTHOR_RANDOM, domain);
     }
-    if known().is(domain, HostKind::FreeHosting) {
+    // Houses without a domain of their own have mail servers that report what they could not deliver.
+    if known().is(domain, HostKind::FreeHosting) && !letter.is_report() {
         add(out, &signs::AUTHOR_FREE_HOSTING, domain);
     }
     let reply_to = letter.reply_to.first().map_or("", |one| one.domain());

@@ -131,6 +131,12 @@ impl<'v, 'm> Letter<'v, 'm> {
         self.field(name).is_some()
     }
 
+    /// A report of a mail server (RFC 6522).
+    pub(super) fn is_report(&self) -> bool {
+        let kind = self.field("content-type").unwrap_or_default();
+        kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/report"))
+    }
+
     /// Domains that say to have signed it. Whether they did is checked elsewhere.
     pub(super) fn signers(&self) -> impl Iterator<Item = &str> {
         self.view.signers()

@@ -285,7 +285,7 @@ fn mailbox(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let numbered = digits >= NUMBER_DIGITS_MIN
         || digits + 1 == NUMBER_DIGITS_MIN
             && local.trim_end_matches(char::is_numeric).ends_with('_');
-    if numbered && digits < local.len() || is_random(local) {
+    if (numbered && digits < local.len() || is_random(local)) && !letter.is_report() {
         add(out, &signs::AUTHOR_NUMBERED, author);
     }
     let script = ["root@", "www-data@", "apache@", "nobody@", "httpd@"];
