@@ -11,7 +11,7 @@ use super::links::{Links, Trick, is_random, trick};
 use super::signs::{self, add};
 use super::{ScanTables, known as known_data, letter};
 
-/// Letters that may be left of a name that is a brand's.
+/// Letters that may be left of a name that is a brand's: of a script that writes words with one or two, none.
 const REST_CHARS_MAX: usize = 3;
 /// Octets of the text in which brands are counted.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
@@ -99,6 +99,32 @@ const JAPANESE_WORDS: [&str; 48] = [
     "係",
 ];
 
+/// Local-parts of nobody in person, besides [`WORDS`].
+const OFFICES: &[&str] = &[
+    "no",
+    "reply",
+    "noreply",
+    "donotreply",
+    "do",
+    "not",
+    "admin",
+    "mail",
+    "mailer",
+    "post",
+    "newsletter",
+    "order",
+    "orders",
+    "shop",
+    "store",
+    "web",
+    "ml",
+    "system",
+    "help",
+    "master",
+    "point",
+    "card",
+];
+
 /// What a text says that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Claim {
@@ -118,7 +144,7 @@ fn claim(text: &str) -> Option<Claim> {
         from = range.end;
         let name = text.get(range)?;
         let generic = known().brand(number).is_some_and(|brand| brand.generic);
-        clear |= !generic || name.contains(' ') || !name.is_ascii();
+        clear |= !known().is_everyday(name) && (!generic || name.contains(' ') || !name.is_ascii());
         if !brands.contains(&number) {
             brands.push(number);
         }
@@ -138,10 +164,10 @@ fn claim(text: &str) -> Option<Claim> {
         if WORDS.contains(&word) {
             clear = true;
         } else if !word.contains(|c: char| c.is_ascii_digit()) {
-            left += word.chars().count();
+            left += if word.is_ascii() { word.len() } else { word.len() + REST_CHARS_MAX };
         }
     }
-    // An ordinary word alone ("Chase", "Apple") may be somebody's own name.
+    // An ordinary word alone ("Chase", "Apple", "佐川") may be somebody's own name.
     Some(Claim { brands, strong: clear && left <= REST_CHARS_MAX })
 }
 
@@ -161,6 +187,10 @@ pub(super) fn find(
     out: &mut Vec<Finding>,
 ) {
     author(letter, tables, out);
+    // "Microsoft Outlook" writes what a tenant's server could not deliver, and who may read it.
+    if letter.is_report() {
+        return;
+    }
     if let Some(brand) = mailbox_of(letter, links, tables) {
         add(out, &signs::AUTHOR_MAILBOX_BRAND, &format!("{brand} by {}", letter.domain()));
     }
@@ -228,19 +258,35 @@ pub(super) fn find(
 /// Whether the author's address is a brand's, and there is neither a link nor a signature of the brand: anybody can write
 /// that address.
 pub(super) fn is_unsigned(letter: &Letter<'_, '_>, links: &Links) -> bool {
-    let brands = known().brands_of(letter.domain());
+    let brands = known().owners_of(letter.domain());
     if brands.is_empty() || links.clickable == 0 || letter.list || letter.answer {
         return false;
     }
-    // Below the names of states are as many houses as below any other suffix.
-    let suffix = psl::suffix_str(letter.domain()).unwrap_or_default();
-    let state = ["gov", "gouv", "gob", "go.jp", "gc.ca"].iter().any(|of| suffix.contains(of));
-    if state || known().is(letter.domain(), HostKind::FreeMail) {
+    if is_anybodys(letter.domain()) || !speaks_as(letter, &brands) {
         return false;
     }
     let leads = |host: &str| belongs(host, &brands) || known().is(host, HostKind::Click);
     let signed = letter.signers().any(|domain| belongs(domain, &brands));
     !signed && !links.clicks.iter().any(|host| leads(host))
+}
+
+/// Whether a domain is that of many houses or people: below the names of states, of providers.
+pub(super) fn is_anybodys(domain: &str) -> bool {
+    let suffix = psl::suffix_str(domain).unwrap_or_default();
+    let states = ["gov", "gouv", "gob", "go.jp", "lg.jp", "gc.ca"];
+    states.iter().any(|of| suffix.contains(of))
+        || known().is(domain, HostKind::FreeMail)
+        || known().is(domain, HostKind::Subscriber)
+}
+
+/// Whether a mail with a brand's address is in the name of the brand, and not in that of somebody who works there.
+fn speaks_as(letter: &Letter<'_, '_>, brands: &BrandIds) -> bool {
+    let Some(author) = letter.authors.first() else { return false };
+    let local = author.address.rsplit_once('@').map_or("", |(local, _)| local);
+    let mut words = local.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let claimed = claim(&fold(&author.name));
+    claimed.is_some_and(|claim| claim.brands.iter().any(|brand| brands.contains(brand)))
+        || words.all(|word| WORDS.contains(&word) || OFFICES.contains(&word))
 }
 
 fn belongs(host: &str, brands: &BrandIds) -> bool {
@@ -386,10 +432,7 @@ fn name_in(local: &str) -> Option<u16> {
     let numbered = local.contains(|c: char| c.is_ascii_digit());
     let mut found = None;
     for word in local.split(|c: char| !c.is_ascii_alphabetic()) {
-        let whole = |(_, range): &(u16, std::ops::Range<usize>)| range.len() == word.len();
-        let named = known().names_in(word).find(whole).map(|(number, _)| number);
-        let named = named.filter(|_| word.len() >= MAILBOX_CHARS_MIN);
-        match named.filter(|number| known().brand(*number).is_some_and(|brand| !brand.generic)) {
+        match known().named(word).filter(|_| word.len() >= MAILBOX_CHARS_MIN) {
             Some(number) => found = found.or(Some(number)),
             None if numbered || word.len() < MAILBOX_CHARS_MIN || WORDS.contains(&word) => {}
             None => return None,
@@ -459,6 +502,23 @@ mod tests {
             check(name, Some(("amazon", true)));
         }
         check("三井住友カード株式会社", Some(("三井住友銀行", true)));
+        check("みずほ銀行", Some(("みずほ銀行", true)));
+        check("楽天", Some(("rakuten", true)));
+        check("佐川急便より", Some(("佐川急便", true)));
+        // People, shops and places.
+        for (name, brand) in [
+            ("佐川 誠", "佐川急便"),
+            ("佐川", "佐川急便"),
+            ("みずほ歯科", "みずほ銀行"),
+            ("セゾン美容室", "セゾンカード"),
+            ("ソフトバンク名東", "ソフトバンク"),
+        ] {
+            let found = claim(&fold(name));
+            assert!(found.as_ref().is_some_and(|claim| !claim.strong), "{name} {brand} {found:?}");
+        }
+        for name in ["ライオン歯科", "オリコン", "瀬戸市水道局"] {
+            check(name, None);
+        }
         check("えきねっと事務局", Some(("ビューカード", true)));
         check("Apple Support", Some(("apple", true)));
         check("Apple", Some(("apple", false)));

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::finding::Finding;
 use super::known::{HostKind, known, label_of};
 use super::letter::{Letter, is_free};
-use super::links::Links;
+use super::links::{Links, is_shortener};
 use super::signs::{self, add};
 use super::{ScanTables, letter};
 
@@ -85,7 +85,8 @@ pub(super) fn find(
     out: &mut Vec<Finding>,
 ) {
     let domain = letter.domain();
-    if !letter.page || letter.answer || letter.list || is_free(domain, tables) {
+    let people = letter.answer || letter.list || is_free(domain, tables);
+    if !letter.page || people || letter.is_report() {
         return;
     }
     let kin = Kin::of(letter);
@@ -117,7 +118,7 @@ pub(super) fn find(
 fn hides(host: &str, tables: &ScanTables<'_>) -> bool {
     let flags = tables.url_host.map(|known| known(host)).unwrap_or_default();
     flags.shortener
-        || known().is(host, HostKind::Shortener)
+        || is_shortener(host)
         || known().is(host, HostKind::FreeHosting) && !known().is(host, HostKind::Click)
 }
 

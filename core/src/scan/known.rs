@@ -38,11 +38,13 @@ pub(super) enum HostKind {
     Disposable,
     /// At the foot of everybody's pages: videos, pictures, schemas.
     Foot,
+    /// Subscribers of a provider have mailboxes there, besides the provider itself.
+    Subscriber,
 }
 
 impl HostKind {
-    fn bit(self) -> u8 {
-        1 << (self as u8)
+    fn bit(self) -> u16 {
+        1 << (self as u16)
     }
 }
 
@@ -56,11 +58,14 @@ struct HostsFile {
     free_mail: Vec<Box<str>>,
     disposable: Vec<Box<str>>,
     foot: Vec<Box<str>>,
+    subscriber: Vec<Box<str>>,
     cheap_suffix: Vec<Box<str>>,
 }
 
 #[derive(Deserialize)]
 struct BrandsFile {
+    /// Names that are those of people, places and shops, too.
+    everyday: Vec<Box<str>>,
     brand: Vec<Brand>,
 }
 
@@ -95,8 +100,9 @@ pub(super) type BrandIds = SmallVec<[u16; 4]>;
 
 /// All of it, indexed.
 pub(super) struct Known {
-    hosts: AHashMap<Box<str>, u8>,
+    hosts: AHashMap<Box<str>, u16>,
     cheap_suffix: AHashSet<Box<str>>,
+    everyday: AHashSet<Box<str>>,
     brands: Vec<Brand>,
     /// Finds names in text.
     names: Names,
@@ -130,7 +136,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
         (Ok(hosts), Ok(brands)) => (hosts, brands),
         (Err(error), _) | (_, Err(error)) => unreachable!("our own data, tested: {error}"),
     };
-    Known::index(hosts, brands.brand)
+    Known::index(hosts, brands)
 });
 
 /// What is known.
@@ -139,8 +145,8 @@ pub(super) fn known() -> &'static Known {
 }
 
 impl Known {
-    fn index(file: HostsFile, brands: Vec<Brand>) -> Self {
-        let mut hosts: AHashMap<Box<str>, u8> = AHashMap::new();
+    fn index(file: HostsFile, BrandsFile { everyday, brand: brands }: BrandsFile) -> Self {
+        let mut hosts: AHashMap<Box<str>, u16> = AHashMap::new();
         let kinds = [
             (HostKind::Redirector, file.redirector),
             (HostKind::Shortener, file.shortener),
@@ -150,6 +156,7 @@ impl Known {
             (HostKind::FreeMail, file.free_mail),
             (HostKind::Disposable, file.disposable),
             (HostKind::Foot, file.foot),
+            (HostKind::Subscriber, file.subscriber),
         ];
         for (kind, names) in kinds {
             for name in names {
@@ -160,6 +167,7 @@ impl Known {
         let mut known = Self {
             hosts,
             cheap_suffix: file.cheap_suffix.into_iter().collect(),
+            everyday: everyday.into_iter().collect(),
             brands: Vec::new(),
             names: Names::new(Vec::new()),
             domains: AHashMap::new(),
@@ -221,10 +229,27 @@ impl Known {
         host.rsplit('.').next().is_some_and(|suffix| self.cheap_suffix.contains(suffix))
     }
 
-    /// Brands that `host` belongs to.
+    /// Whether a name of a brand is also that of people, places and shops.
+    pub(super) fn is_everyday(&self, name: &str) -> bool {
+        self.everyday.contains(name)
+    }
+
+    /// The brand of which `word` is a name, unless it is an ordinary word, too.
+    pub(super) fn named(&self, word: &str) -> Option<u16> {
+        let (number, _) = self.names_in(word).find(|(_, range)| range.len() == word.len())?;
+        let distinct = !self.is_everyday(word) && !self.brand(number)?.generic;
+        distinct.then_some(number)
+    }
+
+    /// Brands that `host` is written down as a domain of. Only they are asked where it is held against somebody that he is
+    /// none of them.
+    pub(super) fn owners_of(&self, host: &str) -> BrandIds {
+        parents(host).filter_map(|name| self.domains.get(name)).flatten().copied().collect()
+    }
+
+    /// Brands that `host` belongs to, or may well belong to: for excusing who has something to do with them.
     pub(super) fn brands_of(&self, host: &str) -> BrandIds {
-        let mut found: BrandIds =
-            parents(host).filter_map(|name| self.domains.get(name)).flatten().copied().collect();
+        let mut found = self.owners_of(host);
         let label = label_of(host);
         if label.is_empty() {
             return found;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::MilliPoints;
-use super::known::{HostKind, known};
+use super::known::{BrandIds, HostKind, known};
 use super::links::Links;
 use super::{ScanTables, brand};
 use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
@@ -17,6 +17,8 @@ const RECIPIENTS_MAX: usize = 10;
 const HOSTS_MAX: usize = 50;
 /// Characters of a subject that are looked at.
 const SUBJECT_CHARS_MAX: usize = 500;
+/// Octets of a text in which the address of who filled in a form is looked for.
+const FORM_BYTES_MAX: usize = 16 * 1024;
 /// Octets of what an author calls himself that are looked at.
 const CALLED_BYTES_MAX: usize = 500;
 
@@ -110,7 +112,15 @@ impl<'v, 'm> Letter<'v, 'm> {
             subject,
             gray: 0,
             bulk: has(&["list-unsubscribe"]),
-            list: has(&["list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-loop"]),
+            list: has(&[
+                "list-post",
+                "mailing-list",
+                "x-mailing-list",
+                "x-beenthere",
+                "x-loop",
+                "x-ml-name",
+                "x-mail-count",
+            ]),
             envelope,
             page: view.parts.iter().any(|part| part.is_text() && part.is_shown_as_html()),
             called: called(view.fields_named("from").next().map_or("", |field| field.value.trim())),
@@ -133,8 +143,15 @@ impl<'v, 'm> Letter<'v, 'm> {
 
     /// A report of a mail server (RFC 6522).
     pub(super) fn is_report(&self) -> bool {
+        const TOLD: [&str; 3] = [
+            "message/delivery-status",
+            "message/global-delivery-status",
+            "message/disposition-notification",
+        ];
         let kind = self.field("content-type").unwrap_or_default();
         kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/report"))
+            && self.envelope.as_deref().is_none_or(str::is_empty)
+            && self.view.parts.iter().any(|part| TOLD.contains(&&*part.content_type))
     }
 
     /// Domains that say to have signed it. Whether they did is checked elsewhere.
@@ -152,19 +169,33 @@ impl<'v, 'm> Letter<'v, 'm> {
         self.authors.first().map_or("", NamedMailbox::domain)
     }
 
+    /// Whether the address for answers stands in the text: a form on a site tells what somebody filled in.
+    pub(super) fn is_filled_in(&self) -> bool {
+        let Some(reply) = self.reply_to.first().filter(|reply| !reply.address.is_empty()) else {
+            return false;
+        };
+        let text = &self.view.body().text;
+        let text = text.get(..text.floor_char_boundary(FORM_BYTES_MAX)).unwrap_or(text);
+        text.to_lowercase().contains(&*reply.address)
+    }
+
     /// See [`Sender::hidden_recipients`].
     fn hides_recipients(&self, tables: &ScanTables<'_>) -> bool {
         let (Some(author), [recipient]) = (self.authors.first(), self.recipients.as_slice()) else {
             return false;
         };
         let free = |address: &NamedMailbox| is_free(address.domain(), tables);
-        let answered = self.reply_to.first().is_some_and(&free) && !free(author);
+        let answered =
+            !self.is_filled_in() && self.reply_to.first().is_some_and(&free) && !free(author);
         *recipient == author.address && answered && !self.list && !self.bulk
     }
 
     /// What is kept of it for later.
     pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
-        let brands = known().brands_of(self.domain());
+        let brands = match brand::is_anybodys(self.domain()) {
+            true => BrandIds::new(),
+            false => known().owners_of(self.domain()),
+        };
         let of_brand =
             |host: &str| known().brands_of(host).iter().any(|brand| brands.contains(brand));
         let brand = brands.first().and_then(|number| known().brand(*number));

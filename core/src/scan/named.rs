@@ -15,6 +15,9 @@ const KEY_BASE: usize = 37;
 /// Bits for first characters that are not ASCII: the lower half of their number.
 const WIDE_BITS: usize = 1 << 16;
 
+/// Characters of a name of katakana that other words begin with.
+const SHORT_CHARS_MAX: usize = 3;
+
 type Places = SmallVec<[u32; 2]>;
 
 /// Names to be found, each with a number.
@@ -109,6 +112,11 @@ impl Names {
         if !is_set(&self.wide_bits, u32::from(first) as usize % WIDE_BITS) {
             return None;
         }
+        // `イオン` is not in `ライオン`.
+        let before = text.get(..from).and_then(|before| before.chars().next_back());
+        if is_katakana(first) && before.is_some_and(is_katakana) {
+            return None;
+        }
         self.longest(self.wide.get(&first)?, text.get(from..)?)
     }
 
@@ -119,10 +127,34 @@ impl Names {
             |(name, number)| {
                 let (head, behind) = rest.split_at_checked(name.len())?;
                 let ends = !(name.ends_with(is_word) && behind.starts_with(is_word));
-                (ends && head.eq_ignore_ascii_case(name)).then_some((*number, name.len()))
+                let whole = ends && head.eq_ignore_ascii_case(name) && !goes_on(name, behind);
+                whole.then_some((*number, name.len()))
             },
         )
     }
+}
+
+fn is_katakana(c: char) -> bool {
+    matches!(c, '\u{30A1}'..='\u{30FA}' | 'ー')
+}
+
+/// Whether a short name of katakana is only the beginning of a word: `オリコン`, but not `オリコカード`.
+fn goes_on(name: &str, behind: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "カード",
+        "サービス",
+        "センター",
+        "オンライン",
+        "アカウント",
+        "ポイント",
+        "メンバー",
+        "メール",
+        "チーム",
+    ];
+    behind.starts_with(is_katakana)
+        && name.chars().count() <= SHORT_CHARS_MAX
+        && name.ends_with(is_katakana)
+        && !WORDS.iter().any(|word| behind.starts_with(word))
 }
 
 /// The letters and digits of ASCII that `text` begins with.
@@ -192,6 +224,7 @@ mod tests {
             [(7, "楽天カード"), (5, "dカード"), (4, "アマゾン")]
         );
         assert_eq!(found("楽天Amazon楽天"), [(6, "楽天"), (2, "Amazon"), (6, "楽天")]);
+        assert_eq!(found("オアマゾン"), []);
         // Octets that are cut are no character, and nothing is read beyond the end.
         assert_eq!(found("é楽"), []);
     }

@@ -6,6 +6,7 @@ use mail_parser::DateTime;
 
 use super::ScanTables;
 use super::finding::{Finding, FindingKind};
+use super::known::label_of;
 use super::letter::{Letter, is_free, organisation};
 use super::links::{Links, is_random};
 use super::signs::{self, add};
@@ -50,8 +51,8 @@ pub(super) fn find(
             stranger(letter, out);
         }
         if gives {
-            recipient(letter, links, out);
-            if free { bulk(letter, links, out) } else { mailbox(letter, out) }
+            recipient(letter, links, free, out);
+            if free { bulk(letter, links, out) } else { mailbox(letter, links, out) }
         }
     }
     reply_to(letter, tables, out);
@@ -119,10 +120,13 @@ fn no_domain(letter: &Letter<'_, '_>, field: &str, gives: bool, out: &mut Vec<Fi
         return;
     }
     let daemon = ["daemon", "postmaster"].iter().any(|who| field.to_lowercase().contains(who));
-    if daemon || !gives && (domain.is_empty() || !field.contains('<')) {
+    if daemon || !gives {
         return;
     }
-    // Machines of a site write `nagios@monitor`.
+    // Machines of a site write `nagios@monitor`, without a page.
+    if !domain.is_empty() && !letter.page {
+        return;
+    }
     let sign = if domain.is_empty() { &signs::AUTHOR_NO_ADDRESS } else { &signs::AUTHOR_NO_DOMAIN };
     add(out, sign, field);
 }
@@ -227,17 +231,20 @@ fn shouted(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
 }
 
 /// The recipient's own address where a stranger would not write it.
-fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
+fn recipient(letter: &Letter<'_, '_>, links: &Links, free: bool, out: &mut Vec<Finding>) {
     let (Some(author), [recipient]) = (letter.authors.first(), letter.recipients.as_slice()) else {
         return;
     };
     let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, ""));
     let own = organisation(domain);
+    // Clubs write to themselves, and to the others in BCC.
     if author.address == *recipient
+        && !free
         && letter.page
         && links.clickable > 0
         && !letter.is_signed()
         && !links.clicks.iter().any(|host| organisation(host) == own)
+        && !letter.is_filled_in()
     {
         add(out, &signs::AUTHOR_IS_RECIPIENT_PAGE, recipient);
     }
@@ -261,10 +268,10 @@ fn recipient(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
 /// writes it into To, too; offices are named after what they do.
 fn calls(letter: &Letter<'_, '_>, local: &str) -> bool {
     #[rustfmt::skip]
-    const OFFICES: [&str; 33] = [
-        "account", "admin", "alert", "billing", "booking", "career", "contact", "customer", "event", "hello", "help", "info",
-        "invoice", "jobs", "mail", "market", "news", "notice", "office", "order", "payment", "press", "recruit", "report",
-        "reserv", "sales", "secur", "service", "shop", "support", "team", "test", "user",
+    const OFFICES: [&str; 37] = [
+        "account", "admin", "alert", "backup", "billing", "booking", "career", "contact", "cron", "customer", "event", "hello",
+        "help", "info", "invoice", "jobs", "mail", "market", "nagios", "news", "notice", "office", "order", "payment", "press",
+        "recruit", "report", "reserv", "root", "sales", "secur", "service", "shop", "support", "team", "test", "user",
     ];
     let own = |name: &str| name == local;
     if local.len() < LOCAL_BYTES_MIN || OFFICES.iter().any(|office| local.starts_with(office)) {
@@ -278,7 +285,7 @@ fn calls(letter: &Letter<'_, '_>, local: &str) -> bool {
 }
 
 /// Mailboxes that were made by a program, for one mail or for none.
-fn mailbox(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
+fn mailbox(letter: &Letter<'_, '_>, links: &Links, out: &mut Vec<Finding>) {
     let author = letter.authors.first().map_or("", |author| &author.address);
     let local = author.rsplit_once('@').map_or("", |(local, _)| local);
     let digits = local.len() - local.trim_end_matches(|c: char| c.is_ascii_digit()).len();
@@ -292,7 +299,8 @@ fn mailbox(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {
     let traces = letter.view.fields_named("received");
     let superuser = traces.into_iter().any(|field| field.value.contains("from userid 0)"));
     let envelope = letter.envelope.as_deref().unwrap_or("?");
-    if superuser || script.iter().any(|who| envelope.starts_with(who)) {
+    let script = superuser || script.iter().any(|who| envelope.starts_with(who));
+    if script && letter.page && links.clickable > 0 && !letter.is_filled_in() {
         add(out, &signs::SENT_BY_SCRIPT, envelope);
     }
     // Reports and automatic answers have none either, and give nothing to click.
@@ -331,10 +339,10 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
         (true, true) if !is_same_mailbox(&reply.address, &author.address) => {
             add(out, &signs::REPLY_TO_OTHER_FREE_MAIL, &reply.address);
         }
-        (false, true) if !letter.bulk => {
+        (false, true) if !letter.bulk && !letter.is_filled_in() => {
             add(out, &signs::REPLY_TO_FREE_MAIL, &reply.address);
-            // A form on a site writes from the site to itself, and answers go to who filled it in.
-            if letter.recipients.is_empty() {
+            // Clubs and lecturers have a second mailbox, and it is called as the first.
+            if letter.recipients.is_empty() && !is_called_alike(&author.address, &reply.address) {
                 add(out, &signs::REPLY_TO_FREE_MAIL_HIDDEN, &reply.address);
             }
         }
@@ -345,20 +353,29 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
     }
 }
 
-/// Whether two addresses (lower case) at providers of free mailboxes are one mailbox: dots and what follows a plus sign name
-/// none of its own there, and some providers have two names.
+/// Whether two addresses (lower case) at providers of free mailboxes are one person's: dots and what follows a plus sign name
+/// no mailbox of its own, and who moves takes his name with him.
 fn is_same_mailbox(one: &str, other: &str) -> bool {
-    let plain = |address: &str| -> Option<(String, String)> {
-        let (local, domain) = address.rsplit_once('@')?;
-        let local = local.split('+').next().unwrap_or(local).replace('.', "");
-        let domain = match domain {
-            "googlemail.com" => "gmail.com",
-            "me.com" | "mac.com" => "icloud.com",
-            other => other,
-        };
-        Some((local, domain.to_owned()))
+    let plain = |address: &str| {
+        let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
+        local.split('+').next().unwrap_or(local).replace('.', "")
     };
-    one == other || plain(one).is_some_and(|one| Some(one) == plain(other))
+    plain(one) == plain(other)
+}
+
+/// Whether the address for answers has the author's name, or that of his house, in it.
+fn is_called_alike(author: &str, reply: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    };
+    let (local, domain) = author.rsplit_once('@').unwrap_or((author, ""));
+    let reply = letters(reply.rsplit_once('@').map_or(reply, |(local, _)| local));
+    [local, label_of(domain)].iter().any(|name| {
+        let name = letters(name);
+        name.len() >= LOCAL_BYTES_MIN
+            && reply.len() >= LOCAL_BYTES_MIN
+            && (reply.contains(&name) || name.contains(&reply))
+    })
 }
 
 fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {

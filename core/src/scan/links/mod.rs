@@ -52,6 +52,8 @@ pub(super) struct Links {
     /// Links that can be clicked.
     pub(super) clickable: usize,
     seen: AHashSet<Box<str>>,
+    /// Hosts of links that work; others are named where somebody warns of them.
+    open: AHashSet<Box<str>>,
 }
 
 /// A link whose text is another address than it leads to.
@@ -107,6 +109,9 @@ pub(super) fn gather(
         for end in chain.ends() {
             one_link(end, out);
             keep(&mut links.clicks, &end.host);
+            if uri.source != UriSource::Defanged {
+                links.open.insert(end.host.clone());
+            }
             if links.through.is_none() && leaves_brand(uri, end) {
                 links.through = Some((uri.host.clone(), end.host.clone()));
             }
@@ -176,10 +181,16 @@ impl Links {
         if flags.bad {
             out.push(signs::URL_BAD_HOST.finding(&uri.host));
         }
-        if flags.shortener || known().is(&uri.host, HostKind::Shortener) {
+        if flags.shortener || is_shortener(&uri.host) {
             add(out, &signs::URL_SHORTENER, &uri.host);
         }
     }
+}
+
+/// Whether a host leads on to wherever it was told to. Some names below Google's lead to one service of its own.
+pub(super) fn is_shortener(host: &str) -> bool {
+    known().is(host, HostKind::Shortener)
+        && !["photos.app.goo.gl", "maps.app.goo.gl"].contains(&host)
 }
 
 /// The page, or what its path begins with, that a list calls bad.
@@ -276,12 +287,11 @@ fn leaves_brand(outer: &Uri, end: &Uri) -> bool {
 
 /// What hosts look like, each once.
 fn hosts(links: &Links, out: &mut Vec<Finding>) {
-    for host in &links.clicks {
-        if known().is(host, HostKind::FreeHosting) {
-            add(out, &signs::LINK_FREE_HOSTING, host);
-        }
+    for host in links.clicks.iter().filter(|host| links.open.contains(*host)) {
         if known().is(host, HostKind::Form) {
             add(out, &signs::LINK_FORM, host);
+        } else if known().is(host, HostKind::FreeHosting) {
+            add(out, &signs::LINK_FREE_HOSTING, host);
         }
         if known().is_cheap(host) && known().brands_of(host).is_empty() {
             add(out, &signs::LINK_CHEAP_SUFFIX, host);

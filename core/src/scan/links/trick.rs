@@ -120,7 +120,8 @@ fn named(host: &str, label: &str, before: &str) -> Option<u16> {
     let says = |word: &str| {
         let number = known().label(word)?;
         let brand = known().brand(number)?;
-        let clear = !brand.generic && word.len() >= 4;
+        // Names that nobody else has: `sakura`, `delta`, `nomura` stand in many a name of a house.
+        let clear = !brand.generic && word.len() >= 4 && known().named(word).is_some();
         // `amazon` under somebody else's top-level domain needs no other word.
         (clear || risky() && label.contains('-')).then_some(number)
     };

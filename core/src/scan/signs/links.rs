@@ -177,7 +177,7 @@ pub(in crate::scan) const LINKS_ELSEWHERE_UNSIGNED: Sign = sign(
 pub(in crate::scan) const LINKS_ALL_HIDDEN: Sign = sign(
     "LINKS_ALL_HIDDEN",
     Spam,
-    1_200,
+    500,
     "All links go through short addresses or free hosting",
     "すべてのリンクが短縮URLか無料サイト経由",
 );
