@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::MilliPoints;
-use super::known::{BrandIds, HostKind, known};
+use super::known::{BrandIds, HostKind, known, label_of};
 use super::links::Links;
 use super::{ScanTables, brand};
 use crate::message::{NamedMailbox, View, named_mailboxes, normalise};
@@ -17,6 +17,8 @@ const RECIPIENTS_MAX: usize = 10;
 const HOSTS_MAX: usize = 50;
 /// Characters of a subject that are looked at.
 const SUBJECT_CHARS_MAX: usize = 500;
+/// Octets of a name that is found inside of another one.
+const NAME_BYTES_MIN: usize = 4;
 /// Octets of a text in which the address of who filled in a form is looked for.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 /// Octets of what an author calls himself that are looked at.
@@ -179,15 +181,21 @@ impl<'v, 'm> Letter<'v, 'm> {
         text.to_lowercase().contains(&*reply.address)
     }
 
+    /// Whether it names nobody as its recipient but its author.
+    pub(super) fn is_to_itself(&self) -> bool {
+        let author = self.authors.first();
+        matches!((author, self.recipients.as_slice()), (Some(author), [one]) if *one == author.address)
+    }
+
     /// See [`Sender::hidden_recipients`].
     fn hides_recipients(&self, tables: &ScanTables<'_>) -> bool {
-        let (Some(author), [recipient]) = (self.authors.first(), self.recipients.as_slice()) else {
+        let (Some(author), Some(reply)) = (self.authors.first(), self.reply_to.first()) else {
             return false;
         };
-        let free = |address: &NamedMailbox| is_free(address.domain(), tables);
-        let answered =
-            !self.is_filled_in() && self.reply_to.first().is_some_and(&free) && !free(author);
-        *recipient == author.address && answered && !self.list && !self.bulk
+        let own =
+            is_free(author.domain(), tables) || is_called_alike(&author.address, &reply.address);
+        let asked = self.list || self.bulk;
+        self.is_to_itself() && is_free(reply.domain(), tables) && !own && !asked
     }
 
     /// What is kept of it for later.
@@ -243,6 +251,21 @@ pub(super) fn is_answer(subject: &str) -> bool {
     ];
     let subject = subject.trim_start();
     HEADS.iter().any(|head| subject.starts_with(head)) || subject.contains("] re:")
+}
+
+/// Whether the address for answers has the author's name, or that of his house, in it.
+pub(super) fn is_called_alike(author: &str, reply: &str) -> bool {
+    let letters = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    };
+    let (local, domain) = author.rsplit_once('@').unwrap_or((author, ""));
+    let reply = letters(reply.rsplit_once('@').map_or(reply, |(local, _)| local));
+    [local, label_of(domain)].iter().any(|name| {
+        let name = letters(name);
+        name.len() >= NAME_BYTES_MIN
+            && reply.len() >= NAME_BYTES_MIN
+            && (reply.contains(&name) || name.contains(&reply))
+    })
 }
 
 /// The organisational domain, or the host where there is none.

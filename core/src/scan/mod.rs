@@ -51,5 +51,5 @@ pub use known::passes_for;
 pub use letter::{Sender, fold};
 pub use names::{NAMES, Named};
 pub use ole::{fuzz_ole, msg_to_mail};
-pub(crate) use signs::REPLY_TO_FREE_MAIL_HIDDEN;
+pub(crate) use signs::{REPLY_TO_FREE_MAIL, REPLY_TO_FREE_MAIL_HIDDEN};
 pub use signs::{SIGNS, Sign};

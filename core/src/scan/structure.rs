@@ -6,8 +6,7 @@ use mail_parser::DateTime;
 
 use super::ScanTables;
 use super::finding::{Finding, FindingKind};
-use super::known::label_of;
-use super::letter::{Letter, is_free, organisation};
+use super::letter::{Letter, is_called_alike, is_free, organisation};
 use super::links::{Links, is_random};
 use super::signs::{self, add};
 use crate::message::{disguised_words, is_invisible};
@@ -339,7 +338,8 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
         (true, true) if !is_same_mailbox(&reply.address, &author.address) => {
             add(out, &signs::REPLY_TO_OTHER_FREE_MAIL, &reply.address);
         }
-        (false, true) if !letter.bulk && !letter.is_filled_in() => {
+        // A form on a site writes to the site itself; whether it is the recipient's is asked where he is known.
+        (false, true) if !letter.bulk && !letter.is_to_itself() => {
             add(out, &signs::REPLY_TO_FREE_MAIL, &reply.address);
             // Clubs and lecturers have a second mailbox, and it is called as the first.
             if letter.recipients.is_empty() && !is_called_alike(&author.address, &reply.address) {
@@ -353,29 +353,20 @@ fn reply_to(letter: &Letter<'_, '_>, tables: &ScanTables<'_>, out: &mut Vec<Find
     }
 }
 
-/// Whether two addresses (lower case) at providers of free mailboxes are one person's: dots and what follows a plus sign name
-/// no mailbox of its own, and who moves takes his name with him.
+/// Whether two addresses (lower case) at providers of free mailboxes are one mailbox: dots and what follows a plus sign name
+/// none of its own there, and some providers have two names. The same name elsewhere is how a stolen mailbox is answered for.
 fn is_same_mailbox(one: &str, other: &str) -> bool {
-    let plain = |address: &str| {
-        let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
-        local.split('+').next().unwrap_or(local).replace('.', "")
+    let plain = |address: &str| -> Option<(String, String)> {
+        let (local, domain) = address.rsplit_once('@')?;
+        let local = local.split('+').next().unwrap_or(local).replace('.', "");
+        let domain = match domain {
+            "googlemail.com" => "gmail.com",
+            "me.com" | "mac.com" => "icloud.com",
+            other => other,
+        };
+        Some((local, domain.to_owned()))
     };
-    plain(one) == plain(other)
-}
-
-/// Whether the address for answers has the author's name, or that of his house, in it.
-fn is_called_alike(author: &str, reply: &str) -> bool {
-    let letters = |text: &str| -> String {
-        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
-    };
-    let (local, domain) = author.rsplit_once('@').unwrap_or((author, ""));
-    let reply = letters(reply.rsplit_once('@').map_or(reply, |(local, _)| local));
-    [local, label_of(domain)].iter().any(|name| {
-        let name = letters(name);
-        name.len() >= LOCAL_BYTES_MIN
-            && reply.len() >= LOCAL_BYTES_MIN
-            && (reply.contains(&name) || name.contains(&reply))
-    })
+    one == other || plain(one).is_some_and(|one| Some(one) == plain(other))
 }
 
 fn subject(letter: &Letter<'_, '_>, out: &mut Vec<Finding>) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::{AuthEvidence, AuthMethod, AuthOutcome};
 use crate::authn::{AuthResult, Authentication};
 use crate::scan::finding::{Finding, FindingKind, MilliPoints};
-use crate::scan::{REPLY_TO_FREE_MAIL_HIDDEN, Sender, fold, passes_for};
+use crate::scan::{REPLY_TO_FREE_MAIL, REPLY_TO_FREE_MAIL_HIDDEN, Sender, fold, passes_for};
 
 /// `impersonation.*`
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -218,6 +218,7 @@ impl Seen<'_> {
     fn hidden(&self, out: &mut Vec<Finding>) {
         let author = self.sender.authors.first().map_or("", |author| author.domain());
         if self.sender.hidden_recipients && !self.is_own(author) {
+            out.push(REPLY_TO_FREE_MAIL.finding(author));
             out.push(REPLY_TO_FREE_MAIL_HIDDEN.finding(author));
         }
     }
@@ -470,7 +471,7 @@ mod tests {
             ..Sender::default()
         };
         let found = rules(&sender("info@other.example"), &way(Some(true)));
-        assert_eq!(found, ["REPLY_TO_FREE_MAIL_HIDDEN"]);
+        assert_eq!(found, ["REPLY_TO_FREE_MAIL", "REPLY_TO_FREE_MAIL_HIDDEN"]);
         assert!(rules(&sender("info@example.co.jp"), &way(Some(true))).is_empty());
         let shown = Sender { hidden_recipients: false, ..sender("info@other.example") };
         assert!(rules(&shown, &way(Some(true))).is_empty());

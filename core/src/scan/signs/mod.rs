@@ -10,8 +10,8 @@ mod text;
 
 use super::finding::{Finding, FindingKind, MilliPoints};
 pub(super) use links::*;
-pub(crate) use sender::REPLY_TO_FREE_MAIL_HIDDEN;
 pub(super) use sender::*;
+pub(crate) use sender::{REPLY_TO_FREE_MAIL, REPLY_TO_FREE_MAIL_HIDDEN};
 pub(super) use text::*;
 
 /// Characters of what was found that a finding keeps.

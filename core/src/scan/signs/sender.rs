@@ -129,7 +129,7 @@ pub(in crate::scan) const AUTHOR_IS_RECIPIENT: Sign = sign(
     "Author and recipient are the same",
     "差出人と宛先が同じ",
 );
-pub(in crate::scan) const REPLY_TO_FREE_MAIL: Sign = sign(
+pub(crate) const REPLY_TO_FREE_MAIL: Sign = sign(
     "REPLY_TO_FREE_MAIL",
     Bec,
     1_500,

@@ -109,3 +109,65 @@ fn a_date_of_most_of_a_year_ahead() {
     assert!(has(&found_in(&mail(2062)), "DATE_FAR") && !has(&found_in(&mail(2062)), "DATE_FUTURE"));
     assert!(!has(&found_in(&mail(2026)), "DATE_FAR"));
 }
+
+/// People, shops, offices and small houses that are called as brands are.
+#[test]
+fn tm_08_who_is_called_as_a_brand_does_not_pose_as_it() {
+    let sender = |from: &str| {
+        let raw = format!(
+            "From: {from}\r\nTo: taro@corp.example.jp\r\nSubject: x\r\nDate: Fri, 27 Nov 2026 10:00:00 +0900\r\n\
+             Message-ID: <1@x.example>\r\n\r\nhttps://us02web.zoom.us/j/1\r\n"
+        );
+        let view = View::build(raw.as_bytes(), &ViewLimits::worker());
+        look_whole(&view, &no_tables()).facts.sender
+    };
+    for from in [
+        "info@daiwa-kogyo.co.jp",
+        "info@sakura-sangyo.co.jp",
+        "info@nomura-denki.co.jp",
+        "info@delta-denkou.co.jp",
+        // Municipalities; subscribers; somebody who works there.
+        "kuyakusho@city.nagoya.lg.jp",
+        "yamada.taro@axel.ocn.ne.jp",
+        "tanaka@docomo.ne.jp",
+        "Taro Yamada <yamada.taro@sony.com>",
+    ] {
+        let sender = sender(from);
+        assert!(!sender.brand_unsigned, "{from} {sender:?}");
+    }
+    assert!(sender("Sony Rewards <noreply@sony.com>").brand_unsigned);
+    assert!(sender("info@smbc-card.com").brand_unsigned);
+    for from in [
+        "佐川 誠 <sagawa@nakagumi-kensetsu.co.jp>",
+        "みずほ歯科 <yoyaku@mizuho-dental-nagoya.jp>",
+        "セゾン美容室 <info@saison-hair.jp>",
+        "アップル保育園 <info@apple-hoikuen.jp>",
+        "ライオン歯科 <info@lion-dental.jp>",
+        "Nomura <nomura@fuji-kikai-s.co.jp>",
+        "西三河農業協同組合 <info@ja-nishi.example.jp>",
+    ] {
+        let found = signs_of(from, "お知らせ", "本文");
+        let signs = ["BRAND_NAME_FOREIGN", "BRAND_LINKS_ELSEWHERE", "AUTHOR_MAILBOX_BRAND"];
+        assert!(signs.iter().all(|sign| !has(&found, sign)), "{from} {found:?}");
+    }
+}
+
+/// A bounce of a tenant without a domain of its own is from "Microsoft Outlook".
+#[test]
+fn what_a_mail_server_reports_is_in_nobodys_name() {
+    let report = |kind: &str, told: &str| {
+        found_in(&format!(
+            "From: Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@contoso.onmicrosoft.com>\r\n\
+             To: taro@corp.example.jp\r\nSubject: Undeliverable: x\r\nDate: Fri, 27 Nov 2026 10:00:00 +0900\r\n\
+             Message-ID: <1@x.example>\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n\
+             <a href=\"https://www.third-house.com/x\">more</a>\r\n--b\r\nContent-Type: {told}\r\n\r\nReporting-MTA: dns; x\r\n--b--\r\n"
+        ))
+    };
+    let posing = ["BRAND_NAME_FOREIGN", "AUTHOR_FREE_HOSTING", "LINKS_ELSEWHERE"];
+    let found = report("report; report-type=delivery-status", "message/delivery-status");
+    assert!(posing.iter().all(|sign| !has(&found, sign)), "{found:?}");
+    for (kind, told) in [("report", "text/plain"), ("mixed", "message/delivery-status")] {
+        let found = report(kind, told);
+        assert!(posing.iter().all(|sign| has(&found, sign)), "{kind} {told} {found:?}");
+    }
+}

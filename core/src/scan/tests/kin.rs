@@ -192,7 +192,7 @@ fn fields_that_kits_and_scripts_leave() {
     assert!(seen.findings.iter().any(|found| &*found.rule == "REPLY_TO_FREE_MAIL_HIDDEN"));
     // A form on a site, filled in by a customer.
     let form = hidden.replace("jo@other-house.com", "taro@corp.example");
-    check(&form, &[], &["REPLY_TO_FREE_MAIL"], &["REPLY_TO_FREE_MAIL_HIDDEN"]);
+    check(&form, &[], &[], &["REPLY_TO_FREE_MAIL", "REPLY_TO_FREE_MAIL_HIDDEN"]);
     let hides = |raw: &str| {
         let raw = format!("{raw}To: taro@corp.example\r\n\r\nHello\r\n");
         let view = View::build(raw.as_bytes(), &ViewLimits::worker());
