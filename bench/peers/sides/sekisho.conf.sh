@@ -3,7 +3,8 @@
 # SpamAssassin's rules as Debian ships them: of the overlay, or unpacked.
 spamassassin_rules() {
   local dir
-  for dir in "$PEERS/roots/postfix/u/usr/share/spamassassin" "$PEERS/unpacked/usr/share/spamassassin"; do
+  for dir in "$PEERS/roots/postfix/u" "$PEERS/unpacked" ""; do
+    dir=$dir/usr/share/spamassassin
     [ -d "$dir" ] && { echo "$dir"; return; }
   done
   return 1
