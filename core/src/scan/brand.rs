@@ -187,10 +187,20 @@ pub(super) fn find(
     out: &mut Vec<Finding>,
 ) {
     author(letter, tables, out);
-    // "Microsoft Outlook" writes what a tenant's server could not deliver, and who may read it.
-    if letter.is_report() {
-        return;
+    // "Microsoft Outlook" writes what a tenant's server could not deliver; where links lead counts there, too.
+    if !letter.is_report() {
+        spoken(letter, links, tables, out);
     }
+    shown(letter, links, out);
+    if let Some((outer, end)) = &links.through
+        && !belongs(letter.domain(), &known().brands_of(outer))
+    {
+        add(out, &signs::BRAND_OPEN_REDIRECT, &format!("{outer} to {end}"));
+    }
+}
+
+/// In whose name the mail speaks.
+fn spoken(letter: &Letter<'_, '_>, links: &Links, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
     if let Some(brand) = mailbox_of(letter, links, tables) {
         add(out, &signs::AUTHOR_MAILBOX_BRAND, &format!("{brand} by {}", letter.domain()));
     }
@@ -247,12 +257,6 @@ pub(super) fn find(
         }
     }
     text(letter, links, out);
-    shown(letter, links, out);
-    if let Some((outer, end)) = &links.through
-        && !belongs(domain, &known().brands_of(outer))
-    {
-        add(out, &signs::BRAND_OPEN_REDIRECT, &format!("{outer} to {end}"));
-    }
 }
 
 /// Whether the author's address is a brand's, and there is neither a link nor a signature of the brand: anybody can write

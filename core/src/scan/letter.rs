@@ -37,8 +37,8 @@ pub struct Sender {
     pub free_reply_to: bool,
     /// The first author has a free mailbox.
     pub free_author: bool,
-    /// It names nobody as its recipient but its author, and answers go to a free mailbox: a form on a site of the
-    /// recipient's, or somebody who hides whom he writes to.
+    /// It names nobody as its recipient but its author, and answers go to a free mailbox of another name: a form on a site of
+    /// the recipient's, or somebody who hides whom he writes to.
     pub hidden_recipients: bool,
     /// The brand that the author's domain belongs to; empty: none that is known.
     pub brand: Box<str>,
