@@ -5,7 +5,9 @@
 #
 # FOLDS: a line for each mail, tab-separated: file, label (ham or spam), fold. SCORES: file, label, fold, points, hits.
 # Local tests only (-L): no network is asked. With --bayes each fold is judged by a database that was
-# trained on the other folds alone and learns nothing by itself. An mbox "From " line is taken off.
+# trained on the other folds alone and learns nothing by itself: all mails are learned once, each fold is forgotten
+# before it is judged and learned again after it, a third of the work of ten databases. Nothing expires in it. An
+# mbox "From " line is taken off.
 use strict;
 use warnings;
 use File::Temp qw(tempdir);
@@ -28,7 +30,7 @@ sub octets {
 
 sub engine {
     my ($directory) = @_;
-    my $settings = "use_bayes " . ($bayes ? 1 : 0) . "\nbayes_auto_learn 0\n"
+    my $settings = "use_bayes " . ($bayes ? 1 : 0) . "\nbayes_auto_learn 0\nbayes_auto_expire 0\n"
         . "bayes_path $directory/bayes\nuse_auto_whitelist 0\nuse_txrep 0\n";
     return Mail::SpamAssassin->new({
         local_tests_only => 1, dont_copy_prefs => 1, userprefs_filename => '/dev/null',
@@ -37,25 +39,29 @@ sub engine {
     });
 }
 
+# Learns mails, or forgets them. An engine that has judged learns no more: each has its own.
 sub learn {
-    my ($engine, $fold) = @_;
+    my ($directory, $forget, @taught) = @_;
+    my $engine = engine($directory);
     $engine->init_learner({ caller_will_untie => 1 });
-    for my $mail (grep { $_->[2] ne $fold } @mails) {
+    for my $mail (@taught) {
         my $parsed = $engine->parse(octets($mail->[0]));
-        $engine->learn($parsed, undef, $mail->[1] eq 'spam' ? 1 : 0, 0)->finish();
+        $engine->learn($parsed, undef, $mail->[1] eq 'spam' ? 1 : 0, $forget)->finish();
         $parsed->finish();
     }
-    $engine->rebuild_learner_caches();
     $engine->finish_learner();
+    $engine->finish();
 }
 
 $| = 1;
+my $directory = tempdir(CLEANUP => 1);
+learn($directory, 0, @mails) if $bayes;
 for my $fold (sort { $a <=> $b } keys %folds) {
-    my $directory = tempdir(CLEANUP => 1);
+    my @held_out = grep { $_->[2] eq $fold } @mails;
+    learn($directory, 1, @held_out) if $bayes;
     my $engine = engine($directory);
     $engine->compile_now(0);
-    learn($engine, $fold) if $bayes;
-    for my $mail (grep { $_->[2] eq $fold } @mails) {
+    for my $mail (@held_out) {
         my $parsed = $engine->parse(octets($mail->[0]));
         my $status = $engine->check($parsed);
         print join("\t", @{$mail}[0 .. 2], $status->get_score(), $status->get_names_of_tests_hit()), "\n";
@@ -63,4 +69,5 @@ for my $fold (sort { $a <=> $b } keys %folds) {
         $parsed->finish();
     }
     $engine->finish();
+    learn($directory, 0, @held_out) if $bayes;
 }
