@@ -10,8 +10,9 @@
 //!
 //! A long run (`SEKISHO_FUZZ_SECONDS`) bounds the memory of the process, as that of a worker is, and
 //! writes each input down before it is tried: a failed allocation ends the process, and so does a
-//! stack that is too deep. Its seconds are those that it had the CPU, at most twenty times as long by the
-//! clock. What is left in `sekisho-fuzz-<target>.now` is the input then.
+//! stack that is too deep. What is left in `sekisho-fuzz-<target>.now` is the input then; it is in memory
+//! (`/dev/shm`) where there is such a place, because a disk takes longer than most targets do. Its seconds are
+//! those that it had the CPU, at most twenty times as long by the clock.
 //! `SEKISHO_FUZZ_INPUT=FILE` tries that file alone, ten times, with the target that is named.
 
 #![allow(
@@ -126,7 +127,7 @@ fn run<T: Told>(
     listen();
     let seed = 0x5eed ^ name.len() as u64;
     let mut random = Random::new(seed);
-    let written = wanted().and_then(|_| File::create(file(name, ".now")).ok());
+    let written = wanted().and_then(|_| File::create(now_file(name)).ok());
     let (start, start_cpu) = (Instant::now(), cpu());
     // A smoke run has its time by the clock, a long one beside other work has what it was promised.
     let clock = if wanted().is_some() { limit * 20 } else { limit };
@@ -166,12 +167,19 @@ fn run<T: Told>(
         }
     }
     ran.took = cpu() - start_cpu;
-    let _ = written.map(|_| std::fs::remove_file(file(name, ".now")));
+    let _ = written.map(|_| std::fs::remove_file(now_file(name)));
     Ok(ran)
 }
 
 fn file(name: &str, ending: &str) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("sekisho-fuzz-{name}{ending}"))
+}
+
+/// Where the input that is tried now is written down.
+fn now_file(name: &str) -> std::path::PathBuf {
+    let memory = std::path::Path::new("/dev/shm");
+    let directory = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    directory.join(format!("sekisho-fuzz-{name}.now"))
 }
 
 /// Runs a target for as long as it is asked for. Most of its inputs have to come to something.

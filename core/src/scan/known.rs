@@ -40,6 +40,8 @@ pub(super) enum HostKind {
     Foot,
     /// Subscribers of a provider have mailboxes there, besides the provider itself.
     Subscriber,
+    /// Below a shortener, but leads to one service and nowhere else.
+    OneService,
 }
 
 impl HostKind {
@@ -59,6 +61,7 @@ struct HostsFile {
     disposable: Vec<Box<str>>,
     foot: Vec<Box<str>>,
     subscriber: Vec<Box<str>>,
+    one_service: Vec<Box<str>>,
     cheap_suffix: Vec<Box<str>>,
 }
 
@@ -157,6 +160,7 @@ impl Known {
             (HostKind::Disposable, file.disposable),
             (HostKind::Foot, file.foot),
             (HostKind::Subscriber, file.subscriber),
+            (HostKind::OneService, file.one_service),
         ];
         for (kind, names) in kinds {
             for name in names {

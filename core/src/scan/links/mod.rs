@@ -187,10 +187,9 @@ impl Links {
     }
 }
 
-/// Whether a host leads on to wherever it was told to. Some names below Google's lead to one service of its own.
+/// Whether a host leads on to wherever it was told to.
 pub(super) fn is_shortener(host: &str) -> bool {
-    known().is(host, HostKind::Shortener)
-        && !["photos.app.goo.gl", "maps.app.goo.gl"].contains(&host)
+    known().is(host, HostKind::Shortener) && !known().is(host, HostKind::OneService)
 }
 
 /// The page, or what its path begins with, that a list calls bad.
