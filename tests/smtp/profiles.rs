@@ -148,7 +148,7 @@ fn mail(from: &str, text: &str) -> String {
 }
 
 #[test]
-fn scenarios_1_to_8_of_section_10_iij_10_sm_01_sm_55_sm_56_its_09_its_46_ntt_03_ntt_08_ntt_53_tm_04_tm_37_tm_38_tm_40()
+fn scenarios_1_to_8_of_section_10_iij_10_sm_01_sm_03_sm_55_sm_56_its_09_its_46_ntt_03_ntt_08_ntt_53_tm_04_tm_37_tm_38_tm_40()
  {
     let all = Gate::start();
     let clean = |from: &str| mail(from, "Good morning.");

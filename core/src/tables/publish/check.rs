@@ -1,7 +1,7 @@
 //! Whether single changes make sense.
 
 use super::super::current::endless;
-use super::super::senders::{Entry, Owner, PatternKind, Polarity, Side, entry_key};
+use super::super::senders::{Entry, Owner, Pattern, PatternKind, Polarity, Side, entry_key};
 use super::super::{AdoptError, Change, PublishError};
 use super::known::{Domain, Known};
 use crate::policy::{self, ListSettings};
@@ -123,6 +123,18 @@ fn add_entry(now: &Known, entry: &Entry) -> Result<(), No> {
     Ok(())
 }
 
+/// The public suffix (`com`, `co.jp`) that a pattern is all of: TM-37. An administrator may mean it.
+fn whole_suffix(pattern: &Pattern) -> Option<&str> {
+    let (Pattern::Domain(domain) | Pattern::AnyAtDomain(domain) | Pattern::Subdomains(domain)) =
+        pattern
+    else {
+        return None;
+    };
+    let suffix = psl::suffix(domain.as_bytes())?;
+    let is_all = suffix.typ() == Some(psl::Type::Icann) && suffix == domain.as_bytes();
+    is_all.then_some(domain)
+}
+
 /// What the domain's settings say of a mailbox user's own lists: C23, C24, C25, C31. The lists of a
 /// domain, a tenant and the gateway are an administrator's, and an operator's file is his own.
 fn users_own(now: &Known, entry: &Entry, lists: &ListSettings) -> Result<(), String> {
@@ -148,6 +160,9 @@ fn users_own(now: &Known, entry: &Entry, lists: &ListSettings) -> Result<(), Str
     };
     if !lists.forms.contains(&form) {
         return Err("lists.forms of this domain does not take this form".to_owned());
+    }
+    if let Some(suffix) = whole_suffix(&entry.pattern) {
+        return Err(format!("it would hold for everybody below {suffix}"));
     }
     let (length, max) = (now.list_length(entry), lists.max as usize);
     if length >= max {

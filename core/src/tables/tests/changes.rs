@@ -198,6 +198,40 @@ fn c23_24_25_31_the_lists_of_a_mailbox_user_keep_to_the_settings_of_his_domain()
 }
 
 #[test]
+fn tm_37_tm_39_a_user_has_500_entries_in_each_list_and_every_bad_one_is_refused_by_itself() {
+    const TMEMS: &str = "[[domain]]\nname = \"example.jp\"\nprofile = \"tmems\"\n";
+    let at = Appliance::new();
+    let tmems = at.source("tmems.toml", TMEMS, SourceKind::Domains);
+    let full: String = ["allow", "block"]
+        .iter()
+        .flat_map(|list| (0..499).map(move |n| (list, n)))
+        .map(|(list, n)| format!("account:u@example.jp,sender,{list},a{n}@x.example\n"))
+        .collect();
+    drop(at.build(vec![tmems, csv(&full, &at)]));
+    let publisher = at.publisher();
+    let add = |line: &str| {
+        let why = publisher.add_delta(&[Change::EntryAdd { entry: entry(line) }]);
+        why.map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+    };
+    for list in ["allow", "block"] {
+        assert_eq!(add(&format!("account:u@example.jp,sender,{list},*@y.example")), "taken");
+        let said = add(&format!("account:u@example.jp,sender,{list},*@z.example"));
+        assert!(said.contains("holds 500 entries, lists.max of this domain is 500"), "{said}");
+    }
+    assert_eq!(add("account:v@example.jp,sender,allow,*@*.z.example"), "taken", "another's list");
+    for bad in ["*@*", "*@*.", "name@*", "na*me@x.example", "*@x.*.example", "*@exa*.example"] {
+        assert!(item::pattern(bad).is_err(), "{bad}");
+    }
+    for everybody in ["*@*.com", "*@com", "*@*.co.jp"] {
+        let said = add(&format!("account:v@example.jp,sender,allow,{everybody}"));
+        assert!(said.contains("everybody below"), "{everybody}: {said}");
+        let blocked = add(&format!("domain:example.jp,sender,block,{everybody}"));
+        assert_eq!(blocked, "taken", "{everybody}: an administrator may mean it");
+    }
+    assert_eq!(add("account:v@example.jp,sender,allow,*@github.io"), "taken");
+}
+
+#[test]
 fn single_changes_are_read_for_a_backup_and_brought_back_into_an_empty_box() {
     let at = Appliance::new();
     let publisher = at.publisher();
