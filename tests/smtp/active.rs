@@ -91,7 +91,7 @@ fn tm_09_active_content_is_held_or_refused_where_the_domain_says_so() {
     let row = row(&held, "a@demo.test");
     assert_eq!(
         (&row["action"], &row["reason"], &row["sub_class"]),
-        (&"Quarantine".into(), &"attachment".into(), &"active_content".into()),
+        (&"Quarantine".into(), &"content".into(), &"active_content".into()),
         "{row}"
     );
     let refused = gateway(&hop, "active_content.action = \"reject\"\n");

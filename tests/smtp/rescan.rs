@@ -135,6 +135,42 @@ fn what_held_a_mail_does_not_hold_it_again_whatever_kind_of_rule_it_was() {
 }
 
 #[test]
+fn tm_34_what_lists_say_of_its_client_since_does_not_drop_what_the_recipient_asks_for() {
+    // In the profile tmems a listed client is refused, and what can no longer be refused is dropped: a false positive
+    // was lost when its recipient wanted it, because its client had come to be listed meanwhile.
+    let hop = Hop::start();
+    let settings = "ip.action = \"reject\"\nquarantine.mixed_reply = \"dropped\"\n";
+    let mut setup = setup(&hop, settings);
+    setup.files.push(("bad.zone".to_owned(), "192.0.2.66 :127.0.0.2:test\n".to_owned()));
+    setup.config =
+        "[[tables.source]]\npath = \"bad.zone\"\nkind = \"networks\"\nformat = \"rbldnsd\"\n\
+                    name = \"badlist\"\nclass = \"positive\"\n"
+            .to_owned();
+    let gateway = Gateway::start(&setup);
+    send(&gateway, &["one@demo.test", "two@demo.test"], "spam", GTUBE);
+    gateway.write("bad.zone", "127.0.0.1 :127.0.0.2:test\n");
+    let two = item(&gateway, "two@demo.test");
+    publish(&gateway, "");
+    let refused = gateway.send(FROM, &["one@demo.test"], b"Subject: x\r\n\r\nx\r\n");
+    assert_eq!(refused.reply.code / 100, 5, "the client is listed now: {refused:?}");
+    let (done, why) = release(&gateway, &item(&gateway, "one@demo.test"));
+    assert!(done, "{why}");
+    assert_eq!(arrived(&hop), ["one@demo.test"]);
+    // Rules of the policy still apply: TM-34's own acceptance.
+    let secret = "[[domain.settings.rules]]\nname = \"spammy\"\naction = \"quarantine\"\n\
+                  [domain.settings.rules.when]\nheader = [{ name = \"Subject\", matches = \"spam\" }]\n";
+    publish(&gateway, secret);
+    let (done, _) = release(&gateway, &two);
+    assert!(!done, "held again");
+    let shown = show(&gateway, &two);
+    assert_eq!(
+        (&shown["reason"], &shown["held_by"]),
+        (&"content".into(), &"rule spammy".into()),
+        "{shown}"
+    );
+}
+
+#[test]
 fn another_rule_holds_it_again_under_the_same_id_and_is_overruled_by_the_next_release() {
     // Two rules that hold the same mail held it in turn for ever.
     let hop = Hop::start();

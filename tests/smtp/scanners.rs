@@ -127,6 +127,21 @@ fn what_only_the_other_scanner_finds_is_held_by_its_name_and_not_released_unseen
 }
 
 #[test]
+fn ntt_06_a_notice_names_the_virus_that_only_the_other_scanner_knows() {
+    let (address, _) = clamd();
+    let hop = Hop::start();
+    let mut setup = Setup::to(hop.address());
+    setup.config = config(address, "temporary");
+    setup.settings += "notice.virus = [\"recipient\"]\nnotice.language = \"en\"\n";
+    let gateway = Gateway::start(&setup);
+    let sent = gateway.send("a@example.com", &["user@demo.test"], &mail(1, BAD));
+    assert_eq!(sent.reply.code, 250, "{sent:?}");
+    let notice = wait_for("the notice arrives", || hop.mails().pop());
+    let text = String::from_utf8(notice.content).unwrap();
+    assert!(text.contains("Subject: Virus Test.Word-1 detected"), "{text}");
+}
+
+#[test]
 fn a_mail_for_a_domain_that_does_not_want_engines_is_not_shown_to_them() {
     let (address, answers) = clamd();
     answers.store(false, Ordering::SeqCst);

@@ -103,8 +103,8 @@ fn sender(message: &Message) -> Sender<'_> {
 fn facts<'m>(message: &'m Message, judged: &[Judged], host_name: &'m str) -> Facts<'m> {
     let examination = &message.examination;
     let counts = |found: &&Finding| found.kind.is_virus() && !found.log_only;
-    let mut viruses: Vec<&str> =
-        examination.findings.iter().filter(counts).map(|found| &*found.rule).collect();
+    let findings = || examination.findings.iter().chain(&examination.engine_findings);
+    let mut viruses: Vec<&str> = findings().filter(counts).map(|found| &*found.rule).collect();
     viruses.sort_unstable();
     viruses.dedup();
     // What was taken out is what it is about, if anything was; else the attachments that malware was found in, as far as
@@ -112,8 +112,7 @@ fn facts<'m>(message: &'m Message, judged: &[Judged], host_name: &'m str) -> Fac
     let cleaned = judged.iter().any(|judged| judged.decision.cleans());
     let all = || examination.facts.attachments.iter().map(|one| &*one.name);
     let infected = |name: &&str| {
-        !name.is_empty()
-            && examination.findings.iter().filter(counts).any(|found| found.detail.contains(*name))
+        !name.is_empty() && findings().filter(counts).any(|found| found.detail.contains(*name))
     };
     let mut files: Vec<&str> = match cleaned && !examination.cuts.is_empty() {
         true => examination.cuts.iter().map(|cut| &*cut.name).collect(),

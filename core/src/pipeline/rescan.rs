@@ -1,7 +1,8 @@
 //! TM-34, `quarantine.rescan`: a held mail is looked at once more before it is released, by the tables of now.
 //!
 //! What held it must not hold it again, else nothing could ever be released; **everything else applies**: lists, size,
-//! classes, the administrator's rules. What is overruled is what asked for the hold (`HeldItem::held_by`):
+//! classes, the administrator's rules. What was asked when it came is not asked again: who the sender is, and what lists
+//! say of the client's address. What is overruled is what asked for the hold (`HeldItem::held_by`):
 //!
 //! | held by | overruled |
 //! |---|---|
@@ -17,6 +18,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::client::ClientLists;
 use super::hold::decided_by;
 use super::message::{Head, Judged, Message};
 use super::release::Came;
@@ -116,6 +118,9 @@ impl Pipeline {
         let begun = super::recipient::begin(self, &held.client, &envelope, now);
         let mut transaction: Transaction = begun.map_err(|reply| reply.to_string())?;
         transaction.mail = held.mail;
+        // A client that came to be listed since is no rule of the policy: with `ip.action = "reject"` it dropped what
+        // its recipient had asked for.
+        transaction.networks = ClientLists::default();
         let mailbox = &item.recipient.resolved;
         let Resolution::Known { domain, .. } = transaction.snapshot.resolve(mailbox) else {
             return Err("the recipient's domain is not ours any more".to_owned());

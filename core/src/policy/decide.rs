@@ -315,9 +315,9 @@ fn settle(
         redirect: None,
         bcc: Vec::new(),
         stamp_signed: settings.stamp_signed,
-        notices: match skips(&verdict.list, settings, Stage::Virus) {
-            true => Vec::new(),
-            false => settings.notice.asks(verdict),
+        notices: match virus_is_news(&asks, verdict, settings) {
+            true => settings.notice.asks(verdict),
+            false => Vec::new(),
         },
         removed,
     };
@@ -327,6 +327,19 @@ fn settle(
     }
     decision.matched = asks.into_iter().map(|ask| ask.matched).collect();
     decision
+}
+
+/// Whether somebody is told of malware: not where a list lets it pass, and not where the standard rule about it is off, is not
+/// for this mail, only logs or is bypassed (NTT-05: the notice is what rule 1 does).
+fn virus_is_news(asks: &[Ask<'_>], verdict: &Verdict, settings: &DomainSettings) -> bool {
+    let setting = StandardSetting::of(DetectionKind::Virus);
+    let is_rule = settings.rules.iter().any(|rule| rule.sets.is_some() && rule.sets == setting);
+    let tells = |ask: &Ask<'_>| {
+        let by_setting = &*ask.matched.name == "virus.in";
+        let by_class = ask.matched.name.starts_with("class_actions ");
+        ask.acts() && (by_class || by_setting && !(is_rule && ask.matched.memo.is_empty()))
+    };
+    !skips(&verdict.list, settings, Stage::Virus) && asks.iter().any(tells)
 }
 
 /// The tag that an ask puts into the subject.

@@ -56,30 +56,35 @@ pub(super) fn plan(header: &[u8], body: &[u8], stamps: &[Box<str>]) -> Plan {
         .iter()
         .filter_map(|place| Some((place.start, place.entity.encode(&text, place.octets(body))?)))
         .collect();
-    match inserts.is_empty() {
-        true => Plan::fields(stamps),
-        false => Plan { inserts, fields: Vec::new() },
-    }
+    // Who reads the part that could not be stamped finds it among the fields at least.
+    let all = !inserts.is_empty() && inserts.len() == places.len();
+    Plan { inserts, fields: if all { Vec::new() } else { stamps.to_vec() } }
 }
 
-/// The lines of all stamps, none too long and none with blanks at its end: in format=flowed those would join it to the next
-/// (RFC 3676 section 4.1).
-fn lines(stamps: &[Box<str>]) -> String {
+/// The lines of all stamps.
+fn lines(stamps: &[Box<str>]) -> Vec<String> {
+    let lines = stamps.iter().flat_map(|stamp| stamp.trim().lines());
+    lines.map(|line| line.trim_end().chars().filter(|c| !c.is_control()).collect()).collect()
+}
+
+/// Lines, none of them too long and none with blanks at its end: in format=flowed those would join it to the next (RFC 3676
+/// section 4.1). Where there are blanks, words stay whole.
+fn wrapped(lines: &[String]) -> String {
     let mut out = String::new();
-    for line in stamps.iter().flat_map(|stamp| stamp.trim().lines()) {
-        if !out.is_empty() {
+    for line in lines {
+        let mut rest = line.as_str();
+        while let Some((at, _)) = rest.char_indices().nth(LINE_CHARS_MAX) {
+            let (front, _) = rest.split_at(at);
+            let blank = front.rfind(' ').filter(|blank| !front[..*blank].trim().is_empty());
+            let (now, then) = rest.split_at(blank.unwrap_or(at));
+            out.push_str(now.trim_end());
             out.push('\n');
+            rest = then.trim_start();
         }
-        let mut count = 0;
-        for c in line.trim_end().chars().filter(|c| !c.is_control()) {
-            if count == LINE_CHARS_MAX {
-                out.push('\n');
-                count = 0;
-            }
-            count += 1;
-            out.push(c);
-        }
+        out.push_str(rest);
+        out.push('\n');
     }
+    out.truncate(out.trim_end_matches('\n').len());
     out
 }
 
@@ -221,12 +226,7 @@ impl Entity {
     }
 
     /// The stamp as octets of this entity, which holds `octets`; `None` if that cannot be said right.
-    fn encode(&self, text: &str, octets: &[u8]) -> Option<Vec<u8>> {
-        let text = match (self.media.as_str(), self.flowed) {
-            ("text/html", _) => html(text),
-            (_, true) => stuffed(text) + "\n\n",
-            (_, false) => format!("{text}\n\n"),
-        };
+    fn encode(&self, lines: &[String], octets: &[u8]) -> Option<Vec<u8>> {
         // Old mailers send ISO-2022-JP without saying so, and every Japanese reader knows it by its shifts.
         let shifted = || {
             let front = octets.get(..PGP_BYTES_MAX.min(octets.len())).unwrap_or_default();
@@ -246,8 +246,16 @@ impl Entity {
         if !(plain || unlabelled || shifts) {
             return None;
         }
+        let text = match (self.media.as_str(), self.flowed) {
+            // Characters that are not ASCII are references there.
+            ("text/html", _) => html(&wrapped(lines)),
+            (_, flowed) => {
+                let said = if ascii { wrapped(&in_ascii(lines)?) } else { wrapped(lines) };
+                (if flowed { stuffed(&said) } else { said }) + "\n\n"
+            }
+        };
         let octets = if ascii {
-            to_ascii(&text)?.into_bytes()
+            text.into_bytes()
         } else {
             let encoding = encoding?;
             // ISO-2022-JP is one that encodes without being a superset of ASCII; what has no encoder is left alone.
@@ -327,14 +335,20 @@ fn quoted_printable(out: &mut Vec<u8>, octets: &[u8]) {
     }
 }
 
-/// Lines that are ASCII; `None` if there is none with a word in it: question marks would tell nobody anything.
-fn to_ascii(text: &str) -> Option<String> {
-    if text.is_ascii() {
-        return Some(text.to_owned());
+/// Lines that ASCII can say: those that are ASCII; without one that says something, those that are mostly, as an English sentence
+/// about a file with a Japanese name is. `None` if there are none: question marks alone would tell nobody anything.
+fn in_ascii(lines: &[String]) -> Option<Vec<String>> {
+    let letters = |line: &str| line.bytes().filter(u8::is_ascii_alphabetic).count();
+    let ascii: Vec<String> = lines.iter().filter(|line| line.is_ascii()).cloned().collect();
+    let says = |line: &String| line.bytes().any(|octet| octet.is_ascii_alphanumeric());
+    if ascii.iter().any(says) {
+        return Some(ascii);
     }
-    let lines: Vec<&str> = text.lines().filter(|line| line.is_ascii()).collect();
-    let said = lines.iter().any(|line| line.bytes().any(|octet| octet.is_ascii_alphanumeric()));
-    said.then(|| format!("{}\n\n", lines.join("\n").trim()))
+    let mostly =
+        |line: &&String| letters(line) > 2 * line.chars().filter(|c| !c.is_ascii()).count();
+    let marked = |line: &String| line.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let lines: Vec<String> = lines.iter().filter(mostly).map(marked).collect();
+    (!lines.is_empty()).then_some(lines)
 }
 
 /// RFC 3676 section 4.4: what could be taken for a quote or a sign in front gets a blank before it.

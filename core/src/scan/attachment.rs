@@ -129,9 +129,7 @@ pub(super) fn findings(view: &View<'_>, out: &mut Vec<Finding>) {
 /// What the names say. Every name counts: clients differ in which one they believe.
 fn names(part: &Part<'_>, out: &mut Vec<Finding>) {
     for name in &part.file_names {
-        // Trailing dots and blanks are dropped by Windows; a right-to-left override reorders.
-        let plain: String = name.chars().filter(|c| !is_reordering(*c)).collect();
-        let plain = plain.trim_end_matches(['.', ' ']).to_lowercase();
+        let plain = as_saved(name).to_lowercase();
         let mut pieces = plain.rsplit('.');
         let extension = if plain.contains('.') { pieces.next().unwrap_or_default() } else { "" };
         let before = pieces.next().unwrap_or_default().trim();
@@ -150,6 +148,13 @@ fn names(part: &Part<'_>, out: &mut Vec<Finding>) {
             push(out, FindingKind::Attachment, "ATTACH_REORDERED_NAME", name);
         }
     }
+}
+
+/// A name as it is when the attachment is saved: trailing dots and blanks are dropped by Windows, a right-to-left override
+/// only reorders what is shown.
+pub(crate) fn as_saved(name: &str) -> String {
+    let plain: String = name.chars().filter(|c| !is_reordering(*c)).collect();
+    plain.trim_end_matches(['.', ' ']).to_owned()
 }
 
 fn is_reordering(c: char) -> bool {

@@ -85,6 +85,9 @@ pub struct Facts {
 pub struct Attachment {
     /// Decoded file name; empty if it has none.
     pub name: Box<str>,
+    /// What else its fields call it: clients differ in which name they believe.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_names: Vec<Box<str>>,
     /// Declared type, lower case.
     pub content_type: Box<str>,
     /// What the octets are.
@@ -311,6 +314,7 @@ fn attachments(view: &View<'_>, marks: &[Active]) -> Vec<Attachment> {
         .take(ATTACHMENTS_MAX)
         .map(|part| Attachment {
             name: ending(part.file_name().unwrap_or_default()),
+            other_names: part.file_names.iter().skip(1).map(|name| ending(name)).collect(),
             content_type: part.content_type.clone(),
             true_type: format!("{:?}", part.file_type()).to_ascii_lowercase().into(),
             bytes: part.unread.map_or(part.decoded.len() as u64, |unread| unread.bytes),

@@ -42,6 +42,7 @@ mod zip;
 
 pub use active::{fuzz_active, fuzz_rtf};
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
+pub(crate) use attachment::as_saved;
 pub use cut::{Cut, STAND_IN, Unwanted, cuts};
 pub use examine::{
     Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,

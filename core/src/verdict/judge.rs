@@ -162,9 +162,7 @@ fn meaning(kind: FindingKind) -> (Stage, Option<(DetectionKind, Reason)>) {
         FindingKind::NotScanned => (Stage::Virus, Some((D::NotScanned, Reason::ScanException))),
         FindingKind::Content => (Stage::Content, Some((D::Content, Reason::Content))),
         FindingKind::Attachment => (Stage::Content, Some((D::Attachment, Reason::Attachment))),
-        FindingKind::ActiveContent => {
-            (Stage::Content, Some((D::ActiveContent, Reason::Attachment)))
-        }
+        FindingKind::ActiveContent => (Stage::Content, Some((D::ActiveContent, Reason::Content))),
         FindingKind::NetworkPositive => {
             (Stage::Ip, Some((D::NetworkPositive, Reason::WebReputation)))
         }

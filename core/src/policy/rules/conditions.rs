@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Addresses, AttachmentFact, Facts, glob, is_default};
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
+use crate::scan::as_saved;
 use crate::scan::content::Expression;
 use crate::scan::finding::MilliPoints;
 use crate::verdict::{AuthMethod, AuthOutcome, Likelihood, MainClass, Reason, Verdict};
@@ -287,7 +288,8 @@ impl Conditions {
         }
     }
 
-    /// Whether it has a condition on attachments (reason `attachment` rather than `content`).
+    /// Whether it has a condition on attachments (reason `attachment` rather than `content`). That one acts when it is
+    /// opened is one on content: TM-09.
     #[must_use]
     pub fn is_about_attachments(&self) -> bool {
         self.names_attachments()
@@ -303,7 +305,6 @@ impl Conditions {
             || !self.attachment_true_types.is_empty()
             || self.attachment_larger_than_bytes.is_some()
             || self.attachment_encrypted.is_some()
-            || self.attachment_active.is_some()
     }
 
     /// Whether this attachment is one that the conditions are about: what `delete_attachments` takes out.
@@ -351,7 +352,9 @@ impl Asked<'_> {
     fn holds(self, attachment: &AttachmentFact) -> bool {
         let any = |patterns: &[Box<str>], text: &str| patterns.iter().any(|p| glob(p, text));
         match self {
-            Self::Name(patterns) => any(patterns, &attachment.name),
+            Self::Name(patterns) => {
+                attachment.names().any(|name| any(patterns, name) || any(patterns, &as_saved(name)))
+            }
             Self::Type(patterns) => {
                 any(patterns, &attachment.content_type) || any(patterns, &attachment.true_type)
             }

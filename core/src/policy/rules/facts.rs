@@ -15,6 +15,8 @@ use crate::verdict::AuthEvidence;
 pub struct AttachmentFact {
     /// Decoded file name; empty = none.
     pub name: String,
+    /// What else its fields call it.
+    pub other_names: Vec<String>,
     /// Declared content type, lower case.
     pub content_type: String,
     /// What the octets say it is; empty = unknown.
@@ -29,10 +31,18 @@ pub struct AttachmentFact {
     pub span: Option<(u64, u64)>,
 }
 
+impl AttachmentFact {
+    /// All its names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.name).chain(self.other_names.iter().map(|name| &**name))
+    }
+}
+
 impl From<&crate::scan::Attachment> for AttachmentFact {
     fn from(seen: &crate::scan::Attachment) -> Self {
         Self {
             name: seen.name.to_string(),
+            other_names: seen.other_names.iter().map(ToString::to_string).collect(),
             content_type: seen.content_type.to_string(),
             true_type: seen.true_type.to_string(),
             bytes: seen.bytes,

@@ -166,7 +166,7 @@ fn tm_09_active_content_does_what_the_domain_says_and_nothing_unasked() {
     settings.actions.active_content = Action::Clean;
     let judged = verdict(&found, &settings, ListDecision::None);
     assert_eq!(judged.sub_class.as_deref(), Some("active_content"));
-    assert_eq!(judged.reason, Some(crate::verdict::Reason::Attachment));
+    assert_eq!(judged.reason, Some(crate::verdict::Reason::Content), "TM-08, TM-09");
     let cleaned = Facts { active_cleaned: true, ..Facts::default() };
     assert_eq!(decide(&judged, &settings, &cleaned).action, Action::Clean);
     // Parts with malware can be taken out, those that act cannot: that is not enough.

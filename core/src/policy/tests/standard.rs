@@ -49,6 +49,27 @@ fn ntt_05_rules_are_switched_by_name_and_their_settings_with_them() {
 }
 
 #[test]
+fn ntt_05_ntt_06_a_notice_is_what_the_virus_rule_does_so_without_the_rule_there_is_none() {
+    let told = |more: &str| {
+        let text =
+            format!("[[domain.settings.rules]]\nname = \"ウイルスメール（受信）\"\n{more}\n");
+        let decision = decided(&[virus()], &domain("ntt-mail-security", &text), ListDecision::None);
+        (
+            decision.action,
+            decision.notices.iter().filter(|one| &*one.rule == "notice.virus").count(),
+        )
+    };
+    // Nothing can be cut out of this one: the mail is deleted.
+    assert_eq!(told(""), (Action::Drop, 1));
+    assert_eq!(told("enabled = false"), (Action::Deliver, 0));
+    assert_eq!(told("log_only = true").1, 0);
+    // A class action acts in the rule's place.
+    let class = "[[domain.settings.class_actions]]\norder = 1\nmain = \"virus\"\naction = \"fake_accept\"\n";
+    let by_class = decided(&[virus()], &domain("ntt-mail-security", class), ListDecision::None);
+    assert!(by_class.notices.iter().any(|one| &*one.rule == "notice.virus"), "{by_class:?}");
+}
+
+#[test]
 fn a_setting_that_is_written_directly_shows_in_its_rule() {
     let settings = domain("ntt-mail-security", "spam.action = \"quarantine\"\nspam.tag = \"[X]\"");
     let rule = named(&settings, SPAM);

@@ -122,6 +122,11 @@ fn tm_09_attachment_contains_active_content() {
     let (active, plain) = ([AttachmentFact { active: true, ..file("a.docm") }], [file("a.docx")]);
     let facts = |attachments| Facts { attachments, ..Facts::default() };
     check("attachment_active = true", &facts(&active), &facts(&plain));
+    assert_eq!(
+        rule("attachment_active = true").reason(),
+        Reason::Content,
+        "TM-09: of the group Content"
+    );
 }
 
 #[test]
@@ -141,6 +146,14 @@ fn tm_09_attachment_file_name_or_extension() {
     let (exe, txt) = ([file("報告書.EXE")], [file("exe.txt")]);
     let facts = |attachments| Facts { attachments, ..Facts::default() };
     check("attachment_name = [\"*.exe\", \"*.scr\"]", &facts(&exe), &facts(&txt));
+    // Clients differ in which name they believe, and Windows drops dots and blanks at the end.
+    let second = [AttachmentFact { other_names: vec!["a.exe".to_owned()], ..file("a.txt") }];
+    check("attachment_name = [\"*.exe\"]", &facts(&second), &facts(&txt));
+    for name in ["a.exe.", "a.exe . ", "a\u{202e}.e\u{200f}xe"] {
+        let program = [file(name)];
+        let facts = Facts { attachments: &program, ..Facts::default() };
+        assert!(holds("attachment_name = [\"*.exe\"]", &facts), "{name:?}");
+    }
 }
 
 #[test]

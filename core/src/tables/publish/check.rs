@@ -123,16 +123,20 @@ fn add_entry(now: &Known, entry: &Entry) -> Result<(), No> {
     Ok(())
 }
 
-/// The public suffix (`com`, `co.jp`) that a pattern is all of: TM-37. An administrator may mean it.
+/// The top-level domain or public suffix (`com`, `co.jp`) that a pattern is all of: TM-37. An administrator may mean it.
 fn whole_suffix(pattern: &Pattern) -> Option<&str> {
     let (Pattern::Domain(domain) | Pattern::AnyAtDomain(domain) | Pattern::Subdomains(domain)) =
         pattern
     else {
         return None;
     };
-    let suffix = psl::suffix(domain.as_bytes())?;
-    let is_all = suffix.typ() == Some(psl::Type::Icann) && suffix == domain.as_bytes();
-    is_all.then_some(domain)
+    let is_suffix = || {
+        let suffix = psl::suffix(domain.as_bytes());
+        suffix.is_some_and(|suffix| {
+            suffix.typ() == Some(psl::Type::Icann) && suffix == domain.as_bytes()
+        })
+    };
+    (!domain.contains('.') || is_suffix()).then_some(domain)
 }
 
 /// What the domain's settings say of a mailbox user's own lists: C23, C24, C25, C31. The lists of a
