@@ -69,8 +69,8 @@ pub struct Pipeline {
     jobs: Rc<RefCell<held_jobs::Jobs>>,
     /// Rows of relaying that was denied.
     denied: Rc<rows::RowsPerMinute>,
-    /// Rows of strangers who were asked to come again.
-    greylisted: Rc<rows::RowsPerMinute>,
+    /// Rows of those who were asked to come again.
+    asked_again: Rc<rows::RowsPerMinute>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -161,7 +161,7 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms, jobs: Rc::default(), denied: Rc::default(), greylisted: Rc::default() }
+        Self { rooms, jobs: Rc::default(), denied: Rc::default(), asked_again: Rc::default() }
     }
 
     /// The rooms of this shard.

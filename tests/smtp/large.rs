@@ -144,3 +144,37 @@ fn octets_of_a_refused_large_mail_never_stand_before_the_next_one_of_the_session
         assert!(!mail.content.windows(8).any(|window| window == b"RRRRRRRR"));
     }
 }
+
+#[test]
+fn its_08_a_header_section_that_is_longer_than_what_is_read_of_it_is_held() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        settings: "headers.set = \"itscom\"\nquarantine.reply = \"accept\"\n\
+                   scan_exception.action = \"quarantine\"\n"
+            .to_owned(),
+        ..Setup::to(hop.address())
+    });
+    // What it says of itself behind the first MiB would pass for our word.
+    let filling = "X-Filling: ".to_owned() + &"x".repeat(900) + "\r\n";
+    let forged = |fields: usize| {
+        let many = filling.repeat(fields);
+        let mail = format!("Subject: s\r\n{many}X-SLBL-Result: SAFE-LISTED\r\n\r\nbody\r\n");
+        gateway.send("a@example.com", &[&to()], mail.as_bytes()).reply
+    };
+    let reply = forged(300);
+    assert_eq!(reply.code, 250, "{}", reply.text());
+    let mails = hop.mails();
+    assert_eq!(mails.len(), 1, "some hundred KiB are no reason");
+    let mail = String::from_utf8_lossy(&mails[0].content).into_owned();
+    assert!(!mail.contains("SAFE-LISTED"), "taken out");
+    let reply = forged(1300);
+    assert_eq!(reply.code, 250, "{}", reply.text());
+    let held =
+        wait_for("it is held", || gateway.sekisho_json(&["quarantine", "list", "--all"]).pop());
+    assert_eq!(
+        (&held["reason"], &held["class"]),
+        (&"scan_exception".into(), &"Error".into()),
+        "{held}"
+    );
+    assert_eq!(hop.mails().len(), 1);
+}

@@ -109,4 +109,114 @@ fn replies_that_are_known_do_not_wait_for_a_call_out_that_hangs() {
     assert_eq!(client.reply().unwrap().code, 451, "the hop gave no answer");
     assert_eq!(client.reply().unwrap().code, 250, "and the session goes on");
     client.quit();
+    let row = wait_for("SM-64: the log has who was asked to come again", || {
+        gateway.sekisho_json(&["log", "search", "to=user@demo.test"]).pop()
+    });
+    let told = ["status", "status_class", "classification"].map(|key| row[key].clone());
+    assert_eq!(told, ["temporarily rejected", "temporary", "Greylist"], "{row}");
+}
+
+/// What a mailbox gets: content as the hop has it.
+fn delivered(hop: &Hop, subject: &str) -> Option<String> {
+    let mails = hop.mails();
+    let mut texts = mails.iter().map(|mail| String::from_utf8_lossy(&mail.content).into_owned());
+    texts.find(|mail| mail.contains(subject))
+}
+
+#[test]
+fn sm_63_class_actions_and_bypasses_come_before_a_refusal_at_rcpt() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\"]\n".to_owned(),
+        settings: "lists.block_action = \"reject\"\nsize.limit_mb = 1\nsize.action = \"reject\"\n\
+                   [[domain.settings.class_actions]]\norder = 1\nmain = \"blacklisted\"\n\
+                   extra = \"marked@*\"\naction = \"accept_and_mark\"\n\
+                   [[domain.settings.class_actions]]\norder = 2\nmain = \"blacklisted\"\n\
+                   extra = \"again@*\"\naction = \"reject\"\n"
+            .to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let run = |arguments: &[&str]| {
+        let output = gateway.sekisho(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+    };
+    for sender in ["marked@example.com", "again@example.com", "plain@example.com"] {
+        run(&["list", "add", "block", sender]);
+    }
+    let to = "user@demo.test";
+    let codes =
+        ["marked", "again", "plain"].map(|who| rcpt(&gateway, &format!("{who}@example.com"), to));
+    assert_eq!(codes, [250, 550, 550], "class action, class action that refuses, setting");
+    let sent = gateway.send("marked@example.com", &[to], b"Subject: first\r\n\r\nb\r\n");
+    assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+    let mail = delivered(&hop, "first").expect("delivered");
+    assert!(mail.contains("Subject: [SPAM] first"), "{mail}");
+    // Bypasses: of the setting, of the class action, of the size limit.
+    let size = || {
+        let mut client = gateway.client();
+        client.command("MAIL FROM:<big@example.com> SIZE=1500000").unwrap();
+        let code = client.command(&format!("RCPT TO:<{to}>")).unwrap().code;
+        client.quit();
+        code
+    };
+    assert_eq!(size(), 552, "SM-62");
+    for rule in ["lists.block_action", "class_actions 2", "size.action"] {
+        run(&["bypass", "add", "--domain", DOMAIN, "--rule", rule, "--until", "1h", "--why", "t"]);
+    }
+    let codes = ["again", "plain"].map(|who| rcpt(&gateway, &format!("{who}@example.com"), to));
+    assert_eq!((codes, size()), ([250, 250], 250));
+    let sent = gateway.send("plain@example.com", &[to], b"Subject: second\r\n\r\nb\r\n");
+    assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+    assert!(delivered(&hop, "second").is_some(), "nor is it held later");
+}
+
+#[test]
+fn sm_56_an_entry_that_does_not_say_is_compared_with_what_the_domain_says() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\"]\n".to_owned(),
+        settings: "lists.block_action = \"quarantine\"\nquarantine.reply = \"accept\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    // Of the whole box, so only the recipient's domain can say.
+    for arguments in [
+        ["list", "add", "block", "bad@example.com", "--owner", "gateway"],
+        ["list", "add", "block", "both@example.com", "--match-on", "both"],
+    ] {
+        let output = gateway.sekisho(&arguments);
+        assert!(output.status.success(), "{}", words(&output));
+    }
+    let send = |from: &str, author: &str, subject: &str| {
+        let mail = format!("From: <{author}@example.com>\r\nSubject: {subject}\r\n\r\nb\r\n");
+        let sent =
+            gateway.send(&format!("{from}@example.com"), &["user@demo.test"], mail.as_bytes());
+        assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+        delivered(&hop, subject).is_some()
+    };
+    assert!(send("good", "bad", "author only"), "SM-56: the envelope sender is compared");
+    assert!(!send("bad", "good", "envelope"), "blocked");
+    assert!(!send("good", "both", "both"), "SM-55: --match-on");
+}
+
+#[test]
+fn sm_58_a_refused_recipient_leaves_no_copy() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\", \"old\"]\nrefused_recipients = [\"old\"]\n".to_owned(),
+        settings: "recipient.log_invalid = true\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let mail = b"Subject: both\r\n\r\nb\r\n";
+    let sent = gateway.send("a@example.com", &["old@demo.test", "user@demo.test"], mail);
+    assert_eq!(sent.reply.code, 250, "the other one gets it: {}", sent.reply.text());
+    assert_eq!(hop.mails().len(), 1);
+    assert_eq!(hop.mails()[0].envelope.rcpt_to, ["user@demo.test"]);
+    let row =
+        wait_for("its row", || gateway.sekisho_json(&["log", "search", "to=old@demo.test"]).pop());
+    let reply = row["reply"].as_str().unwrap_or_default();
+    assert!(reply.starts_with("550 5.7.1"), "{row}");
+    assert!(
+        gateway.sekisho_json(&["quarantine", "list", "--all"]).is_empty(),
+        "no quarantine copy"
+    );
 }

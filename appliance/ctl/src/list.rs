@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use sekisho_core::clock::{Now, UnixMillis};
 use sekisho_core::envelope::Mailbox;
-use sekisho_core::policy;
 use sekisho_core::tables::publish::View;
 use sekisho_core::tables::sources::item;
 use sekisho_core::tables::{Change, Entry, MatchOn, Owner, Polarity, SenderEntry, Side};
@@ -56,31 +55,16 @@ pub(crate) fn in_force(json: bool, told: &Told, from: u64) -> Ran {
     Ok(outcome)
 }
 
-/// An entry to add, with what the settings of its owner's domain say where the command does not: what
-/// addresses are compared with (C26), and for a mailbox user's list from when it works (C28).
+/// An entry to add: that of a mailbox user's list works from when the settings of its domain say (C28).
 pub(crate) fn added(place: &Place, arguments: &EntryArguments) -> Result<Entry, Failure> {
     let mut entry = entry("list add", arguments)?;
-    let (name, is_account) = match &entry.owner {
-        Owner::Gateway | Owner::Tenant(_) => return Ok(entry),
-        Owner::Domain(name) => (&**name, false),
-        Owner::Account(address) => (address.rsplit_once('@').map_or("", |(_, name)| name), true),
-    };
+    let Owner::Account(address) = &entry.owner else { return Ok(entry) };
+    let name = address.rsplit_once('@').map_or("", |(_, name)| name);
     // An unknown domain is refused by name when the change is checked.
     let settings = publish::publisher(place)?.list_settings(name);
     let settings = settings.map_err(|error| publish::failed(place, "tables", &error))?;
     let Some(lists) = settings else { return Ok(entry) };
-    if arguments.match_on.is_none() {
-        let setting = match entry.polarity {
-            Polarity::Allow => lists.match_on,
-            Polarity::Block => lists.block_match_on,
-        };
-        entry.match_on = match setting {
-            policy::MatchOn::Envelope => MatchOn::Envelope,
-            policy::MatchOn::Header => MatchOn::Header,
-            policy::MatchOn::Both | policy::MatchOn::Setting => MatchOn::Both,
-        };
-    }
-    if is_account && lists.delay_seconds > 0 && !arguments.at_once {
+    if lists.delay_seconds > 0 && !arguments.at_once {
         let delay = u64::from(lists.delay_seconds) * 1000;
         entry.active_from = UnixMillis(Now::read().unix.0.saturating_add(delay));
     }
@@ -103,7 +87,8 @@ fn entry(what: &str, arguments: &EntryArguments) -> Result<Entry, Failure> {
         match_on: match arguments.match_on {
             Some(MatchOnWord::Envelope) => MatchOn::Envelope,
             Some(MatchOnWord::Header) => MatchOn::Header,
-            Some(MatchOnWord::Both) | None => MatchOn::Both,
+            Some(MatchOnWord::Both) => MatchOn::Both,
+            None => MatchOn::Setting,
         },
         active_from: UnixMillis(0),
     })

@@ -44,13 +44,19 @@ pub(crate) fn run(place: &Place, json: bool, command: QuarantineCommand) -> Ran 
         QuarantineCommand::Show { item } => show(place, json, &item),
         QuarantineCommand::Export { item, out } => export(place, json, &item, out.as_deref()),
         QuarantineCommand::Release { items, yes, train } => {
-            if train && yes && lessons(place, json, &items)? == Outcome::No {
+            let words = ("quarantine release", "deliver");
+            let request = |items| Request::QuarantineRelease { items, ham: train };
+            if !(train && yes) {
+                return change(place, json, words, items, yes, request);
+            }
+            let asked = items.len();
+            let items = lessons(place, json, items)?;
+            if items.is_empty() {
                 return Ok(Outcome::No);
             }
-            let words = ("quarantine release", "deliver");
-            let ham = train;
-            let request = |items| Request::QuarantineRelease { items, ham };
-            change(place, json, words, items, yes, request)
+            let all = items.len() == asked;
+            let done = change(place, json, words, items, yes, request)?;
+            Ok(if all { done } else { Outcome::No })
         }
         QuarantineCommand::Allow { items } => allow::run(place, json, &items),
         QuarantineCommand::Delete { items, yes } => {
@@ -293,29 +299,50 @@ pub(crate) fn write(content: &Content, out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-/// SM-32: items are trained as not spam, each for its recipient's domain, before they are released.
-fn lessons(place: &Place, json: bool, items: &[String]) -> Ran {
+/// SM-32: items are trained as not spam, each for its recipient's domain, before they are released. Those that were
+/// taken in; the others are named, and stay held: whoever wants them releases them without a lesson.
+fn lessons(place: &Place, json: bool, items: Vec<String>) -> Result<Vec<String>, Failure> {
     let ids = items.iter().map(|item| id(item)).collect::<Result<Vec<_>, _>>()?;
     let mut by_domain: BTreeMap<String, Vec<(String, Features)>> = BTreeMap::new();
+    let mut untrained: Vec<ItemId> = Vec::new();
     for (id, listed) in find_all(place, &ids)? {
-        let content = listed.content().map_err(|error| Failure::new(id, error))?;
-        let mut octets = Vec::new();
-        if content.bytes() <= TRAINED_BYTES_MAX {
-            write(&content, &mut octets).map_err(|error| Failure::new(id, error))?;
+        match lesson_of(&listed) {
+            Ok(features) => {
+                let domain = listed.item.recipient.resolved.domain.to_string();
+                by_domain.entry(domain).or_default().push((id.to_string(), features));
+            }
+            Err(why) => {
+                untrained.push(id);
+                let why = format!("{why}; not released, `release` without --train does it");
+                if json {
+                    output::json(&json!({"item": id.to_string(), "done": false, "why": why}));
+                } else {
+                    output::words(format_args!("sekisho: quarantine release {id}: {why}"));
+                }
+            }
         }
-        let features = train::features(&octets).map_err(|why| Failure::new(id, why))?;
-        let domain = listed.item.recipient.resolved.domain.to_string();
-        by_domain.entry(domain).or_default().push((id.to_string(), features));
     }
-    let mut outcome = Outcome::Done;
     for (domain, mails) in by_domain {
         let scope = train::scope(place, Some(&domain))?;
         let lesson = train::Lesson { scope, spam: false, how: "release", mails };
         if train::teach(place, json, lesson)? == Outcome::No {
-            outcome = Outcome::No;
+            return Ok(Vec::new());
         }
     }
-    Ok(outcome)
+    let mut kept = items;
+    kept.retain(|item| id(item).is_ok_and(|id| !untrained.contains(&id)));
+    Ok(kept)
+}
+
+/// What a held mail teaches, or why it teaches nothing.
+fn lesson_of(listed: &Listed) -> Result<Features, String> {
+    let content = listed.content().map_err(|error| error.to_string())?;
+    if content.bytes() > TRAINED_BYTES_MAX {
+        return Err(format!("{} is too large to be trained with", bytes(content.bytes())));
+    }
+    let mut octets = Vec::new();
+    write(&content, &mut octets).map_err(|error| error.to_string())?;
+    train::features(&octets)
 }
 
 fn change(

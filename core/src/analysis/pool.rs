@@ -491,7 +491,7 @@ fn given_up(last: End) -> Examination {
             (FindingKind::WorkerDied, "SCAN_WORKER_DIED", "two analysis workers died on it")
         }
         End::Late => {
-            (FindingKind::LimitReached, "SCAN_TIMEOUT", "it was not analysed within the time limit")
+            (FindingKind::WorkerDied, "SCAN_TIMEOUT", "it was not analysed within the time limit")
         }
     };
     let (rule, detail) = (rule.into(), detail.into());

@@ -84,6 +84,7 @@ fn entry(found: &SenderEntry) -> ListEntry {
             tables::MatchOn::Envelope => policy::MatchOn::Envelope,
             tables::MatchOn::Header => policy::MatchOn::Header,
             tables::MatchOn::Both => policy::MatchOn::Both,
+            tables::MatchOn::Setting => policy::MatchOn::Setting,
         },
         active_from: found.active_from,
         text: found.pattern.clone(),

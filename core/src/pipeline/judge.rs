@@ -61,6 +61,7 @@ impl Message {
         let listed = self.transaction.client_class();
         findings.extend(listed.and_then(|class| super::client::finding(class, client)));
         findings.extend(self.unreadable());
+        findings.extend(self.header_cut());
         findings.extend(self.impersonation(accepted));
         findings.extend(self.classified(accepted));
         let auth = evidence(self, settings);
@@ -76,6 +77,17 @@ impl Message {
             rule: "AUTH_UNREADABLE".into(),
             points: 0,
             detail: "signatures that their reader cannot bear".into(),
+            log_only: false,
+        })
+    }
+
+    /// ITS-08: what stands behind the part of the header section that is read is not rewritten, so it may pose as ours.
+    fn header_cut(&self) -> Option<Finding> {
+        self.head.cut.then(|| Finding {
+            kind: FindingKind::LimitReached,
+            rule: "SCAN_LIMIT_MIME".into(),
+            points: 0,
+            detail: format!("header section longer than {} octets", self.head.header_bytes).into(),
             log_only: false,
         })
     }

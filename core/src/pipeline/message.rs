@@ -65,6 +65,8 @@ pub(super) struct Head {
     pub(super) front: Arc<[u8]>,
     /// How many of them are the header section, with the empty line.
     pub(super) header_bytes: usize,
+    /// The header section is longer than what is read of it.
+    pub(super) cut: bool,
     /// Decoded fields: name and value.
     pub(super) fields: Vec<(String, String)>,
     pub(super) authors: Vec<Mailbox>,
@@ -73,10 +75,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn read(front: Arc<[u8]>) -> Self {
+    /// Of the front of a message of `bytes` octets.
+    fn read(front: Arc<[u8]>, bytes: u64) -> Self {
         let header_bytes = header_bytes(&front);
         let section = front.get(..header_bytes).unwrap_or_default();
-        Self::of(&View::build(section, &ViewLimits::shard()), header_bytes, Arc::clone(&front))
+        let cut = !section.ends_with(b"\r\n\r\n") && (front.len() as u64) < bytes;
+        let view = View::build(section, &ViewLimits::shard());
+        Self { cut, ..Self::of(&view, header_bytes, Arc::clone(&front)) }
     }
 
     /// What the view of a message, or of its header section alone, says.
@@ -89,7 +94,7 @@ impl Head {
         let hops = trace::hop_count(view);
         let (authors, reply_to) =
             (message::mailboxes(view, "from"), message::mailboxes(view, "reply-to"));
-        Self { fields, authors, reply_to, hops, header_bytes, front }
+        Self { fields, authors, reply_to, hops, header_bytes, cut: false, front }
     }
 
     /// The header section with its empty line.
@@ -115,15 +120,10 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Class and sub class as the log and the quarantine name them: a rule may give one (section 4.2).
+    /// Class and sub class of it (section 4.2).
     pub(super) fn class(&self) -> (MainClass, &str) {
-        match &self.decision.class {
-            Some((class, sub)) => (*class, sub),
-            None => {
-                let sub = self.verdict.sub_class.as_deref();
-                (self.verdict.main_class, sub.unwrap_or_default())
-            }
-        }
+        let (class, sub) = self.decision.class(&self.verdict);
+        (class, sub.unwrap_or_default())
     }
 }
 
@@ -150,7 +150,7 @@ impl Pipeline {
         drop(reading);
         let head = match head {
             Ok(head) => head,
-            Err(reply) => return reply,
+            Err(reply) => return self.come_again(&transaction, reply),
         };
         let hops_max = self.rooms.shared.config.load().smtp.received_hops_max as usize;
         if head.hops > hops_max {
@@ -166,7 +166,7 @@ impl Pipeline {
         let checks = self.begin_checks(&transaction, content);
         let examination = match self.look(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
-            Err(reply) => return reply,
+            Err(reply) => return self.come_again(&transaction, reply),
         };
         times.lap("content");
         let authentication = self.checks(checks).await;
@@ -203,6 +203,15 @@ impl Pipeline {
         self.carry_out(message, &judged, group, content).await
     }
 
+    /// A mail that cannot be judged now: each recipient has a row (SM-64).
+    fn come_again(&self, transaction: &Transaction, reply: Reply) -> Reply {
+        for one in &transaction.recipients {
+            let asked = &one.recipient.original;
+            self.log_come_again(transaction, asked, &reply, Now::read().unix);
+        }
+        reply
+    }
+
     pub(super) async fn head(&self, content: &Content) -> Result<Head, Reply> {
         let octets = match content.pieces.first() {
             Some(Piece::Memory(octets)) => Arc::clone(octets),
@@ -221,7 +230,7 @@ impl Pipeline {
             }
             None => Arc::default(),
         };
-        Ok(Head::read(octets))
+        Ok(Head::read(octets, content.bytes()))
     }
 
     /// Looks at the message: on the shard where that is cheap, in an analysis worker otherwise.
@@ -299,7 +308,7 @@ impl Pipeline {
 
     fn count_classes(&self, judged: &[Judged]) {
         for judged in judged {
-            match judged.verdict.main_class {
+            match judged.class().0 {
                 MainClass::Virus => self.rooms.count(Counter::Virus),
                 MainClass::Spam | MainClass::Phish => {
                     self.rooms.count(Counter::Spam);

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::answer;
 use super::client::ClientLists;
 use super::entries::{client_entries, sender_entries};
+use super::judge::bypassed;
 use super::{Pipeline, Transaction, hold};
 use crate::clock::Now;
 use crate::deliver::Callout;
 use crate::envelope::{Client, Envelope, Mailbox, Recipient};
-use crate::policy::{self, Action, DomainSettings, ListDecision, RejectAt, Verify};
+use crate::policy::{self, Bypassed, DomainSettings, ListDecision, RejectAt, Verify};
 use crate::reply::{Enhanced, Reply};
 use crate::session::{Answer, ForwardPath, RcptTo, grammar};
 use crate::stages::{self, Stage};
@@ -74,12 +75,18 @@ impl Pipeline {
                     }
                     Logged::Client(list) => {
                         self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
+                            row.classification = MainClass::Spam.name().to_owned();
                             row.reason = Reason::WebReputation.key().to_owned();
                             row.rules = vec![hold::client_rule(&list, transaction.client)];
                         });
                     }
-                    Logged::Greylisted => {
-                        self.log_greylisted(transaction, &asked, &reply, now.unix);
+                    Logged::ComeAgain => {
+                        self.log_come_again(transaction, &asked, &reply, now.unix);
+                    }
+                    Logged::Oversize => {
+                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
+                            row.reason = Reason::Oversize.key().to_owned();
+                        });
                     }
                     Logged::Relaying => {
                         self.log_denied_relaying(transaction, &asked, &reply, now.unix);
@@ -122,15 +129,18 @@ impl Pipeline {
         if domain.routes.is_empty() {
             // SM-05.
             let text = "No route for this domain yet, try again later";
-            return Err(Refused::unlogged(451, Enhanced(4, 4, 4), text));
+            return Err(Refused::new(451, Enhanced(4, 4, 4), text, Logged::ComeAgain));
         }
         self.verify(&settings, listed, &mailbox, log).await?;
-        if self.too_large(transaction, &settings) {
+        let of_domain = tables.bypasses();
+        let bypasses: Vec<_> = of_domain.of(&domain.name, now.unix).map(bypassed).collect();
+        let declared_bytes = transaction.declared_bytes.unwrap_or_default();
+        if policy::size_refusal(&settings, declared_bytes, &bypasses) {
             let text = "Message larger than this recipient takes";
-            return Err(Refused::unlogged(552, Enhanced(5, 3, 4), text));
+            return Err(Refused::new(552, Enhanced(5, 3, 4), text, Logged::Oversize));
         }
         let list = self.lists(transaction, &mailbox, &settings, now);
-        self.by_lists(transaction, &settings, &list).await?;
+        self.by_lists(transaction, &settings, (&list, &bypasses)).await?;
         self.by_greylist(transaction, &mailbox, &settings, &list, now).await?;
         let recipient = Recipient {
             original: asked.clone(),
@@ -169,15 +179,9 @@ impl Pipeline {
             Callout::Unanswered(reply) => {
                 tracing::info!(%mailbox, %reply, "call-out without an answer");
                 let text = "Recipient cannot be verified now, try again later";
-                Err(Refused::unlogged(451, Enhanced(4, 4, 3), text))
+                Err(Refused::new(451, Enhanced(4, 4, 3), text, Logged::ComeAgain))
             }
         }
-    }
-
-    /// SM-62: SIZE is refused early where the domain refuses larger mail.
-    fn too_large(&self, transaction: &Transaction, settings: &DomainSettings) -> bool {
-        let declared = transaction.declared_bytes.unwrap_or(0);
-        settings.size.action == Action::Reject && declared > settings.size.limit_bytes()
     }
 
     /// f and g: recipient allow list, then sender lists on the reverse-path and the client.
@@ -204,15 +208,15 @@ impl Pipeline {
         &self,
         transaction: &Transaction,
         settings: &DomainSettings,
-        list: &ListDecision,
+        (list, bypasses): (&ListDecision, &[Bypassed<'_>]),
     ) -> Result<(), Refused> {
         // TM-38, SM-56: a block entry whose action is reject answers here.
-        if policy::block_at_rcpt(settings, list) == Some(Action::Reject) {
+        if policy::block_refusal(settings, list, bypasses) {
             let text = "Sender is blocked by the recipient";
             return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Blocked(list.clone())));
         }
         // h: NTT-10, the reply names address and list.
-        if !policy::network_refusal(settings, list, RejectAt::Rcpt) {
+        if !policy::network_refusal(settings, list, RejectAt::Rcpt, bypasses) {
             return Ok(());
         }
         transaction.listed.wait().await;
@@ -240,7 +244,7 @@ impl Pipeline {
         };
         let text = format!("Greylisted, please try again in {seconds} seconds");
         let reply = Reply::new(451, Enhanced(4, 7, 1), text);
-        Err(Refused { reply, log: Logged::Greylisted })
+        Err(Refused { reply, log: Logged::ComeAgain })
     }
 
     /// `<Postmaster>` without a domain: the postmaster of the first domain that was named, else of the
@@ -301,10 +305,12 @@ enum Logged {
     Blocked(ListDecision),
     /// With the list that the client's address is in.
     Client(Box<str>),
+    /// The mail says that it is too large.
+    Oversize,
     /// As many as a minute may have.
     Relaying,
     /// The same.
-    Greylisted,
+    ComeAgain,
 }
 
 impl Logged {
@@ -322,10 +328,6 @@ struct Refused {
 impl Refused {
     fn new(code: u16, enhanced: Enhanced, text: &'static str, log: Logged) -> Self {
         Self { reply: Reply::new(code, enhanced, text), log }
-    }
-
-    fn unlogged(code: u16, enhanced: Enhanced, text: &'static str) -> Self {
-        Self::new(code, enhanced, text, Logged::No)
     }
 
     fn relaying() -> Self {

@@ -185,22 +185,22 @@ impl Pipeline {
         }
     }
 
-    /// A stranger who was asked to come again gets a row, within what a minute may have: most of them never do.
-    pub(super) fn log_greylisted(
+    /// SM-64: who was asked to come again gets a row, within what a minute may have: most strangers never do.
+    pub(super) fn log_come_again(
         &self,
         transaction: &Transaction,
         asked: &Mailbox,
         reply: &Reply,
         now: UnixMillis,
     ) {
-        match self.greylisted.turn(now) {
+        match self.asked_again.turn(now) {
             Turn::Written => {
                 let mut row = self.refused_row(transaction, asked, reply, now);
                 row.status = "temporarily rejected".to_owned();
                 row.classification = MainClass::Greylist.name().to_owned();
                 self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
             }
-            Turn::Last => self.log_no_more(transaction, "greylisted", "defer", now),
+            Turn::Last => self.log_no_more(transaction, "temporarily refused", "defer", now),
             Turn::Left => {}
         }
     }

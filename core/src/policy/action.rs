@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{IpAction, MainClass, Reason};
+use crate::verdict::{IpAction, MainClass, Reason, Verdict};
 
 /// Final actions, weakest to strongest: the order of the variants *is* the order of section 4.3.
 #[derive(
@@ -222,6 +222,15 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Class and sub class as the recipient, the log and the quarantine name them: a rule may give one.
+    #[must_use]
+    pub fn class<'a>(&'a self, verdict: &'a Verdict) -> (MainClass, Option<&'a str>) {
+        match &self.class {
+            Some((class, sub)) => (*class, Some(sub)),
+            None => (verdict.main_class, verdict.sub_class.as_deref()),
+        }
+    }
+
     /// Whether parts are taken out of the copy. Of a held one, too, if something asked for it and something stronger holds
     /// the mail: a release delivers what is held, and must not bring what cleaning would have kept away.
     #[must_use]

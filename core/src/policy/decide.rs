@@ -7,8 +7,8 @@ use crate::verdict::{
 use super::action::{
     Action, Decision, HoldReply, HoldSpec, MatchedRule, NoticeAsk, RemovedByRule, SentTo,
 };
-use super::rules::{Facts, PolicyRule, SideActions, StandardSetting};
-use super::settings::{BlockAction, DomainSettings, RejectAt};
+use super::rules::{Facts, PolicyRule, SideActions, StandardSetting, bypass};
+use super::settings::{BlockAction, DomainSettings};
 
 /// Tag of an action `tag` for which nobody wrote one.
 const DEFAULT_TAG: &str = "[SPAM]";
@@ -72,7 +72,7 @@ impl<'s> Ask<'s> {
     /// Without effect where a bypass names it; `spared`: one for the whole domain does not.
     fn bypassed(mut self, facts: &Facts<'_>, spared: Spared) -> Self {
         let names = [&*self.matched.name, &*self.matched.memo];
-        if let Some(told) = facts.bypass(&names, spared) {
+        if let Some(told) = bypass(facts.bypasses, &names, spared) {
             self.matched.bypassed = told.into();
         }
         self
@@ -99,7 +99,7 @@ pub fn decide(verdict: &Verdict, settings: &DomainSettings, facts: &Facts<'_>) -
         .min_by_key(|candidate| candidate.order);
     match class_action {
         Some(chosen) => {
-            let name = format!("class_actions {}", chosen.order);
+            let name = chosen.rule_name();
             let reason = verdict.reason.unwrap_or(Reason::NoCriteria);
             let ask = Ask::new(name, chosen.action, reason).tagged(&settings.actions.spam_tag);
             let ask = ask.because(verdict.main_class.name());
@@ -433,31 +433,36 @@ fn removals(asks: &mut [Ask<'_>], facts: &Facts<'_>) -> Vec<RemovedByRule> {
     removed
 }
 
-/// The class that section 4.2 gives a mail that a rule of the administrator keeps from its recipient,
-/// unless it is something worse by itself.
+/// The class that section 4.2 gives a mail that a rule of the administrator, its size or its client's address keeps
+/// from its recipient, unless it is something worse by itself.
 fn class_of(ask: &Ask<'_>, action: Action, verdict: &Verdict) -> Option<(MainClass, Box<str>)> {
-    ask.rule?;
     if action.delivers() {
         return None;
     }
-    match ask.matched.reason {
-        Reason::Dlp => Some((MainClass::Locked, "dlp".into())),
-        Reason::Content | Reason::Attachment | Reason::NoCriteria => match verdict.main_class {
-            MainClass::NotSpam
-            | MainClass::Whitelisted
-            | MainClass::Unsure
-            | MainClass::Unknown
-            | MainClass::FalsePositive => Some((MainClass::Spam, "content".into())),
-            MainClass::Blacklisted
-            | MainClass::FalseNegative
-            | MainClass::Phish
-            | MainClass::Virus
-            | MainClass::Spam
-            | MainClass::Locked
-            | MainClass::Greylist
-            | MainClass::Error => None,
-        },
-        _ => None,
+    let class: (MainClass, Box<str>) = match (ask.matched.reason, ask.rule) {
+        (Reason::Dlp, Some(_)) => return Some((MainClass::Locked, "dlp".into())),
+        (Reason::Content | Reason::Attachment | Reason::NoCriteria, Some(_)) => {
+            (MainClass::Spam, "content".into())
+        }
+        (reason @ Reason::Oversize, None) => (MainClass::Unknown, reason.key().into()),
+        // The address of the client alone is no class (ITS-03), until something is done about it.
+        (reason @ Reason::WebReputation, None) => (MainClass::Spam, reason.key().into()),
+        _ => return None,
+    };
+    match verdict.main_class {
+        MainClass::NotSpam
+        | MainClass::Whitelisted
+        | MainClass::Unsure
+        | MainClass::Unknown
+        | MainClass::FalsePositive => Some(class),
+        MainClass::Blacklisted
+        | MainClass::FalseNegative
+        | MainClass::Phish
+        | MainClass::Virus
+        | MainClass::Spam
+        | MainClass::Locked
+        | MainClass::Greylist
+        | MainClass::Error => None,
     }
 }
 
@@ -488,7 +493,7 @@ fn suspect_action(verdict: &Verdict, settings: &DomainSettings) -> Action {
 }
 
 /// `lists.block_action` as a final action.
-fn block_action(setting: BlockAction) -> Action {
+pub(super) fn block_action(setting: BlockAction) -> Action {
     match setting {
         BlockAction::Reject => Action::Reject,
         BlockAction::Drop => Action::Drop,
@@ -498,38 +503,10 @@ fn block_action(setting: BlockAction) -> Action {
 
 /// Whether the list decision lets this stage be skipped. The size limit holds even for a recipient
 /// that bypasses every filter: it protects the box, not the recipient.
-fn skips(list: &ListDecision, settings: &DomainSettings, stage: Stage) -> bool {
+pub(super) fn skips(list: &ListDecision, settings: &DomainSettings, stage: Stage) -> bool {
     match list {
         ListDecision::Bypass => stage != Stage::Size,
         ListDecision::Allow(_) => settings.weights.allow_skips.contains(&stage),
         ListDecision::None | ListDecision::Block(_) => false,
     }
-}
-
-/// Whether a client address of class Positive is refused at this point for this recipient (stage 4h;
-/// NTT-10: the reply names address and list).
-#[must_use]
-pub fn network_refusal(settings: &DomainSettings, list: &ListDecision, at: RejectAt) -> bool {
-    settings.weights.ip_action == IpAction::Reject
-        && settings.actions.ip_reject_at == at
-        && !skips(list, settings, Stage::Ip)
-}
-
-/// Whether strangers are asked to come again (stage 4i), unless a list says otherwise.
-#[must_use]
-pub fn greylists(settings: &DomainSettings, list: &ListDecision) -> bool {
-    settings.greylist.enabled && !skips(list, settings, Stage::Greylist)
-}
-
-/// The final action of a block entry that was found at RCPT (stage 4g), if one was: reject is
-/// answered there, the others wait for the mail.
-#[must_use]
-pub fn block_at_rcpt(settings: &DomainSettings, list: &ListDecision) -> Option<Action> {
-    matches!(list, ListDecision::Block(_)).then(|| block_action(settings.lists.block_action))
-}
-
-/// The first character of a local-part that the domain refuses (C03, SM-51: 550 5.1.3).
-#[must_use]
-pub fn refused_char(settings: &DomainSettings, local_part: &str) -> Option<char> {
-    local_part.chars().find(|c| settings.recipient.refused_chars.contains(*c))
 }

@@ -4,6 +4,7 @@
 //! - `settings`: what a domain can set (unified model, section 6); `profile`: the five presets, data
 //!   in `core/data/profiles`; `source`: the domains file that people write.
 //! - `lists`: which sender list entry applies (section 5).
+//! - `at_rcpt`: what is refused at RCPT already.
 //! - `decide`: the strongest final action of all that matched (section 4.3), class actions, the
 //!   administrator's rules; `reply`: one reply for several recipients (section 3.3).
 //!
@@ -11,6 +12,7 @@
 //! what it returns.
 
 mod action;
+mod at_rcpt;
 mod decide;
 pub mod lists;
 mod notice;
@@ -27,7 +29,8 @@ pub use action::{
     Action, Decision, HeaderSet, HoldReply, HoldSpec, MatchedRule, MixedReply, NoticeAsk, NoticeTo,
     RemovedByRule, SentTo, StampSigned,
 };
-pub use decide::{block_at_rcpt, decide, greylists, network_refusal, refused_char};
+pub use at_rcpt::{block_refusal, greylists, network_refusal, refused_char, size_refusal};
+pub use decide::decide;
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
 pub use notice::{Language, NoticeSettings};
 pub use profile::preset;

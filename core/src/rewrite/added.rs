@@ -26,8 +26,9 @@ pub(super) fn write(out: &mut Vec<u8>, job: &Rewriting<'_>) {
 fn standard(out: &mut Vec<u8>, job: &Rewriting<'_>) {
     let verdict = job.verdict;
     let _ = write!(out, "X-Sekisho-Id: {}\r\n", job.mail);
-    let _ = write!(out, "X-Sekisho-Class: {}", verdict.main_class.name());
-    if let Some(sub) = &verdict.sub_class {
+    let (class, sub) = job.decision.class(verdict);
+    let _ = write!(out, "X-Sekisho-Class: {}", class.name());
+    if let Some(sub) = sub {
         let _ = write!(out, "; sub={}", token(sub));
     }
     let _ = write!(out, "; likelihood={}\r\n", verdict.likelihood.name());

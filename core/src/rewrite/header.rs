@@ -50,6 +50,10 @@ pub(super) fn fields(header: &[u8]) -> impl Iterator<Item = RawField<'_>> {
 pub(super) fn copy(out: &mut Vec<u8>, header: &[u8], job: &Rewriting<'_>) -> bool {
     let tag = job.decision.tag.as_deref();
     let (mut has_subject, mut tagged) = (false, false);
+    if header.starts_with(b" ") || header.starts_with(b"\t") {
+        // A first line that goes on from nothing would go on from the last field that we write (ITS-08).
+        out.extend_from_slice(b"X-Sekisho-Unnamed:");
+    }
     for field in fields(header) {
         let added =
             |(name, _): &(Box<str>, Box<str>)| field.name.eq_ignore_ascii_case(name.as_bytes());

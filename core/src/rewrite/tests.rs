@@ -119,6 +119,15 @@ fn its_08_forged_fields_of_ours_are_removed_and_received_is_not() {
 }
 
 #[test]
+fn its_08_a_first_line_that_begins_with_a_blank_goes_on_from_no_field_of_ours() {
+    let mail = " X-IPAS: POSITIVE\r\n\tmore\r\nSubject: s\r\n\r\nb\r\n";
+    let all = text(rewritten(mail.as_bytes(), Profile::Tmems, &[], ListDecision::None, |_| ()));
+    let expected =
+        "+0000\r\nX-Sekisho-Unnamed: X-IPAS: POSITIVE\r\n\tmore\r\nSubject: s\r\n\r\nb\r\n";
+    assert!(all.ends_with(expected), "{all}");
+}
+
+#[test]
 fn the_standard_set_tells_class_score_rules_and_id() {
     let found = [finding(FindingKind::Spam, 3_500)];
     let mail =

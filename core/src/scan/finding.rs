@@ -95,7 +95,7 @@ pub enum FindingKind {
     LimitReached,
     /// Cannot be scanned: malformed beyond what its reader understands.
     Malformed,
-    /// Cannot be scanned: an analysis worker died on it twice.
+    /// Not scanned at all: two analysis workers died on it, or were killed at their deadline.
     WorkerDied,
     /// A container or member of a format that is not read here. Never means "clean".
     NotScanned,

@@ -41,8 +41,10 @@ pub enum MatchOn {
     /// The `From:` header field.
     Header,
     /// Either.
-    #[default]
     Both,
+    /// As the recipient's domain says (`lists.match_on`, `lists.block_match_on`).
+    #[default]
+    Setting,
 }
 
 /// How near the owner is to the recipient; the order is from far to near.
@@ -236,6 +238,7 @@ impl EntryValue {
             MatchOn::Envelope => 0,
             MatchOn::Header => 1,
             MatchOn::Both => 2,
+            MatchOn::Setting => 3,
         };
         [polarity, match_on, a, b, c, d, e, f, g, h]
     }
@@ -252,6 +255,7 @@ impl EntryValue {
                 0 => MatchOn::Envelope,
                 1 => MatchOn::Header,
                 2 => MatchOn::Both,
+                3 => MatchOn::Setting,
                 _ => return None,
             },
             active_from: UnixMillis(u64::from_le_bytes(active_from)),

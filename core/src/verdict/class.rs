@@ -52,6 +52,19 @@ impl MainClass {
         Self::Error,
     ];
 
+    /// Those that evidence leads to. The others come of what is done with a mail.
+    pub const JUDGED: [Self; 9] = [
+        Self::NotSpam,
+        Self::Whitelisted,
+        Self::Blacklisted,
+        Self::Phish,
+        Self::Virus,
+        Self::Spam,
+        Self::Unsure,
+        Self::Unknown,
+        Self::Error,
+    ];
+
     /// The name in logs and headers, as section 4.1 writes it.
     #[must_use]
     pub fn name(self) -> &'static str {

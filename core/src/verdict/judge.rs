@@ -431,13 +431,25 @@ fn names_class(kind: DetectionKind, weights: &Weights) -> bool {
     }
 }
 
+/// What evidence that has no reason of its own is called.
+const CONTENT: &str = "content";
+const ACTIVE_CONTENT: &str = "active_content";
+const ENCRYPTED: &str = "encrypted";
+const NOT_SCANNED: &str = "not_scanned";
+
+/// Every sub class that a verdict can have.
+pub fn sub_classes() -> impl Iterator<Item = &'static str> {
+    let own = [ACTIVE_CONTENT, ENCRYPTED, NOT_SCANNED];
+    Reason::ALL.into_iter().map(Reason::key).chain(own)
+}
+
 /// The sub class of a detection: section 4.2 ("sub class content"), else the reason's key.
 fn sub_class(detection: &Detection) -> Box<str> {
     match detection.kind {
-        DetectionKind::Content | DetectionKind::Attachment => "content".into(),
-        DetectionKind::ActiveContent => "active_content".into(),
-        DetectionKind::Encrypted => "encrypted".into(),
-        DetectionKind::NotScanned => "not_scanned".into(),
+        DetectionKind::Content | DetectionKind::Attachment => CONTENT.into(),
+        DetectionKind::ActiveContent => ACTIVE_CONTENT.into(),
+        DetectionKind::Encrypted => ENCRYPTED.into(),
+        DetectionKind::NotScanned => NOT_SCANNED.into(),
         _ => detection.reason.key().into(),
     }
 }

@@ -29,6 +29,7 @@ pub use impersonation::{
 };
 pub use judge::{
     ClientMark, Contribution, Detection, DetectionKind, ScanMark, Verdict, judge, ordered,
+    sub_classes,
 };
 pub use weights::{IpAction, Stage, Weights};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::side::SideActions;
 use crate::policy::action::{Action, HoldReply};
-use crate::verdict::Verdict;
+use crate::verdict::{MainClass, Verdict};
 
 /// A custom action for a class; the first that matches replaces the default action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,10 +33,22 @@ impl ClassAction {
     /// Whether it is for this verdict.
     #[must_use]
     pub fn matches(&self, verdict: &Verdict) -> bool {
+        let sub = verdict.sub_class.as_deref().unwrap_or_default();
+        let extra = verdict.extra_class.as_deref().unwrap_or_default();
+        self.is_for(verdict.main_class, sub, extra)
+    }
+
+    /// Whether it is for mail of these classes.
+    #[must_use]
+    pub fn is_for(&self, main: MainClass, sub: &str, extra: &str) -> bool {
         let any_or = |pattern: &str, text: &str| pattern.is_empty() || glob(pattern, text);
-        glob(&self.main, verdict.main_class.key())
-            && any_or(&self.sub, verdict.sub_class.as_deref().unwrap_or(""))
-            && any_or(&self.extra, verdict.extra_class.as_deref().unwrap_or(""))
+        glob(&self.main, main.key()) && any_or(&self.sub, sub) && any_or(&self.extra, extra)
+    }
+
+    /// Its name in the log, and for bypasses.
+    #[must_use]
+    pub fn rule_name(&self) -> String {
+        format!("class_actions {}", self.order)
     }
 }
 

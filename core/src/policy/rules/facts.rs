@@ -126,13 +126,17 @@ impl Facts<'_> {
         let mut fields = self.headers.iter();
         fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
+}
 
-    /// What a bypass says of a rule or setting that goes by these names.
-    pub(in crate::policy) fn bypass(&self, names: &[&str], spared: Spared) -> Option<&str> {
-        let found = self.bypasses.iter().find(|bypass| match bypass.rule {
-            Some(rule) => names.contains(&rule),
-            None => spared == Spared::No,
-        });
-        found.map(|bypass| &*bypass.told)
-    }
+/// What a bypass says of a rule or setting that goes by these names.
+pub(in crate::policy) fn bypass<'b>(
+    bypasses: &'b [Bypassed<'_>],
+    names: &[&str],
+    spared: Spared,
+) -> Option<&'b str> {
+    let found = bypasses.iter().find(|bypass| match bypass.rule {
+        Some(rule) => names.contains(&rule),
+        None => spared == Spared::No,
+    });
+    found.map(|bypass| &*bypass.told)
 }

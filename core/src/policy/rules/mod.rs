@@ -28,6 +28,7 @@ use smallvec::SmallVec;
 pub use address::Addresses;
 pub use class::{ClassAction, glob};
 pub use conditions::{Combine, Conditions, HeaderCondition, TimeOfDay};
+pub(super) use facts::bypass;
 pub use facts::{AttachmentFact, Bypassed, Facts, high_risk};
 pub use side::{Notice, SideActions};
 

@@ -2,10 +2,15 @@
 
 use crate::config::walk::Section;
 use crate::policy::{Action, ClassAction, HoldReply, SideActions, glob};
-use crate::verdict::MainClass;
+use crate::verdict::{MainClass, sub_classes};
 
 use super::named::Lists;
 use super::rules;
+
+/// Names for an error.
+fn names<'n>(all: impl Iterator<Item = &'n str>) -> String {
+    all.collect::<Vec<_>>().join(", ")
+}
 
 /// C50, SM-63. Overriding means replacing the whole list.
 pub(super) fn read_class_actions(
@@ -36,9 +41,17 @@ pub(super) fn read_class_actions(
         section.line("tag", 60, &mut class.tag);
         rules::side(section, &mut class.side, lists);
         let place = section.place_of("main");
-        if !MainClass::ALL.iter().any(|known| glob(&class.main, known.key())) {
+        if !MainClass::JUDGED.iter().any(|known| glob(&class.main, known.key())) {
             let shown = class.main.escape_debug();
-            section.wrong("main", place, format_args!("`{shown}` matches no main class"));
+            let known = names(MainClass::JUDGED.iter().map(|class| class.key()));
+            let text = format!("`{shown}` matches no class that a mail is judged to be: {known}");
+            section.wrong("main", place, text);
+        }
+        let place = section.place_of("sub");
+        if !class.sub.is_empty() && !sub_classes().any(|known| glob(&class.sub, known)) {
+            let shown = class.sub.escape_debug();
+            let known = names(sub_classes());
+            section.wrong("sub", place, format!("`{shown}` matches no sub class: {known}"));
         }
         // The seven actions of SM-63.
         let actions = [

@@ -189,9 +189,9 @@ fn virus_in_never_applies_to_a_scan_exception() {
 #[test]
 fn ntt_10_a_bad_address_is_refused_unless_the_sender_is_approved() {
     let settings = preset(Profile::NttMailSecurity);
-    assert!(network_refusal(&settings, &ListDecision::None, RejectAt::Rcpt));
-    assert!(!network_refusal(&settings, &ListDecision::Allow(applied()), RejectAt::Rcpt));
-    assert!(!network_refusal(&settings, &ListDecision::None, RejectAt::Data));
+    assert!(network_refusal(&settings, &ListDecision::None, RejectAt::Rcpt, &[]));
+    assert!(!network_refusal(&settings, &ListDecision::Allow(applied()), RejectAt::Rcpt, &[]));
+    assert!(!network_refusal(&settings, &ListDecision::None, RejectAt::Data, &[]));
 }
 
 #[test]
@@ -246,6 +246,32 @@ fn sm_60_what_is_held_out_of_sight_is_locked() {
     assert_eq!(hidden.class, Some((MainClass::Locked, "spam".into())));
     settings.actions.spam = Action::Quarantine;
     assert_eq!(decided(&[spam()], &settings, ListDecision::None).class, None);
+}
+
+#[test]
+fn sm_60_sm_62_what_its_size_keeps_away_is_unknown_unless_it_is_worse() {
+    use crate::verdict::{MainClass, Reason};
+    let mut settings = preset(Profile::Securemail);
+    for action in [Action::Quarantine, Action::Reject] {
+        settings.size.action = action;
+        let large = Facts { message_bytes: settings.size.limit_bytes() + 1, ..Facts::default() };
+        let decision = decide(&verdict(&[], &settings, ListDecision::None), &settings, &large);
+        assert_eq!(decision.reason, Some(Reason::Oversize));
+        assert_eq!(decision.class, Some((MainClass::Unknown, "oversize".into())));
+        let worse = decide(&verdict(&[virus()], &settings, ListDecision::None), &settings, &large);
+        assert_eq!(worse.class, None, "a virus stays one");
+    }
+}
+
+#[test]
+fn what_its_client_keeps_away_after_data_is_spam_by_reputation() {
+    use crate::verdict::MainClass;
+    let mut settings = preset(Profile::NttMailSecurity);
+    settings.actions.ip_reject_at = RejectAt::Data;
+    let listed = [finding(FindingKind::NetworkPositive, 0)];
+    let decision = decided(&listed, &settings, ListDecision::None);
+    assert_eq!(decision.action, Action::Reject);
+    assert_eq!(decision.class, Some((MainClass::Spam, "web_reputation".into())));
 }
 
 #[test]

@@ -172,7 +172,19 @@ fn wrong_domains_are_refused_in_words() {
             with(
                 "[[domain.settings.class_actions]]\norder = 1\nmain = \"spann\"\naction = \"drop\"\n",
             ),
-            "`spann` matches no main class",
+            "`spann` matches no class that a mail is judged to be: not_spam, ",
+        ),
+        (
+            with(
+                "[[domain.settings.class_actions]]\norder = 1\nmain = \"greylist\"\naction = \"drop\"\n",
+            ),
+            "`greylist` matches no class",
+        ),
+        (
+            with(
+                "[[domain.settings.class_actions]]\norder = 1\nmain = \"spam\"\nsub = \"grey*mial\"\naction = \"drop\"\n",
+            ),
+            "class_actions.sub: `grey*mial` matches no sub class: ",
         ),
         (
             with(

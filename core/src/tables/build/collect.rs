@@ -354,7 +354,7 @@ impl Collected {
                 side,
                 polarity,
                 pattern: item::pattern(item).map_err(|what| (column, what))?,
-                match_on: crate::tables::MatchOn::Both,
+                match_on: crate::tables::MatchOn::Setting,
                 active_from: crate::clock::UnixMillis(0),
             };
             all.items += 1;

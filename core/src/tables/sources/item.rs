@@ -179,7 +179,7 @@ pub fn polarity(text: &str) -> Result<Polarity, String> {
     }
 }
 
-/// `envelope`, `header` or `both`; empty is `both`.
+/// `envelope`, `header` or `both`; empty is as the recipient's domain says (C26).
 ///
 /// # Errors
 /// What is wrong, with the value.
@@ -187,7 +187,8 @@ pub fn match_on(text: &str) -> Result<MatchOn, String> {
     match text {
         "envelope" => Ok(MatchOn::Envelope),
         "header" => Ok(MatchOn::Header),
-        "" | "both" => Ok(MatchOn::Both),
+        "both" => Ok(MatchOn::Both),
+        "" => Ok(MatchOn::Setting),
         _ => Err(format!("`{text}` is none of envelope, header, both")),
     }
 }
