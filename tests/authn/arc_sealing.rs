@@ -16,6 +16,7 @@ use sekisho_core::authn::{
     AuthResult, Authentication, Authenticators, Sealer, Sealing, Settings, Subject, Unsealed,
 };
 use sekisho_core::content::Content;
+use sekisho_core::message::{View, ViewLimits, author_domains};
 use sekisho_core::resolve::DnsSettings;
 use sekisho_tests::corpus;
 use sekisho_tests::dns::DnsServer;
@@ -193,6 +194,7 @@ fn checked(zone: &str, mail: &[u8]) -> Authentication {
         ip: "192.0.2.1".parse().expect("an address"),
         helo: "client.example".into(),
         sender: "".into(),
+        author_domains: author_domains(&View::build(mail, &ViewLimits::shard())),
         receiver: "gateway.test".into(),
         now: 12_400,
     };

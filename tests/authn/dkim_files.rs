@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sekisho_core::authn::{AuthResult, Authentication, Authenticators, Settings, Subject};
 use sekisho_core::content::Content;
+use sekisho_core::message::{View, ViewLimits, author_domains};
 use sekisho_core::resolve::DnsSettings;
 use sekisho_tests::corpus;
 use sekisho_tests::dns::DnsServer;
@@ -39,6 +40,7 @@ fn checked(zone: &str, mail: &[u8], now: u64) -> Authentication {
         ip: "192.0.2.1".parse().expect("an address"),
         helo: "client.example".into(),
         sender: "".into(),
+        author_domains: author_domains(&View::build(mail, &ViewLimits::shard())),
         receiver: "gateway.test".into(),
         now,
     };

@@ -108,6 +108,7 @@ fn asked(authenticators: &Authenticators, case: &Case) -> SpfCheck {
         ip: case.host.parse().expect("an address"),
         helo: case.helo.as_str().into(),
         sender: case.mailfrom.as_str().into(),
+        author_domains: Vec::new(),
         receiver: "receiver.test".into(),
         now: 1_400_000_000,
     };

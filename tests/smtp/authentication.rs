@@ -118,6 +118,74 @@ fn a_dns_that_is_silent_is_temperror_and_refuses_nobody() {
     assert!(last(&hop).contains("spf=temperror"), "{}", last(&hop));
 }
 
+/// A signature whose body hash is that of an empty body, so that its key is asked for.
+fn signature(domain: &str) -> String {
+    format!(
+        "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d={domain}; s=s; h=from;\r\n\
+         \tbh=frcCV1k9oG9oKj3dpUqdJg1PxRT2RSN/XKdLCPjaYaY=; b=AAAA\r\n"
+    )
+}
+
+#[test]
+fn names_of_the_sender_that_are_silent_do_not_switch_dmarc_off() {
+    let dns = DnsServer::start(ZONE);
+    let slow: Vec<String> = (0..6).map(|n| format!("slow{n}.evil.test")).collect();
+    for name in &slow {
+        dns.trick(name, Trick::Silent);
+        dns.trick(&format!("s._domainkey.{name}"), Trick::Silent);
+    }
+    let hop = Hop::start();
+    let setup = Setup {
+        config: format!("[dns]\nservers = [\"{}\"]\ntimeout_ms = 1000\n", dns.address()),
+        ..setup(&hop, "auth.dmarc.reject = \"quarantine\"\n")
+    };
+    let gateway = Gateway::start(&setup);
+    for count in [0, 1, 3, 6] {
+        let signed: String = slow.iter().take(count).map(|name| signature(name)).collect();
+        let mail = format!("{signed}From: ceo@strict.test\r\nSubject: {count} slow\r\n\r\n");
+        // A reverse-path of the same kind.
+        let sent = gateway.send("a@slow0.evil.test", &["user@demo.test"], mail.as_bytes());
+        assert!(sent.accepted(), "{}", sent.reply.text());
+        assert!(hop.mails().is_empty(), "{count}: {}", last(&hop));
+        let items = held(&gateway);
+        let item = items.iter().find(|item| item["subject"] == format!("{count} slow"));
+        let item = item.unwrap_or_else(|| panic!("{count}: {items:?}"));
+        assert_eq!(item["reason"], "dmarc", "{item}");
+    }
+    // And what is good is found good beside what is slow.
+    let mail = format!("{}From: a@good.test\r\n\r\n", signature("slow1.evil.test"));
+    assert!(gateway.send("a@good.test", &["user@demo.test"], mail.as_bytes()).accepted());
+    assert!(last(&hop).contains("dmarc=pass"), "{}", last(&hop));
+}
+
+#[test]
+fn whatever_a_reader_may_take_for_the_author_is_asked_about() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&setup(&hop, "auth.dmarc.reject = \"quarantine\"\n"));
+    let forms = [
+        "From: ceo@strict.test.",
+        "From: CEO <ceo@strict.test>, a@good.test",
+        "From: a@good.test\r\nFrom: ceo@strict.test",
+        "From: <ceo@strict.test> <a@good.test>",
+        "From: <ceo@strict.test@>",
+        "From: <ceo @ strict.test>",
+        "From: =?utf-8?q?ceo=40strict=2Etest?=",
+        "X-A: b\r\na line without a colon\r\nFrom: CEO <ceo@strict.test>",
+        " a first line that begins with a blank\r\nFrom: CEO <ceo@strict.test>",
+    ];
+    for (number, from) in forms.iter().enumerate() {
+        let mail = format!("{from}\r\nSubject: form {number}\r\n\r\nText.\r\n");
+        let sent = gateway.send("a@good.test", &["user@demo.test"], mail.as_bytes());
+        assert!(sent.accepted(), "{}", sent.reply.text());
+        assert!(hop.mails().is_empty(), "{from}: {}", last(&hop));
+        assert_eq!(held(&gateway).len(), number + 1, "{from}");
+    }
+    // One author is enough to be asked about, and a name is none.
+    let mail = "From: \"ceo@strict.test\" <a@good.test>\r\n\r\nText.\r\n";
+    assert!(gateway.send("a@good.test", &["user@demo.test"], mail.as_bytes()).accepted());
+    assert!(last(&hop).contains("dmarc=pass (p=reject) header.from=good.test"), "{}", last(&hop));
+}
+
 #[test]
 fn a_zone_file_is_read_again_by_a_reload() {
     let hop = Hop::start();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sekisho_core::authn::{AuthResult, Authentication, Authenticators, Sealer, Settings, Subject};
 use sekisho_core::content::Content;
+use sekisho_core::message::{View, ViewLimits, author_domains};
 use sekisho_core::resolve::DnsSettings;
 use sekisho_tests::dns::DnsServer;
 use sekisho_tests::gateway::{Gateway, Setup};
@@ -59,6 +60,7 @@ fn receiver(mail: &[u8]) -> Authentication {
         ip: "192.0.2.1".parse().unwrap(),
         helo: "gateway.test".into(),
         sender: "a@good.test".into(),
+        author_domains: author_domains(&View::build(mail, &ViewLimits::shard())),
         receiver: "receiver.test".into(),
         now: 1_900_000_000,
     };

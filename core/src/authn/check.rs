@@ -8,8 +8,8 @@ use mail_auth::dkim::Signature;
 use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{
-    ArcOutput, AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, Error,
-    MessageAuthenticator, Parameters, SpfOutput, SpfResult,
+    ArcOutput, AuthenticatedMessage, DkimOutput, DkimResult, DmarcOutput, DmarcResult, DnsError,
+    Error, MessageAuthenticator, Parameters, SpfOutput, SpfResult,
 };
 
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +20,7 @@ use super::{
     ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy, Identity,
     ReverseCheck, SpfCheck, check_spf,
 };
+use crate::message::AUTHOR_DOMAINS_MAX;
 
 /// Signatures that are verified, from the top: the sender chooses how many there are, and each is a look-up and a
 /// calculation with a key of his choice.
@@ -34,6 +35,8 @@ pub(super) struct Whom<'w> {
     pub(super) helo: &'w str,
     /// MAIL FROM without brackets; empty for the null reverse-path.
     pub(super) sender: &'w str,
+    /// Domains that the mail may be from.
+    pub(super) author_domains: &'w [Box<str>],
     pub(super) receiver: &'w str,
     /// Seconds since 1970.
     pub(super) now: u64,
@@ -78,7 +81,7 @@ pub(super) fn read(octets: &[u8], now: u64) -> Option<AuthenticatedMessage<'_>> 
 }
 
 /// Everything about one message, each part of it as far as it is known at `until`. `spf_known`: what was found out at
-/// RCPT. `true`: nothing was cut off by the deadline.
+/// RCPT. `true`: somebody answered. That one did not is what a sender can choose.
 pub(super) async fn message(
     resolver: &TokioResolver,
     whom: &Whom<'_>,
@@ -87,68 +90,143 @@ pub(super) async fn message(
     until: Instant,
 ) -> (Authentication, bool) {
     let authenticator = MessageAuthenticator(resolver.clone());
+    let early = before(until);
     let spf = async {
         match spf_known {
             Some(known) => Ok(known),
-            None => timeout_at(until, spf(resolver, whom)).await,
+            None => timeout_at(early, spf(resolver, whom)).await,
         }
     };
-    let reverse = timeout_at(until, reverse(resolver, whom.ip));
-    let dkim = async {
-        let Some(parsed) = parsed else { return Ok(Vec::new()) };
-        timeout_at(until, authenticator.verify_dkim(Parameters::new(parsed))).await
-    };
+    let reverse = timeout_at(early, reverse(resolver, whom.ip));
+    let apart = parsed.map(one_by_one).unwrap_or_default();
+    let dkim = signatures(&authenticator, &apart, early);
     let arc = async {
         let Some(parsed) = parsed else { return Ok(ArcOutput::default()) };
-        timeout_at(until, authenticator.verify_arc(Parameters::new(parsed))).await
+        timeout_at(early, authenticator.verify_arc(Parameters::new(parsed))).await
     };
     let (clients, signed) = (zip(spf, reverse), zip(dkim, arc));
     let ((spf, reverse), (dkim, arc)) = Box::pin(zip(clients, signed)).await;
-    let in_time = spf.is_ok() && reverse.is_ok() && dkim.is_ok() && arc.is_ok();
-    let (spf, helo) = spf.unwrap_or_else(|_| no_spf());
+    let (dkim, dkim_answered) = dkim;
+    let answered = spf.is_ok() || reverse.is_ok() || dkim_answered;
+    let (spf, helo) = spf.unwrap_or_else(|_| no_spf(whom.sender));
     let mut all = Authentication { spf, helo, ..Authentication::unanswered() };
     if let Ok(reverse) = reverse {
         all.reverse = reverse;
     }
     all.arc = arc.as_ref().map_or_else(|_| late_arc(), arc_check);
-    all.dkim = match &dkim {
-        Ok(dkim) => dkim.iter().take(SIGNATURES_MAX).map(dkim_check).collect(),
-        Err(_) => parsed.map_or_else(Vec::new, late_dkim),
-    };
-    let Some(parsed) = parsed else {
-        all.dmarc = DmarcCheck::default();
-        return (all, in_time);
-    };
-    // Without the signatures a "fail" would be a guess.
-    let Ok(dkim) = dkim else { return (all, false) };
-    let dmarc = Box::pin(dmarc(&authenticator, parsed, &dkim, &all.spf));
-    match timeout_at(until, dmarc).await {
-        Ok(dmarc) => all.dmarc = dmarc,
-        Err(_) => return (all, false),
-    }
-    (all, in_time)
+    all.dkim = dkim.iter().take(SIGNATURES_MAX).map(dkim_check).collect();
+    let (dmarc, dmarc_answered) =
+        Box::pin(dmarc_of_all(&authenticator, whom.author_domains, (&dkim, &all.spf), until)).await;
+    all.dmarc = dmarc;
+    (all, answered || dmarc_answered)
 }
 
-/// The answer about SPF when there is none in time.
-pub(super) fn no_spf() -> SpfChecks {
-    (SpfCheck { result: AuthResult::TempError, ..SpfCheck::default() }, None)
+/// When what DMARC follows from has to be known, so that there is time left for it: a sender chooses how long his own names
+/// take, and must not choose that the author's domain is not asked.
+fn before(until: Instant) -> Instant {
+    let left = until.saturating_duration_since(Instant::now());
+    until.checked_sub(left / 3).unwrap_or(until)
+}
+
+/// The message once for each signature: mail-auth asks for the keys of one message one after the other, so that one domain
+/// whose DNS is silent would take the time of all others. Signatures that cannot be read are with the first.
+fn one_by_one<'m>(message: &AuthenticatedMessage<'m>) -> Vec<AuthenticatedMessage<'m>> {
+    let plain = || AuthenticatedMessage {
+        headers: message.headers.clone(),
+        from: message.from.clone(),
+        raw_message: message.raw_message,
+        body_offset: message.body_offset,
+        body_hashes: message.body_hashes.clone(),
+        ..AuthenticatedMessage::default()
+    };
+    let one = |signature: &mail_auth::common::headers::Header<'m, Signature>| {
+        AuthenticatedMessage { dkim_headers: vec![signature.clone()], ..plain() }
+    };
+    let mut all: Vec<AuthenticatedMessage<'m>> = message.dkim_headers.iter().map(one).collect();
+    if !message.errors.is_empty() {
+        let errors = message.errors.clone();
+        all.insert(0, AuthenticatedMessage { errors, ..plain() });
+    }
+    all
+}
+
+/// Every signature, all at the same time; one without an answer until then has `temperror`. `true`: there was an answer.
+async fn signatures<'m>(
+    authenticator: &MessageAuthenticator,
+    apart: &'m [AuthenticatedMessage<'m>],
+    until: Instant,
+) -> (Vec<DkimOutput<'m>>, bool) {
+    let one = |message: &'m AuthenticatedMessage<'m>| async move {
+        let verified = authenticator.verify_dkim(Parameters::new(message));
+        match timeout_at(until, verified).await {
+            Ok(done) => (done, true),
+            Err(_) => {
+                let late = || Error::Dns(DnsError::Resolver("no answer in time".to_owned()));
+                let signatures = message.dkim_headers.iter().map(|field| &field.header);
+                let late = signatures.map(|one| DkimOutput::temp_err(late()).with_signature(one));
+                (late.collect(), false)
+            }
+        }
+    };
+    let done = futures_util::future::join_all(apart.iter().map(one)).await;
+    let answered = done.iter().any(|(_, in_time)| *in_time);
+    (done.into_iter().flat_map(|(done, _)| done).collect(), answered)
+}
+
+/// DMARC of every domain that a reader may take the mail to be from: the strictest of what they come to (RFC 7489 section
+/// 6.6.1). `true`: there was an answer.
+async fn dmarc_of_all(
+    authenticator: &MessageAuthenticator,
+    domains: &[Box<str>],
+    (dkim, spf): (&[DkimOutput<'_>], &SpfCheck),
+    until: Instant,
+) -> (DmarcCheck, bool) {
+    let asked = domains.get(..AUTHOR_DOMAINS_MAX).unwrap_or(domains);
+    let one = |domain: &'_ Box<str>| {
+        let domain = domain.clone();
+        async move {
+            let late = DmarcCheck {
+                result: AuthResult::TempError,
+                domain: domain.clone(),
+                ..DmarcCheck::default()
+            };
+            let checked = timeout_at(until, dmarc(authenticator, &domain, dkim, spf)).await;
+            checked.map_or((late, false), |checked| (checked, true))
+        }
+    };
+    let mut done = futures_util::future::join_all(asked.iter().map(one)).await;
+    if asked.len() < domains.len() {
+        let too_many = DmarcCheck { result: AuthResult::PermError, ..DmarcCheck::default() };
+        done.push((too_many, false));
+    }
+    let answered = done.iter().any(|(_, in_time)| *in_time);
+    let several = done.len() > 1;
+    let strictest = done.into_iter().map(|(check, _)| check).max_by_key(strictness);
+    (DmarcCheck { several, ..strictest.unwrap_or_default() }, answered)
+}
+
+/// Which of several results counts.
+fn strictness(check: &DmarcCheck) -> (u8, DmarcPolicy) {
+    match check.result {
+        AuthResult::Fail => (4, check.policy),
+        AuthResult::TempError => (3, DmarcPolicy::None),
+        AuthResult::PermError => (2, DmarcPolicy::None),
+        AuthResult::Pass => (0, DmarcPolicy::None),
+        AuthResult::None | AuthResult::Neutral | AuthResult::Policy | AuthResult::SoftFail => {
+            (1, DmarcPolicy::None)
+        }
+    }
+}
+
+/// The answer about SPF of MAIL FROM when there is none in time.
+pub(super) fn no_spf(sender: &str) -> SpfChecks {
+    let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = ascii(domain).to_ascii_lowercase().into();
+    (SpfCheck { result: AuthResult::TempError, domain, ..SpfCheck::default() }, None)
 }
 
 fn late_arc() -> ArcCheck {
     ArcCheck { result: AuthResult::TempError, ..ArcCheck::default() }
-}
-
-fn late_dkim(message: &AuthenticatedMessage<'_>) -> Vec<DkimCheck> {
-    let signatures = message.dkim_headers.iter().map(|field| &field.header);
-    signatures
-        .map(|signature| DkimCheck {
-            result: AuthResult::TempError,
-            domain: signature.d.as_str().into(),
-            selector: signature.s.as_str().into(),
-            algorithm: algorithm(signature).into(),
-            reason: "no answer of the DNS in time".into(),
-        })
-        .collect()
 }
 
 /// mail-auth reads the system's clock. Whether a signature has expired is decided here, by the time that we were given:
@@ -172,7 +250,7 @@ fn times(signed: u64, expires: u64, now: u64) -> (u64, u64) {
 
 async fn dmarc(
     authenticator: &MessageAuthenticator,
-    message: &AuthenticatedMessage<'_>,
+    author_domain: &str,
     dkim: &[DkimOutput<'_>],
     spf: &SpfCheck,
 ) -> DmarcCheck {
@@ -186,8 +264,13 @@ async fn dmarc(
     // RFC 8301: who accepts rsa-sha1 accepts forgeries.
     let strong: Vec<DkimOutput<'_>> =
         dkim.iter().filter(|one| !one.signature().is_some_and(weak)).cloned().collect();
+    // Who the author is was read by one reader for everybody: what mail-auth does not read would have no policy.
+    let message = AuthenticatedMessage {
+        from: vec![format!("author@{author_domain}")],
+        ..AuthenticatedMessage::default()
+    };
     let parameters = DmarcParameters {
-        message,
+        message: &message,
         dkim_output: &strong,
         dkim2_output: None,
         rfc5321_mail_from_domain: &spf.domain,
@@ -216,6 +299,7 @@ fn dmarc_check(output: &DmarcOutput) -> DmarcCheck {
         spf_aligned,
         dkim_aligned,
         by_arc: None,
+        several: false,
     }
 }
 

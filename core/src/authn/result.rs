@@ -115,6 +115,9 @@ pub struct DmarcCheck {
     pub spf_aligned: bool,
     /// A signature of a domain that aligns passed.
     pub dkim_aligned: bool,
+    /// There are several author domains; this is the strictest result.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub several: bool,
     /// It failed here, but this forwarder, whose seals we believe, saw it pass.
     pub by_arc: Option<Box<str>>,
 }
@@ -202,7 +205,9 @@ impl Authentication {
     /// Believes these forwarders (lower case): where DMARC fails here and the chain of seals holds, what one of them saw
     /// counts if nobody sealed after him whom we do not believe.
     pub fn believe(&mut self, trusted: &[Box<str>]) {
-        if self.dmarc.result != AuthResult::Fail || self.arc.result != AuthResult::Pass {
+        let fails = self.dmarc.result == AuthResult::Fail && self.arc.result == AuthResult::Pass;
+        // A seal speaks for one author.
+        if !fails || self.dmarc.several {
             return;
         }
         let author = &self.dmarc.domain;

@@ -54,6 +54,8 @@ pub struct Subject {
     pub helo: Box<str>,
     /// MAIL FROM without brackets; empty for the null reverse-path.
     pub sender: Box<str>,
+    /// Domains that the mail may be from (`message::author_domains`), for DMARC.
+    pub author_domains: Vec<Box<str>>,
     /// Our name.
     pub receiver: Box<str>,
     /// Seconds since 1970.
@@ -85,6 +87,26 @@ enum Request {
         sealing: Sealing,
         answer: flume::Sender<Result<Vec<u8>, Unsealed>>,
     },
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    /// The queue is full.
+    Full,
+    /// The thread has ended.
+    Ended,
+}
+
+impl Asked {
+    fn of(queue: &mpsc::Sender<Request>, request: Request) -> Self {
+        match queue.try_send(request) {
+            Ok(()) => Self::Yes,
+            Err(mpsc::error::TrySendError::Full(_)) => Self::Full,
+            Err(mpsc::error::TrySendError::Closed(_)) => Self::Ended,
+        }
+    }
 }
 
 /// The threads; one set for the box. They end when the last clone is dropped.
@@ -121,11 +143,11 @@ impl Authenticators {
         Ok(Self { small: small.into(), large, turn: Arc::default() })
     }
 
-    /// Hands a request to the threads in turn. `false`: the queue is full, or the thread has ended.
-    fn ask(&self, request: Request) -> bool {
+    /// Hands a request to the threads in turn.
+    fn ask(&self, request: Request) -> Asked {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let queue = self.small.get(turn % self.small.len().max(1));
-        queue.is_some_and(|queue| queue.try_send(request).is_ok())
+        queue.map_or(Asked::Ended, |queue| Asked::of(queue, request))
     }
 
     /// Asks what DNS lists say of a client's address, and goes on.
@@ -140,10 +162,12 @@ impl Authenticators {
     /// SPF alone.
     pub async fn spf(&self, subject: Subject) -> SpfChecks {
         let (answer, receive) = flume::bounded(1);
-        match self.ask(Request::Spf { subject, answer }) {
-            true => receive.recv_async().await.unwrap_or_else(|_| check::no_spf()),
-            false => check::no_spf(),
-        }
+        let sender = subject.sender.clone();
+        let answered = match self.ask(Request::Spf { subject, answer }) {
+            Asked::Yes => receive.recv_async().await.ok(),
+            Asked::Full | Asked::Ended => None,
+        };
+        answered.unwrap_or_else(|| check::no_spf(&sender))
     }
 
     /// Asks for everything about a message, and goes on. `spf`: what is known of it already.
@@ -152,9 +176,8 @@ impl Authenticators {
         let (answer, receive) = flume::bounded(1);
         let small = content.as_memory().is_some();
         let request = Request::Message { subject, content, spf, answer };
-        // A full queue drops the sender, and the answer is that there is none.
-        let _ = if small { self.ask(request) } else { self.large.try_send(request).is_ok() };
-        Pending(receive)
+        let asked = if small { self.ask(request) } else { Asked::of(&self.large, request) };
+        Pending { answer: receive, is_full: asked == Asked::Full }
     }
 
     /// Asks for a seal, and goes on. Bodies in files have a lane of their own here, too.
@@ -164,7 +187,7 @@ impl Authenticators {
         let large = content.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }));
         let request = Request::Seal { sealer, content, sealing, answer };
         // A full queue drops the sender, and the answer is that there was no time.
-        let _ = if large { self.large.try_send(request).is_ok() } else { self.ask(request) };
+        let _ = if large { Asked::of(&self.large, request) } else { self.ask(request) };
         PendingSeal(receive)
     }
 }
@@ -182,12 +205,21 @@ impl PendingListed {
 
 /// The checks of a message that are under way.
 #[derive(Debug)]
-pub struct Pending(flume::Receiver<Authentication>);
+pub struct Pending {
+    answer: flume::Receiver<Authentication>,
+    is_full: bool,
+}
 
 impl Pending {
+    /// There was no room for them. That is our own fault, and the client shall come again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Their results, once they are there.
     pub async fn answer(self) -> Authentication {
-        self.0.recv_async().await.unwrap_or_else(|_| Authentication::unanswered())
+        self.answer.recv_async().await.unwrap_or_else(|_| Authentication::unanswered())
     }
 }
 
@@ -281,7 +313,7 @@ async fn answer(shared: &Shared, request: Request) {
             let whom = subject.whom();
             let checks = timeout_at(shared.until(), check::spf(&shared.resolver, &whom)).await;
             shared.note(checks.is_ok());
-            let _ = answer.try_send(checks.unwrap_or_else(|_| check::no_spf()));
+            let _ = answer.try_send(checks.unwrap_or_else(|_| check::no_spf(&subject.sender)));
         }
         Request::Message { subject, content, spf, answer } => {
             if answer.is_disconnected() {
@@ -318,9 +350,9 @@ async fn message(
         parsed = None;
     }
     let (whom, until) = (subject.whom(), shared.until());
-    let (checks, in_time) =
+    let (checks, answered) =
         check::message(&shared.resolver, &whom, parsed.as_ref(), spf, until).await;
-    shared.note(in_time);
+    shared.note(answered);
     checks
 }
 
@@ -330,6 +362,7 @@ impl Subject {
             ip: self.ip,
             helo: &self.helo,
             sender: &self.sender,
+            author_domains: &self.author_domains,
             receiver: &self.receiver,
             now: self.now,
         }

@@ -10,6 +10,8 @@ use crate::envelope::Mailbox;
 
 /// Authors that are looked at; more than this is an attack on the lists, not a letter.
 const AUTHORS_MAX: usize = 20;
+/// Domains of authors that are asked about.
+pub const AUTHOR_DOMAINS_MAX: usize = 8;
 
 /// Characters of a display name that are kept.
 const NAME_CHARS_MAX: usize = 200;
@@ -39,11 +41,78 @@ impl NamedMailbox {
 pub fn mailboxes(view: &View<'_>, name: &str) -> Vec<Mailbox> {
     let mut section = Vec::new();
     for field in view.fields_named(name) {
-        section.extend_from_slice(b"From:");
-        section.extend_from_slice(&field.raw_value);
-        section.extend_from_slice(b"\r\n");
+        section.extend_from_slice(&section_of(field));
     }
     if section.is_empty() { Vec::new() } else { authors(&section) }
+}
+
+/// Domains that some reader may take the mail to be from, at most [`AUTHOR_DOMAINS_MAX`] and one: those of the mailboxes of
+/// every `From:`, and of whatever else stands in it as an address, well-formed or not. Readers differ in which of two they
+/// show, and in what they forgive; display names never count.
+#[must_use]
+pub fn author_domains(view: &View<'_>) -> Vec<Box<str>> {
+    let mut found: Vec<Box<str>> = Vec::new();
+    let mut add = |mailbox: Mailbox| {
+        if found.len() <= AUTHOR_DOMAINS_MAX && !found.contains(&mailbox.domain) {
+            found.push(mailbox.domain);
+        }
+    };
+    for field in view.fields_named("from") {
+        let proper = authors(&section_of(field));
+        let (angles, pieces) = addresses(&field.raw_value);
+        // Words behind a bare address belong to no domain.
+        let others = if angles.is_empty() && proper.is_empty() { pieces } else { angles };
+        proper.into_iter().for_each(&mut add);
+        others.into_iter().filter_map(forgiven).for_each(&mut add);
+    }
+    found
+}
+
+/// The field alone, as a header section with an author.
+fn section_of(field: &Field<'_>) -> Vec<u8> {
+    [b"From:", &*field.raw_value, b"\r\n"].concat()
+}
+
+/// Each `<...>` of a field outside of quotes and comments, and each piece between commas.
+fn addresses(raw: &[u8]) -> (Vec<&[u8]>, Vec<&[u8]>) {
+    let (mut inside, mut pieces) = (Vec::new(), Vec::new());
+    let (mut start, mut opened) = (0, None);
+    let (mut quoted, mut escaped, mut comment) = (false, false, 0_usize);
+    for (at, octet) in raw.iter().enumerate() {
+        let skip = std::mem::take(&mut escaped);
+        match octet {
+            _ if skip => {}
+            b'\\' => escaped = true,
+            b'"' if comment == 0 => quoted = !quoted,
+            b'(' if !quoted => comment += 1,
+            b')' if !quoted => comment = comment.saturating_sub(1),
+            _ if quoted || comment > 0 => {}
+            b'<' => opened = Some(at + 1),
+            b'>' => inside.extend(opened.take().and_then(|from| raw.get(from..at))),
+            b',' | b';' => {
+                pieces.extend(raw.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if inside.len() + pieces.len() >= AUTHORS_MAX {
+            break;
+        }
+    }
+    // An angle that nothing closes: the rest.
+    inside.extend(opened.and_then(|from| raw.get(from..)));
+    pieces.extend(raw.get(start..));
+    (inside, pieces)
+}
+
+/// An address as a forgiving reader takes it: encoded, with blanks, a route, or marks behind it.
+fn forgiven(raw: &[u8]) -> Option<Mailbox> {
+    let text = decode_field(raw.get(..ADDRESS_BYTES_MAX).unwrap_or(raw));
+    let text: String = text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+    // A comment behind it is none of it.
+    let text = text.split('(').next().unwrap_or_default();
+    let text = text.rsplit(':').next().unwrap_or_default();
+    to_mailbox(text.trim_matches(['<', '>', '"', '\'', '@', '.']))
 }
 
 /// The mailboxes of an address field (RFC 5322 section 3.4) with their names, at most 20. What has no address is left
@@ -130,7 +199,8 @@ fn address_texts<'a>(addresses: &'a Address<'_>) -> Vec<&'a str> {
 fn to_mailbox(text: &str) -> Option<Mailbox> {
     let (local_part, domain) = text.trim().rsplit_once('@')?;
     let local_part = local_part.trim().trim_matches('"');
-    let domain = idna::domain_to_ascii(domain.trim()).ok()?;
+    // The root may be written, and is the same domain.
+    let domain = idna::domain_to_ascii(domain.trim().trim_end_matches('.')).ok()?;
     (!local_part.is_empty() && !domain.is_empty()).then(|| Mailbox::new(local_part, &domain))
 }
 
@@ -164,6 +234,53 @@ mod tests {
             &[("", "a@example.com"), ("B", "b@example.com")],
         );
         check("nobody", &[]);
+    }
+
+    #[test]
+    fn whatever_may_pass_for_the_author_has_its_domain_asked() {
+        let check = |from: &str, expected: &[&str]| {
+            let raw = format!("{from}\r\n\r\n");
+            let view = View::build(raw.as_bytes(), &crate::message::ViewLimits::shard());
+            let found = author_domains(&view);
+            assert_eq!(found.iter().map(|one| &**one).collect::<Vec<_>>(), expected, "{from}");
+        };
+        for alone in [
+            "From: ceo@strict.test",
+            "From: ceo@strict.test.",
+            "From: CEO <ceo@STRICT.test>",
+            "From: <ceo@strict.test@>",
+            "From: <ceo @ strict.test>",
+            "From: CEO <ceo@strict.test",
+            "From: <@route.test:ceo@strict.test>",
+            "From: =?utf-8?q?ceo=40strict=2Etest?=",
+            "From: <=?utf-8?q?ceo=40strict=2Etest?=>",
+            "From: ceo@strict.test (a comment, <with@other.test>)",
+            "From: \"x <a@other.test>\" <ceo@strict.test>",
+            "From: \"x \\\" <a@other.test>\" <ceo@strict.test>",
+            "garbage line\r\nFrom: ceo@strict.test",
+            "X: a\r\ngarbage line\r\nFrom: ceo@strict.test",
+        ] {
+            check(alone, &["strict.test"]);
+        }
+        let both = ["strict.test", "evil.test"];
+        check("From: CEO <ceo@strict.test>, x@evil.test", &both);
+        check("From: CEO <ceo@strict.test>\r\nFrom: x@evil.test", &both);
+        check("From: x@evil.test\r\nFrom: <ceo@strict.test@>", &["evil.test", "strict.test"]);
+        let angles = |from: &str| {
+            let raw = format!("{from}\r\n\r\n");
+            let view = View::build(raw.as_bytes(), &crate::message::ViewLimits::shard());
+            let mut found = author_domains(&view);
+            found.sort();
+            found
+        };
+        assert_eq!(
+            angles("From: <ceo@strict.test> <x@evil.test>"),
+            ["evil.test".into(), "strict.test".into()]
+        );
+        check("From: the boss", &[]);
+        check("Subject: x", &[]);
+        let many: Vec<String> = (0..30).map(|n| format!("a@d{n}.test")).collect();
+        assert_eq!(angles(&format!("From: {}", many.join(", "))).len(), AUTHOR_DOMAINS_MAX + 1);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::encoded::BLOCKS_MAX;
 use super::{
-    View, ViewLimits, authors, blocks_of, decode_charset, decode_field, disguised_words,
-    is_known_charset, mailboxes, named_mailboxes, normalise, trace,
+    AUTHOR_DOMAINS_MAX, View, ViewLimits, author_domains, authors, blocks_of, decode_charset,
+    decode_field, disguised_words, is_known_charset, mailboxes, named_mailboxes, normalise, trace,
 };
 
 /// Charsets, as mailers name them: of each family one that is read by code of its own.
@@ -66,6 +66,7 @@ pub fn fuzz_fields(section: &[u8]) -> usize {
         let _ = mailboxes(&view, name);
     }
     assert!(authors(section).len() <= MAILBOXES_MAX, "more authors than allowed");
+    assert!(author_domains(&view).len() <= AUTHOR_DOMAINS_MAX + 1, "more domains than allowed");
     let _ = (trace::hop_count(&view), decode_field(section).len());
     for part in &view.parts {
         let _ = part.file_name();

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::message::Message;
+use super::message::{Head, Message};
 use super::{Pipeline, Transaction, rows};
 use crate::authn::{
     AuthResult, Authentication, DnsLists, Listed, ListedAs, Pending, PendingListed, SpfChecks,
@@ -16,6 +16,7 @@ use crate::envelope::Mailbox;
 use crate::greylist::{Answer, Key, Origin, Rules};
 use crate::policy::DomainSettings;
 use crate::quarantine;
+use crate::reply::{Enhanced, Reply};
 use crate::shard::counters::Counter;
 use crate::verdict::{AuthEvidence, sender_ip_evidence};
 
@@ -64,11 +65,12 @@ impl Pipeline {
         Reputation { pending, answer: OnceCell::new(), lists }
     }
 
-    fn subject(&self, transaction: &Transaction) -> Subject {
+    fn subject(&self, transaction: &Transaction, author_domains: Vec<Box<str>>) -> Subject {
         Subject {
             ip: transaction.client,
             helo: transaction.helo.clone(),
             sender: rows::path_text(&transaction.reverse_path).into(),
+            author_domains,
             receiver: self.rooms().shared.config.load().engine.host_name.clone(),
             now: transaction.begun.unix.0 / 1000,
         }
@@ -85,7 +87,8 @@ impl Pipeline {
         let shared = &self.rooms().shared;
         let enabled = shared.config.load().authentication.enabled;
         if enabled && transaction.spf.get().is_none() {
-            let spf: SpfChecks = shared.authenticators.spf(self.subject(transaction)).await;
+            let subject = self.subject(transaction, Vec::new());
+            let spf: SpfChecks = shared.authenticators.spf(subject).await;
             // Set already: by another recipient of this transaction, to the same.
             let _ = transaction.spf.set(spf);
         }
@@ -123,20 +126,29 @@ impl Pipeline {
     pub(super) fn begin_checks(
         &self,
         transaction: &Transaction,
+        head: &Head,
         content: &Content,
     ) -> Option<Pending> {
         let shared = &self.rooms().shared;
         let spf = transaction.spf.get().cloned();
-        let begin = || shared.authenticators.begin(self.subject(transaction), content.clone(), spf);
+        let subject = || self.subject(transaction, head.author_domains.clone());
+        let begin = || shared.authenticators.begin(subject(), content.clone(), spf);
         shared.config.load().authentication.enabled.then(begin)
     }
 
     /// Their results.
-    pub(super) async fn checks(&self, pending: Option<Pending>) -> Authentication {
-        let Some(pending) = pending else { return Authentication::left_out() };
+    ///
+    /// # Errors
+    /// 451: there was no room for them.
+    pub(super) async fn checks(&self, pending: Option<Pending>) -> Result<Authentication, Reply> {
+        let Some(pending) = pending else { return Ok(Authentication::left_out()) };
+        if pending.is_full() {
+            let text = "Too many messages are being checked, try again later";
+            return Err(Reply::new(451, Enhanced(4, 3, 2), text));
+        }
         let mut found = pending.answer().await;
         found.believe(&self.rooms().shared.config.load().authentication.arc_trusted);
-        found
+        Ok(found)
     }
 }
 

@@ -95,13 +95,13 @@ impl Message {
     /// Whom the mail poses as, for a recipient of this domain.
     fn impersonation(&self, accepted: &Accepted) -> Vec<Finding> {
         let sender = &self.examination.facts.sender;
-        let author = sender.authors.first().map_or("", |author| author.domain());
+        let authors = self.head.author_domains.iter().map(|domain| &**domain);
         let recipient = &accepted.recipient;
         let envelope = self.transaction.reverse_path.as_ref().map_or("", |path| &path.domain);
         let way = verdict::Way {
             recipient_domains: [&recipient.resolved.domain, &recipient.original.domain],
             envelope_domain: envelope,
-            vouched: verdict::vouched(&self.authentication, &self.auth_evidence, author),
+            vouched: verdict::all_vouched(&self.authentication, &self.auth_evidence, authors),
             known_client: self.known_client,
         };
         verdict::impersonation(sender, &way, &accepted.settings().impersonation)

@@ -70,6 +70,8 @@ pub(super) struct Head {
     /// Decoded fields: name and value.
     pub(super) fields: Vec<(String, String)>,
     pub(super) authors: Vec<Mailbox>,
+    /// Domains that the mail may be from.
+    pub(super) author_domains: Vec<Box<str>>,
     pub(super) reply_to: Vec<Mailbox>,
     pub(super) hops: usize,
 }
@@ -94,7 +96,8 @@ impl Head {
         let hops = trace::hop_count(view);
         let (authors, reply_to) =
             (message::mailboxes(view, "from"), message::mailboxes(view, "reply-to"));
-        Self { fields, authors, reply_to, hops, header_bytes, cut: false, front }
+        let author_domains = message::author_domains(view);
+        Self { fields, authors, author_domains, reply_to, hops, header_bytes, cut: false, front }
     }
 
     /// The header section with its empty line.
@@ -163,13 +166,16 @@ impl Pipeline {
             return reply;
         }
         times.lap("read");
-        let checks = self.begin_checks(&transaction, content);
+        let checks = self.begin_checks(&transaction, &head, content);
         let examination = match self.look(&transaction, content, view.as_ref()).await {
             Ok(examination) => examination,
             Err(reply) => return self.come_again(&transaction, reply),
         };
         times.lap("content");
-        let authentication = self.checks(checks).await;
+        let authentication = match self.checks(checks).await {
+            Ok(authentication) => authentication,
+            Err(reply) => return self.come_again(&transaction, reply),
+        };
         transaction.listed.wait().await;
         times.lap("sender");
         let auth_evidence = verdict::auth_evidence(&authentication);

@@ -110,12 +110,7 @@ pub struct Way<'w> {
 
 /// Whether the author's domain is vouched for: by DMARC, or, where the domain publishes none, by an SPF or DKIM pass of the same
 /// organisation. `None`: nobody could tell.
-#[must_use]
-pub fn vouched(
-    found: &Authentication,
-    evidence: &[AuthEvidence],
-    author_domain: &str,
-) -> Option<bool> {
+fn vouched(found: &Authentication, evidence: &[AuthEvidence], author_domain: &str) -> Option<bool> {
     if found.left_out {
         // A held copy that is looked at again: what spoke against the sender was kept, what spoke for him was not.
         let failed = |one: &AuthEvidence| {
@@ -145,9 +140,31 @@ pub fn vouched(
     if signed || sent {
         return Some(true);
     }
-    let late =
-        found.spf.result == AuthResult::TempError || found.dkim_result() == AuthResult::TempError;
+    // Whoever sends chooses how long the names of others take.
+    let late = |result: AuthResult, domain: &str| {
+        result == AuthResult::TempError && (domain.is_empty() || organisation(domain) == author)
+    };
+    let late = late(found.spf.result, &found.spf.domain)
+        || found.dkim.iter().any(|one| late(one.result, &one.domain));
     (!late).then_some(false)
+}
+
+/// The same for all authors together: as for the one about whom it is the worst.
+#[must_use]
+pub fn all_vouched<'a>(
+    found: &Authentication,
+    evidence: &[AuthEvidence],
+    author_domains: impl Iterator<Item = &'a str>,
+) -> Option<bool> {
+    let mut all = author_domains.map(|domain| vouched(found, evidence, domain)).collect::<Vec<_>>();
+    if all.is_empty() {
+        all.push(vouched(found, evidence, ""));
+    }
+    let is = |answer: Option<bool>| all.contains(&answer);
+    if is(Some(false)) {
+        return Some(false);
+    }
+    if is(None) { None } else { Some(true) }
 }
 
 /// Everything in a mail that poses as somebody, for recipients of one domain.
@@ -577,6 +594,14 @@ mod tests {
         let mut late = base();
         late.spf = SpfCheck { result: AuthResult::TempError, ..SpfCheck::default() };
         assert_eq!(vouched(&late, &[], "example.jp"), None);
+        late.spf.domain = "mail.example.jp".into();
+        assert_eq!(vouched(&late, &[], "example.jp"), None);
+        late.spf.domain = "slow.evil.example".into();
+        assert_eq!(vouched(&late, &[], "example.jp"), Some(false), "the sender's own silence");
+        let all = |domains: &[&str]| all_vouched(&signed, &[], domains.iter().copied());
+        assert_eq!(all(&["example.jp"]), Some(true));
+        assert_eq!(all(&["example.jp", "evil.example"]), Some(false), "one of two authors");
+        assert_eq!(all(&[]), Some(false), "nobody");
         assert_eq!(vouched(&base(), &[], "example.jp"), Some(false));
         let kept = AuthEvidence { method: AuthMethod::Dmarc, outcome: AuthOutcome::Reject };
         assert_eq!(vouched(&Authentication::left_out(), &[kept], "example.jp"), Some(false));

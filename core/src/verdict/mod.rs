@@ -25,7 +25,8 @@ pub use auth::{
 };
 pub use class::{Category, Likelihood, MainClass, Reason};
 pub use impersonation::{
-    ImpersonationPoints, ImpersonationSettings, Person, ProtectedBrand, Way, impersonation, vouched,
+    ImpersonationPoints, ImpersonationSettings, Person, ProtectedBrand, Way, all_vouched,
+    impersonation,
 };
 pub use judge::{
     ClientMark, Contribution, Detection, DetectionKind, ScanMark, Verdict, judge, ordered,

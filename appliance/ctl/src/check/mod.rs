@@ -338,13 +338,13 @@ impl<'s> Judge<'s> {
         let facts = &examination.facts.sender;
         let domain = self.recipient.as_ref().map_or("", |recipient| &recipient.domain);
         let asked = self.arguments.to.as_deref().and_then(|to| to.rsplit_once('@'));
-        let author = facts.authors.first().map_or("", |author| author.domain());
+        let authors = sender.author_domains.iter().map(|domain| &**domain);
         let way = verdict::Way {
             recipient_domains: [domain, asked.map_or(domain, |(_, domain)| domain)],
             envelope_domain: sender.reverse_path.as_ref().map_or("", |path| &path.domain),
             vouched: match checked.not_asked {
                 Some(_) => None,
-                None => verdict::vouched(&checked.authentication, evidence, author),
+                None => verdict::all_vouched(&checked.authentication, evidence, authors),
             },
             // What the engine remembers of clients is not asked.
             known_client: true,

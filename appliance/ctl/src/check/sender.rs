@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use sekisho_core::envelope::Mailbox;
-use sekisho_core::message::View;
+use sekisho_core::message::{View, author_domains};
 
 use crate::arguments::CheckArguments;
 use crate::list::mailbox;
@@ -20,6 +20,8 @@ pub(super) struct Sender {
     pub(super) reverse_path: Option<Mailbox>,
     /// Somebody said what the reverse-path was.
     pub(super) is_path_known: bool,
+    /// Domains that the mail may be from.
+    pub(super) author_domains: Vec<Box<str>>,
 }
 
 impl Sender {
@@ -39,6 +41,7 @@ impl Sender {
         if let Some(helo) = &arguments.helo {
             sender.helo = Some(helo.clone());
         }
+        sender.author_domains = author_domains(view);
         sender.is_path_known |= arguments.from.is_some();
         match arguments.from.as_deref() {
             None => {}

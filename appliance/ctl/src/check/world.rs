@@ -94,6 +94,7 @@ impl World {
             ip,
             helo: sender.helo.as_deref().unwrap_or_default().into(),
             sender: path.into(),
+            author_domains: sender.author_domains.clone(),
             receiver: self.config.engine.host_name.clone(),
             now: Now::read().unix.as_secs(),
         };
