@@ -94,6 +94,7 @@ fn mail() -> (Accepted, Copy) {
         needs: Needs::of(header, &content, false),
         may_report: true,
         fallback: Box::new(HeldMail {
+            authors: Vec::new(),
             mail: message.mail,
             direction: Direction::Inbound,
             received_at: START,

@@ -150,6 +150,36 @@ fn iij_53_always_allow_takes_only_accounts_whose_user_filter_is_the_threat_filte
     assert!(got(&hop, "two@demo.test").is_empty());
 }
 
+/// The address on the list is the one that the mail is from, whatever its name looks like.
+#[test]
+fn iij_53_always_allow_is_not_led_by_a_name_that_looks_like_an_address() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&setup(&hop, "lists.user_lists = [\"allow\"]\n"));
+    let forms = [
+        "=?utf-8?q?good=40partner.test_=28?= <spam@evil.test>",
+        "=?utf-8?q?=3Cgood=40partner.test=3E?= <spam@evil.test>",
+        "=?utf-8?q?a=2C_b=22?= <spam@evil.test>",
+        "\"good@partner.test\" <spam@evil.test>",
+    ];
+    for (number, from) in forms.iter().enumerate() {
+        let to = format!("user{number}@demo.test");
+        let spam = format!("From: {from}\r\nSubject: offer\r\n\r\n{GTUBE}\r\n");
+        send(&gateway, "bounce@example.com", &to, &spam);
+        let id = item(&gateway, &to)["item"].as_str().unwrap().to_owned();
+        let allowed = gateway.sekisho(&["quarantine", "allow", &id]);
+        let said = words(&allowed);
+        assert!(said.contains("spam@evil.test is allowed by user"), "{from}: {said}");
+    }
+    // Two authors: nobody knows who is meant, so it is the sender of the envelope.
+    let spam = format!("From: a@one.test, b@two.test\r\nSubject: offer\r\n\r\n{GTUBE}\r\n");
+    send(&gateway, "bounce@example.com", "last@demo.test", &spam);
+    let id = item(&gateway, "last@demo.test")["item"].as_str().unwrap().to_owned();
+    assert!(gateway.sekisho(&["quarantine", "allow", &id]).status.success());
+    let entries = gateway.sekisho_json(&["list", "show"]);
+    let count = |text: &str| entries.iter().filter(|one| one.to_string().contains(text)).count();
+    assert_eq!((count("spam@evil.test"), count("bounce@example.com"), entries.len()), (4, 1, 5));
+}
+
 #[test]
 fn what_a_clean_action_takes_out_is_not_brought_by_a_release() {
     let hop = Hop::start();

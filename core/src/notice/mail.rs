@@ -4,7 +4,7 @@ use jiff::tz::{TimeZone, offset};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 
-use super::MARK;
+use super::marks::{MARK, shown};
 use super::plan::Told;
 use super::template::{Templates, Tongue, fill};
 use crate::clock::UnixMillis;
@@ -54,6 +54,8 @@ pub struct Numbered {
     pub now: UnixMillis,
     /// Notices to the same address that were left out since the last one.
     pub left_out: u32,
+    /// The mark of its addressee ([`super::Marks`]).
+    pub mark: u64,
 }
 
 /// The notice.
@@ -95,7 +97,7 @@ pub fn to_content(
         .message_id(format!("{}@{}", numbered.id, facts.host_name))
         .header("Auto-Submitted", Raw::new("auto-generated"))
         .header("X-Auto-Response-Suppress", Raw::new("All"))
-        .header(MARK, Raw::new(one_line(&told.template)))
+        .header(MARK, Raw::new(format!("{} {}", one_line(&told.template), shown(numbered.mark))))
         .text_body(body);
     let mut octets = Vec::with_capacity(4096);
     mail.serialize(&mut octets);
@@ -139,7 +141,7 @@ pub fn fuzz_notice(words: &[u8]) -> usize {
         ..Facts::default()
     };
     let id = MailId::from_parts(UnixMillis(1_600_000_000_000), [7; 10]);
-    let numbered = Numbered { id, now: UnixMillis(1_600_000_000_000), left_out: 3 };
+    let numbered = Numbered { id, now: UnixMillis(1_600_000_000_000), left_out: 3, mark: 7 };
     let content = to_content(&told, &templates, &facts, &numbered);
     let octets = content.as_memory().map(|octets| octets.to_vec()).unwrap_or_default();
     let end = memchr::memmem::find(&octets, b"\r\n\r\n").unwrap_or(octets.len());

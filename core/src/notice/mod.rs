@@ -13,6 +13,7 @@
 
 mod limits;
 mod mail;
+mod marks;
 mod plan;
 mod template;
 #[cfg(test)]
@@ -20,8 +21,6 @@ mod tests;
 
 pub use limits::{Allowed, Limits};
 pub use mail::{Facts, Numbered, fuzz_notice, to_content};
+pub use marks::{MARK, Marks};
 pub use plan::{About, Planned, Sender, TOLD_MAX, Told, plan};
 pub use template::{Templates, Tongue};
-
-/// The field that marks our notices: mail with it never causes one.
-pub const MARK: &str = "X-Sekisho-Notice";

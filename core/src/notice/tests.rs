@@ -51,7 +51,7 @@ fn told(template: &str, language: Language) -> Told {
 }
 
 fn octets(told: &Told, templates: &Templates, facts: &Facts<'_>, left_out: u32) -> Vec<u8> {
-    let numbered = Numbered { id: MailId::from_parts(AT, [7; 10]), now: AT, left_out };
+    let numbered = Numbered { id: MailId::from_parts(AT, [7; 10]), now: AT, left_out, mark: 10 };
     to_content(told, templates, facts, &numbered).as_memory().expect("in memory").to_vec()
 }
 
@@ -82,7 +82,7 @@ fn ntt_06_each_field_is_filled_in_english() {
         "From: \"Sekisho\" <no-reply@mx.example.net>\r\n",
         "To: <user@example.jp>\r\n",
         "Auto-Submitted: auto-generated\r\n",
-        "X-Sekisho-Notice: virus\r\n",
+        "X-Sekisho-Notice: virus 000000000000000a\r\n",
         "Date: Thu, 27 Nov 2025 14:45:10 +0000\r\n",
         "@mx.example.net>\r\n",
     ] {

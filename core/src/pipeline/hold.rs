@@ -40,6 +40,7 @@ pub(super) fn held_mail(
         client: message.client.clone(),
         envelope: message.envelope_without_recipients(),
         author: message.head.excerpt("from").into(),
+        authors: message.head.authors.iter().take(2).map(|author| author.key().into()).collect(),
         subject: message.head.excerpt("subject").into(),
         bytes,
         received_bytes: message.received.bytes,

@@ -17,8 +17,7 @@ impl Pipeline {
     /// Sends what was asked for.
     pub(super) async fn send_notices(&self, message: &Message, judged: &[Judged], reply: &Reply) {
         let asked = judged.iter().any(|judged| !judged.decision.notices.is_empty());
-        // Never a notice about a notice.
-        if !asked || (400..500).contains(&reply.code) || has_field(message, notice::MARK) {
+        if !asked || (400..500).contains(&reply.code) {
             return;
         }
         let abouts = judged.iter().zip(&message.transaction.recipients).map(|(judged, one)| {
@@ -41,13 +40,22 @@ impl Pipeline {
         let facts = facts(message, judged, &config.engine.host_name);
         let templates = shared.notices.load();
         let mut mails = Vec::with_capacity(planned.told.len());
+        let came = |name: &str| name.eq_ignore_ascii_case(notice::MARK);
+        let fields = message.head.fields.iter().filter(|(name, _)| came(name));
+        let came_back: Vec<&str> = fields.map(|(_, value)| &**value).collect();
         for told in &planned.told {
+            // Never a notice about a notice, to whom that one went.
+            if came_back.iter().any(|field| shared.notice_marks.is_in(field, &told.to)) {
+                left_out += 1;
+                continue;
+            }
             let Some(before) = self.allowed(message, told) else {
                 left_out += 1;
                 continue;
             };
             let id = self.rooms().new_mail_id(message.at.unix);
-            let numbered = Numbered { id, now: message.at.unix, left_out: before };
+            let mark = shared.notice_marks.of(&told.to);
+            let numbered = Numbered { id, now: message.at.unix, left_out: before, mark };
             let content = notice::to_content(told, &templates, &facts, &numbered);
             mails.push((id, told.to.clone(), content));
         }
@@ -71,10 +79,6 @@ impl Pipeline {
             Allowed::No => None,
         }
     }
-}
-
-fn has_field(message: &Message, name: &str) -> bool {
-    message.head.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
 }
 
 /// What is known of the sender. A machine does not read what is sent back to it (RFC 3834 section 2).

@@ -69,6 +69,7 @@ fn held(number: u128, days: u16, recipients: &[u16]) -> HeldMail {
             ..Envelope::default()
         },
         author: "Bank <bank@example.org>".into(),
+        authors: vec!["bank@example.org".into()],
         subject: "当選 Winner".into(),
         bytes: 4,
         received_bytes: 0,

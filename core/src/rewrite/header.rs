@@ -98,13 +98,15 @@ fn is_own(field: &RawField<'_>, host_name: &str) -> bool {
         && authserv_id(field.value).eq_ignore_ascii_case(host_name.as_bytes())
 }
 
-/// The authserv-id of RFC 8601 section 2.2: the first token after comments and folds, quotes removed.
-fn authserv_id(value: &[u8]) -> &[u8] {
+/// The authserv-id of RFC 8601 section 2.2: the first token after comments and folds, quotes and backslashes removed.
+fn authserv_id(value: &[u8]) -> Vec<u8> {
     let mut rest = value.trim_ascii_start();
     while rest.first() == Some(&b'(') {
-        let mut depth = 0_usize;
+        let (mut depth, mut escaped) = (0_usize, false);
         let end = rest.iter().position(|octet| {
             match octet {
+                _ if std::mem::take(&mut escaped) => {}
+                b'\\' => escaped = true,
                 b'(' => depth += 1,
                 b')' => depth = depth.saturating_sub(1),
                 _ => {}
@@ -113,11 +115,19 @@ fn authserv_id(value: &[u8]) -> &[u8] {
         });
         rest = end.and_then(|at| rest.get(at + 1..)).unwrap_or_default().trim_ascii_start();
     }
-    if let Some(quoted) = rest.strip_prefix(b"\"") {
-        let end = memchr::memchr(b'"', quoted).unwrap_or(quoted.len());
-        return quoted.get(..end).unwrap_or_default();
+    let Some(quoted) = rest.strip_prefix(b"\"") else {
+        let stops = |octet: &u8| matches!(octet, b';' | b'(') || octet.is_ascii_whitespace();
+        let end = rest.iter().position(stops).unwrap_or(rest.len());
+        return rest.get(..end).unwrap_or_default().to_vec();
+    };
+    let (mut id, mut escaped) = (Vec::new(), false);
+    for octet in quoted {
+        match octet {
+            _ if std::mem::take(&mut escaped) => id.push(*octet),
+            b'\\' => escaped = true,
+            b'"' => break,
+            _ => id.push(*octet),
+        }
     }
-    let stops = |octet: &u8| matches!(octet, b';' | b'(') || octet.is_ascii_whitespace();
-    let end = rest.iter().position(stops).unwrap_or(rest.len());
-    rest.get(..end).unwrap_or_default()
+    id.trim_ascii().to_vec()
 }

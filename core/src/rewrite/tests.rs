@@ -119,6 +119,22 @@ fn its_08_forged_fields_of_ours_are_removed_and_received_is_not() {
 }
 
 #[test]
+fn a_forged_result_with_our_name_is_removed_however_the_name_is_written() {
+    for id in [
+        "(\\() mx.example.net",
+        "(a \\) b (c)) mx.example.net",
+        "\"mx\\.example.net\"",
+        "\"\\mx.example.net\" 1",
+        "\r\n\t(x)\r\n MX.example.net",
+    ] {
+        let forged = format!("Authentication-Results: {id}; dmarc=pass\r\nSubject: s\r\n\r\nb\r\n");
+        let mail = rewritten(forged.as_bytes(), Profile::Tmems, &[], ListDecision::None, |_| ());
+        let mail = text(mail);
+        assert!(!mail.contains("dmarc=pass"), "{id}: {mail}");
+    }
+}
+
+#[test]
 fn its_08_a_first_line_that_begins_with_a_blank_goes_on_from_no_field_of_ours() {
     let mail = " X-IPAS: POSITIVE\r\n\tmore\r\nSubject: s\r\n\r\nb\r\n";
     let all = text(rewritten(mail.as_bytes(), Profile::Tmems, &[], ListDecision::None, |_| ()));

@@ -122,6 +122,8 @@ pub struct Shared {
     pub notices: ArcSwap<Templates>,
     /// How many notices went lately.
     pub notice_limits: notice::Limits,
+    /// Marks of notices.
+    pub notice_marks: notice::Marks,
     /// DNS lists of client addresses.
     pub dns_lists: ArcSwap<DnsLists>,
     /// Scan engines of others.

@@ -27,7 +27,7 @@ use crate::control::server;
 use crate::deliver::destinations::Destinations;
 use crate::deliver::live::HopTls;
 use crate::engines::Engines;
-use crate::notice::Limits;
+use crate::notice::{Limits, Marks};
 use crate::resolve::zone::{Beyond, Zone, ZoneServer};
 use crate::resolve::{DnsClient, DnsSettings, Resolver, system_lookup, zone_lookup};
 use crate::spool::budget::Budget;
@@ -98,6 +98,7 @@ pub(super) fn prepare(options: &Options) -> Result<Started, EngineError> {
         authenticators,
         sealer: ArcSwapOption::from(sealer),
         notices: ArcSwap::from_pointee(notices),
+        notice_marks: Marks::default(),
         notice_limits: Limits::new(seeds.last().copied().unwrap_or(0)),
         dns_lists: ArcSwap::from_pointee(dns_lists(&config)),
         engines: ArcSwap::from_pointee(engines(&config)?),

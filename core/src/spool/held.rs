@@ -137,6 +137,10 @@ pub struct HeldMail {
     /// `From:` header field, decoded, with display name.
     #[serde(default)]
     pub author: Box<str>,
+    /// Mailboxes of `From:`, read before it was decoded: a name may look like an address. At most two, which is enough to
+    /// know that there is more than one; none in what was held before this field was.
+    #[serde(default)]
+    pub authors: Vec<Box<str>>,
     /// `Subject:` header field, decoded.
     #[serde(default)]
     pub subject: Box<str>,

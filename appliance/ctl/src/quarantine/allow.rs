@@ -1,7 +1,6 @@
 //! `quarantine allow`: Always Allow (IIJ-53). The sender of a held mail goes onto the allow list of its recipient, if
 //! `lists.add_requires` of the domain is fulfilled (C33). It releases nothing.
 
-use sekisho_core::message::authors;
 use sekisho_core::policy::MatchOn;
 use sekisho_core::quarantine::reader::Listed;
 use sekisho_core::tables::Change;
@@ -57,8 +56,7 @@ fn sender(place: &Place, listed: &Listed) -> Result<Result<String, String>, Fail
         MatchOn::Envelope => envelope(),
         // What the reader of a mail sees as its sender; of several nobody knows who is meant.
         MatchOn::Header | MatchOn::Both | MatchOn::Setting => {
-            let field = listed.held.author.replace(['\r', '\n'], " ");
-            match authors(format!("From: {field}\r\n\r\n").as_bytes()).as_slice() {
+            match listed.held.authors.as_slice() {
                 [one] => Some(one.to_string()),
                 _ => envelope(),
             }
@@ -79,6 +77,13 @@ fn allow(place: &Place, json: bool, listed: &Listed, sender: String) -> Ran {
     };
     let entry = added(place, &arguments)?;
     let from = entry.active_from.0;
+    if !json {
+        output::words(format_args!(
+            "{} is allowed by {}",
+            shown(&entry.pattern.to_string()),
+            shown(&account.to_string())
+        ));
+    }
     let told = publish::change(place, "quarantine allow", Change::EntryAdd { entry })?;
     in_force(json, &told, from)
 }

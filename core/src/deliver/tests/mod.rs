@@ -133,6 +133,7 @@ pub(super) fn copy(message: &Accepted, recipients: &[u16], may_report: bool) -> 
         needs: Needs::of(b"Subject: hello\r\n", &content, message.envelope.smtputf8),
         may_report,
         fallback: Box::new(HeldMail {
+            authors: Vec::new(),
             mail: message.mail,
             direction: crate::spool::held::Direction::Inbound,
             received_at: message.received_at,

@@ -22,16 +22,25 @@ pub struct Addresses {
     /// Anything else with `*` and `?`, over the whole address.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     globs: Vec<Box<str>>,
+    /// Lists were named that have no entry: such a set is nobody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    nobody: bool,
 }
 
 /// Entries of the globs of one set: they cost, the others do not.
 const GLOBS_MAX: usize = 200;
 
 impl Addresses {
-    /// None: such a set says nothing, rather than "nobody".
+    /// A set of which nothing was said: it asks for nothing, rather than for "nobody".
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !self.nobody
+    }
+
+    /// Says that what was named has no entry: a rule for a few must not become one for everybody when the last of them
+    /// goes (IIJ-85).
+    pub fn name_nobody(&mut self) {
+        self.nobody = true;
     }
 
     /// Entries.
@@ -92,7 +101,7 @@ impl Addresses {
     /// Whether a mailbox is in it.
     #[must_use]
     pub fn contains(&self, mailbox: &Mailbox) -> bool {
-        if self.is_empty() {
+        if self.len() == 0 {
             return false;
         }
         let domain = mailbox.domain.to_lowercase();

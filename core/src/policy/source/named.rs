@@ -75,6 +75,9 @@ impl Lists {
                 },
             }
         }
+        if !texts.is_empty() && set.len() == 0 {
+            set.name_nobody();
+        }
         if set.len() > ENTRIES_MAX {
             let count = set.len();
             section.wrong(

@@ -2,7 +2,8 @@
 
 use crate::config::walk::{Placed, Section};
 use crate::policy::{
-    DomainSettings, Language, NoticeSettings, NoticeTo, PolicyRule, RuleDirection, StampSigned,
+    Addresses, DomainSettings, Language, NoticeSettings, NoticeTo, PolicyRule, RuleDirection,
+    StampSigned,
 };
 
 use super::domain::is_mailbox;
@@ -80,6 +81,12 @@ pub(super) fn told(
         "administrator" => Some(NoticeTo::Administrator),
         other => {
             let list = referred(other).filter(listed).map(|name| NoticeTo::List(name.into()));
+            let wide = |known: &Addresses| known.len() > 0 && known.mailboxes().next().is_none();
+            if referred(other).and_then(|name| lists.addresses(name)).is_some_and(wide) {
+                let why =
+                    "the list has no plain mail address: patterns and domains cannot be written to";
+                section.wrong(key, text.start, why);
+            }
             if list.is_none() {
                 let why = "expected sender, recipient, administrator, or list:NAME of a list of addresses";
                 section.wrong(key, text.start, why);

@@ -51,6 +51,35 @@ fn iij_85_a_rule_is_for_a_group_and_not_for_its_exceptions() {
 }
 
 #[test]
+fn iij_85_a_list_that_has_become_empty_is_nobody_and_not_everybody() {
+    let sender = Mailbox::new("x", "partner.example");
+    let held = |rule: &str| {
+        let settings = settings(&format!(
+            "[[domain.named_list]]\nname = \"empty\"\naddresses = []\n\
+             [[domain.settings.rules]]\nname = \"r\"\naction = \"quarantine\"\n{rule}\n"
+        ));
+        let facts = Facts { sender: Some(&sender), ..Facts::default() };
+        decided_for("u@a.example", &settings, facts).action.holds()
+    };
+    assert!(held("when = { subject_blank = true }"), "the rule by itself");
+    for rule in [
+        "scope.recipients = [\"list:empty\"]",
+        "scope.senders = [\"list:empty\"]",
+        "when = { sender = [\"list:empty\"], subject_blank = true }",
+        "when = { sender = [\"list:empty\"] }",
+        "when = { sender = [\"list:empty\"], match = \"any\" }",
+    ] {
+        assert!(!held(rule), "{rule}");
+    }
+    assert!(held("except.recipients = [\"list:empty\"]"), "an exception for nobody");
+    assert!(held("except.senders = [\"list:empty\"]"));
+    assert!(
+        held("scope.recipients = [\"list:empty\", \"u@a.example\"]"),
+        "others are named beside it"
+    );
+}
+
+#[test]
 fn rules_are_asked_in_their_order_and_the_last_one_ends_the_row() {
     let settings = settings(
         "[[domain.settings.rules]]\nname = \"second\"\norder = 2000\naction = \"drop\"\n\

@@ -213,6 +213,13 @@ fn wrong_domains_are_refused_in_words() {
             with("[domain.settings]\nnotice.virus = [\"list:nobody\"]\n"),
             "notice.virus: expected sender",
         ),
+        (
+            with(
+                "[domain.settings]\nnotice.virus = [\"list:wide\"]\n[[domain.named_list]]\nname = \"wide\"\n\
+                 addresses = [\"*@ops.example\", \"ops.example\"]\n",
+            ),
+            "notice.virus: the list has no plain mail address",
+        ),
         (with("[domain.settings]\nstamp.signed = \"seal\"\n"), "`seal` is not one of"),
         ("[[domain]]\nprofile = \"tmem\"\n".into(), "`tmem` is not one of"),
         ("[[domain]]\nprofile = \"tmems\"\n".into(), "domain.name: is missing"),
