@@ -29,6 +29,9 @@ pub const ALIAS_CHAIN_MAX: usize = 16;
 /// Received fields in a message before it counts as looping. RFC 5321 section 6.3.
 pub const RECEIVED_HOPS_MAX: usize = 100;
 
+/// Domains of the authors of one mail that are asked about.
+pub const AUTHOR_DOMAINS_MAX: usize = 8;
+
 const _: () = {
     assert!(BODY_IN_MEMORY_BYTES_MAX >= SCAN_SLICE_BYTES);
     // A content line must fit into one slice, or a line rule could lose a hit at a cut.

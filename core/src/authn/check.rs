@@ -20,7 +20,7 @@ use super::{
     ArcCheck, ArcSealer, AuthResult, Authentication, DkimCheck, DmarcCheck, DmarcPolicy, Identity,
     ReverseCheck, SpfCheck, check_spf,
 };
-use crate::message::AUTHOR_DOMAINS_MAX;
+use crate::limits::AUTHOR_DOMAINS_MAX;
 
 /// Signatures that are verified, from the top: the sender chooses how many there are, and each is a look-up and a
 /// calculation with a key of his choice.
@@ -182,19 +182,12 @@ async fn dmarc_of_all(
     until: Instant,
 ) -> (DmarcCheck, bool) {
     let asked = domains.get(..AUTHOR_DOMAINS_MAX).unwrap_or(domains);
-    let one = |domain: &'_ Box<str>| {
-        let domain = domain.clone();
-        async move {
-            let late = DmarcCheck {
-                result: AuthResult::TempError,
-                domain: domain.clone(),
-                ..DmarcCheck::default()
-            };
-            let checked = timeout_at(until, dmarc(authenticator, &domain, dkim, spf)).await;
-            checked.map_or((late, false), |checked| (checked, true))
-        }
+    let one = async |domain: Box<str>| {
+        let checked = timeout_at(until, dmarc(authenticator, &domain, dkim, spf)).await;
+        let late = DmarcCheck { result: AuthResult::TempError, domain, ..DmarcCheck::default() };
+        checked.map_or((late, false), |checked| (checked, true))
     };
-    let mut done = futures_util::future::join_all(asked.iter().map(one)).await;
+    let mut done = futures_util::future::join_all(asked.iter().cloned().map(one)).await;
     if asked.len() < domains.len() {
         let too_many = DmarcCheck { result: AuthResult::PermError, ..DmarcCheck::default() };
         done.push((too_many, false));

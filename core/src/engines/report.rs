@@ -89,7 +89,7 @@ fn kind(name: &str) -> FindingKind {
     } else if name.starts_with("Heuristics.Limits.Exceeded") {
         FindingKind::LimitReached
     } else {
-        FindingKind::Malware
+        FindingKind::of_malware_name(name)
     }
 }
 

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::View;
 use super::field::{Field, decode_field};
 use crate::envelope::Mailbox;
+use crate::limits::AUTHOR_DOMAINS_MAX;
 
 /// Authors that are looked at; more than this is an attack on the lists, not a letter.
 const AUTHORS_MAX: usize = 20;
-/// Domains of authors that are asked about.
-pub const AUTHOR_DOMAINS_MAX: usize = 8;
 
 /// Characters of a display name that are kept.
 const NAME_CHARS_MAX: usize = 200;

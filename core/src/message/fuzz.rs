@@ -2,9 +2,10 @@
 
 use super::encoded::BLOCKS_MAX;
 use super::{
-    AUTHOR_DOMAINS_MAX, View, ViewLimits, author_domains, authors, blocks_of, decode_charset,
-    decode_field, disguised_words, is_known_charset, mailboxes, named_mailboxes, normalise, trace,
+    View, ViewLimits, author_domains, authors, blocks_of, decode_charset, decode_field,
+    disguised_words, is_known_charset, mailboxes, named_mailboxes, normalise, trace,
 };
+use crate::limits::AUTHOR_DOMAINS_MAX;
 
 /// Charsets, as mailers name them: of each family one that is read by code of its own.
 const LABELS: [&str; 24] = [

@@ -38,9 +38,7 @@ pub mod trace;
 mod uri;
 mod view;
 
-pub use author::{
-    AUTHOR_DOMAINS_MAX, NamedMailbox, author_domains, authors, mailboxes, named_mailboxes,
-};
+pub use author::{NamedMailbox, author_domains, authors, mailboxes, named_mailboxes};
 pub use charset::{Decoded, decode_charset, encoding, is_known_charset};
 pub use encoded::blocks_of;
 pub use field::{Field, decode_field};

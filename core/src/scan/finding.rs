@@ -57,6 +57,28 @@ impl FindingKind {
         }
     }
 
+    /// What a signature, a listed file or another engine found, by the name that it has for it (TM-08): those who name
+    /// malware say in the name whether it is ransomware, made for one target, or only suspicious.
+    #[must_use]
+    pub fn of_malware_name(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        if name.contains("ransom") || name.contains("filecoder") {
+            return Self::Ransomware;
+        }
+        let is_target = |word: &str| {
+            let apt = word.strip_prefix("apt").map(|rest| rest.bytes().all(|c| c.is_ascii_digit()));
+            apt == Some(true) || word == "targeted" || word == "targetedattack"
+        };
+        if words.clone().any(is_target) {
+            return Self::TargetedAttack;
+        }
+        if words.any(|word| matches!(word, "suspicious" | "suspiciousobject" | "susp")) {
+            return Self::SuspiciousObject;
+        }
+        Self::Malware
+    }
+
     /// Whether it makes a mail class Virus: what has it must not be delivered as it is.
     #[must_use]
     pub fn is_virus(self) -> bool {
@@ -109,4 +131,29 @@ pub enum FindingKind {
     NetworkPositive,
     /// The client address is suspected.
     NetworkSuspect,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tm_08_the_name_of_malware_says_of_what_kind_it_is() {
+        use FindingKind as K;
+        for (name, kind) in [
+            ("Win.Ransomware.WannaCry-6313787-0", K::Ransomware),
+            ("Trojan-Ransom.Win32.Locky.d", K::Ransomware),
+            ("Win32/Filecoder.NHT", K::Ransomware),
+            ("Win.Trojan.APT28-1", K::TargetedAttack),
+            ("MULTI.APT.Cozy-2", K::TargetedAttack),
+            ("TargetedAttack.Report.x", K::TargetedAttack),
+            ("SuspiciousObject.feed.12", K::SuspiciousObject),
+            ("Heuristics.Suspicious.PE", K::SuspiciousObject),
+            ("Win.Trojan.Adapter-1", K::Malware),
+            ("Eicar-Test-Signature", K::Malware),
+            ("", K::Malware),
+        ] {
+            assert_eq!(K::of_malware_name(name), kind, "{name}");
+        }
+    }
 }

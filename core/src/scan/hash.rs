@@ -33,7 +33,7 @@ pub(super) fn findings(view: &View<'_>, known: HashLookUp<'_>, out: &mut Vec<Fin
     for part in parts.filter(|part| !part.decoded.is_empty() && !part.is_known_good()) {
         if let Some(name) = whole(part, known).or_else(|| program(part, known)) {
             let place = part.file_name().unwrap_or(&part.path);
-            push(out, FindingKind::Malware, &name, place);
+            push(out, FindingKind::of_malware_name(&name), &name, place);
         }
     }
 }

@@ -31,10 +31,16 @@ pub struct Addresses {
 const GLOBS_MAX: usize = 200;
 
 impl Addresses {
-    /// A set of which nothing was said: it asks for nothing, rather than for "nobody".
+    /// Without an entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.nobody
+        self.len() == 0
+    }
+
+    /// Nothing was said of it: it asks for nothing, rather than for "nobody".
+    #[must_use]
+    pub fn is_unsaid(&self) -> bool {
+        self.is_empty() && !self.nobody
     }
 
     /// Says that what was named has no entry: a rule for a few must not become one for everybody when the last of them
@@ -101,7 +107,7 @@ impl Addresses {
     /// Whether a mailbox is in it.
     #[must_use]
     pub fn contains(&self, mailbox: &Mailbox) -> bool {
-        if self.len() == 0 {
+        if self.is_empty() {
             return false;
         }
         let domain = mailbox.domain.to_lowercase();

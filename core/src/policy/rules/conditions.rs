@@ -223,7 +223,7 @@ impl Conditions {
         is(self.from_differs_from_envelope, mismatch, "header sender differs from envelope sender");
         let mismatch = differs(facts.authors, facts.reply_to);
         is(self.from_differs_from_reply_to, mismatch, "header sender differs from Reply-To");
-        if !self.senders.is_empty() {
+        if !self.senders.is_unsaid() {
             let known = facts.sent_by(&self.senders);
             out.push(known.then(|| "sender in the list".to_owned()));
         }

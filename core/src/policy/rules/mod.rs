@@ -236,7 +236,7 @@ impl ScopeMask {
     #[must_use]
     pub fn of(rules: &[PolicyRule], recipient: &Mailbox) -> Self {
         let asks = |rule: &PolicyRule| {
-            !rule.scope.recipients.is_empty() || !rule.except.recipients.is_empty()
+            !rule.scope.recipients.is_unsaid() || !rule.except.recipients.is_unsaid()
         };
         let mut mask = SmallVec::new();
         if !rules.iter().any(asks) {
@@ -245,7 +245,7 @@ impl ScopeMask {
         mask.resize(rules.len().div_ceil(64), 0);
         for (index, rule) in rules.iter().enumerate() {
             let (scope, except) = (&rule.scope.recipients, &rule.except.recipients);
-            let covered = scope.is_empty() || scope.contains(recipient);
+            let covered = scope.is_unsaid() || scope.contains(recipient);
             if covered
                 && !except.contains(recipient)
                 && let Some(word) = mask.get_mut(index / 64)
@@ -270,7 +270,7 @@ impl PolicyRule {
         let applies = self.enabled
             && self.direction == RuleDirection::Inbound
             && facts.scope.covers(index)
-            && (self.scope.senders.is_empty() || facts.sent_by(&self.scope.senders))
+            && (self.scope.senders.is_unsaid() || facts.sent_by(&self.scope.senders))
             && !facts.sent_by(&self.except.senders);
         if !applies {
             return None;

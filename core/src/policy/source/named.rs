@@ -75,7 +75,7 @@ impl Lists {
                 },
             }
         }
-        if !texts.is_empty() && set.len() == 0 {
+        if !texts.is_empty() && set.is_empty() {
             set.name_nobody();
         }
         if set.len() > ENTRIES_MAX {

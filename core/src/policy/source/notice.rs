@@ -81,7 +81,7 @@ pub(super) fn told(
         "administrator" => Some(NoticeTo::Administrator),
         other => {
             let list = referred(other).filter(listed).map(|name| NoticeTo::List(name.into()));
-            let wide = |known: &Addresses| known.len() > 0 && known.mailboxes().next().is_none();
+            let wide = |known: &Addresses| !known.is_empty() && known.mailboxes().next().is_none();
             if referred(other).and_then(|name| lists.addresses(name)).is_some_and(wide) {
                 let why =
                     "the list has no plain mail address: patterns and domains cannot be written to";

@@ -200,7 +200,11 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
         if plain_cost <= plain_max {
             ways.push((Tier::Plain, plain_cost));
         }
-        if least(&ways) > DATABASE_FROM_NS_PER_KIB {
+        // To count over a gap may take libhs minutes, and which rules come so far a measurement decides.
+        let far = !ways.is_empty() && uncounted::counts_far(pattern);
+        if least(&ways) > DATABASE_FROM_NS_PER_KIB && far {
+            ways.extend(without_counts(field, pattern, plain_cost, &sample));
+        } else if least(&ways) > DATABASE_FROM_NS_PER_KIB {
             ways.extend(best_database(field, pattern, &sample).map(|found| {
                 let confirmed = if found.prefilter || found.joined { found.fired } else { 0.0 };
                 let Found { entry, prefilter, joined, cost, .. } = found;

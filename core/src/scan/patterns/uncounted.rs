@@ -32,6 +32,27 @@ pub(super) fn text_of(pattern: &Pattern) -> Option<String> {
     (out.len() <= OCTETS_MAX).then_some(out)
 }
 
+/// Counts above this are of gaps: libhs has a state for each place in one, and determines them all.
+const GAP_OCTETS: u32 = 64;
+
+/// Whether the expression counts over a gap of almost any octets: two words within two hundred octets of each other.
+pub(super) fn counts_far(pattern: &Pattern) -> bool {
+    anchored_core_of(pattern).is_some_and(|tree| has_gap(&tree))
+}
+
+fn has_gap(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            let far = repetition.max.is_some_and(|most| most > GAP_OCTETS);
+            let wide = matches!(repetition.sub.kind(), HirKind::Class(_));
+            far && wide || has_gap(&repetition.sub)
+        }
+        HirKind::Capture(capture) => has_gap(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(has_gap),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => false,
+    }
+}
+
 /// A repetition that may come more than once may come any number of times.
 fn uncounted(hir: &Hir) -> Hir {
     let all = |parts: &[Hir]| parts.iter().map(uncounted).collect();

@@ -148,7 +148,7 @@ pub(super) fn drafted(
     let rule = Rule {
         name: name.to_owned(),
         test,
-        kind: FindingKind::Malware,
+        kind: FindingKind::of_malware_name(name),
         points: 0,
         sub: false,
         log_only: false,

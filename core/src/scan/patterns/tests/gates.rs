@@ -282,3 +282,19 @@ proptest! {
         }
     }
 }
+
+/// Which rules are compared with libhs is measured, and libhs took a second or ten minutes for the same expression.
+#[test]
+fn libhs_is_not_asked_to_count_over_a_gap() {
+    for (text, far) in [
+        ("\\b(?:one|two)\\b.{0,200}\\b(?:three|four)", true),
+        ("one[^x]{1,80}two", true),
+        ("(?:a|b(?:one.{0,100}two))x", true),
+        ("one.{0,20}two", false),
+        ("one.*two", false),
+        ("(?:one|two){1,200}", false),
+    ] {
+        let pattern = Pattern { text: text.into(), caseless: true, ..Pattern::default() };
+        assert_eq!(uncounted::counts_far(&pattern), far, "{text}");
+    }
+}
