@@ -147,6 +147,11 @@ fn sm_63_class_actions_and_bypasses_come_before_a_refusal_at_rcpt() {
     let codes =
         ["marked", "again", "plain"].map(|who| rcpt(&gateway, &format!("{who}@example.com"), to));
     assert_eq!(codes, [250, 550, 550], "class action, class action that refuses, setting");
+    let event = wait_for("IIJ-74: the event of a refusal at RCPT", || {
+        gateway.sekisho_json(&["log", "search", "row=event", "from=plain@example.com"]).pop()
+    });
+    let told = ["filter_type", "condition", "delivery_action"].map(|key| event[key].clone());
+    assert_eq!(told, ["User/Domain List", "block: plain@example.com", "Rejected"], "{event}");
     let sent = gateway.send("marked@example.com", &[to], b"Subject: first\r\n\r\nb\r\n");
     assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
     let mail = delivered(&hop, "first").expect("delivered");
@@ -219,4 +224,57 @@ fn sm_58_a_refused_recipient_leaves_no_copy() {
         gateway.sekisho_json(&["quarantine", "list", "--all"]).is_empty(),
         "no quarantine copy"
     );
+}
+
+#[test]
+fn tm_38_a_block_entry_drops_by_the_author_alone_and_the_row_says_so() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\"]\n".to_owned(),
+        settings: "lists.block_action = \"drop\"\nlists.block_match_on = \"both\"\n".to_owned(),
+        ..Setup::to(hop.address())
+    });
+    let output = gateway.sekisho(&[
+        "list",
+        "add",
+        "block",
+        "bad@example.com",
+        "--owner",
+        "account:user@demo.test",
+    ]);
+    assert!(output.status.success(), "{}", words(&output));
+    let mail = b"From: Bad <bad@example.com>\r\nSubject: dropped\r\n\r\nb\r\n";
+    let sent = gateway.send("bounce@example.org", &["user@demo.test"], mail);
+    assert_eq!(sent.reply.code, 250, "dropped silently: {}", sent.reply.text());
+    assert!(hop.mails().is_empty());
+    let row = wait_for("its row", || {
+        gateway.sekisho_json(&["log", "search", "row=delivery", "to=user@demo.test"]).pop()
+    });
+    let told = ["status", "classification", "reason", "list_entry"].map(|key| row[key].clone());
+    assert_eq!(told, ["dropped", "Blacklisted", "block_list", "block: bad@example.com"], "{row}");
+    assert!(gateway.sekisho_json(&["quarantine", "list", "--all"]).is_empty());
+}
+
+#[test]
+fn tm_40_the_users_own_entry_is_asked_before_the_administrators() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        domain: "recipients = [\"user\"]\n".to_owned(),
+        settings: "lists.precedence = \"block_first\"\nlists.forms = [\"address\", \"*@domain\"]\n"
+            .to_owned(),
+        ..Setup::to(hop.address())
+    });
+    // The administrator's entry is the more specific one, and comes second all the same.
+    for (pattern, owner) in
+        [("a@example.com", "domain:demo.test"), ("*@example.com", "account:user@demo.test")]
+    {
+        let output = gateway.sekisho(&["list", "add", "allow", pattern, "--owner", owner]);
+        assert!(output.status.success(), "{}", words(&output));
+    }
+    let sent = gateway.send("a@example.com", &["user@demo.test"], b"Subject: x\r\n\r\nb\r\n");
+    assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
+    let row = wait_for("its row", || {
+        gateway.sekisho_json(&["log", "search", "row=delivery", "to=user@demo.test"]).pop()
+    });
+    assert_eq!(row["list_entry"], "allow: *@example.com", "{row}");
 }

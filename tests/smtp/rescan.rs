@@ -288,3 +288,22 @@ fn lists_of_now_hold_for_each_recipient_of_a_copy_behind_its_alias() {
     arrived.sort_unstable();
     assert_eq!(arrived, ["one@demo.test", "three@demo.test", "two@demo.test"]);
 }
+
+#[test]
+fn tm_34_what_the_tables_of_now_call_it_is_still_the_rule_that_held_it() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&setup(&hop, "spam.action = \"quarantine\"\n"));
+    send(&gateway, &["user@demo.test"], "offer", GTUBE);
+    let item = item(&gateway, "user@demo.test");
+    assert_eq!(show(&gateway, &item)["reason"], "spam");
+    // Since then a rule calls the same mail phishing, which has the same setting.
+    gateway.write(
+        "rules/99-new.toml",
+        "[[rule]]\nname = \"NOW_PHISHING\"\ndescribe_en = \"a test\"\ndescribe_ja = \"テスト\"\n\
+         field = \"rawbody\"\npattern = 'GTUBE'\nkind = \"phishing\"\npoints = 50\n",
+    );
+    publish(&gateway, "");
+    let (done, why) = release(&gateway, &item);
+    assert!(done, "{why}");
+    assert_eq!(arrived(&hop), ["user@demo.test"]);
+}

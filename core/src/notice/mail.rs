@@ -6,7 +6,7 @@ use mail_builder::headers::raw::Raw;
 
 use super::marks::{MARK, shown};
 use super::plan::Told;
-use super::template::{Templates, Tongue, fill};
+use super::template::{DEFAULT, Templates, Tongue, fill};
 use crate::clock::UnixMillis;
 use crate::content::Content;
 use crate::envelope::MailId;
@@ -89,6 +89,10 @@ pub fn to_content(
         from => from.to_owned(),
     };
     let seconds = i64::try_from(numbered.now.as_secs()).unwrap_or(0);
+    let template = match one_line(&told.template) {
+        name if name.is_empty() => DEFAULT.to_owned(),
+        name => name,
+    };
     let mail = MessageBuilder::new()
         .from(("Sekisho", from.as_str()))
         .to(told.to.to_path())
@@ -97,7 +101,7 @@ pub fn to_content(
         .message_id(format!("{}@{}", numbered.id, facts.host_name))
         .header("Auto-Submitted", Raw::new("auto-generated"))
         .header("X-Auto-Response-Suppress", Raw::new("All"))
-        .header(MARK, Raw::new(format!("{} {}", one_line(&told.template), shown(numbered.mark))))
+        .header(MARK, Raw::new(format!("{template} {}", shown(numbered.mark))))
         .text_body(body);
     let mut octets = Vec::with_capacity(4096);
     mail.serialize(&mut octets);

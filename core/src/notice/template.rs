@@ -28,7 +28,7 @@ impl Tongue {
 /// Octets of a template.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 /// The template for asks that name none, or one whose file is gone.
-const DEFAULT: &str = "policy";
+pub(super) const DEFAULT: &str = "policy";
 /// Tokens that a template may have.
 pub(super) const TOKENS: &[&str] = &[
     "ACTION",

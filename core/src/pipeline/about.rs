@@ -6,7 +6,7 @@ use super::judge::bypassed;
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
 use crate::policy::{self, AttachmentFact, Bypassed, Decision, DomainSettings, Facts, ScopeMask};
-use crate::scan::Examination;
+use crate::scan::{Attachment, Examination};
 use crate::tables::Snapshot;
 use crate::verdict::{AuthEvidence, Verdict};
 
@@ -37,6 +37,15 @@ pub struct About<'m> {
     pub scope: ScopeMask,
 }
 
+/// Names of protected attachments that are told.
+const UNREAD_MAX: usize = 50;
+
+/// The name of the attachment that a recipient sees: of an archive, if this is a member of one.
+fn outer_name<'a>(all: &'a [Attachment], one: &'a Attachment) -> &'a str {
+    let outer = all.iter().find(|other| one.span.is_some() && other.span == one.span);
+    &outer.unwrap_or(one).name
+}
+
 impl About<'_> {
     /// The decision for a recipient of `domain`, whose bypasses are in `tables`.
     #[must_use]
@@ -49,8 +58,13 @@ impl About<'_> {
         let seen = &self.examination.facts;
         let attachments: Vec<AttachmentFact> =
             seen.attachments.iter().map(AttachmentFact::from).collect();
-        let unread: Vec<&str> =
-            seen.attachments.iter().filter(|one| one.encrypted).map(|one| &*one.name).collect();
+        let mut unread: Vec<&str> = Vec::new();
+        for one in seen.attachments.iter().filter(|one| one.encrypted) {
+            let name = outer_name(&seen.attachments, one);
+            if !unread.contains(&name) && unread.len() < UNREAD_MAX {
+                unread.push(name);
+            }
+        }
         let bypasses = tables.bypasses();
         let bypasses: Vec<Bypassed<'_>> = bypasses.of(domain, self.at).map(bypassed).collect();
         let facts = Facts {

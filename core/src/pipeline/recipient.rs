@@ -10,10 +10,12 @@ use super::answer;
 use super::client::ClientLists;
 use super::entries::{client_entries, sender_entries};
 use super::judge::bypassed;
+use super::rows::RefusedBy;
 use super::{Pipeline, Transaction, hold};
 use crate::clock::Now;
 use crate::deliver::Callout;
 use crate::envelope::{Client, Envelope, Mailbox, Recipient};
+use crate::maillog::DeliveryRow;
 use crate::policy::{self, Bypassed, DomainSettings, ListDecision, RejectAt, Verify};
 use crate::reply::{Enhanced, Reply};
 use crate::session::{Answer, ForwardPath, RcptTo, grammar};
@@ -61,39 +63,48 @@ impl Pipeline {
             }
             Err(refused) => {
                 let reply = refused.reply;
-                match refused.log {
-                    Logged::No => {}
-                    Logged::Yes => {
-                        self.log_refused_recipient(transaction, &asked, &reply, now.unix)
-                    }
-                    Logged::Blocked(list) => {
-                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
-                            row.classification = MainClass::Blacklisted.name().to_owned();
-                            row.reason = Reason::BlockList.key().to_owned();
-                            row.list_entry = hold::list_entry(&list);
-                        });
-                    }
-                    Logged::Client(list) => {
-                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
-                            row.classification = MainClass::Spam.name().to_owned();
-                            row.reason = Reason::WebReputation.key().to_owned();
-                            row.rules = vec![hold::client_rule(&list, transaction.client)];
-                        });
-                    }
-                    Logged::ComeAgain => {
-                        self.log_come_again(transaction, &asked, &reply, now.unix);
-                    }
-                    Logged::Oversize => {
-                        self.log_refused_for(transaction, (&asked, &reply), now.unix, |row| {
-                            row.reason = Reason::Oversize.key().to_owned();
-                        });
-                    }
-                    Logged::Relaying => {
-                        self.log_denied_relaying(transaction, &asked, &reply, now.unix);
-                    }
-                }
+                self.log_refusal(transaction, (&asked, &reply), refused.log, now);
                 Answer::Reply(reply)
             }
+        }
+    }
+
+    fn log_refusal(
+        &self,
+        transaction: &Transaction,
+        who: (&Mailbox, &Reply),
+        log: Logged,
+        now: Now,
+    ) {
+        let now = now.unix;
+        let by = |reason, setting, condition| RefusedBy { reason, setting, condition };
+        match log {
+            Logged::No => {}
+            Logged::Yes => self.log_refused_recipient(transaction, who.0, who.1, now),
+            Logged::Blocked(list) => {
+                let entry = hold::list_entry(&list);
+                let by = by(Reason::BlockList, "lists.block_action", entry.clone());
+                let why = |row: &mut DeliveryRow| {
+                    row.classification = MainClass::Blacklisted.name().to_owned();
+                    row.list_entry = entry;
+                };
+                self.log_refused_by(transaction, who, now, (by, why));
+            }
+            Logged::Client(list) => {
+                let by = by(Reason::WebReputation, "ip.action", list.to_string());
+                let why = |row: &mut DeliveryRow| {
+                    row.classification = MainClass::Spam.name().to_owned();
+                    row.rules = vec![hold::client_rule(&list, transaction.client)];
+                };
+                self.log_refused_by(transaction, who, now, (by, why));
+            }
+            Logged::Oversize => {
+                let declared = transaction.declared_bytes.unwrap_or_default();
+                let by = by(Reason::Oversize, "size.action", format!("SIZE={declared}"));
+                self.log_refused_by(transaction, who, now, (by, |_: &mut DeliveryRow| {}));
+            }
+            Logged::ComeAgain => self.log_come_again(transaction, who.0, who.1, now),
+            Logged::Relaying => self.log_denied_relaying(transaction, who.0, who.1, now),
         }
     }
 

@@ -9,7 +9,7 @@
 //! | `rule NAME` | the rule of that name; evidence of the same reason still counts |
 //! | `size.action` | the size limit |
 //! | `class_actions N` | that class action, and evidence of the same reason |
-//! | another setting (`spam.action`) | evidence of the same reason |
+//! | another setting (`spam.action`) | all that this setting answers to, and evidence of the same reason |
 //!
 //! Held again, the item keeps its id and its day and says who holds it now; the next release overrules that, too,
 //! so that two rules cannot hold it in turn for ever. There is nobody to refuse it to any more: what would be rejected is
@@ -29,7 +29,9 @@ use crate::clock::Now;
 use crate::content::Content;
 use crate::maillog::Row;
 use crate::message::{View, ViewLimits};
-use crate::policy::{Action, Decision, DomainSettings, HoldSpec, ListDecision, MixedReply};
+use crate::policy::{
+    Action, Decision, DomainSettings, HoldSpec, ListDecision, MixedReply, setting_key,
+};
 use crate::quarantine::{Again, HeldItem, HeldMail, ItemState, Overruled};
 use crate::session::{ContentTraits, Received};
 use crate::tables::{DomainRef, Resolution};
@@ -202,8 +204,13 @@ fn without(settings: &DomainSettings, overruled: &[Overruled]) -> DomainSettings
 /// Takes the evidence that is overruled out of a verdict.
 fn excuse(verdict: &mut Verdict, overruled: &[Overruled]) {
     verdict.detections.retain(|found| {
-        let excused =
-            |one: &Overruled| !one.held_by.starts_with(RULE) && &*one.reason == found.reason.key();
+        // What the tables of now call phishing and those of then called spam has the same setting: it is the rule that
+        // held the mail.
+        let setting = setting_key(found.kind);
+        let excused = |one: &Overruled| {
+            let reason = !one.held_by.starts_with(RULE) && &*one.reason == found.reason.key();
+            reason || *one.held_by == *setting
+        };
         !overruled.iter().any(excused)
     });
 }

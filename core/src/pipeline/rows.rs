@@ -13,12 +13,12 @@ use crate::clock::UnixMillis;
 use crate::deliver::{Disposition, RecipientOutcome};
 use crate::envelope::{Mailbox, ReversePath};
 use crate::maillog::{DeliveryRow, EventRow, Row};
-use crate::policy::{self, Decision};
+use crate::policy::{self, Action, Decision};
 use crate::quarantine::{Direction, ItemId, MatchedRule};
 use crate::reply::{Enhanced, Reply};
 use crate::stages::{self, Stage};
 use crate::tables::Bypass;
-use crate::verdict::{MainClass, Verdict};
+use crate::verdict::{MainClass, Reason, Verdict};
 
 /// What became of one recipient, as far as the pipeline knows.
 #[derive(Clone, Debug)]
@@ -233,20 +233,38 @@ impl Pipeline {
         reply: &Reply,
         now: UnixMillis,
     ) {
-        self.log_refused_for(transaction, (asked, reply), now, |_| {});
+        let row = self.refused_row(transaction, asked, reply, now);
+        self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
     }
 
-    /// The same, with what is known of why.
-    pub(super) fn log_refused_for(
+    /// The same for a recipient that a filter refused, with the event of the filter (IIJ-74).
+    pub(super) fn log_refused_by(
         &self,
         transaction: &Transaction,
         (asked, reply): (&Mailbox, &Reply),
         now: UnixMillis,
-        why: impl FnOnce(&mut DeliveryRow),
+        (filter, why): (RefusedBy, impl FnOnce(&mut DeliveryRow)),
     ) {
         let mut row = self.refused_row(transaction, asked, reply, now);
+        row.reason = filter.reason.key().to_owned();
         why(&mut row);
-        self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
+        let event = EventRow {
+            at: now,
+            mail: Some(transaction.mail),
+            filter_type: filter.reason.filter_type().to_owned(),
+            memo: filter.setting.to_owned(),
+            condition: hold::clip(&filter.condition, CONDITION_BYTES_MAX).to_owned(),
+            delivery_action: row.action.clone(),
+            action: Action::Reject.key().to_owned(),
+            action_details: filter.reason.key().to_owned(),
+            to: row.to.clone(),
+            address: row.address.clone(),
+            from: row.from.clone(),
+            source_address: row.source_address,
+            ..EventRow::default()
+        };
+        let rows = [Row::Delivery(Box::new(row)), Row::Event(Box::new(event))];
+        self.rooms().maillog.write(&rows, now);
     }
 
     fn refused_row(
@@ -272,6 +290,16 @@ impl Pipeline {
             ..DeliveryRow::default()
         }
     }
+}
+
+/// The filter that refused a recipient.
+#[derive(Debug)]
+pub(super) struct RefusedBy {
+    pub(super) reason: Reason,
+    /// Key of the setting.
+    pub(super) setting: &'static str,
+    /// What was met.
+    pub(super) condition: String,
 }
 
 /// Rows of one kind that a shard writes in a minute: the rest of a flood costs a count.

@@ -1,5 +1,7 @@
 //! Verdict, settings and facts to one decision: unified model, sections 3.1 (stages 13, 14) and 4.3.
 
+use std::borrow::Cow;
+
 use crate::verdict::{
     Detection, DetectionKind, IpAction, Likelihood, ListDecision, MainClass, Reason, Stage, Verdict,
 };
@@ -217,6 +219,28 @@ fn of_setting<'s>(
     }
 }
 
+/// The setting that answers to evidence, as log, bypasses and held items name it.
+#[must_use]
+pub fn setting_key(kind: DetectionKind) -> Cow<'static, str> {
+    Cow::Borrowed(match kind {
+        DetectionKind::Virus => "virus.in",
+        DetectionKind::Blocked => "lists.block_action",
+        DetectionKind::Phish | DetectionKind::Spam => "spam.action",
+        DetectionKind::Suspect => "suspect.action",
+        DetectionKind::Graymail => "graymail.action",
+        DetectionKind::Auth(method, outcome) => {
+            return format!("auth.{}.{}", method.key(), outcome.key()).into();
+        }
+        DetectionKind::Exception => "scan_exception.action",
+        DetectionKind::Content => "content.action",
+        DetectionKind::ActiveContent => "active_content.action",
+        DetectionKind::Attachment => "highrisk.in",
+        DetectionKind::Encrypted => "encrypted.action",
+        DetectionKind::NotScanned => "not_scanned.action",
+        DetectionKind::NetworkPositive | DetectionKind::NetworkSuspect => "ip.action",
+    })
+}
+
 /// What a setting asks for; `named`: the action of the standard rule that it is asked by.
 fn plain_setting<'s>(
     found: &Detection,
@@ -226,47 +250,41 @@ fn plain_setting<'s>(
 ) -> Option<Ask<'s>> {
     let actions = &settings.actions;
     let or = |action: Action| named.unwrap_or(action);
-    let ask = |name: &str, action| Ask::new(name, action, found.reason).because(&*found.rule);
+    let ask =
+        |action| Ask::new(setting_key(found.kind), action, found.reason).because(&*found.rule);
     let likelihood = verdict.likelihood.name();
     Some(match found.kind {
         DetectionKind::Virus if or(actions.virus) == Action::Clean && !facts.cleaned => {
-            ask("virus.in", actions.virus_uncleanable)
+            ask(actions.virus_uncleanable)
         }
-        DetectionKind::Virus => ask("virus.in", or(actions.virus)),
-        DetectionKind::Blocked => {
-            ask("lists.block_action", block_action(settings.lists.block_action))
-        }
+        DetectionKind::Virus => ask(or(actions.virus)),
+        DetectionKind::Blocked => ask(block_action(settings.lists.block_action)),
         DetectionKind::Phish | DetectionKind::Spam => {
-            ask("spam.action", or(actions.spam)).tagged(&actions.spam_tag).because(likelihood)
+            ask(or(actions.spam)).tagged(&actions.spam_tag).because(likelihood)
         }
-        DetectionKind::Suspect => ask("suspect.action", or(suspect_action(verdict, settings)))
+        DetectionKind::Suspect => ask(or(suspect_action(verdict, settings)))
             .tagged(&actions.suspect_tag)
             .because(likelihood),
-        DetectionKind::Graymail => {
-            ask("graymail.action", or(actions.graymail)).tagged(&actions.suspect_tag)
-        }
+        DetectionKind::Graymail => ask(or(actions.graymail)).tagged(&actions.suspect_tag),
         DetectionKind::Auth(method, outcome) => {
-            let name = format!("auth.{}.{}", method.key(), outcome.key());
-            ask(&name, settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
+            ask(settings.auth.action(method, outcome)).tagged(&actions.spam_tag)
         }
-        DetectionKind::Exception => ask("scan_exception.action", or(actions.scan_exception)),
-        DetectionKind::Content => ask("content.action", or(actions.content)),
+        DetectionKind::Exception => ask(or(actions.scan_exception)),
+        DetectionKind::Content => ask(or(actions.content)),
         DetectionKind::ActiveContent
             if actions.active_content == Action::Clean && !facts.active_cleaned =>
         {
-            ask("active_content.action", actions.active_content_uncleanable)
+            ask(actions.active_content_uncleanable)
         }
-        DetectionKind::ActiveContent => {
-            ask("active_content.action", actions.active_content).tagged(&actions.suspect_tag)
-        }
-        DetectionKind::Attachment => ask("highrisk.in", or(actions.highrisk)),
+        DetectionKind::ActiveContent => ask(actions.active_content).tagged(&actions.suspect_tag),
+        DetectionKind::Attachment => ask(or(actions.highrisk)),
         DetectionKind::Encrypted => {
             let stamp = &actions.encrypted_stamp;
-            Ask { stamp, ..ask("encrypted.action", or(actions.encrypted)) }
+            Ask { stamp, ..ask(or(actions.encrypted)) }
         }
-        DetectionKind::NotScanned => ask("not_scanned.action", actions.not_scanned),
+        DetectionKind::NotScanned => ask(actions.not_scanned),
         DetectionKind::NetworkPositive if settings.weights.ip_action == IpAction::Reject => {
-            ask("ip.action", Action::Reject)
+            ask(Action::Reject)
         }
         DetectionKind::NetworkPositive | DetectionKind::NetworkSuspect => return None,
     })
@@ -479,9 +497,20 @@ fn file_names(facts: &Facts<'_>) -> String {
     if !facts.unread_names.is_empty() {
         return facts.unread_names.get(..NAMES_MAX).unwrap_or(facts.unread_names).join(", ");
     }
-    let names = facts.attachments.iter().map(|attachment| attachment.name.as_str());
-    let names = names.filter(|name| !name.is_empty()).take(NAMES_MAX);
-    names.collect::<Vec<_>>().join(", ")
+    let mut names: Vec<&str> = Vec::new();
+    let mut spans = Vec::new();
+    for attachment in facts.attachments {
+        // Members of an archive are where it is, and come after it.
+        let inside = attachment.span.is_some() && spans.contains(&attachment.span);
+        spans.push(attachment.span);
+        if !inside && !attachment.name.is_empty() {
+            names.push(&attachment.name);
+        }
+        if names.len() >= NAMES_MAX {
+            break;
+        }
+    }
+    names.join(", ")
 }
 
 /// `suspect.action` for the likelihood at hand.

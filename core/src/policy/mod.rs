@@ -30,7 +30,7 @@ pub use action::{
     RemovedByRule, SentTo, StampSigned,
 };
 pub use at_rcpt::{block_refusal, greylists, network_refusal, refused_char, size_refusal};
-pub use decide::decide;
+pub use decide::{decide, setting_key};
 pub use lists::{ListDecision, ListEntry, MatchOn, Owner, PatternKind, Polarity, Precedence};
 pub use notice::{Language, NoticeSettings};
 pub use profile::preset;

@@ -14,9 +14,26 @@ pub(super) fn tagged(header: &[u8], tag: &str) -> bool {
         .any(|field| has_tag(&field, tag))
 }
 
-/// Whether the subject has the tag, read as a reader would see it.
+/// What mail programs put before the subject of an answer or of a mail that is passed on, in lower case.
+const ANSWERS: [&str; 9] = ["re", "fw", "fwd", "aw", "wg", "sv", "vs", "返信", "転送"];
+
+/// Whether the subject has the tag, read as a reader would see it: at its beginning, or behind marks of an answer.
+/// Somewhere else it is the sender's word, which rules of mail programs and readers of lists do not see.
 fn has_tag(field: &RawField<'_>, tag: &str) -> bool {
-    decode_field(field.value).contains(tag)
+    let subject = decode_field(field.value);
+    let mut rest = subject.trim_start();
+    loop {
+        if rest.starts_with(tag) {
+            return true;
+        }
+        let Some((mark, behind)) = rest.split_once([':', '：']) else { return false };
+        let mark = mark.trim().to_lowercase();
+        let word = mark.split(['[', '(', '^']).next().unwrap_or_default().trim();
+        if !ANSWERS.contains(&word) {
+            return false;
+        }
+        rest = behind.trim_start();
+    }
 }
 
 /// Appends the field with the tag before its value, or as it is if it has the tag.
