@@ -53,6 +53,11 @@ pub(super) fn anchored_tree(pattern: &Pattern) -> Option<Hir> {
     octets_tree(pattern, &relax_with_anchors(pattern)?)
 }
 
+/// The syntax tree, of UTF-8 where the pattern is: only to look at.
+pub(super) fn shown_tree(pattern: &Pattern) -> Option<Hir> {
+    parsed(pattern, &relax_with_anchors(pattern)?)
+}
+
 /// The strings that `pattern` matches, in the order in which PCRE2 tries them; `None`: they are many,
 /// or it has more than strings, classes and alternatives.
 pub(super) fn words_of(pattern: &Pattern) -> Option<Vec<Vec<u8>>> {
@@ -109,11 +114,12 @@ fn words(hir: &Hir, depth: usize) -> Option<Vec<Vec<u8>>> {
 }
 
 fn octets_tree(pattern: &Pattern, relaxed: &str) -> Option<Hir> {
-    if pattern.utf {
-        return None;
-    }
+    if pattern.utf { None } else { parsed(pattern, relaxed) }
+}
+
+fn parsed(pattern: &Pattern, relaxed: &str) -> Option<Hir> {
     ParserBuilder::new()
-        .unicode(false)
+        .unicode(pattern.utf)
         .utf8(false)
         .case_insensitive(pattern.caseless)
         .dot_matches_new_line(pattern.dotall)

@@ -200,21 +200,21 @@ fn expression(field: &Field, pattern: &Pattern, unset: &str) -> Result<Tiered, O
         if plain_cost <= plain_max {
             ways.push((Tier::Plain, plain_cost));
         }
-        // To count over a gap may take libhs minutes, and which rules come so far a measurement decides.
-        let far = !ways.is_empty() && uncounted::counts_far(pattern);
-        if least(&ways) > DATABASE_FROM_NS_PER_KIB && far {
+        if least(&ways) > DATABASE_FROM_NS_PER_KIB {
             ways.extend(without_counts(field, pattern, plain_cost, &sample));
-        } else if least(&ways) > DATABASE_FROM_NS_PER_KIB {
-            ways.extend(best_database(field, pattern, &sample).map(|found| {
-                let confirmed = if found.prefilter || found.joined { found.fired } else { 0.0 };
-                let Found { entry, prefilter, joined, cost, .. } = found;
-                let call = if *field == Field::Uri { URI_SCAN_NS_PER_KIB } else { 0.0 };
-                (
-                    Tier::Expression { entry, prefilter, joined },
-                    call + cost + plain_cost * confirmed,
-                )
-            }));
-            ways.extend(without_counts(field, pattern, plain_cost, &sample));
+            // To count over a gap may take libhs minutes, and which rules come so far a measurement decides.
+            let asks = ways.is_empty() || !uncounted::counts_far(pattern);
+            ways.extend(asks.then(|| best_database(field, pattern, &sample)).flatten().map(
+                |found| {
+                    let confirmed = if found.prefilter || found.joined { found.fired } else { 0.0 };
+                    let Found { entry, prefilter, joined, cost, .. } = found;
+                    let call = if *field == Field::Uri { URI_SCAN_NS_PER_KIB } else { 0.0 };
+                    (
+                        Tier::Expression { entry, prefilter, joined },
+                        call + cost + plain_cost * confirmed,
+                    )
+                },
+            ));
         }
         if ways.is_empty() {
             return Err(Outcome::Refused(format!(

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
 
 use super::rule::Pattern;
-use super::simplify::anchored_core_of;
+use super::simplify::{anchored_core_of, shown_tree};
 
 /// Syntax trees deeper than this are not looked at.
 const DEPTH_MAX: usize = 200;
@@ -37,14 +37,15 @@ const GAP_OCTETS: u32 = 64;
 
 /// Whether the expression counts over a gap of almost any octets: two words within two hundred octets of each other.
 pub(super) fn counts_far(pattern: &Pattern) -> bool {
-    anchored_core_of(pattern).is_some_and(|tree| has_gap(&tree))
+    shown_tree(pattern).is_some_and(|tree| has_gap(&tree))
 }
 
 fn has_gap(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Repetition(repetition) => {
             let far = repetition.max.is_some_and(|most| most > GAP_OCTETS);
-            let wide = matches!(repetition.sub.kind(), HirKind::Class(_));
+            // One character: of UTF-8 it is an alternation of classes.
+            let wide = repetition.sub.properties().minimum_len() == Some(1);
             far && wide || has_gap(&repetition.sub)
         }
         HirKind::Capture(capture) => has_gap(&capture.sub),

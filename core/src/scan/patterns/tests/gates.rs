@@ -289,12 +289,16 @@ fn libhs_is_not_asked_to_count_over_a_gap() {
     for (text, far) in [
         ("\\b(?:one|two)\\b.{0,200}\\b(?:three|four)", true),
         ("one[^x]{1,80}two", true),
+        ("\\b\\d{1,3} (?:pending|new) (?:e-?mails?)\\b.{0,160}\\b(?:click|view)", true),
+        ("(?i)one.{0,160}two", true),
         ("(?:a|b(?:one.{0,100}two))x", true),
         ("one.{0,20}two", false),
         ("one.*two", false),
         ("(?:one|two){1,200}", false),
     ] {
-        let pattern = Pattern { text: text.into(), caseless: true, ..Pattern::default() };
-        assert_eq!(uncounted::counts_far(&pattern), far, "{text}");
+        for utf in [false, true] {
+            let pattern = Pattern { text: text.into(), caseless: true, utf, ..Pattern::default() };
+            assert_eq!(uncounted::counts_far(&pattern), far, "{text} {utf}");
+        }
     }
 }
