@@ -74,7 +74,7 @@ fn sm_60_training_and_block_entries_give_the_classes_that_the_log_shows() {
     client.command("MAIL FROM:<bad@example.com>").unwrap();
     assert_eq!(client.command("RCPT TO:<user@demo.test>").unwrap().code, 550);
     client.quit();
-    let row = &rows(&gateway, 1, &["from=bad@example.com"])[0];
+    let row = &rows(&gateway, 1, &["row=delivery", "from=bad@example.com"])[0];
     assert_eq!(
         (&row["classification"], &row["reason"]),
         (&"Blacklisted".into(), &"block_list".into())

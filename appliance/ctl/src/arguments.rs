@@ -389,7 +389,7 @@ pub(crate) struct EntryArguments {
     /// Whom the pattern is about.
     #[arg(long, value_enum, default_value = "sender")]
     pub(crate) side: SideWord,
-    /// What a sender's address is compared with [default: as the owner's domain says, else both].
+    /// What a sender's address is compared with [default: as the recipient's domain says].
     #[arg(long, value_enum)]
     pub(crate) match_on: Option<MatchOnWord>,
     /// An account's entry works at once, whatever `lists.delay_seconds` of its domain says.

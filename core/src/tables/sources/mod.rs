@@ -83,7 +83,8 @@ pub enum SourceKind {
     Domains,
     /// Recipients: a plain list of addresses, or CSV `address[,target]` when the name ends in `.csv`.
     Recipients,
-    /// Allow and block entries: CSV `owner,side,polarity,pattern[,match_on[,active_from]]`.
+    /// Allow and block entries: CSV `owner,side,polarity,pattern[,match_on[,active_from]]`; without `match_on` the
+    /// recipient's domain says what is compared (C26).
     Entries,
     /// Allow or block entries of one owner, one pattern a line.
     EntryList {
