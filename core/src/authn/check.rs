@@ -129,7 +129,7 @@ fn before(until: Instant) -> Instant {
 }
 
 /// The message once for each signature: mail-auth asks for the keys of one message one after the other, so that one domain
-/// whose DNS is silent would take the time of all others. Signatures that cannot be read are with the first.
+/// whose DNS is silent would take the time of all others. Before them those that cannot be read.
 fn one_by_one<'m>(message: &AuthenticatedMessage<'m>) -> Vec<AuthenticatedMessage<'m>> {
     let plain = || AuthenticatedMessage {
         headers: message.headers.clone(),
