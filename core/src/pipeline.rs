@@ -71,6 +71,8 @@ pub struct Pipeline {
     denied: Rc<rows::RowsPerMinute>,
     /// Rows of those who were asked to come again.
     asked_again: Rc<rows::RowsPerMinute>,
+    /// Events of recipients that a filter refused.
+    filtered: Rc<rows::RowsPerMinute>,
 }
 
 /// One MAIL and what follows it. Holds its snapshot of the tables to its end.
@@ -161,7 +163,13 @@ impl Pipeline {
     /// The pipeline over the rooms of one shard.
     #[must_use]
     pub fn new(rooms: Rc<Rooms>) -> Self {
-        Self { rooms, jobs: Rc::default(), denied: Rc::default(), asked_again: Rc::default() }
+        Self {
+            rooms,
+            jobs: Rc::default(),
+            denied: Rc::default(),
+            asked_again: Rc::default(),
+            filtered: Rc::default(),
+        }
     }
 
     /// The rooms of this shard.

@@ -152,6 +152,11 @@ fn sm_63_class_actions_and_bypasses_come_before_a_refusal_at_rcpt() {
     });
     let told = ["filter_type", "condition", "delivery_action"].map(|key| event[key].clone());
     assert_eq!(told, ["User/Domain List", "block: plain@example.com", "Rejected"], "{event}");
+    assert_eq!(event["memo"], "lists.block_action");
+    let event = wait_for("IIJ-74: the event of a class action", || {
+        gateway.sekisho_json(&["log", "search", "row=event", "from=again@example.com"]).pop()
+    });
+    assert_eq!(event["memo"], "class_actions 2", "{event}");
     let sent = gateway.send("marked@example.com", &[to], b"Subject: first\r\n\r\nb\r\n");
     assert_eq!(sent.reply.code, 250, "{}", sent.reply.text());
     let mail = delivered(&hop, "first").expect("delivered");

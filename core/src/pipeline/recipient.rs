@@ -4,6 +4,7 @@
 //! list; e) verification; f) recipient allow list; g) sender lists on the reverse-path; h) client
 //! address; i) greylisting.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::answer;
@@ -81,9 +82,9 @@ impl Pipeline {
         match log {
             Logged::No => {}
             Logged::Yes => self.log_refused_recipient(transaction, who.0, who.1, now),
-            Logged::Blocked(list) => {
+            Logged::Blocked(rule, list) => {
                 let entry = hold::list_entry(&list);
-                let by = by(Reason::BlockList, "lists.block_action", entry.clone());
+                let by = by(Reason::BlockList, rule, entry.clone());
                 let why = |row: &mut DeliveryRow| {
                     row.classification = MainClass::Blacklisted.name().to_owned();
                     row.list_entry = entry;
@@ -91,7 +92,7 @@ impl Pipeline {
                 self.log_refused_by(transaction, who, now, (by, why));
             }
             Logged::Client(list) => {
-                let by = by(Reason::WebReputation, "ip.action", list.to_string());
+                let by = by(Reason::WebReputation, "ip.action".into(), list.to_string());
                 let why = |row: &mut DeliveryRow| {
                     row.classification = MainClass::Spam.name().to_owned();
                     row.rules = vec![hold::client_rule(&list, transaction.client)];
@@ -100,7 +101,7 @@ impl Pipeline {
             }
             Logged::Oversize => {
                 let declared = transaction.declared_bytes.unwrap_or_default();
-                let by = by(Reason::Oversize, "size.action", format!("SIZE={declared}"));
+                let by = by(Reason::Oversize, "size.action".into(), format!("SIZE={declared}"));
                 self.log_refused_by(transaction, who, now, (by, |_: &mut DeliveryRow| {}));
             }
             Logged::ComeAgain => self.log_come_again(transaction, who.0, who.1, now),
@@ -222,9 +223,10 @@ impl Pipeline {
         (list, bypasses): (&ListDecision, &[Bypassed<'_>]),
     ) -> Result<(), Refused> {
         // TM-38, SM-56: a block entry whose action is reject answers here.
-        if policy::block_refusal(settings, list, bypasses) {
+        if let Some(rule) = policy::block_refusal(settings, list, bypasses) {
             let text = "Sender is blocked by the recipient";
-            return Err(Refused::new(550, Enhanced(5, 7, 1), text, Logged::Blocked(list.clone())));
+            let log = Logged::Blocked(rule, list.clone());
+            return Err(Refused::new(550, Enhanced(5, 7, 1), text, log));
         }
         // h: NTT-10, the reply names address and list.
         if !policy::network_refusal(settings, list, RejectAt::Rcpt, bypasses) {
@@ -312,8 +314,8 @@ pub(super) fn begin(
 enum Logged {
     No,
     Yes,
-    /// With the block entry that refuses.
-    Blocked(ListDecision),
+    /// With the rule that refuses and the block entry that it is for.
+    Blocked(Cow<'static, str>, ListDecision),
     /// With the list that the client's address is in.
     Client(Box<str>),
     /// The mail says that it is too large.

@@ -1,6 +1,7 @@
 //! Rows of the mail log: one delivery row for each recipient, one event row for each rule that
 //! matched. Written with the answer, not before it, except what a drop needs (rule of 250).
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -237,7 +238,8 @@ impl Pipeline {
         self.rooms().maillog.write(&[Row::Delivery(Box::new(row))], now);
     }
 
-    /// The same for a recipient that a filter refused, with the event of the filter (IIJ-74).
+    /// The same for a recipient that a filter refused, with the event of the filter (IIJ-74), within what a minute may
+    /// have: one listed client tries by the thousand, and its rows say by what, too.
     pub(super) fn log_refused_by(
         &self,
         transaction: &Transaction,
@@ -248,23 +250,14 @@ impl Pipeline {
         let mut row = self.refused_row(transaction, asked, reply, now);
         row.reason = filter.reason.key().to_owned();
         why(&mut row);
-        let event = EventRow {
-            at: now,
-            mail: Some(transaction.mail),
-            filter_type: filter.reason.filter_type().to_owned(),
-            memo: filter.setting.to_owned(),
-            condition: hold::clip(&filter.condition, CONDITION_BYTES_MAX).to_owned(),
-            delivery_action: row.action.clone(),
-            action: Action::Reject.key().to_owned(),
-            action_details: filter.reason.key().to_owned(),
-            to: row.to.clone(),
-            address: row.address.clone(),
-            from: row.from.clone(),
-            source_address: row.source_address,
-            ..EventRow::default()
-        };
-        let rows = [Row::Delivery(Box::new(row)), Row::Event(Box::new(event))];
+        let turn = self.filtered.turn(now);
+        let event = (turn == Turn::Written).then(|| refused_by(transaction, &row, filter));
+        let mut rows = vec![Row::Delivery(Box::new(row))];
+        rows.extend(event.map(|event| Row::Event(Box::new(event))));
         self.rooms().maillog.write(&rows, now);
+        if turn == Turn::Last {
+            self.log_no_more(transaction, "refused by a filter", "reject", now);
+        }
     }
 
     fn refused_row(
@@ -296,10 +289,29 @@ impl Pipeline {
 #[derive(Debug)]
 pub(super) struct RefusedBy {
     pub(super) reason: Reason,
-    /// Key of the setting.
-    pub(super) setting: &'static str,
+    /// Key of the setting, or name of the class action.
+    pub(super) setting: Cow<'static, str>,
     /// What was met.
     pub(super) condition: String,
+}
+
+/// The event of a filter that refused the recipient of `row`.
+fn refused_by(transaction: &Transaction, row: &DeliveryRow, filter: RefusedBy) -> EventRow {
+    EventRow {
+        at: row.at,
+        mail: Some(transaction.mail),
+        filter_type: filter.reason.filter_type().to_owned(),
+        memo: filter.setting.into_owned(),
+        condition: hold::clip(&filter.condition, CONDITION_BYTES_MAX).to_owned(),
+        delivery_action: row.action.clone(),
+        action: Action::Reject.key().to_owned(),
+        action_details: filter.reason.key().to_owned(),
+        to: row.to.clone(),
+        address: row.address.clone(),
+        from: row.from.clone(),
+        source_address: row.source_address,
+        ..EventRow::default()
+    }
 }
 
 /// Rows of one kind that a shard writes in a minute: the rest of a flood costs a count.

@@ -1,6 +1,8 @@
 //! What RCPT is answered by settings: unified model, section 3.1, stages 4b and 4f to 4i. Whatever is refused here
 //! could not be let through later, so what lets it through later counts here, too: bypasses and class actions.
 
+use std::borrow::Cow;
+
 use crate::verdict::{AppliedEntry, IpAction, ListDecision, MainClass, Reason, Stage};
 
 use super::action::Action;
@@ -26,7 +28,8 @@ pub fn size_refusal(
         && bypass(bypasses, &["size.action"], Spared::Yes).is_none()
 }
 
-/// Whether a block entry that was found at RCPT (stage 4g) is answered there. What else it leads to waits for the mail.
+/// The rule by which a block entry that was found at RCPT (stage 4g) is refused there, if it is. What else the entry
+/// leads to waits for the mail.
 ///
 /// SM-63: a class action for Blacklisted replaces `lists.block_action`, so RCPT is refused only where that refuses.
 #[must_use]
@@ -34,18 +37,17 @@ pub fn block_refusal(
     settings: &DomainSettings,
     list: &ListDecision,
     bypasses: &[Bypassed<'_>],
-) -> bool {
-    let ListDecision::Block(entry) = list else { return false };
-    match class_action(settings, entry) {
-        Some(chosen) => {
-            let name = chosen.rule_name();
-            chosen.action == Action::Reject && bypass(bypasses, &[&*name], Spared::No).is_none()
-        }
+) -> Option<Cow<'static, str>> {
+    let ListDecision::Block(entry) = list else { return None };
+    let (rule, action, spared) = match class_action(settings, entry) {
+        Some(chosen) => (Cow::Owned(chosen.rule_name()), chosen.action, Spared::No),
         None => {
-            block_action(settings.lists.block_action) == Action::Reject
-                && bypass(bypasses, &["lists.block_action"], Spared::Yes).is_none()
+            let action = block_action(settings.lists.block_action);
+            (Cow::Borrowed("lists.block_action"), action, Spared::Yes)
         }
-    }
+    };
+    let refuses = action == Action::Reject && bypass(bypasses, &[&*rule], spared).is_none();
+    refuses.then_some(rule)
 }
 
 /// The class action for mail that a block entry is about, as far as its class is known before the mail.
