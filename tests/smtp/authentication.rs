@@ -96,6 +96,24 @@ fn tm_08_each_check_holds_with_its_own_reason() {
 }
 
 #[test]
+fn tm_08_a_signature_that_fails_holds_with_the_reason_dkim() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&setup(&hop, "auth.dkim.fail = \"quarantine\"\n"));
+    // SPF passes, so DMARC does: only the signature is bad, its body hash is of another body.
+    let text = "From: a@good.test\r\nTo: user@demo.test\r\nSubject: signed\r\n\r\nText.\r\n";
+    for (signed, held_now) in [(String::new(), 0), (signature("good.test"), 1)] {
+        let sent = gateway.send("a@good.test", &["user@demo.test"], (signed + text).as_bytes());
+        assert!(sent.accepted(), "{}", sent.reply.text());
+        let items = held(&gateway);
+        assert_eq!(items.len(), held_now, "{items:?}");
+        for item in items {
+            assert_eq!((&item["reason"], &item["category"]), (&"dkim".into(), &"auth".into()));
+        }
+    }
+    assert_eq!(hop.mails().len(), 1, "the one that is not signed");
+}
+
+#[test]
 fn a_dns_that_is_silent_is_temperror_and_refuses_nobody() {
     let dns = DnsServer::start("");
     for name in ["good.test", "_dmarc.good.test", "1.0.0.127.in-addr.arpa", "client.good.test"] {

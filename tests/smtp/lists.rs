@@ -8,6 +8,8 @@ use sekisho_tests::hop::Hop;
 use sekisho_tests::script::{Act, Phase, Script, ScriptHop};
 use sekisho_tests::wait::wait_for;
 
+use crate::quarantine::starter_rules;
+
 fn rcpt(gateway: &Gateway, from: &str, to: &str) -> u16 {
     let mut client = gateway.client();
     client.command(&format!("MAIL FROM:<{from}>")).unwrap();
@@ -282,4 +284,50 @@ fn tm_40_the_users_own_entry_is_asked_before_the_administrators() {
         gateway.sekisho_json(&["log", "search", "row=delivery", "to=user@demo.test"]).pop()
     });
     assert_eq!(row["list_entry"], "allow: *@example.com", "{row}");
+}
+
+#[test]
+fn tm_37_an_approved_sender_skips_spam_rules_and_not_those_for_viruses_and_content() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&Setup {
+        files: starter_rules(),
+        domains: format!(
+            "[[domain]]\nname = \"tm.test\"\nprofile = \"tmems\"\nrecipients = [\"user\", \"other\"]\n\
+             [[domain.route]]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"never\"\n\
+             [[domain.settings.rules]]\nname = \"plans\"\nkind = \"content\"\naction = \"quarantine\"\n\
+             when.content = [{{ words = [\"blueprint\"] }}]\n",
+            hop.address().port()
+        ),
+        ..Setup::to(hop.address())
+    });
+    let virus = [r"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"];
+    let spam = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X".to_owned();
+    let from = "friend@example.com";
+    let added = ["list", "add", "allow", from, "--owner", "account:user@tm.test"];
+    let output = gateway.sekisho(&added);
+    assert!(output.status.success(), "{}", words(&output));
+    for (subject, body) in
+        [("spam", spam), ("virus", virus.concat()), ("content", "the blueprint".to_owned())]
+    {
+        let mail = format!("From: <{from}>\r\nSubject: {subject}\r\n\r\n{body}\r\n");
+        let sent = gateway.send(from, &["user@tm.test", "other@tm.test"], mail.as_bytes());
+        assert_eq!(sent.reply.code, 250, "{subject}: {}", sent.reply.text());
+    }
+    let items = gateway.sekisho_json(&["quarantine", "list", "--all"]);
+    let mut held: Vec<(&str, &str, &str)> = items
+        .iter()
+        .map(|item| ["to", "subject", "reason"].map(|key| item[key].as_str().unwrap_or_default()))
+        .map(|[to, subject, reason]| (to, subject, reason))
+        .collect();
+    held.sort_unstable();
+    let expected = [
+        ("other@tm.test", "content", "content"),
+        ("other@tm.test", "spam", "spam"),
+        ("other@tm.test", "virus", "malware"),
+        ("user@tm.test", "content", "content"),
+        ("user@tm.test", "virus", "malware"),
+    ];
+    assert_eq!(held, expected);
+    assert!(delivered(&hop, "Subject: spam").is_some(), "to the user who approved the sender");
+    assert_eq!(hop.mails().len(), 1);
 }

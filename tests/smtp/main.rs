@@ -57,4 +57,5 @@ mod story;
 mod strangers;
 mod swap;
 mod tls_hop;
+mod training;
 mod yara;

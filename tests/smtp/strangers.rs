@@ -79,6 +79,28 @@ fn its_01_weights_and_codes_say_which_class_an_address_has() {
 }
 
 #[test]
+fn sm_64_a_retry_before_the_delay_is_asked_to_come_again_and_does_not_begin_it_anew() {
+    let hop = Hop::start();
+    let settings = "greylist.enabled = true\ngreylist.delay_seconds = 4\n";
+    let gateway = Gateway::start(&setup(&hop, CHECKED, "", settings));
+    let begun = std::time::Instant::now();
+    assert!(rcpt(&gateway, "a@example.com").starts_with("451"));
+    let mut early = 0;
+    sekisho_tests::wait::wait_for("the attempt behind the delay is let in", || {
+        let reply = rcpt(&gateway, "a@example.com");
+        if reply.starts_with("451") {
+            early += 1;
+            assert!(reply.contains("try again in"), "{reply}");
+            return None;
+        }
+        assert!(begun.elapsed().as_secs() >= 3, "let in before the delay: {reply}");
+        Some(())
+    });
+    assert!(early > 0, "no retry came before the delay");
+    assert_eq!(gateway.status()["counters"]["greylist_passed"], 1);
+}
+
+#[test]
 fn sm_64_strangers_come_again_are_let_in_and_are_known_after_a_restart() {
     let hop = Hop::start();
     let settings = "greylist.enabled = true\ngreylist.delay_seconds = 1\n";
