@@ -172,6 +172,15 @@ fn a_scanner_that_does_not_answer_gives_451_or_nothing_or_a_held_mail_and_an_ala
         assert_eq!(reply.code, 451, "{}", reply.text());
     }
     assert_eq!(hop.mails().len(), 0);
+    // SM-64: what was refused for now is in the log, each time.
+    let refused = wait_for("a row for each of them", || {
+        let rows = gateway.sekisho_json(&["log", "search", "row=delivery"]);
+        (rows.len() == 6).then_some(rows)
+    });
+    for row in &refused {
+        let told = ["status", "status_class", "classification", "to"].map(|key| row[key].clone());
+        assert_eq!(told, ["temporarily rejected", "temporary", "Greylist", "user@demo.test"]);
+    }
     let status = gateway.status();
     assert_eq!(status["scanners"]["clamav"]["state"], "resting");
     assert!(status["alarms"].to_string().contains("on_error"), "{}", status["alarms"]);
