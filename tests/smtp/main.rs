@@ -29,6 +29,7 @@ mod dns;
 mod drain;
 mod early;
 mod eicar;
+mod feeds;
 mod hostile;
 mod hostile_sender;
 mod iij;

@@ -20,7 +20,13 @@ pub(super) fn limits() -> ArchiveLimits {
 /// A host is known for one thing or another by its length: every branch is reached.
 fn known(host: &str) -> HostFlags {
     let bit = |place: usize| host.len() >> place & 1 == 1;
-    HostFlags { bad: bit(0), shortener: bit(1), disposable: bit(2), free_mail: bit(3) }
+    HostFlags {
+        bad: bit(0),
+        shortener: bit(1),
+        disposable: bit(2),
+        free_mail: bit(3),
+        suspicious: bit(4),
+    }
 }
 
 /// Any octets as a mail, looked at as a worker does: structure, containers, findings, what could be taken out,

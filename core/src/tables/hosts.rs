@@ -34,8 +34,9 @@ pub(super) struct HostList {
 }
 
 pub(super) fn flag_bits(flags: HostFlags) -> u8 {
-    let HostFlags { bad, shortener, disposable, free_mail } = flags;
-    u8::from(bad) | u8::from(shortener) << 1 | u8::from(disposable) << 2 | u8::from(free_mail) << 3
+    let HostFlags { bad, shortener, disposable, free_mail, suspicious } = flags;
+    let bits = [bad, shortener, disposable, free_mail, suspicious];
+    bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit))
 }
 
 fn flags_of(bits: u8) -> HostFlags {
@@ -44,6 +45,7 @@ fn flags_of(bits: u8) -> HostFlags {
         shortener: bits & 2 != 0,
         disposable: bits & 4 != 0,
         free_mail: bits & 8 != 0,
+        suspicious: bits & 16 != 0,
     }
 }
 

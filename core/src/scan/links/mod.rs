@@ -18,6 +18,7 @@ use super::finding::Finding;
 use super::known::{HostKind, known, label_of};
 use super::signs::{self, add};
 use crate::message::{Uri, UriSource, View};
+use crate::tables::HostFlags;
 use redirect::follow;
 pub(super) use trick::{Trick, is_random, trick};
 
@@ -170,17 +171,15 @@ fn keep(hosts: &mut Vec<Box<str>>, host: &str) {
 impl Links {
     /// What lists say of a host, once.
     fn look_up(&mut self, uri: &Uri, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
-        if let Some(bad) = bad_address(uri, tables) {
-            out.push(signs::URL_BAD_HOST.finding(&bad));
+        if let Some((page, flags)) = listed_page(uri, tables) {
+            listed(&page, flags, out);
         }
         if self.seen.contains(&*uri.host) {
             return;
         }
         self.seen.insert(uri.host.clone());
         let flags = tables.url_host.map(|known| known(&uri.host)).unwrap_or_default();
-        if flags.bad {
-            out.push(signs::URL_BAD_HOST.finding(&uri.host));
-        }
+        listed(&uri.host, flags, out);
         if flags.shortener || is_shortener(&uri.host) {
             add(out, &signs::URL_SHORTENER, &uri.host);
         }
@@ -192,8 +191,18 @@ pub(super) fn is_shortener(host: &str) -> bool {
     known().is(host, HostKind::Shortener) && !known().is(host, HostKind::OneService)
 }
 
-/// The page, or what its path begins with, that a list calls bad.
-fn bad_address(uri: &Uri, tables: &ScanTables<'_>) -> Option<String> {
+/// What is found where a list names a host or a page.
+fn listed(name: &str, flags: HostFlags, out: &mut Vec<Finding>) {
+    if flags.bad {
+        out.push(signs::URL_BAD_HOST.finding(name));
+    }
+    if flags.suspicious {
+        out.push(signs::URL_SUSPICIOUS_OBJECT.finding(name));
+    }
+}
+
+/// The page, or what its path begins with, that a list calls bad or suspicious.
+fn listed_page(uri: &Uri, tables: &ScanTables<'_>) -> Option<(String, HostFlags)> {
     let known = tables.url_host?;
     let rest = uri.canonical.split_once("://")?.1;
     let at = rest.find('/')?;
@@ -203,8 +212,9 @@ fn bad_address(uri: &Uri, tables: &ScanTables<'_>) -> Option<String> {
         if key.len() <= uri.host.len() {
             break;
         }
-        if known(&key).bad {
-            return Some(key);
+        let flags = known(&key);
+        if flags.bad || flags.suspicious {
+            return Some((key, flags));
         }
         key.truncate(key.rfind(['/', '?'])?);
     }

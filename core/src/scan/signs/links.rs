@@ -1,7 +1,7 @@
 //! Signs of links, forms and attached pages.
 
 use super::{Sign, sign};
-use crate::scan::finding::FindingKind::{Phishing, Spam, WebReputation};
+use crate::scan::finding::FindingKind::{Phishing, Spam, SuspiciousObject, WebReputation};
 
 pub(in crate::scan) const URL_BAD_HOST: Sign = sign(
     "URL_BAD_HOST",
@@ -9,6 +9,13 @@ pub(in crate::scan) const URL_BAD_HOST: Sign = sign(
     5_000,
     "A link to a host of a list of bad hosts",
     "不正ホストのリストにあるホストへのリンク",
+);
+pub(in crate::scan) const URL_SUSPICIOUS_OBJECT: Sign = sign(
+    "URL_SUSPICIOUS_OBJECT",
+    SuspiciousObject,
+    2_500,
+    "A link to what a feed of suspicious objects names",
+    "不審オブジェクトのフィードにあるリンク",
 );
 pub(in crate::scan) const URL_SHORTENER: Sign =
     sign("URL_SHORTENER", Spam, 600, "A link through a shortener", "短縮URLを使うリンク");

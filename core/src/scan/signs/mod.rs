@@ -69,6 +69,7 @@ const fn sign(
 /// Every sign of this module.
 pub const SIGNS: &[&Sign] = &[
     &URL_BAD_HOST,
+    &URL_SUSPICIOUS_OBJECT,
     &URL_SHORTENER,
     &LINK_USERINFO,
     &LINK_ADDRESS,

@@ -160,8 +160,8 @@ fn is_yara(path: &Path) -> bool {
     ending.eq_ignore_ascii_case("yar") || ending.eq_ignore_ascii_case("yara")
 }
 
-/// What a list of hosts says of them, by its name: `shortener..`, `disposable..`, `free-mail..`; any
-/// other one is a list of bad hosts.
+/// What a list of hosts says of them, by its name: `shortener..`, `disposable..`, `free-mail..`, `suspicious-object..`;
+/// any other one is a list of bad hosts.
 fn host_flags(name: &str) -> HostFlags {
     let name = name.to_ascii_lowercase();
     let mut flags = HostFlags::default();
@@ -171,6 +171,8 @@ fn host_flags(name: &str) -> HostFlags {
         flags.disposable = true;
     } else if name.starts_with("free-mail") || name.starts_with("freemail") {
         flags.free_mail = true;
+    } else if name.starts_with("suspicious-object") {
+        flags.suspicious = true;
     } else {
         flags.bad = true;
     }

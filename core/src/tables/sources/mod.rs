@@ -39,6 +39,8 @@ pub struct HostFlags {
     pub disposable: bool,
     /// Mailboxes for anyone.
     pub free_mail: bool,
+    /// On a feed of suspicious objects (TM-08).
+    pub suspicious: bool,
 }
 
 impl HostFlags {

@@ -275,6 +275,7 @@ fn hosts_and_hashes_are_found_by_what_their_sources_say() {
     let at = Appliance::new();
     let bad = HostFlags { bad: true, ..HostFlags::default() };
     let free = HostFlags { free_mail: true, ..HostFlags::default() };
+    let suspicious = HostFlags { suspicious: true, ..HostFlags::default() };
     let hosts = |list: &str, flags, format| SourceKind::Hosts { list: list.into(), flags, format };
     let md5 = "44d88612fea8a8f36de82e1278abb02f";
     let generation = at.build(vec![
@@ -289,6 +290,11 @@ fn hosts_and_hashes_are_found_by_what_their_sources_say() {
             "https://shared.example/evil/page?id=1\nshared.example/~bad/\nhttp://whole.example/\n",
             hosts("pages", bad, sources::ListFormat::Plain),
         ),
+        at.source(
+            "feed.txt",
+            "odd.example\nhttps://shared.example/odd\nexact.example\n",
+            hosts("feed", suspicious, sources::ListFormat::Plain),
+        ),
         at.source("a.hdb", &format!("{md5}:68:Eicar-Test\n"), SourceKind::Hashes),
         at.source("a.msb", &format!("*:{}:Any-Size\n", "ab".repeat(32)), SourceKind::Hashes),
     ]);
@@ -298,8 +304,10 @@ fn hosts_and_hashes_are_found_by_what_their_sources_say() {
         ("fine.evil.example", HostFlags::default()),
         ("below.example", HostFlags::default()),
         ("a.below.example", bad),
-        ("exact.example", bad),
-        ("a.exact.example", HostFlags::default()),
+        ("exact.example", HostFlags { bad: true, ..suspicious }),
+        ("a.odd.example", suspicious),
+        ("shared.example/odd", suspicious),
+        ("a.exact.example", suspicious),
         ("mail.example", free),
         ("a.mail.example", HostFlags::default()),
         ("shared.example", HostFlags::default()),
