@@ -250,7 +250,8 @@ impl Entity {
             // Characters that are not ASCII are references there.
             ("text/html", _) => html(&wrapped(lines)),
             (_, flowed) => {
-                let said = if ascii { wrapped(&in_ascii(lines)?) } else { wrapped(lines) };
+                let lines = if ascii { in_ascii(lines)? } else { in_charset(lines, encoding?)? };
+                let said = wrapped(&lines);
                 (if flowed { stuffed(&said) } else { said }) + "\n\n"
             }
         };
@@ -262,9 +263,7 @@ impl Entity {
             if encoding.output_encoding() != encoding {
                 return None;
             }
-            let fits = |c: char| !encoding.encode(c.encode_utf8(&mut [0; 4])).2;
-            let known: String = text.chars().map(|c| if fits(c) { c } else { '?' }).collect();
-            encoding.encode(&known).0.into_owned()
+            encoding.encode(&text).0.into_owned()
         };
         self.transfer(&octets)
     }
@@ -349,6 +348,19 @@ fn in_ascii(lines: &[String]) -> Option<Vec<String>> {
     let marked = |line: &String| line.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
     let lines: Vec<String> = lines.iter().filter(mostly).map(marked).collect();
     (!lines.is_empty()).then_some(lines)
+}
+
+/// Lines that a charset can say but for some characters, which are question marks there: a Japanese line in a Western charset
+/// would be nothing else. `None` if there are none.
+fn in_charset(lines: &[String], charset: &'static encoding_rs::Encoding) -> Option<Vec<String>> {
+    let fits = |c: char| !charset.encode(c.encode_utf8(&mut [0; 4])).2;
+    let marked = |line: &String| -> Option<String> {
+        let line: String = line.chars().map(|c| if fits(c) { c } else { '?' }).collect();
+        let marks = line.chars().filter(|c| *c == '?').count();
+        (marks * 3 <= line.chars().filter(|c| !c.is_whitespace()).count()).then_some(line)
+    };
+    let lines: Vec<String> = lines.iter().filter_map(marked).collect();
+    lines.iter().any(|line| line.contains(char::is_alphanumeric)).then_some(lines)
 }
 
 /// RFC 3676 section 4.4: what could be taken for a quote or a sign in front gets a blank before it.

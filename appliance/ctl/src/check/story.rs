@@ -1,7 +1,7 @@
 //! The story of a file that was judged.
 
 use sekisho_core::authn::{AuthResult, Authentication};
-use sekisho_core::policy::{DomainSettings, ListDecision, MatchedRule};
+use sekisho_core::policy::{Decision, DomainSettings, ListDecision, MatchedRule, SentTo};
 use sekisho_core::scan::finding::{Finding, split_place};
 use sekisho_core::verdict::{Contribution, DetectionKind};
 
@@ -229,6 +229,14 @@ fn sentence(judged: &Judged) -> String {
         ListDecision::None | ListDecision::Bypass => "",
     };
     let (limit, passes_below) = limits(judged, &judged.settings);
+    let acts = |one: &&MatchedRule| !one.log_only && one.bypassed.is_empty();
+    let besides = decision
+        .matched
+        .iter()
+        .filter(acts)
+        .find(|one| !one.action.delivers() && &*one.name != asked_by);
+    let without_effect =
+        !decision.matched.is_empty() && !decision.matched.iter().any(|one| acts(&one));
     let end_of = End {
         action: decision.action.key(),
         delivers: decision.action.delivers(),
@@ -242,8 +250,40 @@ fn sentence(judged: &Judged) -> String {
         passes_below,
         heaviest: &heaviest,
         allowed_would_deliver: Some(judged.allowed_would_deliver),
+        besides: besides.map_or("", |one| &one.name),
+        without_effect,
+        changes: &changes(lang, decision),
     };
     end(lang, &end_of)
+}
+
+/// What else rules do to a copy that is delivered.
+fn changes(lang: Lang, decision: &Decision) -> Vec<String> {
+    let list = |all: &[SentTo]| -> Vec<String> {
+        all.iter().map(|to| format!("{} (`{}`)", to.mailbox, to.rule)).collect()
+    };
+    let mut told = Vec::new();
+    for to in list(decision.redirect.as_slice()) {
+        told.push(lang.of(
+            format!("It goes to {to} instead of the recipient."),
+            format!("受信者ではなく {to} に配送されます。"),
+        ));
+    }
+    for to in list(&decision.bcc) {
+        told.push(lang.of(format!("A copy goes to {to}."), format!("写しが {to} に送られます。")));
+    }
+    if let Some(tag) = &decision.tag {
+        told.push(
+            lang.of(format!("Its subject gets `{tag}`."), format!("件名に「{tag}」が付きます。")),
+        );
+    }
+    for (name, value) in &decision.fields {
+        told.push(lang.of(
+            format!("The field `{name}: {value}` is added."),
+            format!("ヘッダ「{name}: {value}」が付きます。"),
+        ));
+    }
+    told
 }
 
 /// The limit that the score reached, and the one that it would have to be below.

@@ -1,5 +1,7 @@
 //! The sentence at the end of a story: what was done, why, and what would have to be otherwise.
 
+use sekisho_core::verdict::AuthEvidence;
+
 use super::{Lang, score as points};
 
 /// What the sentence is made of.
@@ -26,23 +28,51 @@ pub(crate) struct End<'e> {
     pub(crate) heaviest: &'e [(&'e str, i32)],
     /// With an allow entry for its sender it would have been delivered.
     pub(crate) allowed_would_deliver: Option<bool>,
+    /// Another rule or setting that keeps it from being delivered.
+    pub(crate) besides: &'e str,
+    /// What matched is bypassed, or only logs.
+    pub(crate) without_effect: bool,
+    /// What else becomes of a copy that is delivered, in words: who gets it, what is added.
+    pub(crate) changes: &'e [String],
 }
 
 /// The sentence.
 pub(crate) fn end(lang: Lang, end: &End<'_>) -> String {
     let (done, because) = (done(lang, end), because(lang, end));
+    let changes: String = end.changes.iter().map(|change| format!(" {change}")).collect();
     if because.is_empty() {
-        return lang.of(
-            format!("{done}: no rule and no setting asked for more."),
-            format!("{done}。問題となる点は見つかりませんでした。"),
-        );
+        let first = match (end.without_effect, end.changes) {
+            (true, _) => lang.of(
+                format!("{done}: what matched is bypassed, or only logged."),
+                format!("{done}。該当したルールは一時停止中、またはログのみの設定です。"),
+            ),
+            (false, []) => lang.of(
+                format!("{done}: no rule and no setting asked for more."),
+                format!("{done}。問題となる点は見つかりませんでした。"),
+            ),
+            (false, _) => lang.of(format!("{done}."), format!("{done}。")),
+        };
+        return first + &changes;
     }
     let first = lang.of(
         format!("{done} (class {}) because {because}.", end.class),
         format!("{done}（分類: {}）。理由: {because}。", end.class),
     );
     if end.delivers {
-        return first;
+        return first + &changes;
+    }
+    if !end.besides.is_empty() {
+        let besides = end.besides;
+        let second = lang.of(
+            format!(" Without that it would not be delivered, either: `{besides}` applies, too."),
+            format!("これがなくても配送されません。「{besides}」にも該当します。"),
+        );
+        let allowed = lang.of(
+            " It would be if its sender were on an allow list of the recipient.",
+            "送信者が受信者の許可リストに登録されている場合は配送されます。",
+        );
+        let allowed = if end.allowed_would_deliver == Some(true) { allowed } else { String::new() };
+        return first + &second + &allowed;
     }
     let mut otherwise = vec![otherwise(lang, end)];
     if end.allowed_would_deliver == Some(true) {
@@ -65,7 +95,12 @@ fn done(lang: Lang, end: &End<'_>) -> String {
         "header" => ("Delivered with a header field", "ヘッダを付けて配送されます"),
         "stamp" => ("Delivered with a note in its text", "本文に注記を付けて配送されます"),
         "tag" => ("Delivered with a tag in its subject", "件名に印を付けて配送されます"),
-        "clean" => ("Delivered without the infected parts", "感染部分を取り除いて配送されます"),
+        "clean" if setting_of(end.asked_by) == "virus" => {
+            ("Delivered without the infected parts", "感染部分を取り除いて配送されます")
+        }
+        "clean" => {
+            ("Delivered without the parts that were taken out", "該当部分を取り除いて配送されます")
+        }
         "quarantine" => ("Held", "隔離されます"),
         "quarantine_hidden" => {
             ("Held, not shown to the recipient", "受信者に見えない形で隔離されます")
@@ -77,14 +112,36 @@ fn done(lang: Lang, end: &End<'_>) -> String {
     lang.of(en, ja)
 }
 
+/// What a setting is about; empty for the name of a rule, whatever an administrator called it.
+fn setting_of(asked_by: &str) -> &str {
+    const SETTINGS: [&str; 13] = [
+        "virus.in",
+        "lists.block_action",
+        "spam.action",
+        "suspect.action",
+        "graymail.action",
+        "scan_exception.action",
+        "not_scanned.action",
+        "encrypted.action",
+        "highrisk.in",
+        "content.action",
+        "active_content.action",
+        "ip.action",
+        "size.action",
+    ];
+    let is_auth = asked_by.strip_prefix("auth.").and_then(AuthEvidence::from_key).is_some();
+    let is_setting = SETTINGS.contains(&asked_by) || is_auth;
+    asked_by.split('.').next().filter(|_| is_setting).unwrap_or_default()
+}
+
 fn because(lang: Lang, end: &End<'_>) -> String {
     let asked_by = end.asked_by;
     let rule = match end.detail {
         "" => end.rule.to_owned(),
         detail => format!("{} ({detail})", end.rule),
     };
-    match asked_by.split('.').next().unwrap_or_default() {
-        "" => String::new(),
+    match setting_of(asked_by) {
+        "" if asked_by.is_empty() => String::new(),
         "virus" => lang.of(format!("malware was found: {rule}"), format!("ウイルスを検出: {rule}")),
         "lists" => {
             let entry = end.entry;
@@ -113,6 +170,10 @@ fn because(lang: Lang, end: &End<'_>) -> String {
         "highrisk" => lang.of(
             format!("it has a dangerous attachment: {rule}"),
             format!("危険な添付ファイルがあります: {rule}"),
+        ),
+        "active_content" => lang.of(
+            format!("it holds something that acts when it is opened: {rule}"),
+            format!("開くと動作する内容があります: {rule}"),
         ),
         "content" => {
             lang.of(format!("a content rule matches: {rule}"), format!("内容ルールに該当: {rule}"))
@@ -154,15 +215,15 @@ fn by_score(lang: Lang, end: &End<'_>) -> String {
 fn otherwise(lang: Lang, end: &End<'_>) -> String {
     let asked_by = end.asked_by;
     let passes_below = end.passes_below.or(end.limit);
-    match (asked_by.split('.').next().unwrap_or_default(), passes_below) {
+    match (setting_of(asked_by), passes_below) {
         ("spam" | "suspect", Some(limit)) => {
             let less = points(end.points.saturating_sub(limit).saturating_add(1));
             lang.of(format!("its score were {less} lower"), format!("スコアがあと {less} 点低い"))
         }
         ("lists", _) => lang.of("that entry were removed", "その拒否リストの登録が削除されている"),
         ("virus", _) => lang.of("nothing had been found in it", "ウイルスが検出されていない"),
-        ("", _) => String::new(),
-        _ if asked_by.contains('.') => lang.of(
+        ("", _) if asked_by.is_empty() => String::new(),
+        (setting, _) if !setting.is_empty() => lang.of(
             format!("the setting `{asked_by}` said `deliver`"),
             format!("設定 `{asked_by}` が `deliver` である"),
         ),
@@ -216,5 +277,19 @@ mod tests {
         );
         let rule = End { action: "drop", class: "Spam", asked_by: "no exe", ..End::default() };
         assert!(end(Lang::En, &rule).contains("the rule `no exe` did not match, or only logged"));
+        // A rule may be called anything: the name of a setting is a setting's only as a whole.
+        for name in ["virus.old policy", "lists", "spam", "auth.", "auth.spf"] {
+            let told = end(Lang::En, &End { asked_by: name, ..rule.clone() });
+            assert!(told.contains(&format!("because the rule `{name}` matches")), "{told}");
+            assert!(told.contains(&format!("the rule `{name}` did not match")), "{told}");
+        }
+        let both = End { besides: "cards", ..rule };
+        assert!(end(Lang::En, &both).ends_with("either: `cards` applies, too."));
+        let changes = ["It goes to boss@demo.test instead of the recipient.".to_owned()];
+        let redirected = End { changes: &changes, ..clean };
+        assert_eq!(
+            end(Lang::En, &redirected),
+            "Delivered. It goes to boss@demo.test instead of the recipient."
+        );
     }
 }

@@ -206,13 +206,13 @@ impl Conditions {
         over(self.recipients_more_than.map(u64::from), recipients, "recipients");
         let attachments = u64::from(facts.attachments_count);
         over(self.attachments_more_than.map(u64::from), attachments, "attachments");
-        let mut is = |wanted: Option<bool>, value: bool, what: &str| {
+        let mut is = |wanted: Option<bool>, value: bool, (yes, no): (&str, &str)| {
             if let Some(wanted) = wanted {
-                let not = if wanted { "" } else { "not: " };
-                out.push((value == wanted).then(|| format!("{not}{what}")));
+                out.push((value == wanted).then(|| if wanted { yes } else { no }.to_owned()));
             }
         };
-        is(self.envelope_from_blank, facts.sender.is_none(), "blank envelope sender");
+        let words = ("blank envelope sender", "envelope sender not blank");
+        is(self.envelope_from_blank, facts.sender.is_none(), words);
         let differs = |one: &[Mailbox], other: &[Mailbox]| {
             !one.is_empty()
                 && !other.is_empty()
@@ -220,9 +220,15 @@ impl Conditions {
         };
         let sender: Vec<Mailbox> = facts.sender.cloned().into_iter().collect();
         let mismatch = differs(facts.authors, &sender);
-        is(self.from_differs_from_envelope, mismatch, "header sender differs from envelope sender");
+        let words = (
+            "header sender differs from envelope sender",
+            "header sender does not differ from envelope sender",
+        );
+        is(self.from_differs_from_envelope, mismatch, words);
         let mismatch = differs(facts.authors, facts.reply_to);
-        is(self.from_differs_from_reply_to, mismatch, "header sender differs from Reply-To");
+        let words =
+            ("header sender differs from Reply-To", "header sender does not differ from Reply-To");
+        is(self.from_differs_from_reply_to, mismatch, words);
         if !self.senders.is_unsaid() {
             let known = facts.sent_by(&self.senders);
             out.push(known.then(|| "sender in the list".to_owned()));
@@ -248,32 +254,37 @@ impl Conditions {
     fn of_attachments(&self, facts: &Facts<'_>, out: &mut Vec<Held>) {
         for asked in self.attachment_questions() {
             let found = facts.attachments.iter().find(|one| asked.holds(one));
-            out.push(found.map(|one| format!("attachment {} {}", asked.word(), shown(&one.name))));
+            let name = |one| shown(asked.name_of(one));
+            out.push(found.map(|one| format!("attachment {} {}", asked.word(), name(one))));
         }
-        let mut is = |wanted: Option<bool>, value: Option<&AttachmentFact>, what: &str| {
-            if let Some(wanted) = wanted {
-                let name = value.map_or_else(String::new, |one| shown(&one.name));
-                let told = || format!("{what} {name}").trim_end().to_owned();
-                out.push((value.is_some() == wanted).then(told));
-            }
-        };
+        let mut is =
+            |wanted: Option<bool>, value: Option<&AttachmentFact>, (yes, no): (&str, &str)| {
+                let Some(wanted) = wanted else { return };
+                let told = value.map(|one| format!("{yes} {}", shown(&one.name)));
+                let told = told.map_or_else(|| no.to_owned(), |told| told.trim_end().to_owned());
+                out.push((value.is_some() == wanted).then_some(told));
+            };
         let encrypted = facts.attachments.iter().find(|one| one.encrypted);
-        is(self.attachment_encrypted, encrypted, "attachment password-protected");
+        let words = ("attachment password-protected", "no attachment password-protected");
+        is(self.attachment_encrypted, encrypted, words);
         let active = facts.attachments.iter().find(|one| one.active);
-        is(self.attachment_active, active, "attachment with active content");
+        let words = ("attachment with active content", "no attachment with active content");
+        is(self.attachment_active, active, words);
         if let Some(wanted) = self.high_risk {
-            let told = || "high-risk attachment".to_owned();
-            out.push((facts.high_risk == wanted).then(told));
+            let told = if wanted { "high-risk attachment" } else { "no high-risk attachment" };
+            out.push((facts.high_risk == wanted).then(|| told.to_owned()));
         }
     }
 
     fn of_texts(&self, facts: &Facts<'_>, out: &mut Vec<Held>) {
         if let Some(wanted) = self.subject_blank {
             let blank = facts.field("subject").is_none_or(|value| value.trim().is_empty());
-            out.push((blank == wanted).then(|| "blank subject".to_owned()));
+            let told = if wanted { "blank subject" } else { "subject not blank" };
+            out.push((blank == wanted).then(|| told.to_owned()));
         }
         if let Some(wanted) = self.body_blank {
-            out.push((facts.body_blank == wanted).then(|| "blank body".to_owned()));
+            let told = if wanted { "blank body" } else { "body not blank" };
+            out.push((facts.body_blank == wanted).then(|| told.to_owned()));
         }
         for condition in &self.headers {
             let named = |(name, value): &&(&str, &str)| {
@@ -350,11 +361,8 @@ impl Asked<'_> {
     }
 
     fn holds(self, attachment: &AttachmentFact) -> bool {
-        let any = |patterns: &[Box<str>], text: &str| patterns.iter().any(|p| glob(p, text));
         match self {
-            Self::Name(patterns) => {
-                attachment.names().any(|name| any(patterns, name) || any(patterns, &as_saved(name)))
-            }
+            Self::Name(patterns) => attachment.names().any(|name| is_named(patterns, name)),
             Self::Type(patterns) => {
                 any(patterns, &attachment.content_type) || any(patterns, &attachment.true_type)
             }
@@ -362,6 +370,15 @@ impl Asked<'_> {
             Self::TrueType(patterns) => any(patterns, &attachment.true_type),
             Self::LargerThan(limit) => attachment.bytes > limit,
         }
+    }
+
+    /// The name that it is asked for by, of an attachment that it holds for.
+    fn name_of(self, attachment: &AttachmentFact) -> &str {
+        match self {
+            Self::Name(patterns) => attachment.names().find(|name| is_named(patterns, name)),
+            Self::Type(_) | Self::Mime(_) | Self::TrueType(_) | Self::LargerThan(_) => None,
+        }
+        .unwrap_or(&attachment.name)
     }
 
     fn word(self) -> &'static str {
@@ -373,6 +390,15 @@ impl Asked<'_> {
             Self::LargerThan(_) => "size",
         }
     }
+}
+
+fn any(patterns: &[Box<str>], text: &str) -> bool {
+    patterns.iter().any(|pattern| glob(pattern, text))
+}
+
+/// Whether a pattern means this file name, as it is written or as it is saved.
+fn is_named(patterns: &[Box<str>], name: &str) -> bool {
+    any(patterns, name) || any(patterns, &as_saved(name))
 }
 
 /// The same mailbox, as rules mean it.

@@ -112,6 +112,29 @@ fn tm_09_subject_is_blank() {
 }
 
 #[test]
+fn what_is_asked_to_be_otherwise_is_told_as_that_and_the_name_that_matched_is() {
+    let verdict = verdict(&[], &preset(Profile::IijSecureMx), ListDecision::None);
+    let sender = mailbox("a@example.com");
+    let two = AttachmentFact { other_names: vec!["a.exe".into()], ..file("a.txt") };
+    let facts = Facts {
+        sender: Some(&sender),
+        headers: &[("Subject", "x")],
+        attachments: &[two],
+        ..Facts::default()
+    };
+    for (when, told) in [
+        ("body_blank = false", "body not blank"),
+        ("subject_blank = false", "subject not blank"),
+        ("attachment_encrypted = false", "no attachment password-protected"),
+        ("attachment_active = false", "no attachment with active content"),
+        ("envelope_from_blank = false", "envelope sender not blank"),
+        ("attachment_name = [\"*.exe\"]", "attachment name a.exe"),
+    ] {
+        assert_eq!(rule(when).matches(0, &verdict, &facts).as_deref(), Some(told), "{when}");
+    }
+}
+
+#[test]
 fn tm_09_body_is_blank() {
     let blank = Facts { body_blank: true, ..Facts::default() };
     check("body_blank = true", &blank, &Facts::default());

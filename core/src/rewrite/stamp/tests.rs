@@ -123,6 +123,13 @@ fn what_cannot_say_the_stamp_gets_its_english_lines_or_a_header_field() {
     assert_eq!((plan.inserts.len(), plan.fields.len()), (1, 1), "{plan:?}");
     let html = String::from_utf8_lossy(&plan.inserts[0].1).into_owned();
     assert!(html.contains("&#26908;"), "{html}");
+    // Nor does a Western charset say Japanese; what it says but for a dash is said.
+    for charset in ["iso-8859-1", "windows-1252", "koi8-r"] {
+        let mail = encoded(charset, "8bit", b"hello\r\n");
+        assert_eq!(text_of(&mail, "検査できません"), None, "{charset}");
+        let english = text_of(&mail, "添付ファイルは検査できません\nNot checked \u{2E3A} password");
+        assert_eq!(english.as_deref(), Some("Not checked ? password\n\nhello\n"), "{charset}");
+    }
     // Japanese only, in a text of ASCII only: question marks would tell nobody anything.
     assert_eq!(text_of(&ascii, "検査できません"), None);
 }

@@ -250,6 +250,15 @@ fn card_numbers_with_luhn() {
     ] {
         assert_eq!(found(invalid), 0, "{invalid}");
     }
+    // Exported lists have commas, numbers in thousands, too.
+    for (list, cards) in [
+        ("4111111111111111,5500000000000004\n378282246310005,123", 3),
+        ("Sato,4111111111111111,2027/05,Tokyo", 1),
+        ("4222222222222,111", 1),
+        ("1,234,411,111,111,111,111", 0),
+    ] {
+        assert_eq!(found(list), cards, "{list}");
+    }
     let hit = in_body("4111-1111-1111-1111", &identifier(Identifier::CardNumber)).expect("there");
     assert_eq!(&*hit.excerpt, "****-****-****-1111");
 }
@@ -261,6 +270,12 @@ fn my_numbers_with_their_check_digit() {
         ["123456789018", "1234 5678 9018", "１２３４５６７８９０１８", "個人番号1234-5678-9018。"]
     {
         assert_eq!(found(valid), 1, "{valid}");
+    }
+    assert_eq!(found("佐藤,123456789018,東京\n鈴木,123456789018,大阪"), 2, "a list");
+    assert_eq!(found("1234 5678 9018 2026年"), 1, "a year behind it");
+    // A part of a card or of something longer: what three of its groups make is none.
+    for longer in ["4111-1111-1111-1111", "4111 1111 1111 1111", "1234-5678-9018-0001"] {
+        assert_eq!(found(longer), 0, "{longer}");
     }
     for invalid in
         ["123456789012", "1234567890180", "12 3456 789018", "000000000000", "1234.56789018"]

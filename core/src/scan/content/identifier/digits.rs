@@ -8,6 +8,8 @@ use super::Identifier;
 const GROUPS_MAX: usize = 6;
 /// Digits of the longest number; groups that are longer are no number of ours.
 const DIGITS_MAX: usize = 19;
+/// Digits of a group of thousands.
+const THOUSANDS: usize = 3;
 
 /// A run of digits.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +27,7 @@ struct Group<'t> {
 enum Before {
     Nothing,
     Plus,
-    /// A letter, `_`, or the point or comma of a longer number.
+    /// A letter, `_`, the point of a longer number, or the comma of one in thousands.
     Word,
 }
 
@@ -53,7 +55,7 @@ impl<'t> Iterator for Groups<'t> {
             end,
             digits: octets.get(start..end)?,
             joined: between.is_some_and(is_separator),
-            before: before(self.text, start),
+            before: before(self.text, start, end),
         })
     }
 }
@@ -67,25 +69,31 @@ fn is_separator(text: &str) -> bool {
     one && chars.next().is_none()
 }
 
-fn before(text: &str, start: usize) -> Before {
+fn before(text: &str, start: usize, end: usize) -> Before {
     match text.get(..start).and_then(|before| before.chars().next_back()) {
         Some('+') => Before::Plus,
         Some(c) if c.is_ascii_alphabetic() || c == '_' => Before::Word,
-        Some('.' | ',') => {
-            let digit = |c: char| c.is_ascii_digit();
+        Some(mark @ ('.' | ',')) => {
             let two = text.get(..start).and_then(|before| before.chars().nth_back(1));
-            if two.is_some_and(digit) { Before::Word } else { Before::Nothing }
+            let is_part = mark == '.' || end - start == THOUSANDS;
+            let follows = two.is_some_and(|c| c.is_ascii_digit());
+            if is_part && follows { Before::Word } else { Before::Nothing }
         }
         _ => Before::Nothing,
     }
 }
 
-/// Whether what follows makes the digits a part of something longer.
-fn goes_on(text: &str, end: usize) -> bool {
+/// Whether what follows makes the digits, the last `size` of them without a break, a part of something longer. A comma does in
+/// thousands only: in exported lists it stands between numbers.
+fn goes_on(text: &str, end: usize, size: usize) -> bool {
     let mut chars = text.get(end..).unwrap_or_default().chars();
     match chars.next() {
         Some(c) if c.is_ascii_alphabetic() || c == '_' => true,
-        Some('.' | ',') => chars.next().is_some_and(|c| c.is_ascii_digit()),
+        Some('.') => chars.next().is_some_and(|c| c.is_ascii_digit()),
+        Some(',') => {
+            let digits = chars.take(THOUSANDS + 1).take_while(char::is_ascii_digit).count();
+            size <= THOUSANDS && digits == THOUSANDS
+        }
         _ => false,
     }
 }
@@ -129,12 +137,25 @@ type Out<'o> = (&'o Range<usize>, &'o mut dyn FnMut(Range<usize>) -> bool);
 /// Looks at all groups of a row.
 fn settle(what: Identifier, text: &str, window: &mut Vec<Group<'_>>, out: Out<'_>) -> bool {
     let (within, each) = out;
+    if matches!(what, Identifier::MyNumber | Identifier::DriversLicence) && is_one(text, window) {
+        window.clear();
+    }
     while !window.is_empty() {
         if !settle_first(what, text, window, (within, each)) {
             return false;
         }
     }
     true
+}
+
+/// Whether four groups of four are one number, and what three of them make is a part of it: a card, or joined by more than a
+/// blank. Behind a blank a year may stand.
+fn is_one(text: &str, window: &[Group<'_>]) -> bool {
+    let [first, _, third, last] = window else { return false };
+    let digits: Vec<u8> = window.iter().flat_map(|group| group.digits).copied().collect();
+    let fours = digits.len() == 16 && window.iter().all(|group| group.digits.len() == 4);
+    let blank = text.get(third.end..last.start) == Some(" ");
+    fours && first.before != Before::Word && (!blank || is_card(&digits) && luhn(&digits))
 }
 
 /// Looks whether a number begins with the first group, and takes away what it consists of.
@@ -152,7 +173,10 @@ fn settle_first(what: Identifier, text: &str, window: &mut Vec<Group<'_>>, out: 
             *size = group.digits.len();
         }
         let (Some(whole), Some(sizes)) = (digits.get(..count), sizes.get(..=index)) else { break };
-        if before != Before::Word && !goes_on(text, group.end) && is(what, whole, sizes, before) {
+        if before != Before::Word
+            && !goes_on(text, group.end, group.digits.len())
+            && is(what, whole, sizes, before)
+        {
             found = Some((index + 1, group.end));
         }
     }
