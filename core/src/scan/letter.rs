@@ -31,6 +31,8 @@ const CALLED_BYTES_MAX: usize = 500;
 pub struct Sender {
     /// Mailboxes of all From fields, at most 5.
     pub authors: Vec<NamedMailbox>,
+    /// What From says besides addresses, where no author has a name: some clients show just that. At most 500 octets.
+    pub called: Box<str>,
     /// Mailboxes of Reply-To, at most 5.
     pub reply_to: Vec<NamedMailbox>,
     /// One of them is a free mailbox.
@@ -198,6 +200,15 @@ impl<'v, 'm> Letter<'v, 'm> {
         self.is_to_itself() && is_free(reply.domain(), tables) && !own && !asked
     }
 
+    /// See [`Sender::called`].
+    fn called_without_address(&self) -> Box<str> {
+        if self.authors.iter().any(|author| !author.name.is_empty()) {
+            return "".into();
+        }
+        let words = self.called.split_whitespace().filter(|word| !word.contains('@'));
+        words.collect::<Vec<_>>().join(" ").into()
+    }
+
     /// What is kept of it for later.
     pub(super) fn sender(&self, links: &Links, tables: &ScanTables<'_>) -> Sender {
         let brands = match brand::is_anybodys(self.domain()) {
@@ -210,6 +221,7 @@ impl<'v, 'm> Letter<'v, 'm> {
         let shown = links.shown.iter().map(|pair| (pair.shown.clone(), pair.target.clone()));
         Sender {
             authors: self.authors.clone(),
+            called: self.called_without_address(),
             reply_to: self.reply_to.clone(),
             free_reply_to: self.reply_to.iter().any(|one| is_free(one.domain(), tables)),
             free_author: is_free(self.domain(), tables),

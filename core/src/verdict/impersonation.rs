@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{AuthEvidence, AuthMethod, AuthOutcome};
 use crate::authn::{AuthResult, Authentication};
+use crate::message::NamedMailbox;
 use crate::scan::finding::{Finding, FindingKind, MilliPoints};
 use crate::scan::{REPLY_TO_FREE_MAIL, REPLY_TO_FREE_MAIL_HIDDEN, Sender, fold, passes_for};
 
@@ -242,7 +243,12 @@ impl Seen<'_> {
 
     /// A person's name before an address that is not the person's.
     fn persons(&self, out: &mut Vec<Finding>) {
-        for author in self.sender.authors.iter().filter(|author| !author.name.is_empty()) {
+        let named = self.sender.authors.iter().filter(|author| !author.name.is_empty());
+        // A name without an address, or before a group of them, is what the reader sees.
+        let first = self.sender.authors.first();
+        let address = first.map_or("", |author| &author.address).into();
+        let called = NamedMailbox { name: self.sender.called.clone(), address };
+        for author in named.chain([&called]).filter(|author| !author.name.is_empty()) {
             if self.is_own(author.domain()) && self.way.vouched != Some(false) {
                 continue;
             }
@@ -250,7 +256,8 @@ impl Seen<'_> {
             for person in &self.settings.persons {
                 let own = person.addresses.iter().any(|address| **address == *author.address);
                 if !own && Name::of(&person.name).is_in(&name) {
-                    let found = format!("{} by {}", person.name, author.address);
+                    let by = if author.address.is_empty() { "nobody" } else { &author.address };
+                    let found = format!("{} by {by}", person.name);
                     add(out, "BEC_PERSON", (FindingKind::Bec, self.settings.points.person), &found);
                     if self.sender.free_author {
                         add(out, "BEC_FREE_MAIL", (FindingKind::Bec, 1_000), &author.address);
@@ -418,8 +425,8 @@ mod tests {
     use super::*;
     use crate::authn::{DkimCheck, SpfCheck};
 
-    fn mailbox(name: &str, address: &str) -> crate::message::NamedMailbox {
-        crate::message::NamedMailbox { name: name.into(), address: address.into() }
+    fn mailbox(name: &str, address: &str) -> NamedMailbox {
+        NamedMailbox { name: name.into(), address: address.into() }
     }
 
     fn way(vouched: Option<bool>) -> Way<'static> {
@@ -476,6 +483,23 @@ mod tests {
                 expected,
                 "{name} {address} {found:?}"
             );
+        }
+    }
+
+    #[test]
+    fn persons_are_known_without_an_address_and_before_a_group() {
+        for (called, address, expected) in [
+            ("Hanako Sato", "", true),
+            ("Hanako Sato:", "x@evil.example", true),
+            ("Hanako Sato:", "it@example.co.jp", false),
+            ("", "hanako.sato@evil.example", false),
+            ("Hanako", "", false),
+        ] {
+            let authors = if address.is_empty() { vec![] } else { vec![mailbox("", address)] };
+            let sender = Sender { authors, called: called.into(), ..Sender::default() };
+            let found = rules(&sender, &way(Some(true)));
+            let is_found = found.iter().any(|rule| rule == "BEC_PERSON");
+            assert_eq!(is_found, expected, "{called} {address} {found:?}");
         }
     }
 

@@ -180,7 +180,7 @@ fn is_word(text: &str, at: &Range<usize>) -> bool {
     !pair(before, word.chars().next()) && !pair(word.chars().next_back(), after)
 }
 
-/// The whole text, or a whole line of it.
+/// The whole text, or a whole line of one that has lines: of a body, a paragraph.
 fn is_whole(text: &str, at: &Range<usize>) -> bool {
     let octets = text.as_bytes();
     let begins = at.start == 0 || octets.get(at.start - 1) == Some(&b'\n');

@@ -91,6 +91,20 @@ fn how_much_a_word_must_be_iij_76_part_word_whole_wildcard() {
     }
 }
 
+/// JIS X 0208's wave dash and minus: each side may have either character.
+#[test]
+fn wave_dash_and_minus_are_the_same_in_every_charset() {
+    for (word, body) in [
+        ("東京〜大阪", "東京～大阪"),
+        ("東京～大阪", "東京〜大阪"),
+        ("A−B", "A－B"),
+        ("A－B", "A−B"),
+        ("A-B", "A−B"),
+    ] {
+        assert!(in_body(body, &any(&[word])).is_some(), "{word} in {body}");
+    }
+}
+
 #[test]
 fn all_words_or_any_of_them() {
     let all = Expression::new(words(&["alpha", "beta"], WordMatch::Part, true));

@@ -73,7 +73,7 @@ pub(super) fn tidy(text: &str, lines: Lines) -> String {
     normalise(text, &mut normal);
     let mut out = String::with_capacity(normal.len());
     let (mut blank, mut ends) = (false, 0_usize);
-    for c in normal.chars() {
+    for c in normal.chars().map(one_of) {
         if c.is_whitespace() || c.is_control() {
             ends += usize::from(c == '\n');
             blank = true;
@@ -92,6 +92,16 @@ pub(super) fn tidy(text: &str, lines: Lines) -> String {
         (blank, ends) = (false, 0);
     }
     out
+}
+
+/// Wave dash and minus of a Japanese charset are decoded to other characters than those that a UTF-8 text or a rule has, and NFKC
+/// makes the one an ASCII character and leaves the other.
+fn one_of(c: char) -> char {
+    match c {
+        '\u{301C}' => '~',
+        '\u{2212}' => '-',
+        c => c,
+    }
 }
 
 /// Characters of scripts that put no spaces between words.

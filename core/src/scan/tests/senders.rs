@@ -37,6 +37,24 @@ fn corpus_mail(path: &Path) -> Vec<u8> {
     octets[start..].to_vec()
 }
 
+/// Some clients show what From says although no address belongs to it.
+#[test]
+fn what_from_says_without_an_address_is_kept() {
+    for (from, called) in [
+        ("Hanako Suzuki", "Hanako Suzuki"),
+        ("=?utf-8?B?6Yi05pyo6Iqx5a2Q?=", "鈴木花子"),
+        ("Hanako Suzuki <>", "Hanako Suzuki"),
+        ("Hanako Suzuki: x@foreign.example;", "Hanako Suzuki:"),
+        ("hanako.suzuki@foreign.example", ""),
+        ("Hanako Suzuki <x@foreign.example>", ""),
+    ] {
+        let mail = format!("From: {from}\r\nSubject: x\r\n\r\nb\r\n");
+        let view = View::build(mail.as_bytes(), &ViewLimits::shard());
+        let sender = look(&view, &no_tables()).facts.sender;
+        assert_eq!(&*sender.called, called, "{from}: {:?}", sender.authors);
+    }
+}
+
 /// A bad host counts wherever it stands: behind a redirector, inside a percent-encoded parameter, in a form. A bad page
 /// counts with what its path begins with, and no other page of its host does.
 #[test]
