@@ -343,11 +343,13 @@ fn attachments_count(view: &View<'_>) -> u32 {
     u32::try_from(view.parts.iter().filter(own).count()).unwrap_or(u32::MAX)
 }
 
+/// Whether a text shows a character.
+pub(crate) fn shows(text: &str) -> bool {
+    text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(c))
+}
+
 /// Whether no text part shows a character. The first part of nearly every mail does, early.
 fn body_blank(view: &View<'_>) -> bool {
-    let shows = |text: &str| {
-        text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(c))
-    };
     let text = |part: &&Part<'_>| part.is_text() && !part.attachment;
     !view.parts.iter().filter(text).any(|part| {
         if part.is_shown_as_html() { shows(&part.html().text) } else { shows(part.text()) }

@@ -44,6 +44,7 @@ pub use active::{fuzz_active, fuzz_rtf};
 pub use archive::{ArchiveLimits, expand, fuzz_archive};
 pub(crate) use attachment::as_saved;
 pub use cut::{Cut, STAND_IN, Unwanted, cuts};
+pub(crate) use examine::shows;
 pub use examine::{
     Attachment, Examination, FINDINGS_MAX, Facts, HashLookUp, ScanTables, Scanned, examine,
 };

@@ -9,6 +9,8 @@ use crate::story::{Descriptions, End, Hit, Lang, Stage, Story, end, hit, score, 
 
 /// Rules that the last sentence names.
 const HEAVIEST_MAX: usize = 3;
+/// Actions that keep a mail from being delivered.
+const STOPS: [&str; 4] = ["quarantine", "quarantine_hidden", "reject", "drop"];
 
 /// Tells it, with the events of the same recipient.
 pub(super) fn row(
@@ -106,6 +108,7 @@ fn decision(
     ));
     let own = events.iter().filter(|event| event.address == row.address);
     let mut asked: Option<(&EventRow, &str)> = None;
+    let mut stopped_by = Vec::new();
     for event in own.filter(|event| event.by.is_empty()) {
         // The memo names the rule, the condition says what it saw (IIJ-74); a standard rule is the name of a setting.
         let (rule, action) = (&event.memo, &event.action);
@@ -121,6 +124,9 @@ fn decision(
             format!("「{name}」の動作: {action}、理由: {reason}{saw}"),
         ));
         let without_effect = rule.ends_with("(log only)") || rule.contains(" (bypassed by ");
+        if !without_effect && STOPS.contains(&action.as_str()) {
+            stopped_by.push(name);
+        }
         let decides = !without_effect && reason == row.reason;
         if decides && asked.is_none() {
             asked = Some((event, name));
@@ -153,11 +159,13 @@ fn decision(
         ("permanent" | "temporary", None) if row.action == "Rejected" => "reject",
         _ => "deliver",
     };
+    let asked_by = asked.map_or("", |(_, name)| name);
     let end_of = End {
         action,
         delivers: row.action == "Deliver",
         class,
-        asked_by: asked.map_or("", |(_, name)| name),
+        asked_by,
+        besides: stopped_by.iter().find(|name| **name != asked_by).unwrap_or(&""),
         rule,
         detail: &detail,
         entry: row.list_entry.split_once(": ").map_or("", |(_, entry)| entry),

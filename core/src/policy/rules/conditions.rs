@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Addresses, AttachmentFact, Facts, glob, is_default};
 use crate::clock::UnixMillis;
 use crate::envelope::Mailbox;
-use crate::scan::as_saved;
 use crate::scan::content::Expression;
 use crate::scan::finding::MilliPoints;
+use crate::scan::{as_saved, shows};
 use crate::verdict::{AuthMethod, AuthOutcome, Likelihood, MainClass, Reason, Verdict};
 
 /// How conditions are put together.
@@ -278,7 +278,7 @@ impl Conditions {
 
     fn of_texts(&self, facts: &Facts<'_>, out: &mut Vec<Held>) {
         if let Some(wanted) = self.subject_blank {
-            let blank = facts.field("subject").is_none_or(|value| value.trim().is_empty());
+            let blank = facts.field("subject").is_none_or(|value| !shows(value));
             let told = if wanted { "blank subject" } else { "subject not blank" };
             out.push((blank == wanted).then(|| told.to_owned()));
         }

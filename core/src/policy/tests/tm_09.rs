@@ -109,6 +109,7 @@ fn tm_09_subject_is_blank() {
     let facts = |headers| Facts { headers, ..Facts::default() };
     check("subject_blank = true", &facts(&[("Subject", "  ")]), &facts(&[("Subject", "x")]));
     assert!(holds("subject_blank = true", &facts(&[])), "or there is none");
+    assert!(holds("subject_blank = true", &facts(&[("Subject", "\u{200B}\u{3000}")])), "no width");
 }
 
 #[test]

@@ -243,6 +243,7 @@ fn card_numbers_with_luhn() {
         "30569309025904",
         "6011111111111117",
         "4000 0000 0000 0000 006",
+        "4111 - 1111 - 1111 - 1111",
     ] {
         assert_eq!(found(valid), 1, "{valid}");
     }
@@ -301,11 +302,16 @@ fn my_numbers_with_their_check_digit() {
 #[test]
 fn corporate_numbers_with_their_check_digit() {
     let found = |body| count(Identifier::CorporateNumber, body);
-    for valid in ["7000012050002", "7-0000-1205-0002", "法人番号７００００１２０５０００２"]
-    {
+    for valid in [
+        "7000012050002",
+        "7-0000-1205-0002",
+        "法人番号７００００１２０５０００２",
+        "登録番号：Ｔ７００００１２０５０００２",
+        "T7-0000-1205-0002",
+    ] {
         assert_eq!(found(valid), 1, "{valid}");
     }
-    for invalid in ["8000012050002", "70000120500020", "7000 0120 50002"] {
+    for invalid in ["8000012050002", "70000120500020", "7000 0120 50002", "AT7000012050002"] {
         assert_eq!(found(invalid), 0, "{invalid}");
     }
 }
@@ -372,6 +378,9 @@ fn phone_numbers_ssn_and_addresses() {
         (Identifier::PhoneNumber, "０９０－１２３４－５６７８", 1),
         (Identifier::PhoneNumber, "09012345678", 1),
         (Identifier::PhoneNumber, "+81-90-1234-5678", 1),
+        (Identifier::PhoneNumber, "(03)1234-5678, 03(1234)5678", 2),
+        (Identifier::PhoneNumber, "03 - 1234 - 5678", 1),
+        (Identifier::PhoneNumber, "+81(0)3-1234-5678", 1),
         (Identifier::PhoneNumber, "0120-123-4567", 0),
         (Identifier::PhoneNumber, "13-1234-5678", 0),
         (Identifier::PhoneNumber, "00-1234-5678", 0),

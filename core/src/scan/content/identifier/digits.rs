@@ -33,6 +33,7 @@ enum Before {
 
 /// Splits text into runs of ASCII digits.
 struct Groups<'t> {
+    what: Identifier,
     text: &'t str,
     at: usize,
     last_end: Option<usize>,
@@ -54,15 +55,20 @@ impl<'t> Iterator for Groups<'t> {
             start,
             end,
             digits: octets.get(start..end)?,
-            joined: between.is_some_and(is_separator),
+            joined: between.is_some_and(|between| is_separator(self.what, between)),
             before: before(self.text, start, end),
         })
     }
 }
 
-/// One character that people write between groups of digits.
-fn is_separator(text: &str) -> bool {
-    let mut chars = text.chars();
+/// One character that people write between groups of digits, with blanks around it or not.
+fn is_separator(what: Identifier, text: &str) -> bool {
+    // Area codes stand in brackets: (03)1234-5678, 03(1234)5678, +81(0)3-1234-5678.
+    if what == Identifier::PhoneNumber && matches!(text, "(" | ")" | ") " | ")-" | " (" | "-(") {
+        return true;
+    }
+    let dashed = text.strip_prefix(' ').and_then(|text| text.strip_suffix(' '));
+    let mut chars = dashed.unwrap_or(text).chars();
     let one = chars.next().is_some_and(|c| {
         matches!(c, ' ' | '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | 'ー' | '\u{A0}')
     });
@@ -81,6 +87,13 @@ fn before(text: &str, start: usize, end: usize) -> Before {
         }
         _ => Before::Nothing,
     }
+}
+
+/// The number of a qualified invoice issuer is T and the corporate number.
+fn is_behind_t(text: &str, start: usize) -> bool {
+    let mut before = text.get(..start).unwrap_or_default().chars().rev();
+    before.next().is_some_and(|c| c.eq_ignore_ascii_case(&'t'))
+        && before.next().is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_')
 }
 
 /// Whether what follows makes the digits, the last `size` of them without a break, a part of something longer. A comma does in
@@ -108,7 +121,7 @@ pub(super) fn find(
     let from = text
         .get(..within.start)
         .map_or(within.start, |before| before.trim_end_matches(|c: char| c.is_ascii_digit()).len());
-    let groups = Groups { text, at: from, last_end: None };
+    let groups = Groups { what, text, at: from, last_end: None };
     let mut window: Vec<Group<'_>> = Vec::with_capacity(GROUPS_MAX);
     for group in groups {
         if !group.joined {
@@ -165,6 +178,9 @@ fn settle_first(what: Identifier, text: &str, window: &mut Vec<Group<'_>>, out: 
     let mut sizes = [0_usize; GROUPS_MAX];
     let (mut count, mut found) = (0_usize, None);
     let before = window.first().map_or(Before::Nothing, |group| group.before);
+    let begins = before != Before::Word
+        || what == Identifier::CorporateNumber
+            && window.first().is_some_and(|group| is_behind_t(text, group.start));
     for (index, group) in window.iter().take(GROUPS_MAX).enumerate() {
         let Some(room) = digits.get_mut(count..count + group.digits.len()) else { break };
         room.copy_from_slice(group.digits);
@@ -173,9 +189,7 @@ fn settle_first(what: Identifier, text: &str, window: &mut Vec<Group<'_>>, out: 
             *size = group.digits.len();
         }
         let (Some(whole), Some(sizes)) = (digits.get(..count), sizes.get(..=index)) else { break };
-        if before != Before::Word
-            && !goes_on(text, group.end, group.digits.len())
-            && is(what, whole, sizes, before)
+        if begins && !goes_on(text, group.end, group.digits.len()) && is(what, whole, sizes, before)
         {
             found = Some((index + 1, group.end));
         }
@@ -321,9 +335,9 @@ fn is_phone(digits: &[u8], sizes: &[usize], before: Before) -> bool {
     let written = sizes.len() == 1 || sizes.len() >= 3 && sizes.last() == Some(&4);
     match before {
         Before::Plus if digits.starts_with(b"81") => {
-            let mut whole = vec![b'0'];
-            whole.extend_from_slice(digits.get(2..).unwrap_or_default());
-            written && national(&whole)
+            let rest = digits.get(2..).unwrap_or_default();
+            let zero: &[u8] = if rest.starts_with(b"0") { b"" } else { b"0" };
+            written && national(&[zero, rest].concat())
         }
         Before::Nothing => written && national(digits),
         Before::Plus | Before::Word => false,
