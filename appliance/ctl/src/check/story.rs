@@ -7,7 +7,7 @@ use sekisho_core::verdict::{Contribution, DetectionKind};
 
 use super::Judged;
 use super::world::NotAsked;
-use crate::story::{End, Hit, Lang, Stage, Story, end, hit, score, told};
+use crate::story::{End, Hit, Lang, Stage, Story, end, hit, score, told, words};
 
 /// Rules that the last sentence names.
 const HEAVIEST_MAX: usize = 3;
@@ -190,12 +190,13 @@ fn decision(judged: &Judged, story: &mut Story) {
 /// What a rule or setting asks for, and what of the mail it saw.
 fn asked(lang: Lang, matched: &MatchedRule) -> String {
     let MatchedRule { name, action, reason, log_only, memo, condition, bypassed } = matched;
-    let (action, reason) = (action.key(), reason.key());
+    let (action, reason) = (words::action(lang, action.key()), reason.key());
+    let condition = &*words::condition(lang, condition);
     let mut text = lang.of(
         format!("`{name}` asks for {action}, reason {reason}"),
         format!("「{name}」の動作: {action}、理由: {reason}"),
     );
-    for more in [memo, condition, bypassed].into_iter().filter(|more| !more.is_empty()) {
+    for more in [&**memo, condition, &**bypassed].into_iter().filter(|more| !more.is_empty()) {
         text.push_str(&format!("; {more}"));
     }
     if *log_only {

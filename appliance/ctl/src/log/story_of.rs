@@ -5,7 +5,7 @@ use sekisho_core::quarantine::MatchedRule;
 use sekisho_core::scan::finding::split_place;
 
 use crate::story::told as story_told;
-use crate::story::{Descriptions, End, Hit, Lang, Stage, Story, end, hit, score, took};
+use crate::story::{Descriptions, End, Hit, Lang, Stage, Story, end, hit, score, took, words};
 
 /// Rules that the last sentence names.
 const HEAVIEST_MAX: usize = 3;
@@ -117,11 +117,12 @@ fn decision(
         let name = if setting.is_empty() { rule } else { setting };
         let mut saw = String::new();
         for more in [rule, &event.condition].into_iter().filter(|more| **more != name) {
-            saw.push_str(&format!("; {more}"));
+            saw.push_str(&format!("; {}", words::condition(lang, more)));
         }
+        let does = words::action(lang, action);
         told.line(lang.of(
-            format!("`{name}` asks for {action}, reason {reason}{saw}"),
-            format!("「{name}」の動作: {action}、理由: {reason}{saw}"),
+            format!("`{name}` asks for {does}, reason {reason}{saw}"),
+            format!("「{name}」の動作: {does}、理由: {reason}{saw}"),
         ));
         let without_effect = rule.ends_with("(log only)") || rule.contains(" (bypassed by ");
         if !without_effect && STOPS.contains(&action.as_str()) {

@@ -2,6 +2,7 @@
 //! took, and one sentence at the end. `check` tells it of a file, `log story` of a mail that came.
 
 mod sentence;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
