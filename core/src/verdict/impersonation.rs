@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::{AuthEvidence, AuthMethod, AuthOutcome};
 use crate::authn::{AuthResult, Authentication};
-use crate::message::NamedMailbox;
 use crate::scan::finding::{Finding, FindingKind, MilliPoints};
 use crate::scan::{REPLY_TO_FREE_MAIL, REPLY_TO_FREE_MAIL_HIDDEN, Sender, fold, passes_for};
 
@@ -243,24 +242,25 @@ impl Seen<'_> {
 
     /// A person's name before an address that is not the person's.
     fn persons(&self, out: &mut Vec<Finding>) {
-        let named = self.sender.authors.iter().filter(|author| !author.name.is_empty());
         // A name without an address, or before a group of them, is what the reader sees.
         let first = self.sender.authors.first();
-        let address = first.map_or("", |author| &author.address).into();
-        let called = NamedMailbox { name: self.sender.called.clone(), address };
-        for author in named.chain([&called]).filter(|author| !author.name.is_empty()) {
-            if self.is_own(author.domain()) && self.way.vouched != Some(false) {
+        let of_first = first.map_or(("", ""), |first| (&*first.address, first.domain()));
+        let authors = self.sender.authors.iter();
+        let named = authors.map(|author| (&*author.name, (&*author.address, author.domain())));
+        let all = named.chain([(&*self.sender.called, of_first)]);
+        for (name, (address, domain)) in all.filter(|(name, _)| !name.is_empty()) {
+            if self.is_own(domain) && self.way.vouched != Some(false) {
                 continue;
             }
-            let name = Name::of(&author.name);
+            let name = Name::of(name);
             for person in &self.settings.persons {
-                let own = person.addresses.iter().any(|address| **address == *author.address);
+                let own = person.addresses.iter().any(|own| **own == *address);
                 if !own && Name::of(&person.name).is_in(&name) {
-                    let by = if author.address.is_empty() { "nobody" } else { &author.address };
+                    let by = if address.is_empty() { "nobody" } else { address };
                     let found = format!("{} by {by}", person.name);
                     add(out, "BEC_PERSON", (FindingKind::Bec, self.settings.points.person), &found);
                     if self.sender.free_author {
-                        add(out, "BEC_FREE_MAIL", (FindingKind::Bec, 1_000), &author.address);
+                        add(out, "BEC_FREE_MAIL", (FindingKind::Bec, 1_000), address);
                     }
                 }
             }
@@ -425,8 +425,8 @@ mod tests {
     use super::*;
     use crate::authn::{DkimCheck, SpfCheck};
 
-    fn mailbox(name: &str, address: &str) -> NamedMailbox {
-        NamedMailbox { name: name.into(), address: address.into() }
+    fn mailbox(name: &str, address: &str) -> crate::message::NamedMailbox {
+        crate::message::NamedMailbox { name: name.into(), address: address.into() }
     }
 
     fn way(vouched: Option<bool>) -> Way<'static> {

@@ -153,13 +153,7 @@ fn decision(
     let rule = first.map_or("", |one| &one.name);
     let detail = first.map_or("", |one| &one.detail);
     let detail = story_told(lang, rule, detail, described.of_rule(rule));
-    let action = match (row.status_class.as_str(), asked.map(|(event, _)| event.action.as_str())) {
-        (_, Some(action)) => action,
-        ("held", None) => "quarantine",
-        ("dropped", None) => "drop",
-        ("permanent" | "temporary", None) if row.action == "Rejected" => "reject",
-        _ => "deliver",
-    };
+    let action = asked.map_or_else(|| done_to(row), |(event, _)| &event.action);
     let asked_by = asked.map_or("", |(_, name)| name);
     let end_of = End {
         action,
@@ -175,6 +169,16 @@ fn decision(
         ..End::default()
     };
     story.end = end(lang, &end_of);
+}
+
+/// Key of what became of a row that no event is about.
+fn done_to(row: &DeliveryRow) -> &'static str {
+    match row.status_class.as_str() {
+        "held" => "quarantine",
+        "dropped" => "drop",
+        "permanent" | "temporary" if row.action == "Rejected" => "reject",
+        _ => "deliver",
+    }
 }
 
 #[cfg(test)]
