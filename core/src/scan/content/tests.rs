@@ -91,6 +91,19 @@ fn how_much_a_word_must_be_iij_76_part_word_whole_wildcard() {
     }
 }
 
+#[test]
+fn what_is_hidden_in_a_word_does_not_hide_the_word() {
+    let hides = "社<span style=\"display:none\">qq</span>外秘 4111<i hidden>9</i>111111111111";
+    let html =
+        format!("Subject: x\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>{hides}</p>");
+    let found = |expression: Expression| {
+        all_looked(html.as_bytes(), Vec::new(), &expression).0.map(|hit| hit.count)
+    };
+    assert_eq!(found(any(&["社外秘"])), Some(1));
+    assert_eq!(found(any(&["qq"])), Some(1), "the hidden text is searched, too, once");
+    assert_eq!(found(identifier(Identifier::CardNumber)), Some(1));
+}
+
 /// JIS X 0208's wave dash and minus: each side may have either character.
 #[test]
 fn wave_dash_and_minus_are_the_same_in_every_charset() {

@@ -3,10 +3,13 @@
 //! and nothing at all between two Japanese characters; an empty line ends a paragraph. In attachments
 //! every line stays a line.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::expression::Place;
-use crate::message::{FileType, Part, PartOrigin, View, decode_charset, html_text, normalise};
+use crate::message::{
+    FileType, HtmlText, Part, PartOrigin, View, decode_charset, html_text, normalise,
+};
 
 /// Octets of all texts of one message that are searched; more than what any mail is written in.
 pub(super) const TEXTS_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -94,6 +97,21 @@ pub(super) fn tidy(text: &str, lines: Lines) -> String {
     out
 }
 
+/// What a reader sees of a page.
+fn shown(html: &HtmlText) -> Cow<'_, str> {
+    if html.hidden_ranges.is_empty() {
+        return Cow::Borrowed(&html.text);
+    }
+    let mut out = String::with_capacity(html.text.len());
+    let mut from = 0;
+    for hidden in &html.hidden_ranges {
+        out.push_str(html.text.get(from..hidden.start).unwrap_or_default());
+        from = from.max(hidden.end);
+    }
+    out.push_str(html.text.get(from..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
 /// Wave dash and minus of a Japanese charset are decoded to other characters than those that a UTF-8 text or a rule has, and NFKC
 /// makes the one an ASCII character and leaves the other.
 fn one_of(c: char) -> char {
@@ -168,7 +186,13 @@ impl Texts {
         let lines = if place == Place::Body { Lines::Flowed } else { Lines::Kept };
         let name = part.file_name().unwrap_or_default();
         if part.is_shown_as_html() {
-            self.push(place, name, &part.html().text, lines);
+            // What is hidden stands by itself: in the middle of a word it would hide the word from us, and from no reader.
+            let html = part.html();
+            let hidden = html.hidden();
+            self.push(place.clone(), name, &shown(html), lines);
+            if !hidden.trim().is_empty() {
+                self.push(place, name, &hidden, lines);
+            }
         } else if part.is_text() {
             self.push(place, name, part.text(), lines);
         } else if let Some(text) = self.text_of(part) {
