@@ -14,6 +14,7 @@ mod sheet;
 pub(super) mod xml;
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 use super::finding::{Finding, FindingKind, MilliPoints};
 use super::ole::vba;
@@ -318,6 +319,32 @@ fn is_remote(target: &str) -> bool {
         .iter()
         .any(|scheme| lower.starts_with(scheme)),
     }
+}
+
+/// Whether a target is on another machine that may be outside of the reader's network.
+fn is_outside(target: &str) -> bool {
+    if share_host(target).is_some() { is_outside_share(target) } else { is_remote(target) }
+}
+
+/// Whether a target is a share outside of the reader's network: Windows signs in there with what is left of the reader's
+/// password. A name without a dot and an address of the network itself are the office's own file server, to which its
+/// workbooks lead.
+fn is_outside_share(target: &str) -> bool {
+    let Some(host) = share_host(target) else { return false };
+    match host.parse::<Ipv4Addr>() {
+        Ok(address) => !address.is_private() && !address.is_loopback() && !address.is_link_local(),
+        Err(_) => host.trim_matches('.').contains('.'),
+    }
+}
+
+/// The host of `\\host\share`, `//host/share`, `file://host/share` or `file:///\\host\share`.
+fn share_host(target: &str) -> Option<&str> {
+    let target = target.trim().trim_start_matches(['"', '\'']);
+    let file = target.get(..5).filter(|head| head.eq_ignore_ascii_case("file:"));
+    let path = file.and_then(|_| target.get(5..)).unwrap_or(target);
+    let slash = ['\\', '/'];
+    let host = path.strip_prefix(slash)?.strip_prefix(slash)?.trim_start_matches(slash);
+    host.split(['\\', '/', '@', ':', '"', ' ']).next().filter(|host| !host.is_empty())
 }
 
 /// Fuzz entry: any octets, under names that lead to every check. Number of marks and addresses.

@@ -1,8 +1,8 @@
 //! What acts when it is opened, under every name and type that opens it: parts without a name, pages and drawings that begin
 //! as something else, documents that lead outside.
 
-use super::active::{rules, seen};
-use super::mail_with;
+use super::active::{acts, rules, seen};
+use super::{mail_with, zip_of};
 
 /// A tester's mail with a PDF of 3 MB took eight seconds: every string that does not end was read for 8 KiB.
 #[test]
@@ -59,4 +59,109 @@ fn names_are_asked_as_they_are_saved_and_long_ones_keep_their_end() {
     }
     let kept = seen(&mail_with(&"あ".repeat(300), b"x"));
     assert!(kept.facts.attachments[0].name.chars().all(|c| c == 'あ'));
+}
+
+#[test]
+fn scripts_of_forms_in_a_pdf() {
+    use std::io::Write;
+    let stream = |form: &str| {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(form.as_bytes()).unwrap();
+        let packed = zlib.finish().unwrap();
+        [b"%PDF-1.7\n<</Filter/FlateDecode>> stream\n", &packed[..], b"\nendstream"].concat()
+    };
+    let form = |kind: &str| {
+        format!("<xdp:xdp><script contentType='application/x-{kind}'>x</script></xdp:xdp>")
+    };
+    acts("a.pdf", &stream(&form("javascript")), &["ACTIVE_PDF_JAVASCRIPT"]);
+    acts("a.pdf", &stream(&form("formcalc")), &[]);
+}
+
+fn package(name: &str, xml: &str) -> Vec<u8> {
+    zip_of(&[("[Content_Types].xml", b"<Types/>"), (name, xml.as_bytes())])
+}
+
+#[test]
+fn documents_that_lead_outside_by_fields_links_and_queries() {
+    let relationship = |kind: &str, target: &str, mode: &str| {
+        let kind = format!("http://schemas.openxmlformats.org/x/{kind}");
+        format!(
+            "<Relationships><Relationship Id='r' Type='{kind}' Target='{target}' {mode}/></Relationships>"
+        )
+    };
+    let (remote, none) = (&["ACTIVE_REMOTE_OBJECT"][..], &[][..]);
+    for (kind, target, expected) in [
+        ("aFChunk", "http://203.0.113.9/a.rtf", remote),
+        ("externalLinkPath", "\\\\203.0.113.9\\x.xlsx", remote),
+        ("externalLinkPath", "file:///\\\\files.bad.example\\s\\x.xlsx", remote),
+        ("externalLinkPath", "file://files.bad.example/s/x.xlsx", remote),
+        ("externalLinkPath", "//bad.example@SSL/x.xlsx", remote),
+        // The office's own.
+        ("externalLinkPath", "book2.xlsx", none),
+        ("externalLinkPath", "../sales/book2.xlsx", none),
+        ("externalLinkPath", "file:///C:\\Users\\x.y\\book2.xlsx", none),
+        ("externalLinkPath", "file:///\\\\fileserver\\sales\\book2.xlsx", none),
+        ("externalLinkPath", "\\\\192.168.1.2\\sales\\book2.xlsx", none),
+        ("externalLinkPath", "https://example.sharepoint.com/book2.xlsx", none),
+        ("hyperlink", "https://www.example.com/", none),
+    ] {
+        let xml = relationship(kind, target, "TargetMode='External'");
+        acts("a.docx", &package("word/_rels/document.xml.rels", &xml), expected);
+    }
+    let inside = |target: &str| relationship("oleObject", target, "");
+    let moved = package("word/_rels/document.xml.rels", &inside("media/x.bin"));
+    acts("a.docx", &moved, &["ACTIVE_EMBEDDED"]);
+    acts("a.docx", &package("word/_rels/x.rels", &inside("embeddings/oleObject1.bin")), &[]);
+    for (field, expected) in [
+        ("INCLUDETEXT &quot;http://203.0.113.9/a.rtf&quot;", remote),
+        ("includetext \\\\203.0.113.9\\a.rtf", remote),
+        ("INCLUDEPICTURE &quot;\\\\203.0.113.9\\a.png&quot; \\d", remote),
+        ("INCLUDEPICTURE &quot;https://www.example.com/a.png&quot; \\* MERGEFORMATINET", none),
+        ("INCLUDEPICTURE &quot;\\\\\\\\fileserver\\\\share\\\\a.png&quot; \\d", none),
+        ("INCLUDETEXT &quot;C:\\\\x\\\\a.docx&quot;", none),
+    ] {
+        let simple = format!("<w:p><w:fldSimple w:instr=\"{field}\"/></w:p>");
+        acts("a.docx", &package("word/document.xml", &simple), expected);
+        let run = |kind: &str| format!("<w:fldChar w:fldCharType='{kind}'/>");
+        let long =
+            format!("<w:p>{}<w:instrText>{field}</w:instrText>{}</w:p>", run("begin"), run("end"));
+        acts("a.docx", &package("word/document.xml", &long), expected);
+    }
+    for (name, xml, expected) in [
+        (
+            "xl/connections.xml",
+            "<connection><webPr url='http://203.0.113.9/x'/></connection>",
+            remote,
+        ),
+        (
+            "xl/connections.xml",
+            "<dbPr connection='Provider=x;Data Source=\\\\203.0.113.9\\x'/>",
+            remote,
+        ),
+        (
+            "xl/connections.xml",
+            "<dbPr connection='Provider=x;Data Source=$Workbook$;Location=q'/>",
+            none,
+        ),
+        ("xl/connections.xml", "<dbPr connection='Provider=x;Data Source=sql.example.com'/>", none),
+        ("customUI/customUI.xml", "<customUI onLoad='http://203.0.113.9/a.dotm!x'/>", remote),
+        ("customUI/customUI.xml", "<customUI onLoad='Ribbon_Load'/>", none),
+    ] {
+        acts("a.xlsx", &package(name, xml), expected);
+    }
+}
+
+#[test]
+fn a_macro_sheet_is_one_wherever_it_is_in_the_workbook() {
+    let kind = |kind: &str| {
+        let types = format!(
+            "<Types><Override PartName='/xl/worksheets/sheet9.bin' ContentType='application/vnd.ms-excel.{kind}'/></Types>"
+        );
+        zip_of(&[
+            ("[Content_Types].xml", types.as_bytes()),
+            ("xl/worksheets/sheet9.bin", b"\x81\x01\0abc"),
+        ])
+    };
+    acts("a.xlsb", &kind("macrosheet"), &["ACTIVE_XLM"]);
+    acts("a.xlsb", &kind("worksheet"), &[]);
 }
