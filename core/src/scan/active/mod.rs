@@ -103,7 +103,11 @@ fn look(part: &Part<'_>, out: &mut Vec<Active>) {
     let mut seen = Seen { part, out };
     seen.by_name();
     match part.file_type() {
-        FileType::Html => html::look(octets, &mut seen),
+        FileType::Html => {
+            html::look(octets, &mut seen);
+            // Excel opens a page as a table.
+            sheet::text(&text_of(octets), &mut seen);
+        }
         FileType::Lnk => seen.mark("ACTIVE_SHORTCUT", "shortcut"),
         FileType::Script => seen.mark("ACTIVE_SCRIPT", "script"),
         FileType::Text | FileType::Unknown | FileType::Mail => seen.text(octets),
@@ -162,6 +166,7 @@ impl Seen<'_, '_> {
         }
         let text = text_of(octets);
         let begin = text.trim_start_matches('\u{FEFF}').trim_start();
+        sheet::text(&text, self);
         if begin.starts_with('<') {
             if html::is_svg(begin) {
                 html::look(text.as_bytes(), self);
@@ -169,7 +174,6 @@ impl Seen<'_, '_> {
             xml::look(&text, self);
             return;
         }
-        sheet::text(&text, self);
         if begin.get(..18).is_some_and(|head| head.eq_ignore_ascii_case("[InternetShortcut]")) {
             self.mark("ACTIVE_SHORTCUT", "shortcut to an address");
         }
@@ -202,9 +206,9 @@ impl Seen<'_, '_> {
 }
 
 /// Names under which a program reads text, whatever is in it.
-const TEXT_ENDINGS: [&str; 24] = [
+const TEXT_ENDINGS: [&str; 25] = [
     "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct", "csv", "tsv",
-    "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm",
+    "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm", "xls",
 ];
 /// Octets in which a NUL shows that a part is no text.
 const BINARY_SAMPLE_BYTES: usize = 1024;
@@ -256,7 +260,8 @@ pub(super) fn is_dde_field(instruction: &str) -> bool {
 
 /// Whether a formula asks a program by DDE: `=cmd|' /C calc'!A0`.
 fn is_dde_formula(formula: &str) -> bool {
-    let formula = formula.trim_start_matches([' ', '"', '\'', '\t']);
+    // Excel passes over a NUL.
+    let formula = formula.trim_start_matches([' ', '"', '\'', '\t', '\0']);
     let Some(rest) = formula.strip_prefix(['=', '+', '-', '@']) else { return false };
     let rest = rest.trim_start_matches(['=', '+', '-', '@', ' ']);
     let Some((program, topic)) = rest.split_once('|') else { return false };

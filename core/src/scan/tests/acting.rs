@@ -165,3 +165,16 @@ fn a_macro_sheet_is_one_wherever_it_is_in_the_workbook() {
     acts("a.xlsb", &kind("macrosheet"), &["ACTIVE_XLM"]);
     acts("a.xlsb", &kind("worksheet"), &[]);
 }
+
+#[test]
+fn a_table_in_text_asks_by_dde_under_every_name_that_excel_opens() {
+    let dde = &["ACTIVE_DDE"][..];
+    acts("a.xls", b"a\tb\r\n=cmd|' /C calc'!A0\t1\r\n", dde);
+    acts("a.xls", b"<html><table><td>=cmd|' /C calc'!A0</td></table>", dde);
+    acts("a.xls", b"<table><td x:fmla=\"=cmd&#124;&#39; /C calc&#39;!A0\">1</td></table>", dde);
+    acts("a.csv", b"\0=cmd|' /C calc'!A0\r\n", dde);
+    acts("a.csv", b"=DDE(\"cmd\";\"/C calc\";\"!A0\")\r\n", dde);
+    acts("a.csv", b"1,\"=if(1;dde(\"\"cmd\"\";\"\"x\"\";\"\"y\"\"))\"\r\n", dde);
+    acts("a.xls", b"<html><table><td>1|2!</td><td>=A1+B1</td></table>", &[]);
+    acts("a.csv", b"name,DDE(\"x\")\r\n=ADDE(\"x\"),1\r\n", &[]);
+}
