@@ -16,6 +16,7 @@ pub(super) mod xml;
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
+use super::attachment::as_saved;
 use super::finding::{Finding, FindingKind, MilliPoints};
 use super::ole::vba;
 use crate::message::{Active, FileType, Part, PartOrigin, View, decode_charset};
@@ -102,16 +103,15 @@ fn look(part: &Part<'_>, out: &mut Vec<Active>) {
     }
     let mut seen = Seen { part, out };
     seen.by_name();
-    match part.file_type() {
-        FileType::Html => {
-            html::look(octets, &mut seen);
-            // Excel opens a page as a table.
-            sheet::text(&text_of(octets), &mut seen);
-        }
+    let kind = part.file_type();
+    match kind {
         FileType::Lnk => seen.mark("ACTIVE_SHORTCUT", "shortcut"),
         FileType::Script => seen.mark("ACTIVE_SCRIPT", "script"),
         FileType::Text | FileType::Unknown | FileType::Mail => seen.text(octets),
         _ => {}
+    }
+    if !shown {
+        seen.opened(octets, kind);
     }
 }
 
@@ -126,12 +126,38 @@ impl Seen<'_, '_> {
         note(self.out, rule, &self.part.path, detail);
     }
 
+    /// Whether it is saved under one of these endings.
     fn has_ending(&self, endings: &[&str]) -> bool {
         self.part.file_names.iter().any(|name| {
-            name.rsplit_once('.').is_some_and(|(_, ending)| {
+            as_saved(name).rsplit_once('.').is_some_and(|(_, ending)| {
                 endings.iter().any(|one| ending.eq_ignore_ascii_case(one))
             })
         })
+    }
+
+    /// Whether a browser takes it for a drawing by its name or its type.
+    fn is_drawing(&self) -> bool {
+        self.has_ending(&["svg"]) || &*self.part.content_type == "image/svg+xml"
+    }
+
+    /// What a program makes of it that goes by its name or its type, whatever it begins with: browsers take any octets for a
+    /// page, and interpreters any for a script.
+    fn opened(&mut self, octets: &[u8], kind: FileType) {
+        let declared = self.part.origin == PartOrigin::Mime
+            && matches!(
+                &*self.part.content_type,
+                "text/html" | "text/xhtml" | "application/xhtml+xml" | "image/svg+xml"
+            );
+        if kind == FileType::Html || declared || self.has_ending(&PAGE_ENDINGS) {
+            html::look(octets, self);
+        }
+        // Excel opens a page as a table.
+        if kind == FileType::Html {
+            sheet::text(&text_of(octets), self);
+        }
+        if self.has_ending(&SCRIPT_ENDINGS) {
+            self.mark("ACTIVE_SCRIPT", "script");
+        }
     }
 
     /// Members of Office Open XML that say by their place what they are.
@@ -168,7 +194,7 @@ impl Seen<'_, '_> {
         let begin = text.trim_start_matches('\u{FEFF}').trim_start();
         sheet::text(&text, self);
         if begin.starts_with('<') {
-            if html::is_svg(begin) {
+            if !self.is_drawing() && html::is_svg(begin.as_bytes()) {
                 html::look(text.as_bytes(), self);
             }
             xml::look(&text, self);
@@ -183,11 +209,6 @@ impl Seen<'_, '_> {
                 .any(|end| memchr::memmem::find(octets, end).is_some());
         if module || memchr::memmem::find(octets, b"Attribute VB_Name = ").is_some() {
             self.source(octets);
-        }
-        if self.has_ending(&[
-            "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct",
-        ]) {
-            self.mark("ACTIVE_SCRIPT", "script");
         }
     }
 
@@ -210,6 +231,11 @@ const TEXT_ENDINGS: [&str; 25] = [
     "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct", "csv", "tsv",
     "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm", "xls",
 ];
+/// Names under which an interpreter runs it.
+const SCRIPT_ENDINGS: [&str; 11] =
+    ["js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct"];
+/// Names under which a browser shows it.
+const PAGE_ENDINGS: [&str; 8] = ["htm", "html", "xhtml", "xht", "shtml", "shtm", "hta", "svg"];
 /// Octets in which a NUL shows that a part is no text.
 const BINARY_SAMPLE_BYTES: usize = 1024;
 

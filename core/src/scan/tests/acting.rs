@@ -4,6 +4,27 @@
 use super::active::{acts, rules, seen};
 use super::{mail_with, zip_of};
 
+const MAKES: &str = "var b=new Blob([atob('UEsDBA==')]);a.href=URL.createObjectURL(b);a.download='x.zip';a.click();";
+
+fn makes() -> String {
+    format!("<script>{MAKES}</script>")
+}
+
+/// A mail of these parts: header fields and octets.
+fn mail_of(kind: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut raw =
+        format!("Subject: x\r\nContent-Type: multipart/{kind}; boundary=b\r\n").into_bytes();
+    for (fields, octets) in parts {
+        let fields = format!("\r\n--b\r\n{fields}\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+        raw.extend(fields.as_bytes());
+        raw.extend(super::base64(octets));
+    }
+    raw.extend(b"\r\n--b--\r\n");
+    raw
+}
+
+const TEXT: (&str, &[u8]) = ("Content-Type: text/plain", b"Please see the attachment.");
+
 /// A tester's mail with a PDF of 3 MB took eight seconds: every string that does not end was read for 8 KiB.
 #[test]
 fn links_of_a_pdf_that_do_not_end_cost_little_and_hide_no_other() {
@@ -17,6 +38,102 @@ fn links_of_a_pdf_that_do_not_end_cost_little_and_hide_no_other() {
         let hosts = &seen.facts.url_hosts;
         assert!(one.contains("()") || hosts.iter().any(|host| &**host == "late.example"), "{one}");
     }
+}
+
+#[test]
+fn a_page_is_one_by_its_name_whatever_it_begins_with() {
+    let makes = makes();
+    let wide = |order: fn(u16) -> [u8; 2], mark: &[u8]| -> Vec<u8> {
+        mark.iter().copied().chain(makes.encode_utf16().flat_map(order)).collect()
+    };
+    let both = &["ACTIVE_HTML_SCRIPT", "ACTIVE_HTML_SMUGGLING"][..];
+    for octets in [
+        format!("<div>{makes}</div>").into_bytes(),
+        format!("<!--{}-->{makes}", "x".repeat(3_000)).into_bytes(),
+        format!("Please wait...{makes}").into_bytes(),
+        format!("<title>x</title>{makes}").into_bytes(),
+        format!("<!DOCTYPE   html><p>{makes}").into_bytes(),
+        format!("\0\0<html>{makes}").into_bytes(),
+        format!("<html>\0<scr\0ipt>{MAKES}").into_bytes(),
+        format!("GIF89a/*<html>{makes}").into_bytes(),
+        format!("%PDF-1.4 --><html>{makes}").into_bytes(),
+        format!("<?xml version='1.0'?><!--{}--><x:script>{MAKES}</x:script>", "x".repeat(2_000))
+            .into_bytes(),
+        b"<img src=x onerror=\"location=URL.createObjectURL(new Blob([atob(1)]))\">".to_vec(),
+        wide(u16::to_le_bytes, b"\xFF\xFE"),
+        wide(u16::to_be_bytes, b"\xFE\xFF"),
+    ] {
+        for name in ["a.html", "a.htm", "a.xhtml", "a.shtml", "A.HTM. "] {
+            acts(name, &octets, both);
+        }
+        acts("a.zip", &zip_of(&[("a.html", &octets)]), both);
+    }
+    for page in [
+        "<base href=x><script src='https://bad.example/x.js'></script>",
+        "<html><iframe srcdoc=\"&lt;script&gt;alert(1)&lt;/script&gt;\"></iframe>",
+        "<html><body/onload=alert(1)>",
+        "<html><body\tonload =\r\nalert(1)>",
+        &format!("<p onclick{}={}'x()'>", " ".repeat(200), "\n".repeat(200)),
+        "<html><details open ontoggle=\"location=1\">",
+        "<p><input autofocus onfocus='x()'>",
+    ] {
+        acts("a.html", page.as_bytes(), &["ACTIVE_HTML_SCRIPT"]);
+    }
+    for page in [
+        "<div>once = 1, online = 2, only=3</div>",
+        "<p data-onload='x' onclick='' title='a=b'>onclick</p>",
+        "%PDF is no page",
+    ] {
+        acts("a.html", page.as_bytes(), &[]);
+    }
+}
+
+#[test]
+fn a_drawing_has_a_script_under_every_prefix_and_in_every_event() {
+    let long =
+        format!("<?xml version='1.0'?><!--{}--><svg><script>1</script></svg>", "x".repeat(5_000));
+    for drawing in [
+        "<svg xmlns='x'><rect onclick=\"location=1\" width='9'/></svg>",
+        "<svg xmlns='x'><animate onbegin='alert(1)'/></svg>",
+        "<svg xmlns='x'\nonload='alert(1)'></svg>",
+        "<?xml version='1.0'?><s:svg xmlns:s='x'><s:script>alert(1)</s:script></s:svg>",
+        "<svg xmlns='x' xmlns:s='y'><s:script>alert(1)</s:script></svg>",
+        "<!DOCTYPE svg [ <!ENTITY x \"&#60;script>alert(1)&#60;/script>\"> ]><svg>&x;</svg>",
+        &long,
+    ] {
+        acts("a.svg", drawing.as_bytes(), &["ACTIVE_SVG_SCRIPT"]);
+    }
+    let logo = "<?xml version='1.0'?>\n<!-- Generator: x -->\n<!DOCTYPE svg PUBLIC 'x' 'y' [\n<!ENTITY ns 'z'>\n]>\n\
+        <svg version='1.1' xmlns='http://www.w3.org/2000/svg' onclick=''><style>.a{fill:red}</style><desc>description: \
+        one</desc><image xlink:href='data:image/png;base64,AA=='/></svg>";
+    acts("a.svg", logo.as_bytes(), &[]);
+}
+
+#[test]
+fn a_script_is_one_by_the_name_that_it_is_saved_under() {
+    for name in
+        ["evil.js", "evil.js.", "evil.js . ", "evil.JS::$DATA", "evil.js::$data.", "a.\u{202E}js"]
+    {
+        acts(name, b"var x=1;", &["ACTIVE_SCRIPT"]);
+        let seen = seen(&mail_with(name, b"var x=1;"));
+        assert!(rules(&seen).contains(&"ATTACH_DANGEROUS"), "{name}: {:?}", rules(&seen));
+    }
+    acts("a.hta", b"<hta:application/><p>x</p>", &["ACTIVE_SCRIPT"]);
+    acts("a.zip", &zip_of(&[("a.hta", b"<hta:application/>")]), &["ACTIVE_SCRIPT"]);
+    acts("a.js.txt", b"var x=1;", &[]);
+    // Longer than a file system takes: a client keeps the extension.
+    let long = format!("{}.js", "a".repeat(300));
+    acts(&long, b"var x=1;", &["ACTIVE_SCRIPT"]);
+    acts(&format!("evil.js{}", ". ".repeat(300)), b"var x=1;", &["ACTIVE_SCRIPT"]);
+    let pieces: Vec<String> =
+        (0..6).map(|at| format!(" filename*{at}=\"{}\"", "a".repeat(60))).collect();
+    let fields = format!(
+        "Content-Type: application/octet-stream\r\nContent-Disposition: attachment;{}; filename*6=\".js\"",
+        pieces.join(";")
+    );
+    let seen = seen(&mail_of("mixed", &[TEXT, (&fields, b"var x=1;")]));
+    assert!(rules(&seen).contains(&"ACTIVE_SCRIPT"), "{:?}", rules(&seen));
+    assert!(rules(&seen).contains(&"ATTACH_DANGEROUS"), "{:?}", rules(&seen));
 }
 
 #[test]
