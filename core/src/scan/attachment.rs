@@ -135,14 +135,37 @@ const DISK: &[&str] = &["iso", "img", "vhd", "vhdx", "dmg", "udf", "wim"];
 const MACRO: &[&str] =
     &["docm", "dotm", "pptm", "potm", "ppsm", "sldm", "xlsm", "xltm", "xlam", "xlsb"];
 
-/// Findings about every part that has a name or a dangerous content.
+/// Findings about every part that has a name or a dangerous content. One without a name is an attachment, too: clients show
+/// what they cannot show as text under a name of their own (ATT00001). A program is none of the texts, whatever it is declared.
 pub(super) fn findings(view: &View<'_>, out: &mut Vec<Finding>) {
     for part in &view.parts {
         names(part, out);
-        if part.origin != PartOrigin::Mime || part.attachment || !part.file_names.is_empty() {
+        if !is_shown_as_text(part) || is_binary_program(part.file_type(), &part.decoded) {
             content(part, out);
         }
     }
+}
+
+/// Whether clients show the part by itself, as text or as a page, and offer no file.
+pub(super) fn is_shown_as_text(part: &Part<'_>) -> bool {
+    const SHOWN: [&str; 12] = [
+        "text/plain",
+        "text/html",
+        "text/xhtml",
+        "text/x-amp-html",
+        "text/watch-html",
+        "text/calendar",
+        "text/enriched",
+        "text/richtext",
+        "text/markdown",
+        "text/css",
+        "text/rfc822-headers",
+        "text/directory",
+    ];
+    part.origin == PartOrigin::Mime
+        && !part.attachment
+        && part.file_names.is_empty()
+        && SHOWN.contains(&&*part.content_type)
 }
 
 /// What the names say. Every name counts: clients differ in which one they believe.
@@ -220,7 +243,7 @@ fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
 }
 
 /// A program, and no text that begins like one: a DOS program has nothing but two letters to be known by.
-fn is_binary_program(kind: FileType, octets: &[u8]) -> bool {
+pub(super) fn is_binary_program(kind: FileType, octets: &[u8]) -> bool {
     let head = octets.get(..64).unwrap_or(octets);
     match kind {
         FileType::Pe | FileType::Elf | FileType::MachO | FileType::Lnk => true,

@@ -270,6 +270,18 @@ fn narrow(octets: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(octets.iter().copied().filter(|octet| *octet != 0).collect())
 }
 
+/// Marks of a page that is probably the text of the mail: no letter makes files or unpacks itself, while scripts for mail
+/// programs (schema.org, AMP) are in many.
+pub(super) fn assembled(octets: &[u8], seen: &mut Seen<'_, '_>) {
+    let words = Words::of(&narrow(octets));
+    if words.assembles() {
+        seen.mark("ACTIVE_HTML_SMUGGLING", "a file is put together by the page and saved");
+    }
+    if words.unpacks() {
+        seen.mark("ACTIVE_HTML_OBFUSCATED", "a script that unpacks itself");
+    }
+}
+
 /// Marks of a page or drawing.
 pub(super) fn look(octets: &[u8], seen: &mut Seen<'_, '_>) {
     let octets = &*narrow(octets);

@@ -11,16 +11,21 @@ mod html;
 pub(super) mod pdf;
 pub(super) mod rtf;
 mod sheet;
+mod shown;
 pub(super) mod xml;
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::attachment::as_saved;
+use super::attachment::{as_saved, is_binary_program};
 use super::finding::{Finding, FindingKind, MilliPoints};
 use super::ole::vba;
 use crate::message::{Active, FileType, Part, PartOrigin, View, decode_charset};
+use shown::{Sight, sights};
 
+/// A mark that is no finding: programs have theirs as attachments (`ATTACH_PROGRAM`), and what is done with them is not up to
+/// the setting for documents. Rules ask for it by `attachment_active`.
+const PROGRAM: &str = "ACTIVE_PROGRAM";
 /// Marks of one message that are kept.
 const MARKS_MAX: usize = 200;
 /// Characters of a detail.
@@ -73,15 +78,20 @@ pub(super) fn note(
 /// themselves.
 pub(super) fn marks(view: &View<'_>) -> Vec<Active> {
     let mut out = view.active.clone();
-    for part in &view.parts {
-        look(part, &mut out);
+    for (part, sight) in view.parts.iter().zip(sights(view)) {
+        look(part, sight, &mut out);
+    }
+    // Behind all others: an archive full of programs must not displace what is in its documents.
+    for part in view.parts.iter().filter(|part| is_binary_program(part.file_type(), &part.decoded))
+    {
+        note(&mut out, PROGRAM, &part.path, "program");
     }
     out
 }
 
 /// Marks as findings.
 pub(super) fn findings(marks: &[Active], out: &mut Vec<Finding>) {
-    for mark in marks {
+    for mark in marks.iter().filter(|mark| mark.rule != PROGRAM) {
         let points = POINTS.iter().find(|(rule, _)| *rule == mark.rule).map_or(0, |found| found.1);
         let place: String = mark.place.chars().take(100).collect();
         let detail: Box<str> =
@@ -95,13 +105,18 @@ pub(super) fn findings(marks: &[Active], out: &mut Vec<Finding>) {
 }
 
 /// One part as it is.
-fn look(part: &Part<'_>, out: &mut Vec<Active>) {
-    let shown = part.origin == PartOrigin::Mime && !part.attachment && part.file_names.is_empty();
+fn look(part: &Part<'_>, sight: Sight, out: &mut Vec<Active>) {
     let octets: &[u8] = &part.decoded;
-    if octets.is_empty() || shown && !part.is_container() {
+    if octets.is_empty() {
         return;
     }
     let mut seen = Seen { part, out };
+    if sight == Sight::Page {
+        html::assembled(octets, &mut seen);
+    }
+    if sight != Sight::File && !part.is_container() {
+        return;
+    }
     seen.by_name();
     let kind = part.file_type();
     match kind {
@@ -110,7 +125,7 @@ fn look(part: &Part<'_>, out: &mut Vec<Active>) {
         FileType::Text | FileType::Unknown | FileType::Mail => seen.text(octets),
         _ => {}
     }
-    if !shown {
+    if sight == Sight::File {
         seen.opened(octets, kind);
     }
 }
@@ -126,8 +141,12 @@ impl Seen<'_, '_> {
         note(self.out, rule, &self.part.path, detail);
     }
 
-    /// Whether it is saved under one of these endings.
+    /// Whether it is saved under one of these endings. A part without a name is saved under that of its type.
     fn has_ending(&self, endings: &[&str]) -> bool {
+        if self.part.file_names.is_empty() {
+            return ending_of_type(&self.part.content_type)
+                .is_some_and(|one| endings.contains(&one));
+        }
         self.part.file_names.iter().any(|name| {
             as_saved(name).rsplit_once('.').is_some_and(|(_, ending)| {
                 endings.iter().any(|one| ending.eq_ignore_ascii_case(one))
@@ -236,6 +255,30 @@ const SCRIPT_ENDINGS: [&str; 11] =
     ["js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct"];
 /// Names under which a browser shows it.
 const PAGE_ENDINGS: [&str; 8] = ["htm", "html", "xhtml", "xht", "shtml", "shtm", "hta", "svg"];
+
+/// The ending that clients make up for a part without a name, where it matters here.
+fn ending_of_type(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "application/javascript"
+        | "application/x-javascript"
+        | "application/ecmascript"
+        | "text/javascript"
+        | "text/x-javascript"
+        | "text/ecmascript"
+        | "text/jscript" => "js",
+        "text/vbscript" | "text/vbs" | "application/x-vbs" | "application/x-vbscript" => "vbs",
+        "application/hta" => "hta",
+        "text/scriptlet" => "sct",
+        "text/html" => "htm",
+        "application/xhtml+xml" => "xhtml",
+        "image/svg+xml" => "svg",
+        "text/xml" | "application/xml" => "xml",
+        "text/csv" | "text/comma-separated-values" => "csv",
+        "text/tab-separated-values" => "tsv",
+        "application/vnd.ms-excel" => "xls",
+        _ => return None,
+    })
+}
 /// Octets in which a NUL shows that a part is no text.
 const BINARY_SAMPLE_BYTES: usize = 1024;
 
@@ -386,7 +429,7 @@ pub fn fuzz_active(octets: &[u8]) -> usize {
     {
         let octets = Cow::Borrowed(octets);
         let part = Part::of_octets("1".into(), PartOrigin::Member, name, octets);
-        look(&part, &mut marks);
+        look(&part, Sight::File, &mut marks);
     }
     marks.len() + web_links(&String::from_utf8_lossy(octets)).len() + xml::links(octets).len()
 }

@@ -10,6 +10,14 @@ fn makes() -> String {
     format!("<script>{MAKES}</script>")
 }
 
+fn program() -> Vec<u8> {
+    let mut out = vec![0; 0x40];
+    out[..2].copy_from_slice(b"MZ");
+    out[0x3C] = 0x40;
+    out.extend(b"PE\0\0L\x01\0\0");
+    out
+}
+
 /// A mail of these parts: header fields and octets.
 fn mail_of(kind: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut raw =
@@ -38,6 +46,82 @@ fn links_of_a_pdf_that_do_not_end_cost_little_and_hide_no_other() {
         let hosts = &seen.facts.url_hosts;
         assert!(one.contains("()") || hosts.iter().any(|host| &**host == "late.example"), "{one}");
     }
+}
+
+/// A part with neither name nor disposition was looked at by no check, and clients show it as ATT00001.
+#[test]
+fn parts_without_a_name_are_attachments_unless_they_are_the_text() {
+    let program = program();
+    let shortcut = b"\x4C\0\0\0\x01\x14\x02\0rest".to_vec();
+    let page = makes().into_bytes();
+    let rows: [(&str, &[u8], &str); 9] = [
+        ("Content-Type: application/octet-stream", &program, "ATTACH_PROGRAM"),
+        (
+            "Content-Type: image/png\r\nContent-Disposition: inline",
+            &program,
+            "ATTACH_DISGUISED_PROGRAM",
+        ),
+        ("Content-Type: text/plain", &program, "ATTACH_DISGUISED_PROGRAM"),
+        ("Content-Type: application/octet-stream", &shortcut, "ACTIVE_SHORTCUT"),
+        ("Content-Type: application/hta", b"<html><hta:application/>", "ACTIVE_SCRIPT"),
+        ("Content-Type: application/javascript", b"var x=new ActiveXObject('x')", "ACTIVE_SCRIPT"),
+        ("Content-Type: text/vbscript", b"MsgBox 1", "ACTIVE_SCRIPT"),
+        ("Content-Type: image/svg+xml", b"<svg><script>1</script></svg>", "ACTIVE_SVG_SCRIPT"),
+        ("Content-Type: text/html", &page, "ACTIVE_HTML_SMUGGLING"),
+    ];
+    for (fields, octets, expected) in rows {
+        let seen = seen(&mail_of("mixed", &[TEXT, (fields, octets)]));
+        assert!(rules(&seen).contains(&expected), "{fields}: {:?}", rules(&seen));
+    }
+    // Where it may be the text in another form, a script is none of a letter when it makes a file.
+    for kind in ["alternative", "mixed"] {
+        let inner = mail_of("mixed", &[TEXT, ("Content-Type: text/html", &page)]);
+        let outer = mail_of(kind, &[TEXT, ("Content-Type: message/rfc822", &inner)]);
+        for raw in [mail_of("alternative", &[TEXT, ("Content-Type: text/html", &page)]), outer] {
+            assert_eq!(rules(&seen(&raw)), ["ACTIVE_HTML_SMUGGLING"], "{kind}");
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_newsletter_says_nothing() {
+    // Markup for mail programs (schema.org), and the page that some of them show in its place, are scripts that nobody runs.
+    let html = b"<!DOCTYPE html><html><head><script type='application/ld+json'>{}</script><style>@font-face{src:\
+        url(data:application/font-woff;base64,AA)}</style></head><body><a href='https://www.example.com/?download=1'>\
+        <img src='cid:1' alt='x'></a> online = 1</body></html>";
+    let amp = b"<!doctype html><html amp4email><script async src='https://cdn.example/v0.js'></script></html>";
+    let (gif, png) = (&b"GIF89a\x01\0\x01\0"[..], &b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"[..]);
+    let logo = b"<?xml version=\"1.0\"?><!-- Generator --><svg xmlns=\"http://www.w3.org/2000/svg\" onload=\"\"><path d=\"M0\"/></svg>";
+    let alternative: [(&str, &[u8]); 4] = [
+        TEXT,
+        ("Content-Type: text/x-amp-html", amp),
+        ("Content-Type: text/html", html),
+        ("Content-Type: text/calendar; method=REQUEST", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"),
+    ];
+    let inline: [(&str, &[u8]); 6] = [
+        ("Content-Type: text/html", html),
+        ("Content-Type: image/gif\r\nContent-ID: <1>", gif),
+        ("Content-Type: image/png\r\nContent-Disposition: inline", png),
+        ("Content-Type: image/svg+xml", logo),
+        ("Content-Type: application/pgp-signature", b"-----BEGIN PGP SIGNATURE-----\r\n"),
+        ("Content-Type: text/plain", b"#!/bin/sh\r\n-- \r\nlist footer"),
+    ];
+    let nested = mail_of("alternative", &alternative);
+    let single = [b"From: a@b.example\r\nContent-Type: text/html\r\n\r\n", &html[..]].concat();
+    for (kind, parts) in [
+        ("alternative", &alternative[..]),
+        ("related; type=\"text/html\"", &inline[..]),
+        ("mixed", &inline[..]),
+        ("mixed", &[TEXT, ("Content-Type: message/rfc822", &nested)][..]),
+        ("mixed", &[TEXT, ("Content-Type: message/rfc822", &single)][..]),
+    ] {
+        let seen = seen(&mail_of(kind, parts));
+        assert_eq!(rules(&seen), Vec::<&str>::new(), "{kind} {:?}", seen.findings);
+    }
+    // Inside: the two forms of one text are beside each other.
+    let raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n\
+        --c\r\n\r\ntext\r\n--c\r\nContent-Type: text/html\r\n\r\n<html><script>1</script></html>\r\n--c--\r\n--b--\r\n";
+    assert_eq!(rules(&seen(raw)), Vec::<&str>::new());
 }
 
 #[test]
@@ -107,6 +191,21 @@ fn a_drawing_has_a_script_under_every_prefix_and_in_every_event() {
         <svg version='1.1' xmlns='http://www.w3.org/2000/svg' onclick=''><style>.a{fill:red}</style><desc>description: \
         one</desc><image xlink:href='data:image/png;base64,AA=='/></svg>";
     acts("a.svg", logo.as_bytes(), &[]);
+}
+
+/// `attachment_active` is about programs, too. They have findings as attachments, and the setting for documents is not asked.
+#[test]
+fn a_program_is_active_and_no_finding_of_active_content() {
+    for (name, octets, expected) in [
+        ("a.exe", program(), true),
+        ("a.dat", program(), true),
+        ("a.zip", zip_of(&[("b/a.exe", &program())]), true),
+        ("a.txt", b"MZ is a text".to_vec(), false),
+    ] {
+        let seen = seen(&mail_with(name, &octets));
+        assert_eq!(seen.facts.attachments[0].active, expected, "{name}");
+        assert!(seen.active().is_none(), "{name}: {:?}", rules(&seen));
+    }
 }
 
 #[test]
