@@ -77,10 +77,18 @@ fn percent_decode(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Without control characters, and not longer than a file system takes.
+/// Without control characters, and not longer than a file system takes. Of a longer one the end is kept: clients shorten what
+/// is in front of the extension, since that decides what opens the file.
 fn clean(name: &str) -> Box<str> {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
-    name.trim().into()
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let name = name.trim();
+    if name.chars().nth(NAME_CHARS_MAX).is_none() {
+        return name.into();
+    }
+    // Dots and blanks at the end are dropped when it is saved; a name of nothing else would be left of them.
+    let name = name.trim_end_matches(['.', ' ']);
+    let from = name.char_indices().rev().nth(NAME_CHARS_MAX - 1).map_or(0, |(from, _)| from);
+    name.get(from..).unwrap_or(name).trim().into()
 }
 
 /// Name and value of every parameter after the first `;`. Quoted strings may hold `;` and escaped

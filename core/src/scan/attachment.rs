@@ -18,9 +18,11 @@ const POINTS: &[(&str, MilliPoints)] = &[
 /// Extensions that Windows runs, or that a client hands to an interpreter, on a double click.
 /// After the lists that Outlook and Gmail block.
 const DANGEROUS: &[&str] = &[
+    "accde",
     "ade",
     "adp",
     "apk",
+    "appinstaller",
     "application",
     "appref-ms",
     "appx",
@@ -31,6 +33,8 @@ const DANGEROUS: &[&str] = &[
     "com",
     "cpl",
     "crt",
+    "desktop",
+    "diagcab",
     "dll",
     "dmg",
     "exe",
@@ -50,6 +54,7 @@ const DANGEROUS: &[&str] = &[
     "lib",
     "library-ms",
     "lnk",
+    "mam",
     "mda",
     "mde",
     "mdt",
@@ -69,41 +74,55 @@ const DANGEROUS: &[&str] = &[
     "pcd",
     "pif",
     "pl",
+    "ppa",
     "prf",
     "prg",
     "ps1",
+    "ps1xml",
     "ps2",
     "psc1",
+    "psc2",
     "psd1",
     "psm1",
     "py",
     "pyc",
     "pyw",
+    "pyz",
+    "pyzw",
+    "rdp",
     "reg",
     "scf",
     "scr",
     "sct",
     "search-ms",
+    "searchconnector-ms",
     "settingcontent-ms",
     "shb",
     "shs",
     "sys",
     "theme",
+    "themepack",
     "url",
     "vb",
     "vbe",
     "vbs",
     "vhd",
     "vhdx",
+    "vsto",
     "vxd",
+    "webloc",
+    "website",
     "wim",
+    "wll",
     "ws",
     "wsb",
     "wsc",
     "wsf",
     "wsh",
     "xbap",
+    "xla",
     "xll",
+    "xnk",
 ];
 /// Extensions that look harmless and so are put in front of the real one.
 const HARMLESS: &[&str] = &[
@@ -116,14 +135,37 @@ const DISK: &[&str] = &["iso", "img", "vhd", "vhdx", "dmg", "udf", "wim"];
 const MACRO: &[&str] =
     &["docm", "dotm", "pptm", "potm", "ppsm", "sldm", "xlsm", "xltm", "xlam", "xlsb"];
 
-/// Findings about every part that has a name or a dangerous content.
+/// Findings about every part that has a name or a dangerous content. One without a name is an attachment, too: clients show
+/// what they cannot show as text under a name of their own (ATT00001). A program is none of the texts, whatever it is declared.
 pub(super) fn findings(view: &View<'_>, out: &mut Vec<Finding>) {
     for part in &view.parts {
         names(part, out);
-        if part.origin != PartOrigin::Mime || part.attachment || !part.file_names.is_empty() {
+        if !is_shown_as_text(part) || is_binary_program(part.file_type(), &part.decoded) {
             content(part, out);
         }
     }
+}
+
+/// Whether clients show the part by itself, as text or as a page, and offer no file.
+pub(super) fn is_shown_as_text(part: &Part<'_>) -> bool {
+    const SHOWN: [&str; 12] = [
+        "text/plain",
+        "text/html",
+        "text/xhtml",
+        "text/x-amp-html",
+        "text/watch-html",
+        "text/calendar",
+        "text/enriched",
+        "text/richtext",
+        "text/markdown",
+        "text/css",
+        "text/rfc822-headers",
+        "text/directory",
+    ];
+    part.origin == PartOrigin::Mime
+        && !part.attachment
+        && part.file_names.is_empty()
+        && SHOWN.contains(&&*part.content_type)
 }
 
 /// What the names say. Every name counts: clients differ in which one they believe.
@@ -150,11 +192,15 @@ fn names(part: &Part<'_>, out: &mut Vec<Finding>) {
     }
 }
 
-/// A name as it is when the attachment is saved: trailing dots and blanks are dropped by Windows, a right-to-left override
-/// only reorders what is shown.
+/// A name as it is when the attachment is saved: trailing dots and blanks are dropped by Windows, `::$DATA` is the file itself
+/// on NTFS, a right-to-left override only reorders what is shown.
 pub(crate) fn as_saved(name: &str) -> String {
+    const STREAM: &str = "::$DATA";
     let plain: String = name.chars().filter(|c| !is_reordering(*c)).collect();
-    plain.trim_end_matches(['.', ' ']).to_owned()
+    let plain = plain.trim_end_matches(['.', ' ']);
+    let stream = plain.len().checked_sub(STREAM.len()).and_then(|at| plain.split_at_checked(at));
+    let file = stream.filter(|(_, end)| end.eq_ignore_ascii_case(STREAM)).map(|(file, _)| file);
+    file.unwrap_or(plain).trim_end_matches(['.', ' ']).to_owned()
 }
 
 fn is_reordering(c: char) -> bool {
@@ -197,7 +243,7 @@ fn content(part: &Part<'_>, out: &mut Vec<Finding>) {
 }
 
 /// A program, and no text that begins like one: a DOS program has nothing but two letters to be known by.
-fn is_binary_program(kind: FileType, octets: &[u8]) -> bool {
+pub(super) fn is_binary_program(kind: FileType, octets: &[u8]) -> bool {
     let head = octets.get(..64).unwrap_or(octets);
     match kind {
         FileType::Pe | FileType::Elf | FileType::MachO | FileType::Lnk => true,
@@ -285,6 +331,7 @@ fn contradicts(kind: FileType, claim: Claim) -> bool {
 }
 
 fn extension_of(name: &str) -> String {
+    let name = as_saved(name);
     name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default()
 }
 

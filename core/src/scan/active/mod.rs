@@ -11,14 +11,21 @@ mod html;
 pub(super) mod pdf;
 pub(super) mod rtf;
 mod sheet;
+mod shown;
 pub(super) mod xml;
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
+use super::attachment::{as_saved, is_binary_program};
 use super::finding::{Finding, FindingKind, MilliPoints};
 use super::ole::vba;
 use crate::message::{Active, FileType, Part, PartOrigin, View, decode_charset};
+use shown::{Sight, sights};
 
+/// A mark that is no finding: programs have theirs as attachments (`ATTACH_PROGRAM`), and what is done with them is not up to
+/// the setting for documents. Rules ask for it by `attachment_active`.
+const PROGRAM: &str = "ACTIVE_PROGRAM";
 /// Marks of one message that are kept.
 const MARKS_MAX: usize = 200;
 /// Characters of a detail.
@@ -71,15 +78,20 @@ pub(super) fn note(
 /// themselves.
 pub(super) fn marks(view: &View<'_>) -> Vec<Active> {
     let mut out = view.active.clone();
-    for part in &view.parts {
-        look(part, &mut out);
+    for (part, sight) in view.parts.iter().zip(sights(view)) {
+        look(part, sight, &mut out);
+    }
+    // Behind all others: an archive full of programs must not displace what is in its documents.
+    for part in view.parts.iter().filter(|part| is_binary_program(part.file_type(), &part.decoded))
+    {
+        note(&mut out, PROGRAM, &part.path, "program");
     }
     out
 }
 
 /// Marks as findings.
 pub(super) fn findings(marks: &[Active], out: &mut Vec<Finding>) {
-    for mark in marks {
+    for mark in marks.iter().filter(|mark| mark.rule != PROGRAM) {
         let points = POINTS.iter().find(|(rule, _)| *rule == mark.rule).map_or(0, |found| found.1);
         let place: String = mark.place.chars().take(100).collect();
         let detail: Box<str> =
@@ -93,20 +105,28 @@ pub(super) fn findings(marks: &[Active], out: &mut Vec<Finding>) {
 }
 
 /// One part as it is.
-fn look(part: &Part<'_>, out: &mut Vec<Active>) {
-    let shown = part.origin == PartOrigin::Mime && !part.attachment && part.file_names.is_empty();
+fn look(part: &Part<'_>, sight: Sight, out: &mut Vec<Active>) {
     let octets: &[u8] = &part.decoded;
-    if octets.is_empty() || shown && !part.is_container() {
+    if octets.is_empty() {
         return;
     }
     let mut seen = Seen { part, out };
+    if sight == Sight::Page {
+        html::assembled(octets, &mut seen);
+    }
+    if sight != Sight::File && !part.is_container() {
+        return;
+    }
     seen.by_name();
-    match part.file_type() {
-        FileType::Html => html::look(octets, &mut seen),
+    let kind = part.file_type();
+    match kind {
         FileType::Lnk => seen.mark("ACTIVE_SHORTCUT", "shortcut"),
         FileType::Script => seen.mark("ACTIVE_SCRIPT", "script"),
         FileType::Text | FileType::Unknown | FileType::Mail => seen.text(octets),
         _ => {}
+    }
+    if sight == Sight::File {
+        seen.opened(octets, kind);
     }
 }
 
@@ -121,12 +141,42 @@ impl Seen<'_, '_> {
         note(self.out, rule, &self.part.path, detail);
     }
 
+    /// Whether it is saved under one of these endings. A part without a name is saved under that of its type.
     fn has_ending(&self, endings: &[&str]) -> bool {
+        if self.part.file_names.is_empty() {
+            return ending_of_type(&self.part.content_type)
+                .is_some_and(|one| endings.contains(&one));
+        }
         self.part.file_names.iter().any(|name| {
-            name.rsplit_once('.').is_some_and(|(_, ending)| {
+            as_saved(name).rsplit_once('.').is_some_and(|(_, ending)| {
                 endings.iter().any(|one| ending.eq_ignore_ascii_case(one))
             })
         })
+    }
+
+    /// Whether a browser takes it for a drawing by its name or its type.
+    fn is_drawing(&self) -> bool {
+        self.has_ending(&["svg"]) || &*self.part.content_type == "image/svg+xml"
+    }
+
+    /// What a program makes of it that goes by its name or its type, whatever it begins with: browsers take any octets for a
+    /// page, and interpreters any for a script.
+    fn opened(&mut self, octets: &[u8], kind: FileType) {
+        let declared = self.part.origin == PartOrigin::Mime
+            && matches!(
+                &*self.part.content_type,
+                "text/html" | "text/xhtml" | "application/xhtml+xml" | "image/svg+xml"
+            );
+        if kind == FileType::Html || declared || self.has_ending(&PAGE_ENDINGS) {
+            html::look(octets, self);
+        }
+        // Excel opens a page as a table.
+        if kind == FileType::Html {
+            sheet::text(&text_of(octets), self);
+        }
+        if self.has_ending(&SCRIPT_ENDINGS) {
+            self.mark("ACTIVE_SCRIPT", "script");
+        }
     }
 
     /// Members of Office Open XML that say by their place what they are.
@@ -161,14 +211,14 @@ impl Seen<'_, '_> {
         }
         let text = text_of(octets);
         let begin = text.trim_start_matches('\u{FEFF}').trim_start();
+        sheet::text(&text, self);
         if begin.starts_with('<') {
-            if html::is_svg(begin) {
+            if !self.is_drawing() && html::is_svg(begin.as_bytes()) {
                 html::look(text.as_bytes(), self);
             }
             xml::look(&text, self);
             return;
         }
-        sheet::text(&text, self);
         if begin.get(..18).is_some_and(|head| head.eq_ignore_ascii_case("[InternetShortcut]")) {
             self.mark("ACTIVE_SHORTCUT", "shortcut to an address");
         }
@@ -178,11 +228,6 @@ impl Seen<'_, '_> {
                 .any(|end| memchr::memmem::find(octets, end).is_some());
         if module || memchr::memmem::find(octets, b"Attribute VB_Name = ").is_some() {
             self.source(octets);
-        }
-        if self.has_ending(&[
-            "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct",
-        ]) {
-            self.mark("ACTIVE_SCRIPT", "script");
         }
     }
 
@@ -201,10 +246,39 @@ impl Seen<'_, '_> {
 }
 
 /// Names under which a program reads text, whatever is in it.
-const TEXT_ENDINGS: [&str; 24] = [
+const TEXT_ENDINGS: [&str; 25] = [
     "js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct", "csv", "tsv",
-    "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm",
+    "slk", "xml", "svg", "url", "htm", "html", "txt", "vba", "bas", "cls", "frm", "xls",
 ];
+/// Names under which an interpreter runs it.
+const SCRIPT_ENDINGS: [&str; 11] =
+    ["js", "jse", "vbs", "vbe", "wsf", "wsh", "hta", "ps1", "bat", "cmd", "sct"];
+/// Names under which a browser shows it.
+const PAGE_ENDINGS: [&str; 8] = ["htm", "html", "xhtml", "xht", "shtml", "shtm", "hta", "svg"];
+
+/// The ending that clients make up for a part without a name, where it matters here.
+fn ending_of_type(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "application/javascript"
+        | "application/x-javascript"
+        | "application/ecmascript"
+        | "text/javascript"
+        | "text/x-javascript"
+        | "text/ecmascript"
+        | "text/jscript" => "js",
+        "text/vbscript" | "text/vbs" | "application/x-vbs" | "application/x-vbscript" => "vbs",
+        "application/hta" => "hta",
+        "text/scriptlet" => "sct",
+        "text/html" => "htm",
+        "application/xhtml+xml" => "xhtml",
+        "image/svg+xml" => "svg",
+        "text/xml" | "application/xml" => "xml",
+        "text/csv" | "text/comma-separated-values" => "csv",
+        "text/tab-separated-values" => "tsv",
+        "application/vnd.ms-excel" => "xls",
+        _ => return None,
+    })
+}
 /// Octets in which a NUL shows that a part is no text.
 const BINARY_SAMPLE_BYTES: usize = 1024;
 
@@ -255,7 +329,8 @@ pub(super) fn is_dde_field(instruction: &str) -> bool {
 
 /// Whether a formula asks a program by DDE: `=cmd|' /C calc'!A0`.
 fn is_dde_formula(formula: &str) -> bool {
-    let formula = formula.trim_start_matches([' ', '"', '\'', '\t']);
+    // Excel passes over a NUL.
+    let formula = formula.trim_start_matches([' ', '"', '\'', '\t', '\0']);
     let Some(rest) = formula.strip_prefix(['=', '+', '-', '@']) else { return false };
     let rest = rest.trim_start_matches(['=', '+', '-', '@', ' ']);
     let Some((program, topic)) = rest.split_once('|') else { return false };
@@ -320,6 +395,32 @@ fn is_remote(target: &str) -> bool {
     }
 }
 
+/// Whether a target is on another machine that may be outside of the reader's network.
+fn is_outside(target: &str) -> bool {
+    if share_host(target).is_some() { is_outside_share(target) } else { is_remote(target) }
+}
+
+/// Whether a target is a share outside of the reader's network: Windows signs in there with what is left of the reader's
+/// password. A name without a dot and an address of the network itself are the office's own file server, to which its
+/// workbooks lead.
+fn is_outside_share(target: &str) -> bool {
+    let Some(host) = share_host(target) else { return false };
+    match host.parse::<Ipv4Addr>() {
+        Ok(address) => !address.is_private() && !address.is_loopback() && !address.is_link_local(),
+        Err(_) => host.trim_matches('.').contains('.'),
+    }
+}
+
+/// The host of `\\host\share`, `//host/share`, `file://host/share` or `file:///\\host\share`.
+fn share_host(target: &str) -> Option<&str> {
+    let target = target.trim().trim_start_matches(['"', '\'']);
+    let file = target.get(..5).filter(|head| head.eq_ignore_ascii_case("file:"));
+    let path = file.and_then(|_| target.get(5..)).unwrap_or(target);
+    let slash = ['\\', '/'];
+    let host = path.strip_prefix(slash)?.strip_prefix(slash)?.trim_start_matches(slash);
+    host.split(['\\', '/', '@', ':', '"', ' ']).next().filter(|host| !host.is_empty())
+}
+
 /// Fuzz entry: any octets, under names that lead to every check. Number of marks and addresses.
 pub fn fuzz_active(octets: &[u8]) -> usize {
     let mut marks = Vec::new();
@@ -328,7 +429,7 @@ pub fn fuzz_active(octets: &[u8]) -> usize {
     {
         let octets = Cow::Borrowed(octets);
         let part = Part::of_octets("1".into(), PartOrigin::Member, name, octets);
-        look(&part, &mut marks);
+        look(&part, Sight::File, &mut marks);
     }
     marks.len() + web_links(&String::from_utf8_lossy(octets)).len() + xml::links(octets).len()
 }

@@ -16,10 +16,17 @@ const LINKS_MAX: usize = 1_000;
 const OPENED_MAX: usize = 10;
 /// Octets of a link.
 const LINK_BYTES_MAX: usize = 4096;
+/// Octets of a link once too many octets were read for links that do not end.
+const LINK_BYTES_SHORT: usize = 128;
+/// Octets that are read in vain for links, for each octet of the document.
+const VAIN_RATIO_MAX: usize = 4;
+/// Up to here that does not count.
+const VAIN_FREE_BYTES: usize = 64 * 1024;
 
 /// Notes what acts in the objects of `octets`: a whole file, or a stream of objects.
 pub(in crate::scan) fn look(octets: &[u8], place: &str, budget: &mut Budget<'_>) {
-    let mut counts = Counts::default();
+    let vain = octets.len().saturating_mul(VAIN_RATIO_MAX).saturating_add(VAIN_FREE_BYTES);
+    let mut counts = Counts { vain, ..Counts::default() };
     for (start, end) in between_streams(octets) {
         let Some(range) = octets.get(start..end) else { continue };
         let mut from = 0;
@@ -46,6 +53,8 @@ pub(in crate::scan) fn look(octets: &[u8], place: &str, budget: &mut Budget<'_>)
 struct Counts {
     links: usize,
     opened: usize,
+    /// Octets that may still be read for links that do not end. A megabyte of `/URI(` would be read two thousand times.
+    vain: usize,
 }
 
 /// One name and what follows it.
@@ -66,9 +75,18 @@ fn named(name: &[u8], rest: &[u8], counts: &mut Counts, (place, budget): (&str, 
             budget.mark("ACTIVE_PDF_EMBEDDED", place, "files inside");
         }
         b"URI" if counts.links < LINKS_MAX => {
-            if let Some(link) = string(rest) {
-                counts.links += 1;
-                budget.link(&String::from_utf8_lossy(&link));
+            let most = if counts.vain == 0 { LINK_BYTES_SHORT } else { LINK_BYTES_MAX };
+            let near = rest.get(..rest.len().min(2 * most)).unwrap_or_default();
+            match string(near) {
+                Some(link) => {
+                    counts.links += 1;
+                    budget.link(&String::from_utf8_lossy(&link));
+                }
+                // In `/S /URI` it is a value, and nothing was read for it.
+                None if matches!(follows(), Some(b'(' | b'<')) => {
+                    counts.vain = counts.vain.saturating_sub(near.len());
+                }
+                None => {}
             }
         }
         _ => {}
@@ -137,7 +155,6 @@ fn name(octets: &[u8], at: usize) -> (Vec<u8>, usize) {
 
 /// A string in brackets or hexadecimal.
 fn string(rest: &[u8]) -> Option<Vec<u8>> {
-    let rest = rest.get(..rest.len().min(2 * LINK_BYTES_MAX))?;
     let begin = rest.iter().position(|octet| !is_blank(*octet))?;
     let rest = rest.get(begin..)?;
     let inside = rest.get(1..)?;
@@ -146,7 +163,7 @@ fn string(rest: &[u8]) -> Option<Vec<u8>> {
             let end = memchr::memchr(b'>', inside)?;
             Some(crate::scan::pdf::from_hex(inside.get(..end)?))
         }
-        b'(' => {
+        b'(' if memchr::memchr(b')', inside).is_some() => {
             let (mut out, mut depth, mut octets) = (Vec::new(), 1, inside.iter().copied());
             while let Some(octet) = octets.next() {
                 match octet {

@@ -1,8 +1,12 @@
 //! Tables as text (CSV, SYLK), queries, and records of binary workbooks (MS-XLSB).
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
-use super::{Seen, is_dde_formula};
+use super::{Seen, is_dde_formula, xml};
 
 /// Cells that are looked at.
 const CELLS_MAX: usize = 20_000;
@@ -10,25 +14,38 @@ const CELLS_MAX: usize = 20_000;
 /// Octets of a cell in front of the mark of DDE.
 const CELL_BYTES_MAX: usize = 300;
 
-/// Marks of a table in text.
+/// Names under which a program for tables opens text, a page too.
+const ENDINGS: [&str; 11] =
+    ["csv", "tsv", "tab", "dif", "prn", "iqy", "oqy", "rqy", "xls", "xlt", "xlw"];
+
+/// The function of LibreOffice and its first argument; quotation marks are doubled in CSV.
+static CALL: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let built = AhoCorasick::builder().ascii_case_insensitive(true).build(["dde(\"", "dde( \""]);
+    built.unwrap_or_else(|error| unreachable!("two short strings: {error}"))
+});
+
+/// Marks of a table in text, or of a page that is opened as one.
 pub(super) fn text(text: &str, seen: &mut Seen<'_, '_>) {
     let sylk = text.starts_with("ID;");
     if sylk {
         sylk_rows(text, seen);
     }
-    if !sylk && !seen.has_ending(&["csv", "tsv", "tab", "dif", "prn", "iqy", "oqy", "rqy"]) {
+    if !sylk && !seen.has_ending(&ENDINGS) {
         return;
     }
+    let page = text.trim_start().starts_with('<');
+    let text = if page { xml::plain(text) } else { Cow::Borrowed(text) };
+    let text: &str = &text;
+    call(text, seen);
     for at in memchr::memchr_iter(b'|', text.as_bytes()).take(CELLS_MAX) {
-        let mut from = at.saturating_sub(CELL_BYTES_MAX);
-        while !text.is_char_boundary(from) {
-            from += 1;
-        }
-        let before = text.get(from..at).unwrap_or_default();
-        let begin =
-            before.rfind(['\n', '\r', ',', ';', '\t']).map_or(from, |found| from + found + 1);
+        let (from, before) = before(text, at);
+        // In a page a cell is what is between tags, or a value (`x:fmla`).
+        let parts =
+            |c| matches!(c, '\n' | '\r' | ',' | ';' | '\t') || page && matches!(c, '>' | '"');
+        let begin = before.rfind(parts).map_or(from, |found| from + found + 1);
         let cell = text.get(begin..).unwrap_or_default().chars().take(2 * CELL_BYTES_MAX);
-        let cell: String = cell.take_while(|c| !matches!(c, '\n' | '\r')).collect();
+        let ends = |c: &char| matches!(c, '\n' | '\r') || page && *c == '<';
+        let cell: String = cell.take_while(|c| !ends(c)).collect();
         // In SYLK a formula stands behind an E.
         let cell = if sylk { cell.replacen('E', "=", 1) } else { cell };
         if is_dde_formula(&cell) {
@@ -39,6 +56,26 @@ pub(super) fn text(text: &str, seen: &mut Seen<'_, '_>) {
         && text.trim_start().get(..3).is_some_and(|head| head.eq_ignore_ascii_case("WEB"))
     {
         seen.mark("ACTIVE_REMOTE_OBJECT", "query of a web page");
+    }
+}
+
+/// What is in front of a place, near it, and where that begins.
+fn before(text: &str, at: usize) -> (usize, &str) {
+    let from = text.ceil_char_boundary(at.saturating_sub(CELL_BYTES_MAX));
+    (from, text.get(from..at).unwrap_or_default())
+}
+
+/// A formula that calls `DDE("program"; "topic"; "item")`.
+fn call(text: &str, seen: &mut Seen<'_, '_>) {
+    for found in CALL.find_iter(text).take(CELLS_MAX) {
+        let (_, before) = before(text, found.start());
+        let line = before.rsplit(['\n', '\r']).next().unwrap_or_default();
+        let word = line.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        if !word && line.contains(['=', '+', '-', '@']) {
+            let rest = text.get(found.start()..).unwrap_or_default();
+            let cell = rest.lines().next().unwrap_or_default();
+            return seen.mark("ACTIVE_DDE", cell.chars().take(CELL_BYTES_MAX).collect::<String>());
+        }
     }
 }
 

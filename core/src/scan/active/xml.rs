@@ -4,8 +4,9 @@
 //! needs well-formed XML sees nothing in what Office still opens.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
-use super::{Seen, is_dde_field, is_dde_formula, is_remote};
+use super::{Seen, is_dde_field, is_dde_formula, is_outside, is_outside_share, is_remote};
 
 /// Octets of the instructions of one field.
 const FIELD_BYTES_MAX: usize = 64 * 1024;
@@ -94,7 +95,7 @@ fn end_of_tag(inside: &str) -> usize {
 }
 
 /// Undoes entities: the five of XML, and numbers.
-fn plain(text: &str) -> Cow<'_, str> {
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return Cow::Borrowed(text);
     }
@@ -164,6 +165,8 @@ fn is_external(tag: &Tag<'_>) -> bool {
 /// Marks of one XML document.
 pub(super) fn look(text: &str, seen: &mut Seen<'_, '_>) {
     let (mut field, mut depth) = (String::new(), 0_usize);
+    // Asked once for a document, not for each of its scripts.
+    let by_windows = OnceCell::new();
     for tag in tags(text) {
         if tag.closes {
             if tag.name == "p" && depth == 0 {
@@ -174,12 +177,11 @@ pub(super) fn look(text: &str, seen: &mut Seen<'_, '_>) {
         match tag.name {
             "Relationship" => relationship(&tag, seen),
             "fldSimple" => {
-                let instruction = tag.attribute("instr").unwrap_or_default();
-                dde(is_dde_field(&instruction), &instruction, seen);
+                instructed(&tag.attribute("instr").unwrap_or_default(), seen);
             }
             "instrText" | "delInstrText" => {
                 if field.len() >= FIELD_BYTES_MAX {
-                    dde(is_dde_field(&field), &field, seen);
+                    instructed(&field, seen);
                     field.clear();
                 }
                 field.push_str(&tag.text());
@@ -195,41 +197,64 @@ pub(super) fn look(text: &str, seen: &mut Seen<'_, '_>) {
                 _ => {
                     depth = depth.saturating_sub(1);
                     if depth == 0 {
-                        dde(is_dde_field(&field), &field, seen);
+                        instructed(&field, seen);
                         field.clear();
                     }
                 }
             },
-            "ddeLink" => {
-                let part = |name| tag.attribute(name).unwrap_or_default();
-                let detail = format!("{}|{}", part("ddeService"), part("ddeTopic"));
-                seen.mark("ACTIVE_DDE", detail);
-            }
-            "dde-source" | "dde-connection-decl" => {
-                let part = |name| tag.attribute(name).unwrap_or_default();
-                seen.mark(
-                    "ACTIVE_DDE",
-                    format!("{}|{}", part("dde-application"), part("dde-topic")),
-                );
-            }
-            "definedName" => automatic(&tag, seen),
-            "macrosheet" => seen.mark("ACTIVE_XLM", "macro sheet"),
-            "ocx" => seen.mark("ACTIVE_ACTIVEX", "ActiveX control"),
-            "module" if tag.attribute("language").is_some() => {
-                seen.mark("ACTIVE_ODF_MACRO", "module of macros");
-            }
-            "object-ole" | "docOleData" => seen.mark("ACTIVE_EMBEDDED", "embedded object"),
-            "binData" if tag.attribute("name").is_some_and(|n| n.contains("editdata")) => {
-                seen.mark("ACTIVE_VBA", "VBA project");
-            }
-            "script" if tag.attribute("language").is_some() && is_ms_script(text) => {
-                seen.mark("ACTIVE_SCRIPT", "script in XML");
-            }
-            _ => {}
+            _ => object(&tag, &|| *by_windows.get_or_init(|| is_ms_script(text)), seen),
         }
         formula(&tag, seen);
     }
-    dde(is_dde_field(&field), &field, seen);
+    instructed(&field, seen);
+}
+
+/// A tag that acts by itself. `by_windows`: whether scripts of the document are run by Windows.
+fn object(tag: &Tag<'_>, by_windows: &dyn Fn() -> bool, seen: &mut Seen<'_, '_>) {
+    let part = |name| tag.attribute(name).unwrap_or_default();
+    match tag.name {
+        "ddeLink" => {
+            let detail = format!("{}|{}", part("ddeService"), part("ddeTopic"));
+            seen.mark("ACTIVE_DDE", detail);
+        }
+        "dde-source" | "dde-connection-decl" => {
+            let detail = format!("{}|{}", part("dde-application"), part("dde-topic"));
+            seen.mark("ACTIVE_DDE", detail);
+        }
+        "definedName" => automatic(tag, seen),
+        "macrosheet" => seen.mark("ACTIVE_XLM", "macro sheet"),
+        "ocx" => seen.mark("ACTIVE_ACTIVEX", "ActiveX control"),
+        "module" if tag.attribute("language").is_some() => {
+            seen.mark("ACTIVE_ODF_MACRO", "module of macros");
+        }
+        "object-ole" | "docOleData" => seen.mark("ACTIVE_EMBEDDED", "embedded object"),
+        "binData" if tag.attribute("name").is_some_and(|n| n.contains("editdata")) => {
+            seen.mark("ACTIVE_VBA", "VBA project");
+        }
+        "script" if tag.attribute("language").is_some() && by_windows() => {
+            seen.mark("ACTIVE_SCRIPT", "script in XML");
+        }
+        // Forms of XFA, which a PDF has in a stream of its own. No other format calls the attribute so.
+        "script" if part("contentType").to_ascii_lowercase().contains("javascript") => {
+            seen.mark("ACTIVE_PDF_JAVASCRIPT", "JavaScript of a form");
+        }
+        // The list of types of a package: where a sheet is does not say what it is.
+        "Override" | "Default"
+            if part("ContentType").to_ascii_lowercase().contains("macrosheet") =>
+        {
+            seen.mark("ACTIVE_XLM", format!("macro sheet {}", part("PartName")));
+        }
+        "webPr" if is_remote(&part("url")) => {
+            seen.mark("ACTIVE_REMOTE_OBJECT", format!("query of {}", part("url")));
+        }
+        "dbPr" if part("connection").split([';', '=']).any(is_outside_share) => {
+            seen.mark("ACTIVE_REMOTE_OBJECT", format!("query of {}", part("connection")));
+        }
+        "customUI" if ["://", "\\\\"].iter().any(|mark| part("onLoad").contains(mark)) => {
+            seen.mark("ACTIVE_REMOTE_OBJECT", format!("runs {}", part("onLoad")));
+        }
+        _ => {}
+    }
 }
 
 /// Style sheets and components that bring scripts along (`msxsl:script`, scriptlets).
@@ -237,6 +262,22 @@ fn is_ms_script(text: &str) -> bool {
     ["urn:schemas-microsoft-com:xslt", "<scriptlet", "<component", "<package", "<job"]
         .iter()
         .any(|mark| text.contains(mark))
+}
+
+/// What the instruction of a field does.
+fn instructed(instruction: &str, seen: &mut Seen<'_, '_>) {
+    dde(is_dde_field(instruction), instruction, seen);
+    let upper = instruction.to_ascii_uppercase();
+    let target = |word: &str| {
+        let at = upper.find(word)?.checked_add(word.len())?;
+        Some(instruction.get(at..)?.trim_start_matches([' ', '"', '\t']))
+    };
+    // Word writes the address of every picture that was copied from a page: only shares are worth a word.
+    if target("INCLUDETEXT").is_some_and(is_outside)
+        || target("INCLUDEPICTURE").is_some_and(is_outside_share)
+    {
+        seen.mark("ACTIVE_REMOTE_OBJECT", instruction.trim());
+    }
 }
 
 fn dde(found: bool, instruction: &str, seen: &mut Seen<'_, '_>) {
@@ -267,15 +308,23 @@ fn automatic(tag: &Tag<'_>, seen: &mut Seen<'_, '_>) {
 
 /// What a relationship leads to.
 fn relationship(tag: &Tag<'_>, seen: &mut Seen<'_, '_>) {
-    if !is_external(tag) {
-        return;
-    }
     let kind = tag.attribute("Type").unwrap_or_default();
     let kind = kind.rsplit('/').next().unwrap_or_default();
     let target = tag.attribute("Target").unwrap_or_default();
+    if !is_external(tag) {
+        // Those in their usual folder are known by its name.
+        let usual = target.to_ascii_lowercase().contains("embeddings/");
+        if matches!(kind, "oleObject" | "package") && !usual {
+            seen.mark("ACTIVE_EMBEDDED", format!("embedded file {target}"));
+        }
+        return;
+    }
     match kind {
         "attachedTemplate" if is_remote(&target) => seen.mark("ACTIVE_REMOTE_TEMPLATE", &*target),
-        "oleObject" | "frame" | "subDocument" | "control" | "package" => {
+        "oleObject" | "frame" | "subDocument" | "control" | "package" | "aFChunk" => {
+            seen.mark("ACTIVE_REMOTE_OBJECT", format!("{kind} {target}"));
+        }
+        "externalLinkPath" if is_outside_share(&target) => {
             seen.mark("ACTIVE_REMOTE_OBJECT", format!("{kind} {target}"));
         }
         "hyperlink" | "image" | "attachedTemplate" => {

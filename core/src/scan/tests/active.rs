@@ -63,7 +63,7 @@ fn documents_of_the_corpus_get_the_labels_of_their_names() {
 }
 
 #[track_caller]
-fn acts(name: &str, octets: &[u8], expected: &[&str]) {
+pub(super) fn acts(name: &str, octets: &[u8], expected: &[&str]) {
     let seen = seen(&mail_with(name, octets));
     let acting = seen.findings.iter().filter(|found| found.kind == FindingKind::ActiveContent);
     let mut rules: Vec<&str> = acting.map(|found| &*found.rule).collect();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ::zip::write::{SimpleFileOptions, ZipWriter};
 
+mod acting;
 mod active;
 mod archives;
 mod compound;
