@@ -359,25 +359,18 @@ fn arc_check(output: &ArcOutput<'_>) -> ArcCheck {
     ArcCheck { result, sealers, reason: reason.into() }
 }
 
-/// The result of DMARC in a field of Authentication-Results, and the author's domain that it is about. Comments are left
-/// out; of several statements the last one counts.
+/// The result of DMARC in a field of Authentication-Results, and the author's domain that it is about (RFC 8601 section 2.2). A
+/// sender chooses what stands in quoted strings and comments. Of several statements the worst counts.
 pub(super) fn stated_dmarc(field: &[u8]) -> (AuthResult, Option<Box<str>>) {
     let text = String::from_utf8_lossy(field);
-    let (mut plain, mut depth) = (String::with_capacity(text.len()), 0_u32);
-    for character in text.chars() {
-        match character {
-            '(' => depth = depth.saturating_add(1),
-            ')' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => plain.push(character),
-            _ => {}
-        }
-    }
-    let mut stated = (AuthResult::None, None);
-    for statement in plain.split(';').skip(1) {
-        let mut words = statement.split_whitespace();
-        let Some(("dmarc", value)) = words.next().and_then(|word| word.split_once('=')) else {
+    let mut stated: Option<(AuthResult, Option<Box<str>>)> = None;
+    for statement in statements(&text).iter().skip(1) {
+        let mut pairs = statement.iter().filter_map(|word| word.split_once('='));
+        let Some((method, value)) = pairs.next() else { continue };
+        // A version may follow the method.
+        if method.split('/').next() != Some("dmarc") {
             continue;
-        };
+        }
         let result = match value {
             "pass" => AuthResult::Pass,
             "fail" => AuthResult::Fail,
@@ -385,9 +378,60 @@ pub(super) fn stated_dmarc(field: &[u8]) -> (AuthResult, Option<Box<str>>) {
             "permerror" => AuthResult::PermError,
             _ => AuthResult::None,
         };
-        stated = (result, words.find_map(|word| word.strip_prefix("header.from=")).map(Into::into));
+        let author = pairs.find(|(name, _)| *name == "header.from").map(|(_, domain)| domain);
+        if stated.as_ref().is_none_or(|(before, _)| *before == AuthResult::Pass) {
+            stated = Some((result, author.map(Into::into)));
+        }
     }
-    stated
+    stated.unwrap_or_default()
+}
+
+/// What stands between the semicolons of a field, in lower case: words without comments, `a = b` as one, quoted strings without
+/// their quotes and without what would part words.
+fn statements(text: &str) -> Vec<Vec<String>> {
+    let (mut all, mut word) = (vec![Vec::new()], String::new());
+    let (mut depth, mut quoted) = (0_u32, false);
+    let end = |word: &mut String, all: &mut Vec<Vec<String>>| {
+        if let Some(last) = all.last_mut().filter(|_| !word.is_empty()) {
+            last.push(std::mem::take(word));
+        }
+    };
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, quoted) {
+            ('\\', _) if quoted || depth > 0 => {
+                let next = characters.next().filter(|_| depth == 0);
+                word.extend(
+                    next.filter(|next| !parts(*next)).into_iter().flat_map(char::to_lowercase),
+                );
+            }
+            ('"', _) if depth == 0 => quoted = !quoted,
+            (character, true) if parts(character) => {}
+            (character, true) => word.extend(character.to_lowercase()),
+            ('(', false) => depth = depth.saturating_add(1),
+            (')', false) => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            (';', false) => {
+                end(&mut word, &mut all);
+                all.push(Vec::new());
+            }
+            (character, false) if character.is_whitespace() => {
+                // "dmarc = pass" is one statement.
+                let rest = characters.as_str().trim_start();
+                if !word.ends_with('=') && !rest.starts_with('=') {
+                    end(&mut word, &mut all);
+                }
+            }
+            (character, false) => word.extend(character.to_lowercase()),
+        }
+    }
+    end(&mut word, &mut all);
+    all
+}
+
+/// Whether a character would part words, or a name from its value.
+fn parts(character: char) -> bool {
+    character.is_whitespace() || matches!(character, ';' | '=' | '"' | '(' | ')')
 }
 
 /// RFC 8601 section 3.

@@ -75,14 +75,73 @@ pub(super) fn hash_with<H: HashImpl>(
     canonicalization: Canonicalization,
 ) -> Option<Vec<u8>> {
     let mut hasher = BodyHasher::new(H::hasher(), canonicalization, 0);
-    let mut skip = header_bytes;
+    let (mut skip, mut held) = (header_bytes, Held::default());
     let read = chunks(content, &mut |chunk: &[u8]| {
         let skipped = skip.min(chunk.len());
         skip -= skipped;
-        hasher.write(chunk.get(skipped..).unwrap_or_default());
+        let chunk = chunk.get(skipped..).unwrap_or_default();
+        if canonicalization == Canonicalization::Simple {
+            hasher.write(chunk);
+            return true;
+        }
+        let text = chunk.len() - blank_end(chunk).len();
+        let (text, blank) = chunk.split_at_checked(text).unwrap_or_default();
+        if !text.is_empty() {
+            held.give(&mut |octets: &[u8]| hasher.write(octets));
+            hasher.write(text);
+        }
+        held.take(blank);
         true
     });
+    if held.breaks > 0 {
+        hasher.write(b"\r\n");
+    }
     read.then(|| hasher.finish().0.complete().as_ref().to_vec())
+}
+
+/// The line ends and blanks that octets end with.
+fn blank_end(octets: &[u8]) -> &[u8] {
+    let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+    let text = octets.iter().rposition(|octet| !is_blank(octet)).map_or(0, |last| last + 1);
+    octets.get(text..).unwrap_or_default()
+}
+
+/// Where the body of a message in memory begins, if lines of blanks end it. They are no lines for a relaxed hash (RFC 6376
+/// section 3.4.4: blanks at the end of a line go first), and `mail_auth` 0.13 takes them for some.
+pub(super) fn body_that_ends_in_blanks(octets: &[u8]) -> Option<usize> {
+    if !blank_end(octets).iter().any(|octet| matches!(octet, b' ' | b'\t')) {
+        return None;
+    }
+    memchr::memmem::find(octets, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Line ends and blanks that more text may follow, as a relaxed body has them: of any number, a few octets.
+#[derive(Default)]
+struct Held {
+    breaks: u64,
+    blank: bool,
+}
+
+impl Held {
+    fn take(&mut self, blank: &[u8]) {
+        for octet in blank {
+            match octet {
+                b'\n' => (self.breaks, self.blank) = (self.breaks.saturating_add(1), false),
+                b'\r' => {}
+                _ => self.blank = true,
+            }
+        }
+    }
+
+    /// Text follows: they count.
+    fn give(&mut self, write: &mut dyn FnMut(&[u8])) {
+        for _ in 0..std::mem::take(&mut self.breaks) {
+            write(b"\r\n");
+        }
+        if std::mem::take(&mut self.blank) {
+            write(b" ");
+        }
+    }
 }
 
 /// The octets one after the other until `take` has enough. `false`: a file cannot be read.

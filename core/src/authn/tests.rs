@@ -28,6 +28,33 @@ fn what_a_sealer_says_of_dmarc_is_read_without_its_comments() {
         ("dmarc=pass", AuthResult::None, None),
         ("i=1; a.test; dmarc=bestguesspass", AuthResult::None, None),
         ("", AuthResult::None, None),
+        // A sender chooses what stands in quotes, behind a backslash in a comment, and in a local-part.
+        (
+            "i=1; a.test; dmarc=fail header.from=b.test; \
+             spf=fail smtp.mailfrom=\"x; dmarc=pass header.from=b.test; y\"@evil.test",
+            AuthResult::Fail,
+            author("b.test"),
+        ),
+        (
+            "i=1; a.test; dmarc=fail (x\\) ; dmarc=pass header.from=b.test y) header.from=b.test",
+            AuthResult::Fail,
+            author("b.test"),
+        ),
+        (
+            "i=1; a.test; spf=fail smtp.mailfrom=\"x\\\"; dmarc=pass; y\"@e.test",
+            AuthResult::None,
+            None,
+        ),
+        ("i=1; a.test; dmarc=fail; dmarc=pass header.from=b.test", AuthResult::Fail, None),
+        // Other ways to write what is so.
+        ("i=1; a.test; DMARC=PASS header.from=B.test", AuthResult::Pass, author("b.test")),
+        ("i=1; a.test; dmarc = pass header.from = b.test", AuthResult::Pass, author("b.test")),
+        ("i=1; a.test; dmarc/1=pass header.from=\"b.test\"", AuthResult::Pass, author("b.test")),
+        (
+            "i=1; a.test; dkim=pass header.s=\"(\"; dmarc=pass header.from=b.test",
+            AuthResult::Pass,
+            author("b.test"),
+        ),
     ];
     for (field, result, from) in cases {
         assert_eq!(stated_dmarc(field.as_bytes()), (*result, from.clone()), "{field}");
@@ -108,6 +135,27 @@ fn a_body_in_a_file_has_the_hash_that_it_has_in_memory() {
             assert_eq!(streamed.body_hashes, whole.body_hashes);
         }
     }
+    // RFC 6376 section 3.4.4: blanks at line ends go first, then the empty lines at the end. The hash of "a\r\n", and of nothing.
+    let known = |body: &str| {
+        let mail = SIGNED.replace("Text \tof  it.\r\n\r\n\r\n", body);
+        let content = in_file(mail.as_bytes());
+        let Some(Front::Header(header)) = octets::front(&content) else { panic!("a header") };
+        octets::hash_with::<mail_auth::common::crypto::Sha256>(
+            &content,
+            header.len(),
+            mail_auth::dkim::Canonicalization::Relaxed,
+        )
+    };
+    for body in ["a\r\n \r\n", "a\r\n\r\n\t\r\n", "a \r\n \t \r\n\r\n ", "a"] {
+        assert_eq!(known(body), known("a\r\n"), "{body:?}");
+        let whole = format!("Subject: x\r\n\r\n{body}");
+        let from = octets::body_that_ends_in_blanks(whole.as_bytes());
+        assert_eq!(from, body.contains(" \r").then_some(14).or(body.contains('\t').then_some(14)));
+    }
+    assert_eq!(known(" \r\n\t\r\n"), known(""));
+    assert_ne!(known("a\r\n \r\nb\r\n"), known("a\r\nb\r\n"), "in the middle they are lines");
+    let long = format!("a{}b\r\n", " \r\n".repeat(200_000));
+    assert_eq!(known(&long), known(&format!("a{}b\r\n", "\r\n".repeat(200_000))));
     let endless = in_file(&b"Subject: a\r\n".repeat(200_000));
     assert!(octets::front(&endless).is_none(), "a header section without an end");
 }

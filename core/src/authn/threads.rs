@@ -344,8 +344,12 @@ async fn message(
 ) -> Authentication {
     let front = octets::front(content);
     let mut parsed = front.as_ref().and_then(|front| check::read(front.octets(), subject.now));
-    if let Some((octets::Front::Header(header), message)) = front.as_ref().zip(parsed.as_mut())
-        && !octets::hash_body(message, content, header.len())
+    let to_hash = front.as_ref().and_then(|front| match front {
+        octets::Front::Header(header) => Some(header.len()),
+        octets::Front::Whole(whole) => octets::body_that_ends_in_blanks(whole),
+    });
+    if let Some((from, message)) = to_hash.zip(parsed.as_mut())
+        && !octets::hash_body(message, content, from)
     {
         parsed = None;
     }

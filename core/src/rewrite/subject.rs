@@ -50,7 +50,7 @@ pub(super) fn write_tagged(out: &mut Vec<u8>, field: &RawField<'_>, tag: &str) {
     out.extend_from_slice(name);
     words(out, tag);
     // A new line, so that no line of the sender's becomes longer; blanks he began with stay folded.
-    let value = field.value;
+    let value = without_blank_lines(field.value);
     let blank = value.iter().all(u8::is_ascii_whitespace);
     if blank {
         out.extend_from_slice(b"\r\n");
@@ -65,6 +65,20 @@ pub(super) fn write_tagged(out: &mut Vec<u8>, field: &RawField<'_>, tag: &str) {
         out.push(b' ');
         out.extend_from_slice(value);
     }
+}
+
+/// The value from the line end before its first line that says something: behind the tag, the blanks that a mailer folded after
+/// would be a line of nothing but blanks, where some readers end the header section (RFC 5322 section 3.2.2).
+fn without_blank_lines(value: &[u8]) -> &[u8] {
+    let mut from = 0;
+    while let Some(line) = value.get(from..)
+        && let Some(end) = memchr::memmem::find(line, b"\r\n")
+        && line.get(..end).is_some_and(|line| line.iter().all(u8::is_ascii_whitespace))
+        && line.len() > end + 2
+    {
+        from += end + 2;
+    }
+    value.get(from.saturating_sub(2)..).unwrap_or(value)
 }
 
 /// Appends a subject that is nothing but the tag.

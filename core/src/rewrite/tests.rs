@@ -207,12 +207,13 @@ fn its_05_its_07_nothing_is_called_filtered_or_clean_that_was_not_looked_at() {
 
 #[test]
 fn a_tag_goes_before_the_subject_once_in_every_encoding() {
-    // hello | UTF-8 B | ISO-2022-JP B | raw ISO-2022-JP | none at all
-    let subjects: [&[u8]; 5] = [
+    // hello | UTF-8 B | ISO-2022-JP B | raw ISO-2022-JP | folded behind a blank | none at all
+    let subjects: [&[u8]; 6] = [
         b"Subject: hello",
         b"Subject: =?UTF-8?B?44GT44KT44Gr44Gh44Gv?=",
         b"subject:\r\n =?ISO-2022-JP?B?GyRCJDMkcyRLJEEkTxsoQg==?=",
         b"Subject: \x1b$B$3$s$K$A$O\x1b(B",
+        b"Subject: \r\n =?UTF-8?B?44GT44KT44Gr44Gh44Gv44CB44GT44KT44Gr44Gh44Gv44CB44GT44KT44Gr?=\r\n =?UTF-8?B?44GT?=",
         b"X-Other: y",
     ];
     for tag in ["[MEIWAKU!!!]", "【迷惑】"] {
@@ -227,6 +228,9 @@ fn a_tag_goes_before_the_subject_once_in_every_encoding() {
                 decode_field(field.value).trim().to_owned()
             };
             assert!(shown(&once).starts_with(tag), "{tag} {:?}", shown(&once));
+            let lines = text(once.clone());
+            let mut section = lines.split("\r\n\r\n").next().unwrap_or_default().split("\r\n");
+            assert!(section.all(|line| !line.trim().is_empty()), "a line of blanks: {lines:?}");
             assert!(subject.starts_with(b"X-") || shown(&once).len() > tag.len());
             let again = tagged(&once, tag);
             assert_eq!(shown(&again).matches(tag).count(), 1, "only once");

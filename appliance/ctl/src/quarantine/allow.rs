@@ -12,7 +12,7 @@ use crate::list::{added, in_force};
 use crate::outcome::{Failure, Outcome, Ran};
 use crate::output::{self, shown};
 use crate::place::Place;
-use crate::publish;
+use crate::publish::{self, Told};
 
 /// Runs it: an answer for each item.
 pub(super) fn run(place: &Place, json: bool, items: &[String]) -> Ran {
@@ -77,13 +77,11 @@ fn allow(place: &Place, json: bool, listed: &Listed, sender: String) -> Ran {
     };
     let entry = added(place, &arguments)?;
     let from = entry.active_from.0;
-    if !json {
-        output::words(format_args!(
-            "{} is allowed by {}",
-            shown(&entry.pattern.to_string()),
-            shown(&account.to_string())
-        ));
-    }
+    let pattern = shown(&entry.pattern.to_string()).to_string();
     let told = publish::change(place, "quarantine allow", Change::EntryAdd { entry })?;
+    // What was refused is not allowed by anybody.
+    if !json && !matches!(told, Told::Pointless(_)) {
+        output::words(format_args!("{pattern} is allowed by {}", shown(&account.to_string())));
+    }
     in_force(json, &told, from)
 }
