@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use lol_html::html_content::{Element, TextChunk, TextType};
 use lol_html::{HtmlRewriter, MemorySettings, Settings, doc_comments, doc_text, element};
-use mail_parser::decoders::html::add_html_token;
+
+use super::entity::undo_entities;
 
 /// Memory that one document may take in the parser.
 const PARSER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -18,8 +19,6 @@ const PARSER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LINKS_MAX: usize = 5000;
 /// Comment text that is kept.
 const COMMENT_BYTES_MAX: usize = 64 * 1024;
-/// Longest entity: `&CounterClockwiseContourIntegral;`.
-const ENTITY_BYTES_MAX: usize = 34;
 
 /// What an HTML text shows and hides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -315,34 +314,4 @@ fn style_hides(style: &str) -> bool {
 fn is_zero(value: &str) -> bool {
     let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
     number.parse::<f32>().is_ok_and(|size| size.abs() < 0.1)
-}
-
-/// Appends `text` with its character references undone.
-pub(super) fn undo_entities(text: &str, out: &mut String) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-        let (plain, from) = rest.split_at(at);
-        out.push_str(plain);
-        let head = from.as_bytes().get(..ENTITY_BYTES_MAX).unwrap_or(from.as_bytes());
-        let letters = head
-            .iter()
-            .skip(1)
-            .take_while(|octet| octet.is_ascii_alphanumeric() || **octet == b'#')
-            .count();
-        let name = from.get(..=letters).unwrap_or("");
-        let closed = from.as_bytes().get(letters + 1) == Some(&b';');
-        if name.len() > 1 && closed {
-            let reference = from.get(..=name.len()).unwrap_or_default();
-            add_html_token(out, reference.as_bytes(), false);
-            rest = from.get(reference.len()..).unwrap_or_default();
-        } else if name.starts_with("&#") && name.len() > 2 {
-            // A reference that never closes is shown by browsers all the same.
-            add_html_token(out, format!("{name};").as_bytes(), false);
-            rest = from.get(name.len()..).unwrap_or_default();
-        } else {
-            out.push('&');
-            rest = from.get(1..).unwrap_or_default();
-        }
-    }
-    out.push_str(rest);
 }

@@ -21,6 +21,7 @@ mod charset;
 mod condensed;
 mod declared;
 mod encoded;
+mod entity;
 mod field;
 mod filetype;
 mod fuzz;

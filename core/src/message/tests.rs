@@ -127,6 +127,14 @@ fn entities_are_undone_and_broken_ones_are_kept() {
         ("&&amp;", "&&"),
         ("a&日", "a&日"),
         ("&#xFFFFFFFF;", "\u{fffd}"),
+        // Browsers end a numeric reference at what is no digit, and count no zeros.
+        ("evil&#46com", "evil.com"),
+        ("evil&#x2Ejp", "evil.jp"),
+        ("evil&#x2Ecom", "evil\u{2ec}om"),
+        ("a&#45listed", "a-listed"),
+        ("a&#0000000000000000000000000000000000000000000000046;b", "a.b"),
+        ("&#99999999999999999999;", "\u{fffd}"),
+        ("&#;&#x;&#xg", "&#;&#x;&#xg"),
     ] {
         assert_eq!(html_text(text).text, expected, "{text}");
     }
