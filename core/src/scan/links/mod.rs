@@ -34,7 +34,7 @@ const SHOWN_BYTES_MAX: usize = 300;
 const URI_BYTES_MAX: usize = 4096;
 /// Characters of a word that marks one reader.
 const MARK_CHARS_MIN: usize = 20;
-/// Beginnings of a path that are looked up.
+/// Beginnings of a path that are looked up from its end, and as many from its begin.
 const PAGE_LOOK_UPS_MAX: usize = 6;
 
 /// What was found about links.
@@ -216,9 +216,32 @@ fn listed_page(uri: &Uri, tables: &ScanTables<'_>) -> Option<(String, HostFlags)
         if flags.bad || flags.suspicious {
             return Some((key, flags));
         }
-        key.truncate(key.rfind(['/', '?'])?);
+        let Some(cut) = key.rfind(['/', '?']) else { break };
+        key.truncate(cut);
     }
-    None
+    beginnings(&uri.host, page).into_iter().rev().find_map(|key| {
+        let flags = known(&key);
+        (flags.bad || flags.suspicious).then_some((key, flags))
+    })
+}
+
+/// What a page's path begins with, the shortest first, and last all of it without the query. Servers take `//` for `/`, and
+/// answer for a page whatever stands behind it, so both would hide a page from its list.
+fn beginnings(host: &str, page: &str) -> Vec<String> {
+    let path = page.split('?').next().unwrap_or_default();
+    let mut keys: Vec<String> = Vec::new();
+    let mut key = host.to_owned();
+    for (at, name) in path.split('/').filter(|name| !name.is_empty()).enumerate() {
+        key.push('/');
+        key.push_str(name);
+        if at < PAGE_LOOK_UPS_MAX {
+            keys.push(key.clone());
+        }
+    }
+    if keys.last().is_some_and(|last| last.len() < key.len()) {
+        keys.push(key);
+    }
+    keys
 }
 
 /// Signs of one link that its host does not decide.
