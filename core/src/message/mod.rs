@@ -31,6 +31,8 @@ mod overlooked;
 mod parameter;
 mod part;
 pub mod pe;
+mod plaintext;
+mod shortcut;
 mod structure;
 #[cfg(test)]
 mod tests;
