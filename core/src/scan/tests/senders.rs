@@ -68,6 +68,11 @@ fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
         ("https://shared.test//deep///er/", true),
         ("https://shared.test/deep/error", false),
         ("https://shared.test/x/deep/er", false),
+        ("https://www.google.com/url?source=https://good.test/&url=http%3A%2F%2Fevil.test/x", true),
+        (
+            "https://good.test/?a=https://www.google.com/&next=https%253A%252F%252Fevil.test%252F",
+            true,
+        ),
         ("https://shared.test/badly", false),
         ("https://good.test/", false),
     ] {
