@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use lol_html::html_content::{Element, TextChunk, TextType};
 use lol_html::{HtmlRewriter, MemorySettings, Settings, doc_comments, doc_text, element};
-use mail_parser::decoders::html::add_html_token;
+
+use super::entity::undo_entities;
 
 /// Memory that one document may take in the parser.
 const PARSER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -18,8 +19,13 @@ const PARSER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LINKS_MAX: usize = 5000;
 /// Comment text that is kept.
 const COMMENT_BYTES_MAX: usize = 64 * 1024;
-/// Longest entity: `&CounterClockwiseContourIntegral;`.
-const ENTITY_BYTES_MAX: usize = 34;
+/// Addresses that are kept of what is not shown ([`HtmlText::named`]).
+const NAMED_MAX: usize = 1000;
+/// Octets of an address in a style.
+const STYLE_LINK_BYTES_MAX: usize = 4096;
+/// Documents inside a document: `srcdoc`, `noscript`, comments for one client. Each is read again by itself, so the time
+/// is linear in the input as long as this is a small number.
+const DEPTH_MAX: usize = 2;
 
 /// What an HTML text shows and hides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +41,9 @@ pub struct HtmlText {
     /// Values of `href`, `src`, `action`, `background` and alike, entities undone; where a
     /// `meta` element leads on.
     pub links: Vec<Box<str>>,
+    /// Addresses that some client loads or leads to: in styles, in comments for Outlook, in a `srcdoc`, in attributes
+    /// that few mails have. Nobody need get there, and lists are asked all the same.
+    pub named: Vec<Box<str>>,
     /// What can be clicked (`a`, `area`), in order.
     pub anchors: Vec<Anchor>,
     /// Which of `links` forms are sent to.
@@ -86,6 +95,35 @@ struct State {
     in_title: bool,
     /// The last of `out.anchors` has not ended yet.
     in_anchor: bool,
+    /// What the raw text is that may follow the last tag.
+    raw: Raw,
+    /// Documents that this one is inside of.
+    depth: usize,
+}
+
+/// Text that the parser does not look into.
+#[derive(Clone, Copy, Default)]
+enum Raw {
+    /// Nothing that anybody sees.
+    #[default]
+    Unseen,
+    /// Markup that clients without scripts show, as mail clients are: `noscript`, `noembed`, `noframes`.
+    Markup,
+    /// Shown as it is: `xmp`.
+    Verbatim,
+    /// A style sheet.
+    Style,
+}
+
+impl Raw {
+    fn of(tag: &str) -> Self {
+        match tag {
+            "noscript" | "noembed" | "noframes" => Self::Markup,
+            "xmp" => Self::Verbatim,
+            "style" => Self::Style,
+            _ => Self::Unseen,
+        }
+    }
 }
 
 /// Whether a text is HTML by its first tag.
@@ -100,7 +138,12 @@ pub(super) fn begins_as_html(text: &str) -> bool {
 /// Reads `html`. Never fails: a document that the parser gives up keeps what was read so far.
 #[must_use]
 pub fn html_text(html: &str) -> HtmlText {
-    let state = Rc::new(RefCell::new(State::default()));
+    read(html, 0)
+}
+
+/// The same for a document inside `depth` others.
+fn read(html: &str, depth: usize) -> HtmlText {
+    let state = Rc::new(RefCell::new(State { depth, ..State::default() }));
     state.borrow_mut().out.text.reserve(html.len() / 2);
     let (for_elements, for_texts, for_comments) = (state.clone(), state.clone(), state.clone());
     let settings = Settings::new()
@@ -115,11 +158,7 @@ pub fn html_text(html: &str) -> HtmlText {
             Ok(())
         }))
         .append_document_content_handler(doc_comments!(move |comment| {
-            let mut state = for_comments.borrow_mut();
-            if state.out.comments.len() < COMMENT_BYTES_MAX {
-                state.out.comments.push_str(&comment.text());
-                state.out.comments.push('\n');
-            }
+            for_comments.borrow_mut().comment(&comment.text());
             Ok(())
         }));
     let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
@@ -142,7 +181,11 @@ impl State {
                 self.out.text.push_str(chunk.as_str());
                 return;
             }
-            TextType::RawText | TextType::ScriptData => return,
+            TextType::RawText => {
+                self.raw_text(chunk);
+                return;
+            }
+            TextType::ScriptData => return,
         }
         self.node.push_str(chunk.as_str());
         if chunk.last_in_text_node() {
@@ -156,6 +199,129 @@ impl State {
             self.in_title = false;
             self.node = node;
             self.node.clear();
+        }
+    }
+
+    fn raw_text(&mut self, chunk: &TextChunk<'_>) {
+        match self.raw {
+            Raw::Unseen => return,
+            Raw::Verbatim => {
+                self.out.text.push_str(chunk.as_str());
+                return;
+            }
+            Raw::Markup | Raw::Style => self.node.push_str(chunk.as_str()),
+        }
+        if chunk.last_in_text_node() {
+            let mut node = std::mem::take(&mut self.node);
+            match self.raw {
+                Raw::Markup => self.markup(&node),
+                Raw::Style | Raw::Verbatim | Raw::Unseen => self.style(&node),
+            }
+            node.clear();
+            self.node = node;
+        }
+    }
+
+    /// Takes in what a client shows in place of what it cannot.
+    fn markup(&mut self, markup: &str) {
+        // Outlook's settings (`<noscript><xml>..96..</xml></noscript>`) are in half of all newsletters.
+        let settings = markup.trim_start().strip_prefix("<xml>");
+        let markup =
+            settings.and_then(|rest| rest.split_once("</xml>")).map_or(markup, |(_, rest)| rest);
+        if self.depth >= DEPTH_MAX {
+            self.out.text.push_str(markup);
+            return;
+        }
+        let inner = read(markup, self.depth + 1);
+        if !inner.anchors.is_empty() {
+            self.end_anchor();
+        }
+        let at = self.out.text.len();
+        self.out.text.push_str(&inner.text);
+        let moved = |range: &Range<usize>| range.start + at..range.end + at;
+        if self.hidden_open == 0 {
+            self.out.hidden_ranges.extend(inner.hidden_ranges.iter().map(moved));
+        }
+        let first = u32::try_from(self.out.links.len()).unwrap_or(u32::MAX);
+        for link in &inner.links {
+            self.link(link);
+        }
+        let kept = u32::try_from(self.out.links.len()).unwrap_or(0);
+        let place = |link: u32| first.checked_add(link).filter(|place| *place < kept);
+        for anchor in &inner.anchors {
+            if let Some(link) = place(anchor.link) {
+                self.out.anchors.push(Anchor { link, shown: moved(&anchor.shown) });
+            }
+        }
+        self.out.forms.extend(inner.forms.iter().filter_map(|form| place(*form)));
+        self.out.base = self.out.base.or(inner.base.and_then(place));
+        self.out.images = self.out.images.saturating_add(inner.images);
+        self.out.password_input |= inner.password_input;
+        self.out.script |= inner.script;
+        self.out.cut |= inner.cut;
+        inner.named.iter().for_each(|link| self.named(link));
+    }
+
+    /// A document of which only the addresses are wanted.
+    fn aside(&mut self, html: &str) {
+        if self.depth < DEPTH_MAX {
+            let inner = read(html, self.depth + 1);
+            inner.links.iter().chain(&inner.named).for_each(|link| self.named(link));
+        }
+    }
+
+    fn comment(&mut self, comment: &str) {
+        if self.out.comments.len() < COMMENT_BYTES_MAX {
+            self.out.comments.push_str(comment);
+            self.out.comments.push('\n');
+        }
+        // `<!--[if mso]>..<![endif]-->`: Outlook shows its buttons and pictures, others do not.
+        let condition = comment.trim_start().strip_prefix("[if");
+        if let Some((_, markup)) = condition.and_then(|rest| rest.split_once("]>")) {
+            self.aside(markup);
+        }
+    }
+
+    /// Addresses that a style loads: `url(..)`, `@import ".."`.
+    fn style(&mut self, style: &str) {
+        // Behind the last `url(`, so that one in a comment takes nothing from the next.
+        let mut open = None;
+        for at in memchr::memchr3_iter(b'(', b')', b'@', style.as_bytes()) {
+            let (before, behind) = style.split_at(at);
+            match behind.as_bytes().first() {
+                Some(b'(') => {
+                    let mark = before.as_bytes().last_chunk::<3>();
+                    if mark.is_some_and(|mark| mark.eq_ignore_ascii_case(b"url")) {
+                        open = Some(at + 1);
+                    }
+                }
+                Some(b')') => {
+                    self.loaded(open.take().and_then(|from| style.get(from..at)));
+                }
+                _ if behind.get(1..7).is_some_and(|word| word.eq_ignore_ascii_case("import")) => {
+                    let link = behind.get(7..).unwrap_or_default().trim_start();
+                    if let Some(link) = link.strip_prefix(['"', '\'']) {
+                        self.loaded(link.split(['"', '\'']).next());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.loaded(open.and_then(|from| style.get(from..)));
+    }
+
+    fn loaded(&mut self, link: Option<&str>) {
+        let link = link.unwrap_or_default();
+        let link = link.get(..link.floor_char_boundary(STYLE_LINK_BYTES_MAX)).unwrap_or(link);
+        self.named(link.trim().trim_matches(['"', '\'']));
+    }
+
+    fn named(&mut self, link: &str) {
+        let link = link.trim();
+        let head = link.get(..5).unwrap_or_default();
+        let leads = !link.is_empty() && !head.eq_ignore_ascii_case("data:");
+        if leads && self.out.named.len() < NAMED_MAX {
+            self.out.named.push(link.into());
         }
     }
 
@@ -212,11 +378,12 @@ impl State {
 fn start_tag(shared: &Rc<RefCell<State>>, element: &mut Element<'_, '_>) {
     let mut state = shared.borrow_mut();
     let name = element.tag_name();
+    state.raw = Raw::of(&name);
     match name.as_str() {
         "br" => state.out.text.push('\n'),
         "p" | "div" | "table" | "tr" | "ul" | "ol" | "dl" | "h1" | "h2" | "h3" | "h4" | "h5"
         | "h6" | "hr" | "blockquote" | "pre" | "center" | "form" | "address" | "section"
-        | "article" | "header" | "footer" | "body" => state.out.text.push_str("\n\n"),
+        | "article" | "header" | "footer" | "body" | "xmp" => state.out.text.push_str("\n\n"),
         "td" | "th" | "li" | "dt" | "dd" | "option" => state.out.text.push(' '),
         "title" => state.in_title = true,
         "script" => state.out.script = true,
@@ -260,6 +427,9 @@ fn attributes(state: &mut State, element: &Element<'_, '_>, tag: &str) -> bool {
                 if let Some(place) = state.link(&link) {
                     state.place(place, tag, &name);
                 }
+                if name == "srcset" {
+                    named_in(state, &name, &link);
+                }
             }
             // `<meta http-equiv="refresh" content="0; url=...">`
             "content" if tag == "meta" => {
@@ -270,16 +440,44 @@ fn attributes(state: &mut State, element: &Element<'_, '_>, tag: &str) -> bool {
                     state.link(target.trim_matches(['\'', '"', ' ']));
                 }
             }
-            "style" => hides |= style_hides(&attribute.value()),
+            "style" => {
+                let style = attribute.value();
+                hides |= style_hides(&style);
+                named_in(state, &name, &style);
+            }
             "hidden" => hides = true,
             "size" => hides |= tag == "font" && attribute.value().trim() == "0",
             "type" => {
                 state.out.password_input |= attribute.value().eq_ignore_ascii_case("password");
             }
+            "ping" | "srcdoc" | "lowsrc" | "dynsrc" | "codebase" => {
+                named_in(state, &name, &attribute.value());
+            }
             _ => state.out.script |= name.starts_with("on") && name.len() > 4,
         }
     }
     hides
+}
+
+/// Addresses in an attribute that is more than one address, or that few clients read.
+fn named_in(state: &mut State, attribute: &str, value: &str) {
+    if attribute == "style" && !value.contains('(') {
+        return;
+    }
+    let mut plain = String::new();
+    undo_entities(value, &mut plain);
+    match attribute {
+        "style" => state.style(&plain),
+        "srcdoc" => state.aside(&plain),
+        "ping" => plain.split_ascii_whitespace().for_each(|link| state.named(link)),
+        // `a.png 1x, b.png 2x`; the first is a link already.
+        "srcset" => {
+            let rest = plain.split(", ").skip(1);
+            rest.filter_map(|one| one.split_ascii_whitespace().next())
+                .for_each(|link| state.named(link));
+        }
+        _ => state.named(&plain),
+    }
 }
 
 fn starts_with_script(link: &str) -> bool {
@@ -315,34 +513,4 @@ fn style_hides(style: &str) -> bool {
 fn is_zero(value: &str) -> bool {
     let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
     number.parse::<f32>().is_ok_and(|size| size.abs() < 0.1)
-}
-
-/// Appends `text` with its character references undone.
-pub(super) fn undo_entities(text: &str, out: &mut String) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-        let (plain, from) = rest.split_at(at);
-        out.push_str(plain);
-        let head = from.as_bytes().get(..ENTITY_BYTES_MAX).unwrap_or(from.as_bytes());
-        let letters = head
-            .iter()
-            .skip(1)
-            .take_while(|octet| octet.is_ascii_alphanumeric() || **octet == b'#')
-            .count();
-        let name = from.get(..=letters).unwrap_or("");
-        let closed = from.as_bytes().get(letters + 1) == Some(&b';');
-        if name.len() > 1 && closed {
-            let reference = from.get(..=name.len()).unwrap_or_default();
-            add_html_token(out, reference.as_bytes(), false);
-            rest = from.get(reference.len()..).unwrap_or_default();
-        } else if name.starts_with("&#") && name.len() > 2 {
-            // A reference that never closes is shown by browsers all the same.
-            add_html_token(out, format!("{name};").as_bytes(), false);
-            rest = from.get(name.len()..).unwrap_or_default();
-        } else {
-            out.push('&');
-            rest = from.get(1..).unwrap_or_default();
-        }
-    }
-    out.push_str(rest);
 }

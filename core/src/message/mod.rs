@@ -21,6 +21,7 @@ mod charset;
 mod condensed;
 mod declared;
 mod encoded;
+mod entity;
 mod field;
 mod filetype;
 mod fuzz;
@@ -30,6 +31,8 @@ mod overlooked;
 mod parameter;
 mod part;
 pub mod pe;
+mod plaintext;
+mod shortcut;
 mod structure;
 #[cfg(test)]
 mod tests;

@@ -127,8 +127,181 @@ fn entities_are_undone_and_broken_ones_are_kept() {
         ("&&amp;", "&&"),
         ("a&日", "a&日"),
         ("&#xFFFFFFFF;", "\u{fffd}"),
+        // Browsers end a numeric reference at what is no digit, and count no zeros.
+        ("evil&#46com", "evil.com"),
+        ("evil&#x2Ejp", "evil.jp"),
+        ("evil&#x2Ecom", "evil\u{2ec}om"),
+        ("a&#45listed", "a-listed"),
+        ("a&#0000000000000000000000000000000000000000000000046;b", "a.b"),
+        ("&#99999999999999999999;", "\u{fffd}"),
+        ("&#;&#x;&#xg", "&#;&#x;&#xg"),
     ] {
         assert_eq!(html_text(text).text, expected, "{text}");
+    }
+}
+
+/// Mail clients run no scripts, so they show what is there for those that do not, and `xmp` as it stands. We passed over
+/// all of it.
+#[test]
+fn what_clients_without_scripts_show_is_text_with_its_links() {
+    for tag in ["noscript", "noembed", "noframes"] {
+        let read = html_text(&format!(
+            "<p>a<a href='http://a.example/'>one</a><{tag}>b &amp; c<a href='http://b.example/'>two</a>\
+             <i style='display:none'>no</i></{tag}><a href='http://c.example/'>three</a>"
+        ));
+        assert_eq!(read.text.trim(), "aoneb & ctwonothree", "{tag}");
+        assert_eq!(read.hidden(), "no", "{tag}");
+        let anchors: Vec<_> =
+            read.anchors.iter().filter_map(|anchor| read.anchor(anchor)).collect();
+        let expected = [("a", "one"), ("b", "two"), ("c", "three")]
+            .map(|(host, text)| (format!("http://{host}.example/"), text));
+        let expected = expected.iter().map(|(link, text)| (&**link, *text)).collect::<Vec<_>>();
+        assert_eq!(anchors, expected, "{tag}");
+    }
+    assert_eq!(html_text("<xmp>a <b> &amp;</xmp>").text.trim(), "a <b> &amp;");
+    let settings = "<noscript><xml><o:PixelsPerInch>96</o:PixelsPerInch></xml></noscript>x";
+    assert_eq!(html_text(settings).text, "x", "settings of Outlook");
+    // Documents in documents in documents: read as text at last.
+    let deep = "<noscript><noembed>".repeat(50) + "x";
+    assert!(html_text(&deep).text.ends_with('x'));
+}
+
+/// What only one client shows, and what is loaded for a style. Lists are asked, and nothing else changes: newsletters are
+/// full of both.
+#[test]
+fn addresses_that_some_client_loads_are_named_beside_the_links() {
+    for (html, expected) in [
+        ("<!--[if mso]><v:roundrect href='http://a.example/x'>b</v:roundrect><![endif]-->", 1),
+        ("<!-- http://a.example/x -->", 0),
+        ("<iframe srcdoc='&lt;a href=&quot;http://a.example/x&quot;&gt;b&lt;/a&gt;'></iframe>", 1),
+        ("<div style='background:url(http://a.example/x)'>b</div>", 1),
+        ("<style>a{background:URL( \"http://a.example/x\" )}</style>", 1),
+        ("<style>/* url( */ a{background:url(http://a.example/x)}</style>", 1),
+        ("<style>@import 'http://a.example/x';</style>", 1),
+        ("<style>a{background:url(http://a.example/x", 1),
+        ("<style>a{background:url(data:image/png;base64,xx)}</style>", 0),
+        ("<img srcset='y.png 1x, http://a.example/x 2x'>", 1),
+        ("<a ping='http://a.example/x' name=b>c</a>", 1),
+    ] {
+        let read = html_text(html);
+        assert_eq!(read.named.len(), expected, "{html}");
+        assert!(read.named.iter().all(|link| &**link == "http://a.example/x"), "{html}");
+        assert!(read.links.iter().all(|link| !link.contains("a.example/x'")), "{html}");
+        let mail = format!("Subject: x\r\nContent-Type: text/html\r\n\r\n{html}\r\n");
+        let seen = view(mail.as_bytes());
+        assert!(
+            seen.uris()
+                .iter()
+                .all(|uri| uri.source != UriSource::Attribute || html.contains("srcset"))
+        );
+        assert_eq!(seen.named_uris().len(), expected, "{html}");
+    }
+}
+
+/// Japanese has no space behind an address, and its letters may stand in a host: `linkify` read the sentence as one.
+#[test]
+fn an_address_ends_where_japanese_text_goes_on() {
+    for (text, links, named) in [
+        ("「http://evil.com」へ", &["evil.com"][..], &[][..]),
+        ("【https://evil.com】よろしく", &["evil.com"], &[]),
+        ("https://evil.com。よろしく", &["evil.com"], &[]),
+        ("https://evil.com、よろしく", &["evil.com"], &[]),
+        ("詳細はhttp://evil.comへどうぞ", &["evil.com"], &[]),
+        ("http://evil.com　です", &["evil.com"], &[]),
+        ("http://192.0.2.7へ", &["192.0.2.7"], &[]),
+        ("http://evil.com/aへ", &["evil.com"], &["evil.com"]),
+        // Without a scheme it may be a name that nobody clicks.
+        ("詳細はwww.evil.comをご覧ください", &[], &["www.evil.com"]),
+        ("URL：evil.com", &[], &["evil.com"]),
+        ("「evil.com」", &[], &["evil.com"]),
+        ("ｈｔｔｐ：／／ｅｖｉｌ．ｃｏｍ／ａ", &[], &["evil.com"]),
+        ("こちらｈｔｔｐ：／／ｅｖ−ｉｌ．ｃｏｍを", &[], &["ev-il.com"]),
+        ("http：//evil.com/", &[], &["evil.com"]),
+        ("hxxp：//evil.com/", &[], &["evil.com"]),
+        ("evil [dot] com", &[], &["evil.com"]),
+        ("http://evil[.com", &["evil"], &["evil.com"]),
+        // Hosts of other scripts are hosts.
+        ("http://日本語.jp/x と", &["xn--wgv71a119e.jp"], &[]),
+        ("http://日本語.jp へ", &["xn--wgv71a119e.jp"], &[]),
+        ("http://www.日本語.co.jp/", &["www.xn--wgv71a119e.co.jp"], &[]),
+        ("www.shop.com/日?u=http://b.com", &["www.shop.com"], &["www.shop.com", "b.com"]),
+        // Ordinary text.
+        ("見積書.pdfとreport.docを添付します。report.txtも", &[], &[]),
+        ("価格は１，２００円（税込）、版はv1.2です。1.5倍。", &[], &[]),
+        ("（株）日本商事　山田様　お世話になっております。", &[], &[]),
+        ("担当：yamada@example.co.jpまで", &[], &[]),
+        ("see 3.14 and e.g. the “file.doc” of the [DOT]", &[], &[]),
+    ] {
+        let mail = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n");
+        let seen = view(mail.as_bytes());
+        let hosts = |uris: &[Uri]| -> Vec<String> {
+            uris.iter().filter(|uri| !uri.host.is_empty()).map(|uri| uri.host.to_string()).collect()
+        };
+        assert_eq!(hosts(seen.uris()), links, "{text}");
+        let mut others = hosts(seen.named_uris());
+        others.dedup();
+        assert_eq!(others, named, "{text}");
+    }
+    let mail = b"Content-Type: text/plain\r\n\r\nHXXP://evil.com\r\n";
+    assert_eq!(view(mail).uris()[0].source, UriSource::Defanged);
+}
+
+/// Clients join the lines, so that the reader gets to an address which is in two pieces for all others.
+#[test]
+fn addresses_across_lines_that_clients_join_are_named() {
+    for (fields, text, expected) in [
+        ("text/plain; format=flowed; delsp=yes", "go http://evil- \r\nlisted.com/x", true),
+        ("text/plain; format=flowed", "go http://evil- \r\nlisted.com/x", false),
+        ("text/calendar", "DESCRIPTION:http://evil-\r\n listed.com/x", true),
+        ("text/plain", "DESCRIPTION:http://evil-\r\n listed.com/x", false),
+    ] {
+        let mail = format!("Subject: x\r\nContent-Type: {fields}\r\n\r\n{text}\r\n");
+        let seen = view(mail.as_bytes());
+        let found = seen.named_uris().iter().any(|uri| &*uri.host == "evil-listed.com");
+        assert_eq!(found, expected, "{fields}: {:?}", seen.named_uris());
+    }
+}
+
+/// Padding pushed the host behind the octets that were kept.
+#[test]
+fn the_host_of_a_long_address_is_known() {
+    for link in [
+        format!("http://{}@evil.com/x", "a".repeat(5000)),
+        format!("http://{}@evil.com/{}", "a".repeat(50_000), "b".repeat(50_000)),
+        format!("h{}ttp://evil.com/x", "\n".repeat(20_000)),
+        format!("http:{}evil.com/x", "/".repeat(5000)),
+        format!("http://evil.com/{}", "あ".repeat(20_000)),
+    ] {
+        let uri = Uri::read(&link, UriSource::Attribute).unwrap();
+        assert_eq!(&*uri.host, "evil.com", "{link:.40}");
+        assert!(uri.written.len() <= 4096, "{link:.40}");
+    }
+}
+
+#[test]
+fn shortcuts_lead_to_their_address_in_every_form_that_windows_reads() {
+    let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let plain = "[InternetShortcut]\r\nURL=http://evil.com/\r\n";
+    let first = "[{000214A0-0000-0000-C000-000000000046}]\r\nProp3=19,2\r\n";
+    for octets in [
+        plain.as_bytes().to_vec(),
+        format!("; a note\r\n{first}{plain}").into(),
+        format!("\u{feff}{plain}").into(),
+        wide(plain),
+        wide(&format!("\u{feff}{plain}")),
+    ] {
+        let part = Part::of_octets("1".into(), PartOrigin::Mime, "a.url", octets.into());
+        let read = shortcut::shortcut(&part.decoded).unwrap();
+        assert_eq!(read.target.as_deref(), Some("http://evil.com/"));
+        assert!(read.others.is_empty());
+    }
+    let more = "[DEFAULT]\r\nBASEURL=http://b.com/\r\n[InternetShortcut]\r\nURL=http://a.com/\r\n\
+        IconFile=\\\\evil.com\\x\\a.ico\r\nWorkingDirectory=C:\\x\r\n";
+    let read = shortcut::shortcut(more.as_bytes()).unwrap();
+    assert_eq!(read.target.as_deref(), Some("http://a.com/"));
+    assert_eq!(read.others, ["http://b.com/", r"\\evil.com\x\a.ico"]);
+    for other in ["see [InternetShortcut]\nURL=http://a.com/", "[other]\nURL=http://a.com/", ""] {
+        assert!(shortcut::shortcut(other.as_bytes()).is_none(), "{other}");
     }
 }
 

@@ -1,31 +1,32 @@
 //! URIs of a message: from text and from attributes of HTML.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use ahash::AHashSet;
-use aho_corasick::AhoCorasick;
 use linkify::{LinkFinder, LinkKind};
 use url::{Host, Url};
 
 use super::field::hex_pair;
+use super::plaintext::{
+    between_letters, has_scheme, hidden_in_text, is_defanged, is_link, links_of, refang, runs_on,
+    unfolded,
+};
+use super::shortcut::shortcut;
 use super::view::View;
 
-/// Longest URI that is kept, in octets.
+/// Longest URI that is kept as written, in octets.
 const URI_BYTES_MAX: usize = 4096;
+/// Octets of a URI that are read. Servers refuse longer ones, most of them much shorter ones.
+const READ_BYTES_MAX: usize = 16 * 1024;
+/// Octets of a user name that is too long to be kept.
+const USER_BYTES_MAX: usize = 64;
 
-static FINDER: LazyLock<LinkFinder> = LazyLock::new(|| {
+pub(super) static FINDER: LazyLock<LinkFinder> = LazyLock::new(|| {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]).url_must_have_scheme(false);
     finder
-});
-
-/// What makes an address unclickable, and what it stands for.
-const DEFANGED: [&str; 7] = ["hxxp", "hXXp", "[.]", "(.)", "[dot]", "(dot)", "[:]"];
-const PLAIN: [&str; 7] = ["http", "http", ".", ".", ".", ".", ":"];
-static MARKS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let marks = AhoCorasick::new(DEFANGED);
-    marks.unwrap_or_else(|error| unreachable!("seven short strings: {error}"))
 });
 
 /// Where a URI was found.
@@ -62,13 +63,16 @@ impl Uri {
     /// (`#anchor`, `cid:`) or is empty.
     #[must_use]
     pub fn read(written: &str, source: UriSource) -> Option<Self> {
-        let written = cut(written.trim());
+        let whole = written.trim();
+        let written = cut(whole, URI_BYTES_MAX);
         let head = written.get(..4).unwrap_or_default();
         if written.is_empty() || written.starts_with('#') || head.eq_ignore_ascii_case("cid:") {
             return None;
         }
-        // Browsers drop tabs and line ends inside an address and take `\` for `/`.
-        let clean: String = written.chars().filter(|c| !matches!(c, '\t' | '\r' | '\n')).collect();
+        let whole = if head.eq_ignore_ascii_case("data") { written } else { whole };
+        // Browsers drop tabs and line ends inside an address, before they read anything of it, and take `\` for `/`.
+        let clean: String = whole.chars().filter(|c| !matches!(c, '\t' | '\r' | '\n')).collect();
+        let clean = shortened(&clean);
         let parsed = Url::parse(&clean).ok().filter(|url| url.has_host() || url.scheme().len() > 1);
         let parsed = match parsed {
             // `example.com:80/x` parses as scheme `example.com`.
@@ -94,8 +98,29 @@ impl Uri {
     }
 }
 
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(URI_BYTES_MAX)).unwrap_or(text)
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
+/// An address without what would push its host out of sight: a browser reads the host behind 5,000 octets of user name.
+fn shortened(clean: &str) -> Cow<'_, str> {
+    if clean.len() <= READ_BYTES_MAX && !clean.contains('@') || clean.len() <= URI_BYTES_MAX {
+        return Cow::Borrowed(clean);
+    }
+    let near = cut(clean, READ_BYTES_MAX);
+    let Some((scheme, rest)) = clean.split_once(':').filter(|(scheme, _)| scheme.len() <= 16)
+    else {
+        return Cow::Borrowed(near);
+    };
+    let rest = rest.trim_start_matches(['/', '\\']);
+    let (authority, path) = rest.split_at(rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) if user.len() > USER_BYTES_MAX => {
+            let (user, host) = (cut(user, USER_BYTES_MAX), cut(host, URI_BYTES_MAX));
+            format!("{scheme}://{user}@{host}{}", cut(path, READ_BYTES_MAX)).into()
+        }
+        _ => Cow::Borrowed(near),
+    }
 }
 
 /// Undoes percent encoding of what needs none (RFC 3986 section 2.3): letters, digits, `-._~`.
@@ -127,59 +152,96 @@ fn undo_percent(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// What [`collect`] finds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// See [`View::uris`].
+    pub(super) uris: Vec<Uri>,
+    /// See [`View::named_uris`]; as many at most.
+    pub(super) named: Vec<Uri>,
+}
+
 /// URIs of `view`.
-pub(super) fn collect(view: &View<'_>) -> Vec<Uri> {
-    let mut out = Collector { uris: Vec::new(), seen: AHashSet::new(), uris_max: view.uris_max };
+pub(super) fn collect(view: &View<'_>) -> Found {
+    let mut out = Collector { uris_max: view.uris_max, ..Collector::default() };
     for part in view.parts.iter().filter(|part| part.is_shown_as_html()) {
         for link in part.html().links.iter().filter(|link| is_absolute(link)) {
             out.add(link, UriSource::Attribute);
         }
     }
-    out.text(&view.body().text);
-    for target in view.parts.iter().filter_map(|part| shortcut(&part.decoded)) {
-        out.add(&target, UriSource::Document);
+    let text = &view.body().text;
+    out.text(text);
+    let shortcuts: Vec<_> = view.parts.iter().filter_map(|part| shortcut(&part.decoded)).collect();
+    for target in shortcuts.iter().filter_map(|shortcut| shortcut.target.as_ref()) {
+        out.add(target, UriSource::Document);
     }
     for link in &view.links {
         out.add(link, UriSource::Document);
     }
-    out.uris
+    for link in shortcuts.iter().flat_map(|shortcut| &shortcut.others) {
+        out.name(link);
+    }
+    for part in view.parts.iter().filter(|part| part.is_shown_as_html()) {
+        part.html().named.iter().filter(|link| is_absolute(link)).for_each(|link| out.name(link));
+    }
+    hidden_in_text(text, |link| out.name(link));
+    for part in view.parts.iter().filter(|part| part.is_text()) {
+        if let Some(joined) = unfolded(view, part) {
+            links_of(&joined, |link| out.name(link));
+        }
+    }
+    out.found
 }
 
-/// Where a shortcut to an address (`.url`) leads.
-fn shortcut(octets: &[u8]) -> Option<String> {
-    const HEAD: &[u8] = b"[InternetShortcut]";
-    let octets = octets.trim_ascii_start();
-    octets.get(..HEAD.len()).filter(|head| head.eq_ignore_ascii_case(HEAD))?;
-    let text = String::from_utf8_lossy(octets.get(..URI_BYTES_MAX).unwrap_or(octets));
-    let rows = text.lines().filter_map(|line| line.split_once('='));
-    rows.filter(|(key, _)| key.trim().eq_ignore_ascii_case("URL"))
-        .map(|(_, target)| target.trim().to_owned())
-        .next()
-}
-
+#[derive(Default)]
 struct Collector {
-    uris: Vec<Uri>,
+    found: Found,
     seen: AHashSet<Box<str>>,
+    seen_named: AHashSet<Box<str>>,
     uris_max: usize,
 }
 
 impl Collector {
     fn add(&mut self, written: &str, source: UriSource) {
-        if self.uris.len() < self.uris_max
+        if self.found.uris.len() < self.uris_max
             && self.seen.insert(written.into())
             && let Some(uri) = Uri::read(written, source)
         {
-            self.uris.push(uri);
+            self.found.uris.push(uri);
+        }
+    }
+
+    fn name(&mut self, written: &str) {
+        if self.found.named.len() < self.uris_max
+            && !self.seen.contains(written)
+            && self.seen_named.insert(written.into())
+            && let Some(uri) = Uri::read(written, UriSource::Attribute)
+        {
+            self.found.named.push(uri);
         }
     }
 
     fn text(&mut self, text: &str) {
+        let mut taken: Vec<Range<usize>> = Vec::new();
         // Every link that is looked for has a dot; most texts that have one also have a link.
         for link in FINDER.links(text) {
-            let defanged = link.as_str().get(..4).is_some_and(|s| s.eq_ignore_ascii_case("hxxp"));
-            if is_link(link.as_str()) && !defanged {
-                self.add(link.as_str(), UriSource::Text);
+            let written = link.as_str();
+            if is_link(written) && !is_defanged(written) && !runs_on(written) {
+                self.add(written, UriSource::Text);
+                taken.push(link.start()..link.end());
             }
+        }
+        if !text.is_ascii() {
+            between_letters(text, |link, at| {
+                let next = taken.partition_point(|range| range.end <= at);
+                let within = taken.get(next).is_some_and(|range| range.start <= at);
+                // A name without a scheme in Japanese text is as often a name as an address.
+                if has_scheme(link) && !within {
+                    self.add(link, UriSource::Text);
+                } else {
+                    self.name(link);
+                }
+            });
         }
         if let Some(refanged) = refang(text) {
             for link in FINDER.links(&refanged) {
@@ -197,20 +259,4 @@ fn is_absolute(link: &str) -> bool {
     let has_scheme =
         scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !scheme.contains(['/', '?', '#']);
     has_scheme || link.starts_with("//") || link.starts_with("\\\\") || is_link(link)
-}
-
-/// Without a scheme, a link needs a known public suffix: `etc.But` is the end of a sentence, and
-/// `report.doc` a file.
-fn is_link(link: &str) -> bool {
-    if link.contains("://") {
-        return true;
-    }
-    let host = link.split(['/', '?', '#', ':']).next().unwrap_or_default().to_ascii_lowercase();
-    psl::suffix(host.as_bytes()).is_some_and(|suffix| suffix.is_known())
-        && psl::domain_str(&host).is_some()
-}
-
-/// Makes addresses clickable again that were made unclickable; `None` if there is none.
-fn refang(text: &str) -> Option<String> {
-    MARKS.is_match(text).then(|| MARKS.replace_all(text, &PLAIN))
 }

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::field::Field;
 use super::part::Part;
 use super::text::{self, RawUnits, TextUnits};
-use super::uri::{self, Uri};
+use super::uri::{self, Found, Uri};
 use super::{Active, Exception, structure};
 
 /// Bounds of a view. A message beyond one gets an [`Exception`] and is scanned as far as it goes.
@@ -85,7 +85,7 @@ pub struct View<'m> {
     rawbody: OnceCell<RawUnits>,
     /// `None`: no different from `body`.
     normalised: OnceCell<Option<TextUnits>>,
-    uris: OnceCell<Vec<Uri>>,
+    uris: OnceCell<Found>,
 }
 
 impl<'m> View<'m> {
@@ -158,6 +158,17 @@ impl<'m> View<'m> {
 
     /// URIs from texts and from attributes of HTML, without duplicates, in order of finding.
     pub fn uris(&self) -> &[Uri] {
+        &self.found_uris().uris
+    }
+
+    /// Addresses beside [`Self::uris`] that a reader, or his client, may get to, and need not: within Japanese text, in
+    /// full-width letters, in styles, in what only one client shows. For questions to lists, and nothing else: ordinary
+    /// mail has many of them, and they say little about it.
+    pub fn named_uris(&self) -> &[Uri] {
+        &self.found_uris().named
+    }
+
+    fn found_uris(&self) -> &Found {
         self.uris.get_or_init(|| uri::collect(self))
     }
 }

@@ -3,7 +3,7 @@
 //! Every address inside an address is looked at ([`redirect`]), so that a bad host behind a redirector is found. What
 //! belongs to whom is read off the public suffix list; what passes for a brand is in [`trick`].
 //!
-//! Bounds: as many URIs as the view keeps, at most four addresses inside each, [`HOSTS_MAX`] hosts and [`SHOWN_MAX`] pairs
+//! Bounds: as many URIs as the view keeps, at most twenty addresses inside each, [`HOSTS_MAX`] hosts and [`SHOWN_MAX`] pairs
 //! of text and target kept; each host is judged once.
 
 mod redirect;
@@ -34,7 +34,7 @@ const SHOWN_BYTES_MAX: usize = 300;
 const URI_BYTES_MAX: usize = 4096;
 /// Characters of a word that marks one reader.
 const MARK_CHARS_MIN: usize = 20;
-/// Beginnings of a path that are looked up.
+/// Beginnings of a path that are looked up from its end, and as many from its begin.
 const PAGE_LOOK_UPS_MAX: usize = 6;
 
 /// What was found about links.
@@ -53,6 +53,8 @@ pub(super) struct Links {
     /// Links that can be clicked.
     pub(super) clickable: usize,
     seen: AHashSet<Box<str>>,
+    /// Hosts that lists were asked about.
+    asked: AHashSet<Box<str>>,
     /// Hosts of links that work; others are named where somebody warns of them.
     open: AHashSet<Box<str>>,
 }
@@ -94,11 +96,14 @@ pub(super) fn gather(
         if clickable {
             scheme(uri, out);
         }
+        let chain = follow(uri);
+        for named in chain.named() {
+            links.ask(named, tables, out);
+        }
         if uri.host.is_empty() {
             continue;
         }
-        let chain = follow(uri);
-        for hop in chain.hops() {
+        for hop in chain.hops().chain(chain.beside()) {
             links.look_up(hop, tables, out);
         }
         if !clickable {
@@ -107,7 +112,7 @@ pub(super) fn gather(
         }
         links.counted +=
             usize::from(has_mark(&uri.canonical) || known().is(&uri.host, HostKind::Click));
-        for end in chain.ends() {
+        for end in chain.ends().chain(chain.beside()) {
             one_link(end, out);
             keep(&mut links.clicks, &end.host);
             if uri.source != UriSource::Defanged {
@@ -128,6 +133,7 @@ pub(super) fn gather(
             add(out, &signs::LINK_DEFANGED, &uri.host);
         }
     }
+    links.ask_named(view, tables, out);
     hosts(&links, out);
     links
 }
@@ -169,19 +175,37 @@ fn keep(hosts: &mut Vec<Box<str>>, host: &str) {
 }
 
 impl Links {
-    /// What lists say of a host, once.
-    fn look_up(&mut self, uri: &Uri, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+    /// What lists say of a host and its page, a host once.
+    fn ask(&mut self, uri: &Uri, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+        if uri.host.is_empty() {
+            return;
+        }
         if let Some((page, flags)) = listed_page(uri, tables) {
             listed(&page, flags, out);
         }
-        if self.seen.contains(&*uri.host) {
-            return;
+        if self.asked.insert(uri.host.clone()) {
+            let flags = tables.url_host.map(|known| known(&uri.host)).unwrap_or_default();
+            listed(&uri.host, flags, out);
         }
-        self.seen.insert(uri.host.clone());
-        let flags = tables.url_host.map(|known| known(&uri.host)).unwrap_or_default();
-        listed(&uri.host, flags, out);
-        if flags.shortener || is_shortener(&uri.host) {
-            add(out, &signs::URL_SHORTENER, &uri.host);
+    }
+
+    /// Addresses that are only named ([`View::named_uris`]): lists are asked, and that is all.
+    fn ask_named(&mut self, view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+        for uri in view.named_uris() {
+            for named in follow(uri).all() {
+                self.ask(named, tables, out);
+            }
+        }
+    }
+
+    /// [`Self::ask`] for what somebody may click, and whether it hides where it leads.
+    fn look_up(&mut self, uri: &Uri, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+        self.ask(uri, tables, out);
+        if self.seen.insert(uri.host.clone()) {
+            let flags = tables.url_host.map(|known| known(&uri.host)).unwrap_or_default();
+            if flags.shortener || is_shortener(&uri.host) {
+                add(out, &signs::URL_SHORTENER, &uri.host);
+            }
         }
     }
 }
@@ -216,9 +240,32 @@ fn listed_page(uri: &Uri, tables: &ScanTables<'_>) -> Option<(String, HostFlags)
         if flags.bad || flags.suspicious {
             return Some((key, flags));
         }
-        key.truncate(key.rfind(['/', '?'])?);
+        let Some(cut) = key.rfind(['/', '?']) else { break };
+        key.truncate(cut);
     }
-    None
+    beginnings(&uri.host, page).into_iter().rev().find_map(|key| {
+        let flags = known(&key);
+        (flags.bad || flags.suspicious).then_some((key, flags))
+    })
+}
+
+/// What a page's path begins with, the shortest first, and last all of it without the query. Servers take `//` for `/`, and
+/// answer for a page whatever stands behind it, so both would hide a page from its list.
+fn beginnings(host: &str, page: &str) -> Vec<String> {
+    let path = page.split('?').next().unwrap_or_default();
+    let mut keys: Vec<String> = Vec::new();
+    let mut key = host.to_owned();
+    for (at, name) in path.split('/').filter(|name| !name.is_empty()).enumerate() {
+        key.push('/');
+        key.push_str(name);
+        if at < PAGE_LOOK_UPS_MAX {
+            keys.push(key.clone());
+        }
+    }
+    if keys.last().is_some_and(|last| last.len() < key.len()) {
+        keys.push(key);
+    }
+    keys
 }
 
 /// Signs of one link that its host does not decide.

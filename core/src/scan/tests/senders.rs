@@ -60,7 +60,8 @@ fn what_from_says_without_an_address_is_kept() {
 #[test]
 fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
     let url_host = |key: &str| {
-        let bad = ["evil.test", "shared.test/bad", "shared.test/one?id=1"].contains(&key);
+        let bad = ["evil.test", "shared.test/bad", "shared.test/deep/er", "shared.test/one?id=1"]
+            .contains(&key);
         HostFlags { bad, ..HostFlags::default() }
     };
     let tables = ScanTables {
@@ -80,6 +81,16 @@ fn bad_hosts_behind_redirectors_and_bad_pages_are_found() {
         ("https://shared.test/bad/page?x=1#y", true),
         ("https://shared.test/one?id=1", true),
         ("https://shared.test/one?id=12", false),
+        ("https://shared.test/deep/er/1/2/3/4/5/6/7/8/9", true),
+        ("https://shared.test/deep/er?/a/a/a/a/a/a/a/a/a/a", true),
+        ("https://shared.test//deep///er/", true),
+        ("https://shared.test/deep/error", false),
+        ("https://shared.test/x/deep/er", false),
+        ("https://www.google.com/url?source=https://good.test/&url=http%3A%2F%2Fevil.test/x", true),
+        (
+            "https://good.test/?a=https://www.google.com/&next=https%253A%252F%252Fevil.test%252F",
+            true,
+        ),
         ("https://shared.test/badly", false),
         ("https://good.test/", false),
     ] {
