@@ -122,5 +122,5 @@ pub fn too_costly(raw: &[u8]) -> bool {
 /// Images do not count: nothing in this release decodes them.
 #[must_use]
 pub fn needs_worker(view: &View<'_>) -> bool {
-    view.parts.iter().any(crate::message::Part::is_container)
+    view.parts.iter().any(crate::message::Part::needs_opening)
 }

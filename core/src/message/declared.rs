@@ -43,6 +43,14 @@ pub(super) fn is_unread_transfer(value: &[u8]) -> bool {
         .any(|name| memchr::memmem::find(&lower, name).is_some())
 }
 
+/// Whether a transfer encoding is uuencode, which is undone where its first line is there.
+pub(super) fn is_uuencode(value: &[u8]) -> bool {
+    let lower = value.get(..200).unwrap_or(value).to_ascii_lowercase();
+    [&b"uuencode"[..], b"x-uue", b"x-uu"]
+        .iter()
+        .any(|name| memchr::memmem::find(&lower, name).is_some())
+}
+
 /// RFC 2045 section 6.7. What is no escape stays as it is; blanks before a line end are no content.
 fn quoted_printable(source: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(source.len());

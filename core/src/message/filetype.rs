@@ -244,14 +244,14 @@ fn by_structure(octets: &[u8]) -> Option<FileType> {
     if at(257, b"ustar") {
         return Some(FileType::Tar);
     }
-    if [0x8001, 0x8801, 0x9001].iter().any(|&offset| at(offset, b"CD001") || at(offset, b"BEA01")) {
+    if is_disc(octets) {
         return Some(FileType::Iso);
     }
     // A ZIP is found by its end, so that a prefix (self-extracting, picture in front) hides nothing.
     if at(0, b"PK\x03\x04") || zip_end(octets).is_some() {
         return Some(zip_kind(octets));
     }
-    if is_old_tar(octets) {
+    if is_tar_header(octets) {
         return Some(FileType::Tar);
     }
     // Clients look for this mark in the first 1,024 octets.
@@ -287,9 +287,30 @@ fn is_volume(octets: &[u8]) -> bool {
 #[must_use]
 pub fn zip_end(octets: &[u8]) -> Option<usize> {
     let tail = octets.len().saturating_sub(128 * 1024);
-    // The last one. From the front, since looking backwards takes ten times as long and most have none.
-    let found = memmem::find_iter(octets.get(tail..)?, b"PK\x05\x06").last()? + tail;
-    (octets.len() - found >= 22).then_some(found)
+    // The last one that a whole record fits behind: four octets more at the end of the file are no end, and would hide the one
+    // before them. From the front, since looking backwards takes ten times as long and most have none.
+    memmem::find_iter(octets.get(tail..)?, b"PK\x05\x06")
+        .map(|at| at + tail)
+        .filter(|at| octets.len() - at >= 22)
+        .last()
+}
+
+/// A tar or an image of a disc that begins at the first octet of what `kind` says is something else. The first octets of a tar
+/// are a name, those of an image belong to nobody, so both may begin as a PDF or a program does, and their readers do not mind.
+pub(super) fn also(octets: &[u8], kind: FileType) -> impl Iterator<Item = FileType> {
+    let tar = kind != FileType::Tar && is_tar_header(octets);
+    let iso = kind != FileType::Iso && is_disc(octets);
+    [(tar, FileType::Tar), (iso, FileType::Iso)]
+        .into_iter()
+        .filter_map(|(holds, kind)| holds.then_some(kind))
+}
+
+/// The marks of ISO 9660 and UDF, in sectors of each size.
+fn is_disc(octets: &[u8]) -> bool {
+    [0x8001, 0x8801, 0x9001].iter().any(|&offset| {
+        let rest = octets.get(offset..).unwrap_or_default();
+        rest.starts_with(b"CD001") || rest.starts_with(b"BEA01")
+    })
 }
 
 /// Which kind of ZIP, by the names in its directory.
@@ -324,8 +345,8 @@ fn is_lzma_alone(octets: &[u8]) -> bool {
         && (unknown || sensible)
 }
 
-/// A tar of before POSIX has no mark, only the sum of its header.
-fn is_old_tar(octets: &[u8]) -> bool {
+/// Whether the sum of a tar's header is right; a tar of before POSIX has no other mark.
+fn is_tar_header(octets: &[u8]) -> bool {
     let Some(header) = octets.get(..512) else {
         return false;
     };
@@ -341,6 +362,46 @@ fn is_old_tar(octets: &[u8]) -> bool {
         .map(|(at, &octet)| if (148..156).contains(&at) { 32 } else { u32::from(octet) })
         .sum();
     header.first() != Some(&0) && wanted == sum
+}
+
+/// Fields of which a header section that begins otherwise has at least one.
+const TELLING_FIELDS: [&[u8]; 5] =
+    [b"content-type", b"mime-version", b"from", b"received", b"subject"];
+/// Octets of a header section that are looked at.
+const SECTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the first field of a mail is: behind empty lines, and behind the line that an mbox begins with.
+#[must_use]
+pub fn mail_start(octets: &[u8]) -> usize {
+    let rest = octets.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(octets).trim_ascii_start();
+    let start = octets.len() - rest.len();
+    if !rest.starts_with(b"From ") && !rest.starts_with(b">From ") {
+        return start;
+    }
+    memchr::memchr(b'\n', rest).map_or(start, |end| start + end + 1)
+}
+
+/// Whether octets begin with a whole header section of a mail: fields and what goes on with them, to an empty line, and one
+/// of them that a mail has. Which field is the first one is up to the sender, and so is what stands in it.
+fn is_header_section(octets: &[u8]) -> bool {
+    let section = octets.get(mail_start(octets)..).unwrap_or_default();
+    let section = section.get(..SECTION_BYTES_MAX).unwrap_or(section);
+    let mut telling = false;
+    for line in section.split_inclusive(|&octet| octet == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            return telling;
+        }
+        if matches!(line, [b' ' | b'\t', ..]) {
+            continue;
+        }
+        let Some(colon) = memchr::memchr(b':', line) else { return false };
+        let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            return false;
+        }
+        telling |= TELLING_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field));
+    }
+    false
 }
 
 /// Fields that a mail begins with.
@@ -393,6 +454,10 @@ fn by_text(octets: &[u8]) -> FileType {
     }
     let lower = head.trim_ascii_start().to_ascii_lowercase();
     let starts = |mark: &[u8]| lower.starts_with(mark);
+    // Before pages, which a mail may have in its first octets.
+    if !starts(b"<") && is_header_section(octets) {
+        return FileType::Mail;
+    }
     if [&b"<!doctype html"[..], b"<html", b"<head", b"<body", b"<script", b"<svg", b"<meta"]
         .iter()
         .any(|mark| starts(mark))

@@ -43,9 +43,9 @@ mod view;
 
 pub use author::{NamedMailbox, author_domains, authors, mailboxes, named_mailboxes};
 pub use charset::{Decoded, decode_charset, encoding, is_known_charset};
-pub use encoded::blocks_of;
+pub use encoded::{blocks_of, holds_unread};
 pub use field::{Field, decode_field};
-pub use filetype::{FileType, detect, zip_end};
+pub use filetype::{FileType, detect, mail_start, zip_end};
 pub use fuzz::{fuzz_blocks, fuzz_charset, fuzz_fields};
 pub use html::{Anchor, HtmlText, html_text};
 pub use normalise::{disguised_words, is_invisible, next_octet, normalise};

@@ -9,6 +9,7 @@
 
 use super::declared::Transfer;
 use super::field;
+use super::filetype::{FileType, detect, zip_end};
 
 /// Octets that a decoded part was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,9 @@ const LINE_BYTES_MIN: usize = 56;
 /// Fewer decoded octets are no file: the shortest of interest has 68 (EICAR), and signatures of
 /// lists and footers in an encoding of their own are longer and harmless.
 const CONTENT_BYTES_MIN: usize = 24;
+
+/// Letters of base64 inside other text that could be a file; a hash, a key or a token is mostly shorter.
+const INSIDE_LETTERS_MIN: usize = 128;
 
 const FIELD: &[u8] = b"content-transfer-encoding";
 
@@ -104,6 +108,98 @@ pub(super) fn base64_runs(octets: &[u8], most: usize) -> Vec<Vec<u8>> {
         }
     }
     out
+}
+
+/// Base64 that is not alone on its lines: between the tags of XML, behind the colon of a property of iCalendar, indented or
+/// folded; and lines that are shorter than those above. Tokens and keys look alike, so only what is a file counts.
+pub(super) fn base64_inside(octets: &[u8], most: usize) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    let binary = octets.get(..1024).unwrap_or(octets).contains(&0);
+    let mut at = 0_usize;
+    while !binary && out.len() < most {
+        let rest = octets.get(at..).unwrap_or_default();
+        let Some(start) = rest.iter().position(is_letter).map(|blanks| at + blanks) else { break };
+        let run = run_inside(octets, start);
+        at = run.next;
+        let (Some(end), true) = (run.end, run.letters >= INSIDE_LETTERS_MIN) else { continue };
+        let content = Transfer::Base64.undo(octets.get(start..end).unwrap_or_default());
+        if is_file(&content) {
+            out.push(content);
+        }
+    }
+    out
+}
+
+/// Letters from one place of a text on, over line ends.
+struct RunInside {
+    /// Where they end as base64 does: before a tag or at the end of a line. `None`: nowhere.
+    end: Option<usize>,
+    /// Letters before that end.
+    letters: usize,
+    /// Where to go on.
+    next: usize,
+}
+
+/// The run whose first letter is at `start`.
+fn run_inside(octets: &[u8], start: usize) -> RunInside {
+    let before = octets.get(..start).unwrap_or_default();
+    let in_tag = before.trim_ascii_end().ends_with(b">");
+    let opened = in_tag
+        || before.ends_with(b":")
+        || before
+            .iter()
+            .rev()
+            .find(|octet| !matches!(octet, b' ' | b'\t'))
+            .is_none_or(|octet| *octet == b'\n');
+    let mut run = RunInside { end: None, letters: 0, next: start };
+    let mut letters = 0_usize;
+    loop {
+        let rest = octets.get(run.next..).unwrap_or_default();
+        let word = rest.iter().position(|octet| !is_letter(octet)).unwrap_or(rest.len());
+        letters += word;
+        let end = run.next + word;
+        let behind = rest.get(word..).unwrap_or_default();
+        let gap = behind.iter().position(|octet| !octet.is_ascii_whitespace());
+        let gap = gap.unwrap_or(behind.len());
+        let line_ends = behind.get(..gap).unwrap_or_default().contains(&b'\n');
+        let closed = line_ends || behind.len() == gap || behind.starts_with(b"<");
+        if closed || in_tag && behind.get(gap) == Some(&b'<') {
+            (run.end, run.letters) = (Some(end), letters);
+        }
+        let padded = octets.get(..end).is_some_and(|before| before.ends_with(b"="));
+        let goes_on = gap > 0 && (line_ends || in_tag) && behind.get(gap).is_some_and(is_letter);
+        if !opened || padded || !goes_on {
+            run.next = end;
+            break;
+        }
+        run.next = end + gap;
+    }
+    if !opened {
+        run.end = None;
+    }
+    run
+}
+
+fn is_letter(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=')
+}
+
+/// Whether octets are a file, and not a key or a token that happens to begin as one: types whose mark has two octets do not
+/// count, and a text has to be one to its end.
+fn is_file(content: &[u8]) -> bool {
+    match detect(content) {
+        FileType::Unknown => content.starts_with(b"ActiveMime"),
+        FileType::Text => std::str::from_utf8(content).is_ok(),
+        FileType::Script => !content.starts_with(b"#!") || std::str::from_utf8(content).is_ok(),
+        FileType::Empty
+        | FileType::Image
+        | FileType::Media
+        | FileType::DosExe
+        | FileType::Arj
+        | FileType::Cpio
+        | FileType::OtherCompression => zip_end(content).is_some(),
+        _ => true,
+    }
 }
 
 /// The encoding that a field at the start of `rest` names, folds included.

@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::behind;
 use super::field::Field;
-use super::filetype::{FileType, detect, zip_end};
+use super::filetype::{self, FileType, detect, zip_end};
 use super::{charset, html};
+
+/// Octets in which a part that is named as a mail has a field of one.
+const NAMED_MAIL_BYTES: usize = 64 * 1024;
 
 /// Where a part comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -88,6 +91,8 @@ pub struct Part<'m> {
     pub(super) file_type: OnceCell<FileType>,
     pub(super) hashes: OnceCell<Box<Hashes>>,
     pub(super) good: Cell<bool>,
+    /// It is a mail whose parts are parts of the view already.
+    pub(super) opened: bool,
 }
 
 impl<'m> Part<'m> {
@@ -116,6 +121,7 @@ impl<'m> Part<'m> {
             file_type: OnceCell::new(),
             hashes: OnceCell::new(),
             good: Cell::new(false),
+            opened: false,
         }
     }
 
@@ -138,6 +144,7 @@ impl<'m> Part<'m> {
             file_type: self.file_type,
             hashes: self.hashes,
             good: self.good,
+            opened: self.opened,
         }
     }
 
@@ -156,6 +163,30 @@ impl<'m> Part<'m> {
     #[must_use]
     pub fn is_known_good(&self) -> bool {
         self.good.get()
+    }
+
+    /// Whether it is a mail that was read where it was found: its parts are not looked for again.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        self.opened
+    }
+
+    /// A page that is no text of the mail: a file that a browser shows once it is saved, whatever type it is declared as.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        const ENDINGS: [&str; 6] = [".htm", ".html", ".xhtml", ".shtml", ".xht", ".svg"];
+        let shown = self.is_text() && !self.attachment && self.file_names.is_empty();
+        if shown || self.is_shown_as_html() {
+            return false;
+        }
+        let named = || {
+            self.file_names.iter().any(|name| {
+                let name = name.to_ascii_lowercase();
+                ENDINGS.iter().any(|ending| name.ends_with(ending))
+            })
+        };
+        self.file_type() == FileType::Html
+            || self.decoded.trim_ascii_start().starts_with(b"<") && named()
     }
 
     /// Declared as text.
@@ -188,7 +219,21 @@ impl<'m> Part<'m> {
 
     /// What the octets are, whatever the declared type and the names say.
     pub fn file_type(&self) -> FileType {
-        *self.file_type.get_or_init(|| detect(&self.decoded))
+        *self.file_type.get_or_init(|| match detect(&self.decoded) {
+            FileType::Text if self.is_named_as_mail() => FileType::Mail,
+            kind => kind,
+        })
+    }
+
+    /// Whether its name says that it is a mail, and a field of one is in it: programs for mails bear lines that are no fields.
+    fn is_named_as_mail(&self) -> bool {
+        const ENDINGS: [&str; 5] = [".eml", ".mht", ".mhtml", ".mbox", ".mbx"];
+        let named = self.file_names.iter().any(|name| {
+            let name = name.to_ascii_lowercase();
+            ENDINGS.iter().any(|ending| name.ends_with(ending))
+        });
+        let head = self.decoded.get(..NAMED_MAIL_BYTES).unwrap_or(&self.decoded);
+        named && memchr::memmem::find(&head.to_ascii_lowercase(), b"\ncontent-type:").is_some()
     }
 
     /// Whether it holds files that only a worker may take out: by its type, because a ZIP ends in
@@ -202,9 +247,21 @@ impl<'m> Part<'m> {
             || self.decoded.starts_with(b"ActiveMime")
     }
 
-    /// Where archives begin that are behind something else, and what they are; at most one of each type.
+    /// Whether a worker has something to take out of it: it is a container, a mail or a text that was decoded out of another
+    /// part, or a page whose links are read.
+    pub fn needs_opening(&self) -> bool {
+        let decoded = self.origin == PartOrigin::Encoded
+            && !self.opened
+            && matches!(self.file_type(), FileType::Mail | FileType::Text | FileType::Html);
+        decoded || self.is_container() || self.is_page()
+    }
+
+    /// Where archives begin that are behind something else, or are it as well, and what they are; at most one of each type.
     pub fn archives_behind(&self) -> Vec<(usize, FileType)> {
-        behind::archives(&self.decoded, self.file_type(), &self.file_names)
+        let kind = self.file_type();
+        let mut out = behind::archives(&self.decoded, kind, &self.file_names);
+        out.extend(filetype::also(&self.decoded, kind).map(|kind| (0, kind)));
+        out
     }
 
     /// Hashes of the decoded octets.

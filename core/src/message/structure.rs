@@ -19,7 +19,7 @@ use mail_parser::{
 use super::condensed::Condensed;
 use super::declared::{self, Transfer};
 use super::field::{self, Field};
-use super::filetype::FileType;
+use super::filetype::{FileType, mail_start};
 use super::overlooked::{self, Covered};
 use super::part::{Part, PartOrigin, Span};
 use super::view::ViewLimits;
@@ -81,9 +81,17 @@ fn add_blocks(parts: &mut Vec<Part<'_>>, exceptions: &mut Vec<Exception>) {
             let detail = format!("{} encoded blocks or more", blocks.len());
             exceptions.push(Exception::limit(&part.path, detail));
         }
+        if part.origin == PartOrigin::Mime && encoded::holds_unread(&part.decoded) {
+            let detail = "an encoding inside of a text that is not read here";
+            exceptions.push(not_scanned(&part.path, detail));
+        }
         found.extend(blocks);
     }
     parts.extend(found);
+}
+
+fn not_scanned(place: &str, detail: &str) -> Exception {
+    Exception { kind: ExceptionKind::NotScanned, place: place.into(), detail: detail.into() }
 }
 
 /// Whether offsets are offsets of the message that arrived.
@@ -403,14 +411,16 @@ impl<'r> Reader<'r> {
             outer: made.span,
             outermost: false,
         };
-        let inner = made.decoded.to_vec();
-        out.push(made);
+        let inner = made.decoded.get(mail_start(&made.decoded)..).unwrap_or_default().to_vec();
+        out.push(Part { opened: true, ..made });
         let first = out.len();
         self.inside(&inner, inside, out);
         // Its texts are in that part already, and rules must not count them twice.
         let inner_parts = out.split_off(first);
         for mut part in inner_parts {
-            if part.attachment || memchr::memmem::find(&inner, &part.decoded).is_none() {
+            // What acts is no text: a page is looked at as a page.
+            let page = matches!(part.file_type(), FileType::Html | FileType::Script);
+            if page || part.attachment || memchr::memmem::find(&inner, &part.decoded).is_none() {
                 part.origin = PartOrigin::Encoded;
                 out.push(part);
             }
@@ -431,21 +441,17 @@ impl<'r> Reader<'r> {
             // RFC 2046 section 5.2.2: each fragment for itself shows nothing, and clients join them.
             self.exceptions.push(Exception::malformed(path, "a fragment of a message"));
         }
+        let body = || slice(octets, part.offset_body, part.offset_end);
         let unread = |header: &&mail_parser::Header<'_>| {
+            let value = slice(octets, header.offset_start, header.offset_end);
             header.name == HeaderName::ContentTransferEncoding
-                && declared::is_unread_transfer(slice(
-                    octets,
-                    header.offset_start,
-                    header.offset_end,
-                ))
+                && (declared::is_unread_transfer(value)
+                    // Without its first line, which clients do not ask for, it is not undone here.
+                    || declared::is_uuencode(value) && encoded::is_headless(body()))
         };
         if part.headers.iter().any(|header| unread(&header)) {
             let detail = "a transfer encoding that is not read here";
-            self.exceptions.push(Exception {
-                kind: ExceptionKind::NotScanned,
-                place: path.into(),
-                detail: detail.into(),
-            });
+            self.exceptions.push(not_scanned(path, detail));
         }
     }
 }

@@ -566,3 +566,76 @@ fn an_apostrophe_of_windows_1252_is_not_taken_for_japanese() {
     let read = decode_charset(b"\x93\xFA\x96\x7B\x8C\xEA\x82\xC5\x82\xB7", "");
     assert_eq!(read.text, "\u{65E5}\u{672C}\u{8A9E}\u{3067}\u{3059}");
 }
+
+#[test]
+fn blanks_that_uuencode_lost_at_line_ends_are_zeros() {
+    // Twelve zeros between letters, each written as a blank, all of them lost on the way.
+    let mail = "A: b\r\n\r\nbegin 644 a.bin\r\n/86)C\r\n#86)C\r\n`\r\nend\r\n";
+    let seen = view(mail.as_bytes());
+    assert_eq!(&*seen.parts[1].decoded, b"abc\0\0\0\0\0\0\0\0\0\0\0\0abc");
+    // Many times as much as the text is not made of it.
+    let mail = format!("A: b\r\n\r\nbegin 644 a.bin\r\n{}`\r\nend\r\n", "M\r\n".repeat(100_000));
+    assert!(view(mail.as_bytes()).parts[1].decoded.len() < 400_000);
+}
+
+#[test]
+fn base64_is_found_between_tags_behind_colons_and_in_short_lines() {
+    let pdf: Vec<u8> = [&b"%PDF-1.4\n"[..], &[b'x'; 200]].concat();
+    let letters = base64_simd::STANDARD.encode_to_string(&pdf);
+    let lines = |width: usize, indent: &str| {
+        let lines: Vec<&str> =
+            letters.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+        lines.join(&format!("\r\n{indent}"))
+    };
+    for (story, text) in [
+        ("in one line", format!("<?xml?><a><b>{letters}</b></a>")),
+        ("indented", format!("<?xml?><a>\r\n  <b>\r\n    {}\r\n  </b></a>", lines(76, "    "))),
+        ("with blanks", format!("<?xml?><a><b> {} </b>", lines(20, "").replace("\r\n", " "))),
+        ("folded", format!("ATTACH;ENCODING=BASE64:{}\r\nEND:VEVENT\r\n", lines(60, " "))),
+        ("short lines", format!("begin-base64 644 a.pdf\r\n{}\r\n====\r\n", lines(40, ""))),
+    ] {
+        let mail = format!("Content-Type: text/calendar\r\n\r\n{text}");
+        let seen = view(mail.as_bytes());
+        assert!(seen.parts.iter().any(|part| *part.decoded == pdf), "{story}");
+    }
+    // Tokens, keys and words are no files.
+    let token = "q8Zr5".repeat(60);
+    let text =
+        format!("A: b\r\n\r\nkey:{token}\r\n<a>{token}</a>\r\n{}", "some words\r\n".repeat(90));
+    assert_eq!(view(text.as_bytes()).parts.len(), 1);
+}
+
+#[test]
+fn a_mail_is_one_whatever_its_first_field_is() {
+    for (raw, kind) in [
+        ("X-Any: 1\r\nSubject: a\r\n\r\n<html>", FileType::Mail),
+        ("Snapshot-Content-Location: x\r\n folded\r\nMIME-Version: 1.0\r\n\r\n", FileType::Mail),
+        ("From a@b Tue Jul  1 10:00:00 2025\r\nX: 1\r\nFrom: a\r\n\r\n", FileType::Mail),
+        (">From a@b Tue Jul  1\nReceived: x\n\n", FileType::Mail),
+        ("From: <Saved>\r\nContent-Type: text/html\r\n\r\n<html><p>", FileType::Mail),
+        ("Note: 1\r\nnothing of a mail\r\n\r\n", FileType::Text),
+        ("a: 1\r\nb: 2\r\n\r\n", FileType::Text),
+        ("From here on it is text\r\n\r\n", FileType::Text),
+        ("<!doctype html><p>Subject: a\r\n\r\n", FileType::Html),
+    ] {
+        assert_eq!(detect(raw.as_bytes()), kind, "{raw}");
+    }
+}
+
+#[test]
+fn encodings_inside_of_text_that_are_not_read_are_said() {
+    let yenc = "=ybegin line=128 size=3 name=a.zip\r\nabc\r\n=yend size=3\r\n";
+    let binhex =
+        format!("(This file must be converted with BinHex 4.0)\r\n\r\n:{}\r\n", "$f*TE".repeat(12));
+    let headless = "Content-Transfer-Encoding: x-uuencode\r\n\r\n#86)C\r\n`\r\nend\r\n";
+    for raw in [format!("A: b\r\n\r\n{yenc}"), format!("A: b\r\n\r\n{binhex}"), headless.into()] {
+        let kinds: Vec<_> = view(raw.as_bytes()).exceptions.iter().map(|e| e.kind).collect();
+        assert_eq!(kinds, [ExceptionKind::NotScanned], "{raw}");
+    }
+    for text in [
+        "a line that begins with\r\n=ybegin line=128 is yEnc\r\n",
+        "(This file must be converted with BinHex 4.0) is what it says\r\n:-) I said\r\n",
+    ] {
+        assert!(view(format!("A: b\r\n\r\n{text}").as_bytes()).exceptions.is_empty(), "{text}");
+    }
+}

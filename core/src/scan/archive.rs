@@ -33,7 +33,7 @@ use super::passwords::Passwords;
 use super::{active, ole, pdf, zip};
 use crate::message::{
     Active, Exception, ExceptionKind, FileType, Limit, Part, PartOrigin, Unread, View, ViewLimits,
-    blocks_of, decode_charset, detect, entities_of, zip_end,
+    blocks_of, decode_charset, detect, entities_of, holds_unread, mail_start, zip_end,
 };
 
 /// Bounds on what one message may unfold to.
@@ -59,6 +59,10 @@ const INPUT_RATIO_MAX: u64 = 16;
 /// Up to here that does not count.
 const INPUT_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Pages that are read for their links.
+const PAGES_MAX: usize = 100;
+/// Octets of a page that is read for its links.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Links of documents that are kept.
 const LINKS_MAX: usize = 2_000;
 
@@ -90,6 +94,8 @@ pub(super) struct Budget<'l> {
     active: Vec<Active>,
     /// Addresses that documents lead to.
     links: Vec<Box<str>>,
+    /// Pages that may still be read for their links.
+    pages: usize,
     pub(super) passwords: Passwords,
 }
 
@@ -98,6 +104,8 @@ pub(super) struct Budget<'l> {
 pub(super) struct Member {
     pub(super) name: Vec<u8>,
     pub(super) octets: Vec<u8>,
+    /// Another name that it may have once it is unpacked; empty where there is none.
+    pub(super) other_name: Vec<u8>,
     /// What its container says of it where it is not unpacked.
     unread: Option<Unread>,
     /// What it says is in a member of its own.
@@ -108,7 +116,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(name: Vec<u8>, octets: Vec<u8>) -> Self {
-        Self { name, octets, unread: None, told: false, text: false }
+        Self { name, octets, other_name: Vec::new(), unread: None, told: false, text: false }
     }
 
     /// Instructions that draw text, which is in a member of its own.
@@ -133,6 +141,7 @@ impl<'l> Budget<'l> {
             exceptions: Vec::new(),
             active: Vec::new(),
             links: Vec::new(),
+            pages: PAGES_MAX,
             passwords: Passwords::off(),
         }
     }
@@ -305,6 +314,10 @@ pub fn expand(view: &mut View<'_>, limits: &ArchiveLimits) {
             todo.push_back((view.parts.len(), depth + 1));
             let mut made = Part::of_octets(place, PartOrigin::Member, &name, octets);
             (made.span, made.unread, made.told) = (span, member.unread, member.told);
+            let other_name: Box<str> = display_name(&member.other_name).into();
+            if !other_name.is_empty() && !made.file_names.contains(&other_name) {
+                made.file_names.push(other_name);
+            }
             if member.text {
                 made.attachment = false;
                 made.file_names.clear();
@@ -327,12 +340,14 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     }
     let end = zip_end(octets);
     let member = part.origin == PartOrigin::Member;
+    // What was decoded out of a text is opened here as well, unless that was done where it was found.
+    let inner = part.origin != PartOrigin::Mime && !part.is_opened();
     let behind = part.archives_behind();
     let holds = kind.is_zip()
         || end.is_some()
         || !behind.is_empty()
         || kind.is_archive()
-        || kind == FileType::Mail && member;
+        || kind == FileType::Mail && inner;
     if holds && depth >= budget.limits.depth_max {
         let detail = format!("nested deeper than {}", budget.limits.depth_max);
         budget.limit(Limit::Depth, place, detail);
@@ -343,6 +358,7 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     if member && kind == FileType::Text && is_linking(name) {
         active::xml::links(octets).iter().for_each(|link| budget.link(link));
     }
+    page_links(part, budget);
     let mut out = match kind {
         FileType::Gzip
         | FileType::Bzip2
@@ -371,12 +387,21 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         FileType::Unknown if octets.starts_with(b"ActiveMime") => {
             active_mime(octets, place, budget)
         }
-        FileType::Mail if member => mail(octets, place, budget),
-        FileType::Text | FileType::Html if member => encoded(octets, place, budget),
+        FileType::Mail if inner => mail(octets, place, budget),
+        FileType::Text | FileType::Html if inner => encoded(octets, depth, place, budget),
         _ => Vec::new(),
     };
     for (at, kind) in behind {
-        out.append(&mut packed(kind, octets.get(at..).unwrap_or_default(), place, budget));
+        let octets = octets.get(at..).unwrap_or_default();
+        out.append(&mut match kind {
+            FileType::Tar => {
+                let (members, bytes) = tar(octets, place, budget);
+                unread_bytes = bytes;
+                members
+            }
+            FileType::Iso => iso::members(octets, place, budget),
+            _ => packed(kind, octets, place, budget),
+        });
     }
     // The end of a ZIP that is itself a member of the tar does not make the tar a ZIP.
     let role = if kind.is_zip() { zip::Role::Own } else { zip::Role::Behind };
@@ -415,8 +440,19 @@ fn guarded<'l>(
     })
 }
 
+/// Addresses of a page that is a file of its own: the mail's texts are read for theirs elsewhere.
+fn page_links(part: &Part<'_>, budget: &mut Budget<'_>) {
+    if budget.pages == 0 || part.decoded.len() > PAGE_BYTES_MAX || !part.is_page() {
+        return;
+    }
+    budget.pages -= 1;
+    let whole = |link: &&Box<str>| link.contains("://") || link.starts_with("//");
+    part.html().links.iter().filter(whole).for_each(|link| budget.link(link));
+}
+
 /// The parts of a mail that is a member.
 fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+    let octets = octets.get(mail_start(octets)..).unwrap_or_default();
     let mut exceptions = Vec::new();
     let parts = entities_of(octets, place, &ViewLimits::worker(), &mut exceptions);
     for exception in exceptions {
@@ -427,8 +463,9 @@ fn mail(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
         if !part.attachment && part.is_text() {
             budget.passwords.add_text(part.text());
         }
-        // Its texts are in the member already.
-        if !part.attachment && memmem::find(octets, &part.decoded).is_some() {
+        // Its texts are in the member already; a page is looked at as a page.
+        let page = matches!(part.file_type(), FileType::Html | FileType::Script);
+        if !page && !part.attachment && memmem::find(octets, &part.decoded).is_some() {
             continue;
         }
         if !budget.admits_member(place) {
@@ -488,9 +525,19 @@ fn tar(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> (Vec<Member>, usi
     (out, end)
 }
 
-fn encoded(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
+/// What is encoded in a text. That may be a text with something encoded in it, and so on.
+fn encoded(octets: &[u8], depth: usize, place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let mut out = Vec::new();
+    if holds_unread(octets) {
+        let detail = "an encoding inside of a text that is not read here";
+        budget.note(ExceptionKind::NotScanned, place, detail);
+    }
     for (name, octets) in blocks_of(octets) {
+        if depth >= budget.limits.depth_max {
+            let detail = format!("nested deeper than {}", budget.limits.depth_max);
+            budget.limit(Limit::Depth, place, detail);
+            break;
+        }
         if !budget.admits_member(place) {
             break;
         }

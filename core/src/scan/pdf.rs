@@ -30,6 +30,9 @@ const ZLIB_HEAD_BYTES: usize = 2;
 /// Octets at the end of a stream that may be missing or wrong.
 const SLACK_BYTES: usize = 64;
 
+/// Filters behind the first one that are undone where they are told by their octets.
+const CHAIN_MAX: usize = 6;
+
 /// What comes of a filter by guess is mostly a few octets of nothing.
 const GUESSED_BYTES_MIN: usize = 16;
 
@@ -207,12 +210,50 @@ fn contents(
         todo.push(content);
     }
     todo.append(&mut guessed(data, named, place, budget));
-    // Filters behind each other: two are used, more is a trick that readers do not all follow.
+    // Filters behind each other: two are used, more is a trick, and only what its octets tell is undone of it.
     for content in todo {
         out.append(&mut guessed(&content, named, place, budget));
-        out.push(if is_zlib(&content) { inflate(&content, place, budget).0 } else { content });
+        out.push(chained(content, place, budget));
     }
     (out, failed)
+}
+
+/// What is behind filters that follow each other, as far as their octets tell.
+fn chained(mut content: Vec<u8>, place: &str, budget: &mut Budget<'_>) -> Vec<u8> {
+    for _ in 0..CHAIN_MAX {
+        let inner = if is_zlib(&content) {
+            inflate(&content, place, budget).0
+        } else {
+            let Some(inner) = texted(&content, budget) else { return content };
+            inner
+        };
+        // Two octets may look like the head of zlib by chance.
+        if inner.is_empty() {
+            return content;
+        }
+        content = inner;
+    }
+    if is_zlib(&content) {
+        let detail = "filters of a PDF that follow each other without end";
+        budget.note(ExceptionKind::NotScanned, place, detail);
+    }
+    content
+}
+
+/// What is behind hexadecimal digits or base 85, if nothing else is there to its end.
+fn texted(content: &[u8], budget: &mut Budget<'_>) -> Option<Vec<u8>> {
+    let text = content.trim_ascii();
+    let blank = |octet: &u8| octet.is_ascii_whitespace();
+    let hex = |text: &[u8]| text.iter().all(|octet| octet.is_ascii_hexdigit() || blank(octet));
+    let base85 = |text: &[u8]| {
+        text.iter().all(|octet| (b'!'..=b'u').contains(octet) || *octet == b'z' || blank(octet))
+    };
+    budget.used_input(content.len() as u64);
+    if let Some(text) = text.strip_suffix(b"~>") {
+        return base85(text).then(|| from_base85(text));
+    }
+    let text = text.strip_suffix(b">").filter(|text| text.len() >= 2 * GUESSED_BYTES_MIN)?;
+    hex(text).then(|| from_hex(text))
 }
 
 /// What LZW and run lengths make of it. LZW begins with a code that tells it, if it is as it should be.

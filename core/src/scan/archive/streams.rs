@@ -96,8 +96,13 @@ pub(super) fn members(
         let detail = format!("{kind:?} data that cannot be read to its end");
         budget.note(ExceptionKind::Malformed, place, detail);
     }
-    let name = if own_name.is_empty() { without_ending(name).into_bytes() } else { own_name };
-    vec![Member::new(name, content)]
+    // Some programs give it the name in its header, others that of the file without the ending.
+    let outer = without_ending(name).into_bytes();
+    if own_name.is_empty() {
+        return vec![Member::new(outer, content)];
+    }
+    let other_name = if outer == name.as_bytes() { Vec::new() } else { outer };
+    vec![Member { other_name, ..Member::new(own_name, content) }]
 }
 
 /// Memory that the members of an lzip ask for: each has a head of its own, and its reader has no bound for it.

@@ -384,3 +384,142 @@ fn a_block_of_7z_that_is_broken_ends() {
     let found = kinds("a.7z", &octets);
     assert!(found.contains(&FindingKind::Malformed), "{found:?}");
 }
+
+/// A tar with these members; the first octets of it are the first name.
+fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for (name, octets) in members {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(octets.len() as u64);
+        builder.append_data(&mut header, name, *octets).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(octets: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(octets).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn the_name_of_its_first_member_makes_a_tar_nothing_else() {
+    for name in ["%PDF-1.4", "{\\rtf1 x", "MZ.txt", "#!a", "From: x", "BZh9.txt"] {
+        let tar = tar_of(&[(name, b""), ("a.gz", &gzip(&eicar()))]);
+        virus(name, &tar);
+        virus(name, &gzip(&tar));
+    }
+}
+
+#[test]
+fn what_stands_in_front_of_the_marks_of_a_disc_hides_nothing() {
+    for front in [&b"%PDF-1.4\n"[..], b"{\\rtf1 x}", b"MZ", b"\x7FELF"] {
+        let mut disc = vec![0_u8; 0x8001];
+        disc[..front.len()].copy_from_slice(front);
+        disc.extend(b"CD001");
+        let part = crate::message::Part::of_octets(
+            "1".into(),
+            crate::message::PartOrigin::Mime,
+            "a.dat",
+            disc.into(),
+        );
+        let behind = part.archives_behind();
+        assert!(behind.contains(&(0, crate::message::FileType::Iso)), "{front:?} {behind:?}");
+    }
+}
+
+#[test]
+fn a_mark_that_no_end_of_a_zip_follows_hides_none_before_it() {
+    let zip = zip_of(&[("eicar.com", &eicar())]);
+    virus("behind text", &[b"some text in front ", &zip[..], b"PK\x05\x06"].concat());
+}
+
+#[test]
+fn a_gzip_has_the_name_in_its_header_and_that_of_its_file() {
+    let mut encoder = flate2::GzBuilder::new()
+        .filename("readme.txt")
+        .write(Vec::new(), flate2::Compression::default());
+    encoder.write_all(b"WScript.Echo(1)").unwrap();
+    let raw = mail_with("invoice.js.gz", &encoder.finish().unwrap());
+    let mut view = crate::message::View::build(&raw, &crate::message::ViewLimits::worker());
+    crate::scan::expand(&mut view, &crate::scan::ArchiveLimits::default());
+    let names = &view.parts.last().unwrap().file_names;
+    assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["readme.txt", "invoice.js"]);
+}
+
+/// uuencode with a grave accent for zero.
+fn uu(name: &str, octets: &[u8]) -> String {
+    let letter = |six: u32| if six == 0 { '`' } else { char::from(six as u8 + 32) };
+    let mut out = format!("begin 644 {name}\r\n");
+    for line in octets.chunks(45) {
+        out.push(letter(line.len() as u32));
+        for group in line.chunks(3) {
+            let octet = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+            let bits = octet(0) << 16 | octet(1) << 8 | octet(2);
+            (0..4).for_each(|at| out.push(letter(bits >> (18 - 6 * at) & 63)));
+        }
+        out += "\r\n";
+    }
+    out + "`\r\nend\r\n"
+}
+
+#[test]
+fn what_was_decoded_out_of_a_text_is_opened_further() {
+    let zip = zip_of(&[("eicar.com", &eicar())]);
+    let letters = base64_simd::STANDARD.encode_to_string(&zip);
+    let mail = String::from_utf8(mail_with("a.zip", &zip)).unwrap();
+    let page = format!("<html><a download=a.zip href=\"data:a/zip;base64,{letters}\">x</a>");
+    for (story, inner) in
+        [("a mail", mail), ("uuencode", format!("x\n{}", uu("a.zip", &zip))), ("a page", page)]
+    {
+        let raw = format!("A: b\r\n\r\nhello\r\n{}", uu("a.dat", inner.as_bytes()));
+        let kinds = kinds_of(raw.as_bytes());
+        assert!(kinds.contains(&FindingKind::Malware), "{story} {kinds:?}");
+        let view =
+            crate::message::View::build(raw.as_bytes(), &crate::message::ViewLimits::shard());
+        assert!(crate::analysis::needs_worker(&view), "{story}");
+    }
+    let mut text = eicar();
+    for _ in 0..12 {
+        text = uu("a.txt", &text).into_bytes();
+    }
+    let kinds = kinds_of(&[&b"A: b\r\n\r\n"[..], &text].concat());
+    assert!(!kinds.contains(&FindingKind::Malware) && !kinds.is_empty(), "no bound: {kinds:?}");
+}
+
+#[test]
+fn a_mail_with_an_odd_head_is_opened_as_a_file_and_in_an_archive() {
+    let zip = zip_of(&[("eicar.com", &eicar())]);
+    let inner = String::from_utf8(mail_with("a.zip", &zip)).unwrap();
+    let from = "From a@b Tue Jul  1 10:00:00 2025\r\n";
+    for (name, mail) in [
+        ("m.eml", format!("X-Abc: 1\r\n{inner}")),
+        ("m.mbox", format!("{from}{inner}")),
+        ("m.eml", format!(">{from}{inner}")),
+        ("m.mht", inner.replacen("text\r\n", "<html><body>text\r\n", 1)),
+        ("m.eml", format!("a line that is no field\r\n{inner}")),
+    ] {
+        virus(name, &zip_of(&[(name, mail.as_bytes())]));
+        let kinds = kinds_of(&mail_with(name, mail.as_bytes()));
+        assert!(kinds.contains(&FindingKind::Malware), "{mail:.40} {kinds:?}");
+    }
+}
+
+#[test]
+fn a_page_that_is_a_file_is_read_for_its_links() {
+    let page = b"<!doctype html><form action=\"http://evil.example/x.php\"><input></form>";
+    let svg = b"<?xml version=\"1.0\"?><svg><a href=\"http://evil.example/x.php\">x</a></svg>";
+    for (name, octets) in [
+        ("a.html", page.to_vec()),
+        ("a.dat", page.to_vec()),
+        ("a.zip", zip_of(&[("a.html", page)])),
+        ("a.svg", svg.to_vec()),
+    ] {
+        let raw = mail_with(name, &octets);
+        let mut view = crate::message::View::build(&raw, &crate::message::ViewLimits::worker());
+        assert!(crate::analysis::needs_worker(&view), "{name}");
+        crate::scan::expand(&mut view, &crate::scan::ArchiveLimits::default());
+        let hosts: Vec<_> = view.uris().iter().map(|uri| &*uri.host).collect();
+        assert_eq!(hosts, ["evil.example"], "{name}");
+    }
+}

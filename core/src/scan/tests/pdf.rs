@@ -146,3 +146,17 @@ proptest::proptest! {
         crate::scan::fuzz_archive(&pdf("/Filter 7 0 R", &lzw(&data, true)));
     }
 }
+
+#[test]
+fn filters_behind_each_other_are_undone_as_long_as_they_are_told() {
+    let zip = zip_of(&[("eicar.com", &eicar())]);
+    for (story, data) in [
+        ("three times the same", zlib(&zlib(&zlib(&zip)))),
+        ("text between", zlib(&hex(&zlib(&base85(&zip))))),
+    ] {
+        let kinds = kinds_of(&mail_with("a.pdf", &pdf("", &data)));
+        assert!(kinds.contains(&FindingKind::Malware), "{story} {kinds:?}");
+    }
+    let deep = (0..12).fold(zip, |data, _| zlib(&data));
+    assert!(kinds_of(&mail_with("a.pdf", &pdf("", &deep))).contains(&FindingKind::NotScanned));
+}
