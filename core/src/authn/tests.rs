@@ -150,7 +150,10 @@ fn a_body_in_a_file_has_the_hash_that_it_has_in_memory() {
         assert_eq!(known(body), known("a\r\n"), "{body:?}");
         let whole = format!("Subject: x\r\n\r\n{body}");
         let from = octets::body_that_ends_in_blanks(whole.as_bytes());
-        assert_eq!(from, body.contains(" \r").then_some(14).or(body.contains('\t').then_some(14)));
+        assert_eq!(
+            from,
+            body.contains(" \r").then_some(14).or_else(|| body.contains('\t').then_some(14))
+        );
     }
     assert_eq!(known(" \r\n\t\r\n"), known(""));
     assert_ne!(known("a\r\n \r\nb\r\n"), known("a\r\nb\r\n"), "in the middle they are lines");

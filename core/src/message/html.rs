@@ -254,7 +254,7 @@ impl State {
             }
         }
         self.out.forms.extend(inner.forms.iter().filter_map(|form| place(*form)));
-        self.out.base = self.out.base.or(inner.base.and_then(place));
+        self.out.base = self.out.base.or_else(|| inner.base.and_then(place));
         self.out.images = self.out.images.saturating_add(inner.images);
         self.out.password_input |= inner.password_input;
         self.out.script |= inner.script;

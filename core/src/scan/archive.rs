@@ -353,55 +353,21 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
         budget.limit(Limit::Depth, place, detail);
         return Vec::new();
     }
-    let mut unread_bytes = 0;
     let name = part.file_name().unwrap_or_default();
     if member && kind == FileType::Text && is_linking(name) {
         active::xml::links(octets).iter().for_each(|link| budget.link(link));
     }
     page_links(part, budget);
-    let mut out = match kind {
-        FileType::Gzip
-        | FileType::Bzip2
-        | FileType::Xz
-        | FileType::Zstd
-        | FileType::OtherCompression => {
-            guarded(place, budget, |budget| streams::members(kind, octets, name, place, budget))
-        }
-        FileType::SevenZip | FileType::Rar | FileType::Cab => packed(kind, octets, place, budget),
-        FileType::Arj => arj::members(octets, place, budget),
-        FileType::Lzh => guarded(place, budget, |budget| lzh::members(octets, place, budget)),
-        FileType::Iso => iso::members(octets, place, budget),
-        FileType::Cpio => cpio::members(octets, place, budget),
-        FileType::Tnef => tnef::members(octets, place, budget),
-        FileType::Tar => {
-            let (members, bytes) = tar(octets, place, budget);
-            unread_bytes = bytes;
-            members
-        }
-        FileType::Pdf => pdf::members(octets, place, budget),
-        FileType::Ole => guarded(place, budget, |budget| ole::members(octets, place, budget)),
-        FileType::Rtf => {
-            guarded(place, budget, |budget| active::rtf::members(octets, place, budget))
-        }
-        FileType::OneNote => onenote::members(octets, place, budget),
-        FileType::Unknown if octets.starts_with(b"ActiveMime") => {
-            active_mime(octets, place, budget)
-        }
-        FileType::Mail if inner => mail(octets, place, budget),
-        FileType::Text | FileType::Html if inner => encoded(octets, depth, place, budget),
-        _ => Vec::new(),
+    let (mut out, mut unread_bytes) = match kind {
+        FileType::Mail | FileType::Text | FileType::Html if !inner => (Vec::new(), 0),
+        FileType::Text | FileType::Html => (encoded(octets, depth, place, budget), 0),
+        _ => of_kind(kind, (octets, name), place, budget),
     };
     for (at, kind) in behind {
         let octets = octets.get(at..).unwrap_or_default();
-        out.append(&mut match kind {
-            FileType::Tar => {
-                let (members, bytes) = tar(octets, place, budget);
-                unread_bytes = bytes;
-                members
-            }
-            FileType::Iso => iso::members(octets, place, budget),
-            _ => packed(kind, octets, place, budget),
-        });
+        let (mut members, bytes) = of_kind(kind, (octets, name), place, budget);
+        out.append(&mut members);
+        unread_bytes = unread_bytes.max(bytes);
     }
     // The end of a ZIP that is itself a member of the tar does not make the tar a ZIP.
     let role = if kind.is_zip() { zip::Role::Own } else { zip::Role::Behind };
@@ -411,13 +377,45 @@ fn open(part: &Part<'_>, depth: usize, budget: &mut Budget<'_>) -> Vec<Member> {
     out
 }
 
-/// The members of an archive that may be behind a program.
-fn packed(kind: FileType, octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
-    match kind {
+/// The members of octets of a kind, and of a tar how many octets it takes.
+fn of_kind(
+    kind: FileType,
+    (octets, name): (&[u8], &str),
+    place: &str,
+    budget: &mut Budget<'_>,
+) -> (Vec<Member>, usize) {
+    let members = match kind {
+        FileType::Gzip
+        | FileType::Bzip2
+        | FileType::Xz
+        | FileType::Zstd
+        | FileType::OtherCompression => {
+            guarded(place, budget, |budget| streams::members(kind, octets, name, place, budget))
+        }
+        FileType::SevenZip => {
+            guarded(place, budget, |budget| seven_zip::members(octets, place, budget))
+        }
         FileType::Rar => rar::members(octets, place, budget),
         FileType::Cab => guarded(place, budget, |budget| cab::members(octets, place, budget)),
-        _ => guarded(place, budget, |budget| seven_zip::members(octets, place, budget)),
-    }
+        FileType::Arj => arj::members(octets, place, budget),
+        FileType::Lzh => guarded(place, budget, |budget| lzh::members(octets, place, budget)),
+        FileType::Iso => iso::members(octets, place, budget),
+        FileType::Cpio => cpio::members(octets, place, budget),
+        FileType::Tnef => tnef::members(octets, place, budget),
+        FileType::Tar => return tar(octets, place, budget),
+        FileType::Pdf => pdf::members(octets, place, budget),
+        FileType::Ole => guarded(place, budget, |budget| ole::members(octets, place, budget)),
+        FileType::Rtf => {
+            guarded(place, budget, |budget| active::rtf::members(octets, place, budget))
+        }
+        FileType::OneNote => onenote::members(octets, place, budget),
+        FileType::Unknown if octets.starts_with(b"ActiveMime") => {
+            active_mime(octets, place, budget)
+        }
+        FileType::Mail => mail(octets, place, budget),
+        _ => Vec::new(),
+    };
+    (members, 0)
 }
 
 /// Members of documents that hold the addresses that a reader may click.
@@ -446,8 +444,9 @@ fn page_links(part: &Part<'_>, budget: &mut Budget<'_>) {
         return;
     }
     budget.pages -= 1;
-    let whole = |link: &&Box<str>| link.contains("://") || link.starts_with("//");
-    part.html().links.iter().filter(whole).for_each(|link| budget.link(link));
+    let whole = |link: &&str| link.contains("://") || link.starts_with("//");
+    let links = part.html().links.iter().map(|link| &**link);
+    links.filter(whole).for_each(|link| budget.link(link));
 }
 
 /// The parts of a mail that is a member.
