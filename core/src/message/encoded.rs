@@ -15,7 +15,7 @@ pub(super) const BLOCKS_MAX: usize = 50;
 const BASE64_BYTES_MIN: usize = 40;
 /// Zeros that the lines of one text may leave out at their ends, beside one for each octet of it: a few letters would otherwise
 /// stand for many times as much.
-const PADDING_BYTES: usize = 64 * 1024;
+pub(super) const PADDING_BYTES: usize = 64 * 1024;
 /// A line of BinHex has 64 letters; fewer are words.
 const BINHEX_LINE_BYTES: usize = 32;
 

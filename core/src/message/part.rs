@@ -8,6 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::behind;
+use super::encoded::blocks_of;
 use super::field::Field;
 use super::filetype::{self, FileType, detect, zip_end};
 use super::{charset, html};
@@ -247,12 +248,15 @@ impl<'m> Part<'m> {
             || self.decoded.starts_with(b"ActiveMime")
     }
 
-    /// Whether a worker has something to take out of it: it is a container, a mail or a text that was decoded out of another
-    /// part, or a page whose links are read.
+    /// Whether a worker has something to take out of it: it is a container, a mail that was decoded out of another part or a text
+    /// in which something is encoded once more, or a page whose links are read.
     pub fn needs_opening(&self) -> bool {
-        let decoded = self.origin == PartOrigin::Encoded
-            && !self.opened
-            && matches!(self.file_type(), FileType::Mail | FileType::Text | FileType::Html);
+        let holds = || match self.file_type() {
+            FileType::Mail => true,
+            FileType::Text | FileType::Html => !blocks_of(&self.decoded).is_empty(),
+            _ => false,
+        };
+        let decoded = self.origin == PartOrigin::Encoded && !self.opened && holds();
         decoded || self.is_container() || self.is_page()
     }
 

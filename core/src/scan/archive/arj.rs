@@ -7,6 +7,8 @@ const MARK: &[u8] = b"\x60\xEA";
 /// A basic header is at most this long; longer is something else.
 const HEADER_BYTES_MAX: usize = 2_600;
 const GARBLED: u8 = 1;
+/// It goes on in the next volume, or began in the one before.
+const SPLIT: u8 = 0x0C;
 
 pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Vec<Member> {
     let mut out = Vec::new();
@@ -26,6 +28,11 @@ pub(super) fn members(octets: &[u8], place: &str, budget: &mut Budget<'_>) -> Ve
         let data = rest.get(..file.bytes).unwrap_or(rest);
         let name = file.name.to_vec();
         if file.flags & GARBLED == 0 && file.method == 0 {
+            // What is here is looked at; nobody shall take it for the whole.
+            if file.flags & SPLIT != 0 || data.len() as u64 != file.unpacked {
+                let detail = "an arj member of which a part is not here";
+                budget.note(ExceptionKind::NotScanned, place, detail);
+            }
             let mut source = data;
             let (content, _) = budget.read(&mut source, data.len() as u64, place);
             out.push(Member::new(name, content));

@@ -37,6 +37,8 @@ struct File<'z> {
     bytes: u64,
     stored: bool,
     encrypted: bool,
+    /// A part of it is in another volume.
+    split: bool,
 }
 
 impl<'z> Reading<'z, '_, '_> {
@@ -47,6 +49,11 @@ impl<'z> Reading<'z, '_, '_> {
         }
         let name = file.name.to_vec();
         if file.stored && !file.encrypted {
+            // What is here is looked at; nobody shall take it for the whole.
+            if file.split || file.data.len() as u64 != file.bytes {
+                let detail = "a rar member of which a part is not here";
+                self.budget.note(ExceptionKind::NotScanned, self.place, detail);
+            }
             let mut source = file.data;
             let (octets, _) = self.budget.read(&mut source, file.data.len() as u64, self.place);
             self.out.push(Member::new(name, octets));
@@ -99,8 +106,8 @@ impl<'z> Reading<'z, '_, '_> {
                     let data = rest.get(..bytes).unwrap_or(rest);
                     let directory = flags & 0xE0 == 0xE0;
                     let stored = *header.get(25)? == 0x30;
-                    let encrypted = flags & 4 != 0;
-                    let file = File { name, data, bytes: unpacked, stored, encrypted };
+                    let (encrypted, split) = (flags & 4 != 0, flags & 3 != 0);
+                    let file = File { name, data, bytes: unpacked, stored, encrypted, split };
                     if !directory && self.file(&file).is_none() {
                         return Some(());
                     }
@@ -152,8 +159,8 @@ impl<'z> Reading<'z, '_, '_> {
                     let (stored, directory) = (compression >> 7 & 7 == 0, file_flags & 1 != 0);
                     // A writer that did not know it says so; then it is at least what is there.
                     let bytes = if file_flags & 8 != 0 { data.len() as u64 } else { unpacked };
-                    let encrypted = has_encryption(area);
-                    let file = File { name, data, bytes, stored, encrypted };
+                    let (encrypted, split) = (has_encryption(area), flags & 0x18 != 0);
+                    let file = File { name, data, bytes, stored, encrypted, split };
                     if !directory && self.file(&file).is_none() {
                         return Some(());
                     }

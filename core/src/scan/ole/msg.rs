@@ -357,9 +357,9 @@ const RTF_BEGIN: &[u8] = b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0
     \\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx";
 const RTF_WINDOW: usize = 4096;
 
-/// RTF that is packed (MS-OXRTFCP).
+/// RTF that is packed (MS-OXRTFCP), up to its end mark: a size in its header that is too small would hide the rest.
 pub(in crate::scan) fn unpacked_rtf(packed: &[u8]) -> Option<Vec<u8>> {
-    let wanted = usize::try_from(word(packed, 4)?).ok()?.min(TEXT_BYTES_MAX);
+    let wanted = TEXT_BYTES_MAX;
     let data = packed.get(16..)?;
     if packed.get(8..12)? == b"MELA" {
         return Some(data.get(..wanted).unwrap_or(data).to_vec());

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 /// How the octets of a compressed source begin, behind the container's first octet and the head of its
 /// first chunk: eight literals, "Attribut".
 const BEGIN: &[u8] = b"\0Attribut";
+/// Head of a chunk that is not packed: 4,096 octets, always.
+const RAW: &[u8] = b"\xFF\x3F";
 /// Sources of one stream that are unpacked.
 const SOURCES_MAX: usize = 200;
 /// Octets of one source.
@@ -119,11 +121,14 @@ fn add(list: &mut Vec<&'static str>, word: Option<&&'static str>) {
     }
 }
 
-/// The sources in a stream, unpacked one by one.
+/// The sources in a stream, unpacked one by one. A first chunk that is not packed has no octet of flags before its text.
 pub(in crate::scan) fn sources(stream: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let mut behind = 0;
-    let found = memmem::find_iter(stream, BEGIN).filter_map(move |at| {
-        let start = at.checked_sub(2).filter(|start| *start >= behind)?;
+    let begin = BEGIN.get(1..).unwrap_or(BEGIN);
+    let found = memmem::find_iter(stream, begin).filter_map(move |at| {
+        let raw = at.checked_sub(2).filter(|start| stream.get(*start..at) == Some(RAW));
+        let packed = at.checked_sub(3).filter(|_| stream.get(at - 1) == Some(&0));
+        let start = raw.or(packed).filter(|start| *start >= behind)?;
         let (source, used) = decompress(stream.get(start..).unwrap_or_default());
         behind = start + used;
         (!source.is_empty()).then_some(source)
@@ -182,5 +187,22 @@ fn unpack(chunk: &[u8], out: &mut Vec<u8>) {
                 out.push(octet);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_whose_first_chunk_is_not_packed_is_found_and_a_word_of_a_text_is_none() {
+        let begin = format!("{:4096}", "Attribute VB_Name = \"A\"\r\nSub AutoOpen()\r\n");
+        // Behind it one that is packed: eight literals.
+        let stream = [&b"\x01\xFF\x3F"[..], begin.as_bytes(), b"\x08\xB0\0Shell(x)"].concat();
+        let found: Vec<Vec<u8>> = sources(&stream).collect();
+        assert_eq!(found.len(), 1);
+        let text = String::from_utf8_lossy(&found[0]).into_owned();
+        assert!(text.contains("AutoOpen") && text.contains("Shell("), "{text}");
+        assert_eq!(sources(b"see 1Attribut and 0?Attribute").count(), 0);
     }
 }

@@ -277,11 +277,13 @@ fn texts_of_tnef_are_read_behind_their_packing() {
     let eicar = eicar();
     let html = [b"<p>", &eicar[..], b"</p>"].concat();
     let stored = [&b"\x60\0\0\0\x44\0\0\0MELA\0\0\0\0"[..], &eicar].concat();
+    let shorter = [&b"\x60\0\0\0\x05\0\0\0MELA\0\0\0\0"[..], &eicar].concat();
     for (story, kind, id, value) in [
         ("text", 0x001E, 0x1000, eicar.clone()),
         ("text in UTF-16", 0x001F, 0x1000, wide(&String::from_utf8(eicar.clone()).unwrap())),
         ("HTML", 0x0102, 0x1013, html),
         ("RTF that is not packed", 0x0102, 0x1009, stored),
+        ("RTF that says that it is shorter", 0x0102, 0x1009, shorter),
     ] {
         let octets = tnef(&[attribute(1, MESSAGE, &properties(&[(kind, id, &value)]))]);
         let kinds = kinds_of(&mail_with("winmail.dat", &octets));
@@ -336,6 +338,21 @@ fn rar(members: &[(&str, &[u8], bool, u32, u16)]) -> Vec<u8> {
     }
     out.extend([0, 0, 0x7B, 0, 0, 7, 0]);
     out
+}
+
+#[test]
+fn a_piece_of_a_member_is_not_taken_for_the_whole() {
+    let eicar = eicar();
+    for (flags, bytes, octets) in
+        [(1, 34, &eicar[..34]), (2, 34, &eicar[34..]), (3, 34, &eicar[..34]), (0, 68, &eicar[..34])]
+    {
+        let kinds =
+            kinds_of(&mail_with("a.part1.rar", &rar(&[("e.txt", octets, true, bytes, flags)])));
+        assert_eq!(kinds, [FindingKind::NotScanned], "{flags} {bytes}");
+    }
+    // A size that is a lie does not keep anybody from looking.
+    let kinds = kinds_of(&mail_with("a.rar", &rar(&[("e.txt", &eicar, true, 5, 0)])));
+    assert!(kinds.contains(&FindingKind::Malware), "{kinds:?}");
 }
 
 #[test]

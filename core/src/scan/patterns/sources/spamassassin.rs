@@ -126,7 +126,7 @@ impl Reader {
                     let parsed: f64 =
                         bare.parse().map_err(|_| format!("score: `{number}` is no number"))?;
                     let relative = number.starts_with('(');
-                    let before = self.scores.get(name).copied().unwrap_or(0.0);
+                    let before = self.scores.get(name).copied().unwrap_or(1.0);
                     numbers.push(if relative { before + parsed } else { parsed });
                 }
                 let chosen = numbers.get(SCORE_SET).or_else(|| numbers.first());
@@ -207,7 +207,7 @@ impl Reader {
             }
             if has("net") {
                 draft.outcome = Some(Outcome::NotTaken("network test".into()));
-            } else if score == 0.0 && !rule.sub {
+            } else if score == 0.0 {
                 draft.outcome = Some(Outcome::ScoreZero);
             } else if let Test::Expression { pattern, .. } = &mut rule.test
                 && self.replace.concerns(&rule.name)

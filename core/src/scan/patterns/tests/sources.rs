@@ -10,6 +10,8 @@ header RELAY X-Spam-Relays-External =~ /^\\[ ip=/
 header REV Received:revip =~ /x/
 body ZERO /never run/
 score ZERO 0 1 1 1
+body __OFF /never run, either/
+score __OFF 0
 header NET Subject =~ /spam/
 tflags NET net
 body BROKEN /unclosed(/
@@ -21,6 +23,7 @@ welcomelist_from *@example.com
         assert!(matches!(outcome(&report, name), Outcome::NotTaken(_)), "{name}");
     }
     assert_eq!(outcome(&report, "ZERO"), Outcome::ScoreZero);
+    assert_eq!(outcome(&report, "__OFF"), Outcome::ScoreZero);
     assert!(matches!(outcome(&report, "BROKEN"), Outcome::Refused(_)));
     assert!(report.unknown_lines[0].contains("welcomelist_from"), "{:?}", report.unknown_lines);
     assert!(patterns.rules().is_empty());
