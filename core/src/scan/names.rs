@@ -79,6 +79,7 @@ pub const NAMES: &[Named] = &[
     named("ACTIVE_SVG_SCRIPT", "picture (SVG) with a script", "スクリプトを含む画像（SVG）"),
     named("ACTIVE_SHORTCUT", "shortcut", "ショートカット"),
     named("ACTIVE_SCRIPT", "script", "スクリプト"),
+    named("ACTIVE_PROGRAM", "program", "プログラム"),
     // Whom the mail poses as.
     named("BEC_PERSON", "name of a protected person, foreign address", "保護対象者の名前と外部のアドレス"),
     named("BEC_FREE_MAIL", "protected person writes from free mail", "保護対象者を名乗るフリーメール"),
