@@ -114,6 +114,27 @@ fn tm_08_a_signature_that_fails_holds_with_the_reason_dkim() {
 }
 
 #[test]
+fn a_signature_that_cannot_be_read_is_not_told_as_none() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(&setup(&hop, ""));
+    for (signature, told) in [
+        ("v=1; a=rsa-sha256; d=good.test; s=s; h=from; b=AAAA", "dkim=permerror"),
+        ("v=1; a=rsa-sha256; c=simple", "dkim=permerror"),
+        ("hello", "dkim=permerror"),
+        ("", "dkim=none"),
+    ] {
+        let field = match signature {
+            "" => String::new(),
+            signature => format!("DKIM-Signature: {signature}\r\n"),
+        };
+        let text = format!("{field}From: a@good.test\r\nSubject: signed\r\n\r\nText.\r\n");
+        let sent = gateway.send("a@good.test", &["user@demo.test"], text.as_bytes());
+        assert!(sent.accepted(), "{}", sent.reply.text());
+        assert!(last(&hop).contains(told), "{signature}: {}", last(&hop));
+    }
+}
+
+#[test]
 fn a_dns_that_is_silent_is_temperror_and_refuses_nobody() {
     let dns = DnsServer::start("");
     for name in ["good.test", "_dmarc.good.test", "1.0.0.127.in-addr.arpa", "client.good.test"] {

@@ -93,6 +93,11 @@ fn redirect_copy_tag_and_field_reach_the_next_hop_and_the_log() {
     let event = rows(&gateway, &["row=event", "memo=reviewed"]).remove(0);
     assert_eq!(event["filter_type"], "Content Filter");
     assert_eq!(event["condition"], "subject: 請求書 x1", "{event}");
+    // Who is a recipient himself gets his own copy, and no other.
+    let before = got(&hop, "audit@demo.test").len();
+    send(&gateway, &["user@demo.test", "audit@demo.test"], &mail(subject, "again"));
+    assert_eq!(got(&hop, "desk@demo.test").len(), 2);
+    assert_eq!(got(&hop, "audit@demo.test").len(), before + 1);
 }
 
 #[test]

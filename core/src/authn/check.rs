@@ -108,17 +108,26 @@ pub(super) async fn message(
     let ((spf, reverse), (dkim, arc)) = Box::pin(zip(clients, signed)).await;
     let (dkim, dkim_answered) = dkim;
     let answered = spf.is_ok() || reverse.is_ok() || dkim_answered;
-    let (spf, helo) = spf.unwrap_or_else(|_| no_spf(whom.sender));
+    let (spf, helo) = spf.unwrap_or_else(|_| no_spf(whom.sender, whom.helo));
     let mut all = Authentication { spf, helo, ..Authentication::unanswered() };
     if let Ok(reverse) = reverse {
         all.reverse = reverse;
     }
     all.arc = arc.as_ref().map_or_else(|_| late_arc(), arc_check);
     all.dkim = dkim.iter().take(SIGNATURES_MAX).map(dkim_check).collect();
+    if all.dkim.is_empty() && parsed.is_some_and(is_signed) {
+        // Without what it needs, `mail_auth` takes it for no signature at all.
+        let reason = "a signature that cannot be read".into();
+        all.dkim.push(DkimCheck { result: AuthResult::PermError, reason, ..DkimCheck::default() });
+    }
     let (dmarc, dmarc_answered) =
         Box::pin(dmarc_of_all(&authenticator, whom.author_domains, (&dkim, &all.spf), until)).await;
     all.dmarc = dmarc;
     (all, answered || dmarc_answered)
+}
+
+fn is_signed(message: &AuthenticatedMessage<'_>) -> bool {
+    message.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"DKIM-Signature"))
 }
 
 /// When what DMARC follows from has to be known, so that there is time left for it: a sender chooses how long his own names
@@ -211,11 +220,16 @@ fn strictness(check: &DmarcCheck) -> (u8, DmarcPolicy) {
     }
 }
 
-/// The answer about SPF of MAIL FROM when there is none in time.
-pub(super) fn no_spf(sender: &str) -> SpfChecks {
-    let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let domain = ascii(domain).to_ascii_lowercase().into();
-    (SpfCheck { result: AuthResult::TempError, domain, ..SpfCheck::default() }, None)
+/// The answer about SPF when there is none in time: of both names, as [`spf`] gives them.
+pub(super) fn no_spf(sender: &str, helo: &str) -> SpfChecks {
+    let late = |domain: &str| {
+        let domain = ascii(domain).to_ascii_lowercase().into();
+        SpfCheck { result: AuthResult::TempError, domain, ..SpfCheck::default() }
+    };
+    match sender.rsplit_once('@') {
+        Some((_, domain)) => (late(domain), Some(late(helo))),
+        None => (late(helo), None),
+    }
 }
 
 fn late_arc() -> ArcCheck {

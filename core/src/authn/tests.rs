@@ -1,7 +1,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use super::check::{read, stated_dmarc};
+use super::check::{no_spf, read, stated_dmarc};
 use super::octets::{self, Front};
 use super::*;
 use crate::content::{Content, LargeFile, Piece};
@@ -59,6 +59,18 @@ fn what_a_sealer_says_of_dmarc_is_read_without_its_comments() {
     for (field, result, from) in cases {
         assert_eq!(stated_dmarc(field.as_bytes()), (*result, from.clone()), "{field}");
     }
+}
+
+#[test]
+fn spf_without_an_answer_in_time_is_about_both_names() {
+    let of = |sender: &str| {
+        let (spf, helo) = no_spf(sender, "Mx.test");
+        let told = |check: &SpfCheck| (check.result, check.domain.to_string());
+        (told(&spf), helo.as_ref().map(told))
+    };
+    let late = |domain: &str| (AuthResult::TempError, domain.to_owned());
+    assert_eq!(of("a@B.test"), (late("b.test"), Some(late("mx.test"))));
+    assert_eq!(of(""), (late("mx.test"), None), "a null sender has no other name");
 }
 
 #[test]

@@ -162,12 +162,12 @@ impl Authenticators {
     /// SPF alone.
     pub async fn spf(&self, subject: Subject) -> SpfChecks {
         let (answer, receive) = flume::bounded(1);
-        let sender = subject.sender.clone();
+        let (sender, helo) = (subject.sender.clone(), subject.helo.clone());
         let answered = match self.ask(Request::Spf { subject, answer }) {
             Asked::Yes => receive.recv_async().await.ok(),
             Asked::Full | Asked::Ended => None,
         };
-        answered.unwrap_or_else(|| check::no_spf(&sender))
+        answered.unwrap_or_else(|| check::no_spf(&sender, &helo))
     }
 
     /// Asks for everything about a message, and goes on. `spf`: what is known of it already.
@@ -313,7 +313,8 @@ async fn answer(shared: &Shared, request: Request) {
             let whom = subject.whom();
             let checks = timeout_at(shared.until(), check::spf(&shared.resolver, &whom)).await;
             shared.note(checks.is_ok());
-            let _ = answer.try_send(checks.unwrap_or_else(|_| check::no_spf(&subject.sender)));
+            let _ = answer
+                .try_send(checks.unwrap_or_else(|_| check::no_spf(&subject.sender, &subject.helo)));
         }
         Request::Message { subject, content, spf, answer } => {
             if answer.is_disconnected() {

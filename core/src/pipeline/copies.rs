@@ -114,7 +114,7 @@ impl Message {
         let mut needs = Needs::of(self.head.section(), content, smtputf8);
         needs.eight_bit |= self.received.traits.eight_bit;
         let fallback = Pipeline::fallback(self, judged, &group);
-        for (target, domain, rule) in self.blind(decision, outgoing) {
+        for (target, domain, rule) in self.blind((judged, decision), outgoing) {
             let Ok(index) = u16::try_from(outgoing.accepted.envelope.recipients.len()) else {
                 break;
             };
@@ -160,14 +160,23 @@ impl Message {
     /// Who gets a blind copy of this group's mail, and has none yet.
     fn blind(
         &self,
-        decision: &Decision,
+        (judged, decision): (&[Judged], &Decision),
         outgoing: &Outgoing,
     ) -> Vec<(Mailbox, DomainRef, Box<str>)> {
         let mut found: Vec<(Mailbox, DomainRef, Box<str>)> = Vec::new();
+        // A recipient who gets his own copy needs no other.
+        let own = |target: &Mailbox| {
+            self.transaction.recipients.iter().zip(judged).any(|(accepted, judged)| {
+                accepted.recipient.resolved == *target
+                    && judged.decision.action.delivers()
+                    && judged.decision.redirect.is_none()
+            })
+        };
         for to in &decision.bcc {
             let Some((target, domain)) = self.ours(to) else { continue };
             let known = outgoing.others.iter().any(|other| other.recipient.resolved == target)
-                || found.iter().any(|(known, ..)| *known == target);
+                || found.iter().any(|(known, ..)| *known == target)
+                || own(&target);
             if !known && outgoing.others.len() + found.len() < OTHERS_MAX {
                 found.push((target, domain, to.rule.clone()));
             }

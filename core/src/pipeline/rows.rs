@@ -269,6 +269,8 @@ impl Pipeline {
     ) -> DeliveryRow {
         DeliveryRow {
             at: now,
+            // The mail that it would have been: some recipients of it may be accepted.
+            mail: Some(transaction.mail),
             from: path_text(&transaction.reverse_path),
             to: asked.to_string(),
             address: asked.to_string(),
