@@ -177,7 +177,8 @@ fn keep(hosts: &mut Vec<Box<str>>, host: &str) {
 impl Links {
     /// What lists say of a host and its page, a host once.
     fn ask(&mut self, uri: &Uri, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
-        if uri.host.is_empty() {
+        // Most boxes have no list: nothing is gathered for nobody's question.
+        if uri.host.is_empty() || tables.url_host.is_none() {
             return;
         }
         if let Some((page, flags)) = listed_page(uri, tables) {
@@ -191,6 +192,9 @@ impl Links {
 
     /// Addresses that are only named ([`View::named_uris`]): lists are asked, and that is all.
     fn ask_named(&mut self, view: &View<'_>, tables: &ScanTables<'_>, out: &mut Vec<Finding>) {
+        if tables.url_host.is_none() {
+            return;
+        }
         for uri in view.named_uris() {
             for named in follow(uri).all() {
                 self.ask(named, tables, out);
